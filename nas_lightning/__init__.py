@@ -1,0 +1,3 @@
+"""Rank neural architectures with one weight-sharing network."""
+
+__version__ = "0.1.0"
