@@ -1,0 +1,29 @@
+"""``nas-rank``: scores a list of candidates with a checkpoint, or with several and compares."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from nas_lightning.commands.console import plain, run_folder, start
+
+
+def task(cfg: DictConfig) -> dict[str, Any]:
+    """One ranking for each checkpoint that the path or pattern names."""
+    from nas_lightning.config.schema import RankConfig
+    from nas_lightning.config.read import read
+
+    node = plain(cfg)
+    config = read(RankConfig, node)
+    from nas_lightning.experiment.rank_many import find_checkpoints, rank_checkpoints
+    from nas_lightning.experiment.run_folder import claim_run_folder
+
+    checkpoints = find_checkpoints(config.checkpoint)
+    run_dir = run_folder(config.run_dir)
+    claim_run_folder(run_dir / "ranking", node)
+    return rank_checkpoints(checkpoints, config, run_dir)
+
+
+def main() -> None:
+    """The console entry."""
+    start(task, "rank")

@@ -1,0 +1,92 @@
+"""Turns a composed config into the dataclasses of schema.py and refuses what they do not name."""
+
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any, TypeVar
+
+from nas_lightning.config.schema import Target
+from nas_lightning.errors import InputError
+
+T = TypeVar("T")
+
+
+def read(kind: type[T], node: Any, place: str = "") -> T:
+    """Reads a plain mapping into a config dataclass.
+
+    Raises:
+        InputError: naming the key, its value and the rule: unknown key, missing key, wrong type, out of range.
+    """
+    if not isinstance(node, Mapping):
+        raise InputError(f"{place or 'config'}: {node!r} must be a mapping of keys to values")
+    declared = {one.name: one for one in fields(kind)}  # type: ignore[arg-type]
+    for key in node:
+        check_known(join(place, str(key)), str(key), declared)
+    hints = typing.get_type_hints(kind)
+    values: dict[str, Any] = {}
+    for name, one in declared.items():
+        where = join(place, name)
+        if name in node:
+            values[name] = _value(hints[name], node[name], where)
+            _check_range(one.metadata, values[name], where)
+        elif one.default is MISSING and one.default_factory is MISSING:
+            raise InputError(f"{where}: is missing and has no default")
+    return kind(**values)
+
+
+def _value(hint: Any, value: Any, place: str) -> Any:
+    if isinstance(hint, types.UnionType):
+        if value is None and type(None) in hint.__args__:
+            return None
+        return _value(next(one for one in hint.__args__ if one is not type(None)), value, place)
+    origin = typing.get_origin(hint)
+    if hint is Target:
+        if not isinstance(value, Mapping):
+            raise InputError(f"{place}: {value!r} must be a mapping with _target_")
+        return Target(dict(value))
+    if is_dataclass(hint):
+        return read(typing.cast(type, hint), value, place)
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise InputError(f"{place}: {value!r} must be a mapping of keys to values")
+        inner = typing.get_args(hint)[1]
+        return {str(key): item if inner is Any else _value(inner, item, join(place, str(key))) for key, item in value.items()}
+    if origin is list:
+        if not isinstance(value, list):
+            raise InputError(f"{place}: {value!r} must be a list")
+        return [_value(typing.get_args(hint)[0], item, f"{place}[{index}]") for index, item in enumerate(value)]
+    legal = (int, float) if hint is float else hint
+    if not isinstance(value, legal) or (isinstance(value, bool) and hint is not bool):
+        raise InputError(f"{place}: {value!r} must be {_NAMES[hint]}")
+    return value
+
+
+_NAMES = {int: "an integer", float: "a number", str: "text", bool: "true or false"}
+
+
+def _check_range(metadata: Mapping[str, Any], value: Any, place: str) -> None:
+    if value is None:
+        return
+    among, least, most = metadata.get("among"), metadata.get("least"), metadata.get("most")
+    if among is not None and value not in among:
+        raise InputError(f"{place}: {value!r} is not one of {', '.join(among)}")
+    if least is not None and not value >= least:
+        raise InputError(f"{place}: {value} must be at least {least}")
+    if most is not None and not value <= most:
+        raise InputError(f"{place}: {value} must be at most {most}")
+
+
+def check_known(place: str, key: str, known: Mapping[str, Any]) -> None:
+    """Raises InputError if the key at ``place`` is not among the known ones, with the closest of them."""
+    if key in known:
+        return
+    close = difflib.get_close_matches(key, known, n=1)
+    hint = f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
+    raise InputError(f"{place}: is not a key{hint}")
+
+
+def join(place: str, key: str) -> str:
+    """The dotted place of a key."""
+    return f"{place}.{key}" if place else key

@@ -1,0 +1,204 @@
+"""Every key that a config may hold, with its type, its unit and its legal range."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+Integers = list[int]  # RankingConfig has a key named list
+
+
+@dataclass(frozen=True)
+class Target:
+    """An object chosen in conf/ by ``_target_``; its other keys are the arguments of its constructor."""
+
+    node: dict[str, Any]
+
+
+def number(default: Any = ..., *, least: float | None = None, most: float | None = None) -> Any:
+    """A field whose value must lie in [least, most]; without a default the config must give it."""
+    metadata = {"least": least, "most": most}
+    return field(metadata=metadata) if default is ... else field(default=default, metadata=metadata)
+
+
+def choice(default: str, *, among: tuple[str, ...]) -> Any:
+    """A field whose value must be one of a few words."""
+    return field(default=default, metadata={"among": among})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupernetConfig:
+    """``supernet``: what the slices share beside their weights."""
+
+    shortcuts: str = choice("always", among=("always", "where_needed"))
+    norm: str = choice("batch", among=("batch", "running"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoaderConfig:
+    """``loader``: how images come in batches."""
+
+    batch_size: int = number(128, least=2)
+    """Training images a step and device; the norms' statistics come from them."""
+    eval_batch_size: int = number(500, least=1)
+    """Held-out images a validation batch."""
+    holdout: int = number(0, least=0)
+    """Training images kept out of training for monitoring."""
+    workers: int = number(0, least=0)
+    """Processes that read images; 0 reads in the main one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PopulationConfig:
+    """``population``: the run's list of candidates, from a file or drawn."""
+
+    file: str | None = None
+    """In the challenge's format; None draws a list."""
+    count: int = number(50_000, least=1)
+    """Candidates to draw."""
+    seed: int = number(0, least=0)
+    """Of the draw."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageConfig:
+    """``stages.<name>``: one entry of the recipe."""
+
+    epochs: int = number(least=1)
+    """Passes over the training split."""
+    sampler: Target
+    objective: Target
+    optimizer: Target
+    """Its ``lr`` is the schedule's peak."""
+    schedule: Target
+    gradients: str = choice("sum", among=("sum", "mean"))
+    """Over the passes of a step; sum makes the effective rate grow with the paths."""
+    max_steps: int | None = number(None, least=1)
+    """Ends the stage, and its schedule, after so many optimizer steps."""
+    keep_every: int | None = number(None, least=1)
+    """Keeps a checkpoint every so many epochs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitorConfig:
+    """``monitor``: candidates evaluated on the hold-out while training; needs ``loader.holdout``."""
+
+    every_epochs: int = number(1, least=1)
+    candidates: int = number(4, least=0)
+    """Drawn with the seed, beside the largest and the smallest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankingConfig:
+    """``ranking``: which candidates are scored, and on what."""
+
+    list: str | None = None
+    """A file in the challenge's format; None takes the run's population."""
+    count: int | None = number(None, least=1)
+    """Scores so many candidates, taken at random from the list with ``seed``; None scores all."""
+    seed: int = number(0, least=0)
+    images: int | None = number(None, least=1)
+    """The first so many of the test split; None takes all."""
+    batch_size: int | None = number(None, least=1)
+    """Images a pass, whose statistics the norms use; None takes all images in one, the original protocol."""
+    chunk_size: int = number(50, least=1)
+    """Candidates between two writes to disk."""
+    score: str = choice("top1", among=("top1", "cross_entropy"))
+    """What the best are chosen by, and what the submission's ``acc`` holds (cross entropy as its negative)."""
+    known_accuracies: str | None = None
+    """A file in the challenge's format with true accuracies as fractions; only measured against, never fitted."""
+    resamples: int = number(1000, least=10)
+    """Of the bootstrap behind the 95 % intervals."""
+    budgets: Integers | None = None
+    """Multiply-adds for one image; None takes the quartiles of the list."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StandaloneConfig:
+    """``standalone``: candidates trained alone, the truth that a ranking is compared with."""
+
+    count: int | None = number(None, least=1)
+    """Candidates, spread evenly over the list in order of multiply-adds; None takes the whole list."""
+    seeds: list[int]
+    """A training for each; the accuracy is their mean."""
+    epochs: int = number(least=1)
+    batch_size: int = number(128, least=2)
+    optimizer: Target
+    schedule: Target
+    augmentation: Target
+    shortcuts: str = choice("where_needed", among=("always", "where_needed"))
+    norm: str = choice("running", among=("batch", "running"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """``train.py``: the whole run."""
+
+    seed: int = number(0, least=0)
+    run_dir: str
+    dry_run: bool = False
+    """Prints stages, steps, estimated time and memory, and stops."""
+    initial_checkpoint: str | None = None
+    """Weights that the first stage starts from; None starts from scratch."""
+    space: Target
+    supernet: SupernetConfig
+    data: Target
+    augmentation: Target
+    loader: LoaderConfig
+    population: PopulationConfig
+    stages: dict[str, StageConfig]
+    monitor: MonitorConfig
+    trainer: dict[str, Any]
+    """Every argument of pl.Trainer but those that a stage decides."""
+    standalone: StandaloneConfig | None = None
+    """None trains no candidate alone."""
+    ranking: RankingConfig | None = None
+    """None ranks nothing."""
+    plugins: list[str]
+    """Packages of your own that ``_target_`` may point to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RootConfig:
+    """``data`` of ``nas-rank``: where the files lie; which images, how scaled, the checkpoint says."""
+
+    root: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankConfig:
+    """``nas-rank``: a ranking from a checkpoint."""
+
+    checkpoint: str
+    """A ``last.ckpt`` or ``supernet.safetensors``; a glob ranks with each and compares."""
+    run_dir: str
+    data: RootConfig
+    trainer: dict[str, Any]
+    ranking: RankingConfig
+    plugins: list[str]
+    """Packages to import first: a dataset of your own is found by its name once its class exists."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AloneConfig:
+    """``nas-standalone``: trains given candidates alone."""
+
+    seed: int = number(0, least=0)
+    run_dir: str
+    space: Target
+    data: Target
+    population: PopulationConfig
+    trainer: dict[str, Any]
+    standalone: StandaloneConfig
+    plugins: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareConfig:
+    """``nas-compare``: agreement of two score tables."""
+
+    first: str
+    second: str
+    space: Target
+    resamples: int = number(1000, least=10)
+    run_dir: str | None = None
+    """Receives ``agreement.json``; None only prints."""

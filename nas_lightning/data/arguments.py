@@ -1,0 +1,30 @@
+"""Checks of what a user may set in this room; each failure names the argument, its value and the rule."""
+
+import math
+
+from nas_lightning.errors import InputError
+
+
+def check_integer(argument: str, value: object, low: int, high: int | None = None) -> None:
+    """Raises InputError unless ``value`` is an integer in [low, high]."""
+    rule = f"an integer of at least {low}" if high is None else f"an integer in {low}..{high}"
+    if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
+        raise InputError(f"{argument}: {value!r} is not {rule}")
+
+
+def check_number(argument: str, value: object, low: float, high: float) -> None:
+    """Raises InputError unless ``value`` is a finite number in [low, high]."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise InputError(f"{argument}: {value!r} is not a number in {low:g}..{high:g}")
+
+
+def channel_values(argument: str, values: object, channels: int, *, positive: bool = False) -> tuple[float, ...]:
+    """One finite number per channel, as a tuple; a sequence of any kind is accepted, Hydra's lists included."""
+    try:
+        numbers = tuple(float(value) for value in values)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        numbers = ()
+    if len(numbers) != channels or not all(math.isfinite(number) and (number > 0 or not positive) for number in numbers):
+        kind = "positive numbers" if positive else "numbers"
+        raise InputError(f"{argument}: {values!r} is not {channels} {kind}, one per channel")
+    return numbers

@@ -1,0 +1,123 @@
+"""Random operations on a whole batch: each draws its per-image parameters from the generator it is given."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nas_lightning.data import operations
+from nas_lightning.data.arguments import check_integer, check_number
+from nas_lightning.errors import InputError
+
+Operation = Callable[[Tensor, np.random.Generator], Tensor]  # uint8 (batch, channels, H, W) -> the same
+
+
+@dataclass(frozen=True, slots=True)
+class RandomCrop:
+    """A window of the image's size, uniform over those that the zero-padded image holds."""
+
+    padding: int  # pixels on every side
+
+    def __post_init__(self) -> None:
+        check_integer("RandomCrop.padding", self.padding, 0)
+
+    def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
+        """Draws top, then left."""
+        top, left = torch.from_numpy(rng.integers(2 * self.padding + 1, size=(2, len(images))))
+        return operations.crop(images, top, left, self.padding)
+
+
+@dataclass(frozen=True, slots=True)
+class RandomHorizontalFlip:
+    """Mirrors left and right."""
+
+    probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_number("RandomHorizontalFlip.probability", self.probability, 0, 1)
+
+    def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
+        """Draws which images to mirror."""
+        return operations.flip(images, torch.from_numpy(rng.random(len(images)) < self.probability))
+
+
+@dataclass(frozen=True, slots=True)
+class RandomRotation:
+    """Turns by an angle uniform in [-degrees, degrees]; nearest pixel, 0 outside."""
+
+    degrees: float
+
+    def __post_init__(self) -> None:
+        check_number("RandomRotation.degrees", self.degrees, 0, 180)
+
+    def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
+        """Draws the angles."""
+        return operations.rotate(images, torch.from_numpy(rng.uniform(-self.degrees, self.degrees, len(images))))
+
+
+@dataclass(frozen=True, slots=True)
+class Cutout:
+    """Fills one square with 0, its centre uniform over the pixels, cut off at the borders."""
+
+    size: int  # pixels of its side; an odd one acts as the even number below it
+
+    def __post_init__(self) -> None:
+        check_integer("Cutout.size", self.size, 1)
+
+    def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
+        """Draws the rows, then the columns of the centres."""
+        height, width = images.shape[2:]
+        centre_y = torch.from_numpy(rng.integers(height, size=len(images)))
+        centre_x = torch.from_numpy(rng.integers(width, size=len(images)))
+        return operations.cutout(images, centre_y, centre_x, self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class ColorJitter:
+    """With ``probability``, changes brightness and contrast, in either order, by factors uniform in [1 - value, 1 + value]."""
+
+    brightness: float
+    contrast: float
+    probability: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("brightness", "contrast", "probability"):
+            check_number(f"ColorJitter.{name}", getattr(self, name), 0, 1)
+
+    def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
+        """Draws which images to change, both factors and the order; the same number of draws whatever is applied."""
+        count = len(images)
+        applied = rng.random(count) < self.probability
+        # A factor of 1 leaves a uint8 image as it is: so skipped images and both orders need no branch.
+        brightness = np.where(applied, rng.uniform(1 - self.brightness, 1 + self.brightness, count), 1)
+        contrast = np.where(applied, rng.uniform(1 - self.contrast, 1 + self.contrast, count), 1)
+        brightness_first = rng.random(count) < 0.5
+        images = operations.adjust_brightness(images, _factors(np.where(brightness_first, brightness, 1)))
+        images = operations.adjust_contrast(images, _factors(contrast))
+        return operations.adjust_brightness(images, _factors(np.where(brightness_first, 1, brightness)))
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """Named operations, applied in order to uint8 images, then scaled to float32 in [0, 1]; a null entry is left out."""
+
+    operations: Mapping[str, Operation | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        kept = {name: operation for name, operation in self.operations.items() if operation is not None}
+        for name, operation in kept.items():
+            if not callable(operation):
+                raise InputError(f"augmentation.operations.{name}: {operation!r} is not a function of (images, generator)")
+        object.__setattr__(self, "operations", kept)
+
+    def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
+        """(batch, channels, H, W) uint8 -> the same shape in [0, 1]."""
+        for operation in self.operations.values():
+            images = operation(images, rng)  # type: ignore[misc]  # no entry is None after the check
+        return operations.to_unit(images)
+
+
+def _factors(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))

@@ -1,0 +1,167 @@
+"""CIFAR-10 and CIFAR-100 in their official binary layout, mapped from disk rather than read."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nas_lightning.data.arguments import channel_values
+from nas_lightning.data.download import Archive, download
+from nas_lightning.data.image_dataset import ImageDataset, LabelledImages
+from nas_lightning.errors import InputError
+
+PIXELS = 3 * 32 * 32  # bytes of an image: red plane, green plane, blue plane, row by row
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFile:
+    """A file of equally long records, each some label bytes, of which the last one counts, and then the pixels."""
+
+    name: str
+    images: int
+    sha1: str | None = None  # None: not known
+
+
+class BinaryCifar(ImageDataset):
+    """What the two have in common. A subclass says which files there are.
+
+    Args:
+        root: folder that holds the .bin files, or the archive's own folder with them in it.
+        download: whether to fetch the archive when a file is missing.
+        mean, std: per channel of images in [0, 1].
+    """
+
+    archive: ClassVar[Archive]
+    label_bytes: ClassVar[int]
+    train_files: ClassVar[tuple[RecordFile, ...]]
+    test_files: ClassVar[tuple[RecordFile, ...]]
+    channels = 3
+    resolution = 32
+
+    def __init__(self, root: str | Path, download: bool, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        self.root = Path(root).expanduser()
+        self.download = download
+        self.mean = channel_values("data.mean", mean, self.channels)
+        self.std = channel_values("data.std", std, self.channels, positive=True)
+
+    def arguments(self) -> dict[str, Any]:
+        """What normalization uses; the images are fixed by the name."""
+        return {"mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def rebuild(cls, arguments: dict[str, Any], root: str | None) -> Self:
+        """See ImageDataset; here ``root`` is needed."""
+        if root is None:
+            raise InputError(f"data.root: not given; it must be the folder that holds the files of {cls.name}")
+        return cls(root=root, **arguments)
+
+    def read_train(self) -> LabelledImages:
+        """Maps the training files and checks them."""
+        return self._read(self.train_files)
+
+    def read_test(self) -> LabelledImages:
+        """Maps the test files and checks them."""
+        return self._read(self.test_files)
+
+    def _read(self, files: tuple[RecordFile, ...]) -> LabelledImages:
+        folder = self._folder()
+        records = [_map_records(folder / file.name, file, self.label_bytes) for file in files]
+        whole = records[0] if len(records) == 1 else torch.cat(records)
+        labels = whole[:, self.label_bytes - 1].long()
+        if any(file.sha1 is None for file in files):
+            self._check_labels(labels, folder, files)
+        return LabelledImages(whole[:, self.label_bytes :].unflatten(1, (self.channels, self.resolution, self.resolution)), labels)
+
+    def _check_labels(self, labels: Tensor, folder: Path, files: tuple[RecordFile, ...]) -> None:
+        place = f"{folder}/{files[0].name}" if len(files) == 1 else f"{folder}/{files[0].name} .. {files[-1].name}"
+        if (highest := int(labels.max())) >= self.classes:
+            raise InputError(f"{place}: label {highest} is not in 0..{self.classes - 1}")
+        expected = len(labels) // self.classes
+        counts = torch.bincount(labels, minlength=self.classes)
+        if (counts != expected).any():
+            label = int((counts != expected).nonzero()[0])
+            raise InputError(f"{place}: {int(counts[label])} images of class {label}, expected {expected} of every class")
+
+    def _folder(self) -> Path:
+        """Where all files lie, after a download if need be."""
+        candidates = (self.root, self.root / self.archive.folder)
+        names = [file.name for file in (*self.train_files, *self.test_files)]
+
+        def complete() -> Path | None:
+            return next((folder for folder in candidates if all((folder / name).is_file() for name in names)), None)
+
+        found, tried = complete(), "and data.download is false"
+        if found is None and self.download:
+            # The archive unpacks to a folder of its own: when root already is that folder, it must not be nested.
+            into = self.root.parent if self.root.name == self.archive.folder else self.root
+            problem = download(self.archive, into)
+            found, tried = complete(), f"and downloading it failed ({problem or 'the archive lacks it'})"
+        if found is None:
+            missing = next(name for name in names if not (self.root / name).is_file())
+            raise InputError(
+                f"data.root: {self.root} holds no {missing}, {tried}; get {self.archive.url} (md5 {self.archive.md5}), "
+                f"unpack it anywhere and set data.root to its folder {self.archive.folder}"
+            )
+        return found
+
+
+def _map_records(path: Path, file: RecordFile, label_bytes: int) -> Tensor:
+    """(images, record bytes) uint8, mapped copy-on-write: nothing is read until used, and the file cannot be changed through it."""
+    expected = file.images * (label_bytes + PIXELS)
+    if (found := path.stat().st_size) != expected:
+        raise InputError(f"{path}: {found} bytes, expected {expected}")
+    if file.sha1 is not None:
+        with path.open("rb") as opened:
+            sha1 = hashlib.file_digest(opened, "sha1").hexdigest()
+        if sha1 != file.sha1:
+            raise InputError(f"{path}: sha1 {sha1}, expected {file.sha1}")
+    mapped = np.memmap(path, dtype=np.uint8, mode="c", shape=(file.images, label_bytes + PIXELS))
+    return torch.from_numpy(mapped)
+
+
+class Cifar100(BinaryCifar):
+    """CIFAR-100 (A. Krizhevsky, 2009) with its 100 fine labels; both files must have the official sha1."""
+
+    name: ClassVar[str] = "cifar100"
+    classes = 100
+    archive = Archive("https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8", "cifar-100-binary")
+    label_bytes = 2  # coarse, fine
+    train_files = (RecordFile("train.bin", 50_000, "e207cd2e05b73b1393c74c7f5e7bea451d63e08e"),)
+    test_files = (RecordFile("test.bin", 10_000, "8fb6623e830365ff53cf14adec797474f5478006"),)
+
+    def __init__(
+        self,
+        root: str | Path,
+        download: bool = True,
+        mean: tuple[float, ...] = (0.5071, 0.4865, 0.4409),
+        std: tuple[float, ...] = (0.1942, 0.1918, 0.1958),
+    ) -> None:
+        super().__init__(root, download, mean, std)
+
+
+class Cifar10(BinaryCifar):
+    """CIFAR-10 (A. Krizhevsky, 2009).
+
+    The official sha1 of the unpacked files is not known to us: checked are their sizes, the labels' range and that every class has
+    5,000 training and 1,000 test images. The five training files are joined in memory (154 MB).
+    """
+
+    name: ClassVar[str] = "cifar10"
+    classes = 10
+    archive = Archive("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530", "cifar-10-batches-bin")
+    label_bytes = 1
+    train_files = tuple(RecordFile(f"data_batch_{part}.bin", 10_000) for part in range(1, 6))
+    test_files = (RecordFile("test_batch.bin", 10_000),)
+
+    def __init__(
+        self,
+        root: str | Path,
+        download: bool = True,
+        mean: tuple[float, ...] = (0.4914, 0.4822, 0.4465),
+        std: tuple[float, ...] = (0.2470, 0.2435, 0.2616),
+    ) -> None:
+        super().__init__(root, download, mean, std)

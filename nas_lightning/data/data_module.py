@@ -1,0 +1,116 @@
+"""Hands a dataset to Lightning: batch order, hold-out, and augmentation on the device that trains."""
+
+from collections.abc import Callable
+from functools import cached_property
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from nas_lightning.data.arguments import check_integer
+from nas_lightning.data.batches import EpochBatches, FixedBatches, IndexedImages
+from nas_lightning.data.image_dataset import ImageDataset, evaluation_images
+from nas_lightning.data.operations import normalize, to_unit
+from nas_lightning.draws import generator
+
+Batch = tuple[Tensor, Tensor]  # images, labels
+
+
+class ImageDataModule(pl.LightningDataModule):
+    """Batches of ``dataset``; what is random depends on the seed and the position alone, so that a resumed run repeats it.
+
+    Args:
+        dataset: where the images come from.
+        augmentation: uint8 images and a generator -> float images in [0, 1]; applied to training batches only.
+        batch_size: training images of a step, per process; at least 2, as norms take their statistics from the batch. The last
+            batch of an epoch is kept and may be shorter, down to a single image.
+        holdout: training images set aside for validation, drawn with the seed, the same in every stage.
+        eval_batch_size: images of a validation batch.
+        workers: processes that read ahead; 0 reads in the main process.
+        seed: the run's.
+        stage_index: which stage of the run; stages share neither order nor augmentation.
+    """
+
+    def __init__(
+        self,
+        dataset: ImageDataset,
+        augmentation: Callable[[Tensor, np.random.Generator], Tensor],
+        *,
+        batch_size: int,
+        holdout: int = 0,
+        eval_batch_size: int = 500,
+        workers: int = 0,
+        seed: int = 0,
+        stage_index: int = 0,
+    ) -> None:
+        super().__init__()
+        check_integer("loader.batch_size", batch_size, 2)
+        check_integer("loader.holdout", holdout, 0)
+        check_integer("loader.eval_batch_size", eval_batch_size, 1)
+        check_integer("loader.workers", workers, 0)
+        self.dataset = dataset
+        self.augmentation = augmentation
+        self.batch_size = batch_size
+        self.holdout = holdout
+        self.eval_batch_size = eval_batch_size
+        self.workers = workers
+        self.seed = seed
+        self.stage_index = stage_index
+
+    @cached_property
+    def _split(self) -> tuple[Tensor, Tensor]:
+        """Ascending indices of the images to train on, and of those held out."""
+        count = len(self.dataset.train().labels)
+        check_integer("loader.holdout", self.holdout, 0, count - 1)
+        order = torch.from_numpy(generator(self.seed, "holdout").permutation(count))
+        return order[self.holdout :].sort().values, order[: self.holdout].sort().values
+
+    def prepare_data(self) -> None:
+        """Lets one process fetch what is missing before the others look for it."""
+        self.dataset.train()
+
+    def setup(self, stage: str) -> None:  # noqa: ARG002 - Lightning's signature
+        """Switches validation off where no images are held out: at an empty list of loaders Lightning would warn."""
+        if self.holdout == 0 and self.trainer is not None:
+            self.trainer.limit_val_batches = 0
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Every training image once an epoch, dealt out over the processes."""
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        batches = EpochBatches(
+            self._split[0], self.batch_size, seed=self.seed, stage_index=self.stage_index, rank=rank, world_size=world_size
+        )
+        if self.trainer is not None:
+            # When it resumes, Lightning starts the first epoch's iterator before it calls set_epoch.
+            batches.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
+        return self._loader(batches)
+
+    def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
+        """The held-out images in a fixed order, all of them in every process; no loader where none are held out."""
+        return self._loader(FixedBatches(self._split[1], self.eval_batch_size)) if self.holdout else []
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002 - Lightning's signature
+        """Uint8 images -> normalized float32, augmented while training, on the device they are on."""
+        images, labels = batch
+        if self.trainer is not None and self.trainer.training:
+            position = (self.stage_index, self.trainer.current_epoch, self.trainer.global_step, self.trainer.global_rank)
+            images = self.augmentation(images, generator(self.seed, "augmentation", *position))
+        else:
+            images = to_unit(images)
+        return normalize(images, self.dataset.mean, self.dataset.std), labels
+
+    def test_images(self, count: int | None = None) -> Batch:
+        """See ``evaluation_images``."""
+        return evaluation_images(self.dataset, count)
+
+    def _loader(self, batches: EpochBatches | FixedBatches) -> DataLoader[Batch]:
+        return DataLoader(
+            IndexedImages(self.dataset.train()),
+            sampler=batches,
+            batch_size=None,  # the sampler yields whole batches
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )

@@ -1,0 +1,1 @@
+"""Wiring: a config becomes a run."""

@@ -1,0 +1,115 @@
+"""Makes every object of a run from its config, so that a wrong value stops the run before it starts."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from nas_lightning.config.build import Builder
+from nas_lightning.config.schema import PopulationConfig, StageConfig, StandaloneConfig, Target, TrainConfig
+from nas_lightning.data import ImageDataset
+from nas_lightning.errors import InputError
+from nas_lightning.pipeline.stage import Stage
+from nas_lightning.space import Population, SearchSpace, ShortcutRule
+from nas_lightning.standalone import Recipe, spread_by_cost
+from nas_lightning.supernet import Supernet
+from nas_lightning.supernet.checkpoint import load_supernet
+from nas_lightning.training import GradientRule
+
+
+class Run(NamedTuple):
+    """Every object of a run, made and checked before anything is computed."""
+
+    space: SearchSpace
+    dataset: ImageDataset
+    population: Population
+    supernet: Supernet
+    stages: list[Stage]
+    truth: tuple[Population, Recipe] | None
+
+
+def prepare(config: TrainConfig) -> Run:
+    """Makes the objects of a run; a wrong value anywhere in the config stops here."""
+    builder = Builder(tuple(config.plugins), {"seed": config.seed})
+    space: SearchSpace = builder.build(config.space, "space")
+    dataset: ImageDataset = builder.build(config.data, "data")
+    if dataset.resolution != space.resolution:
+        raise InputError(f"space.resolution: {space.resolution} differs from the images' {dataset.resolution} ({dataset.name})")
+    population = make_population(config.population, space)
+    supernet = Supernet(
+        space, dataset.classes, dataset.channels, config.supernet.shortcuts, config.supernet.norm, seed=config.seed
+    )
+    builder = builder.offering(space=space, population=population)
+    stages = [make_stage(builder, name, index, stage) for index, (name, stage) in enumerate(config.stages.items())]
+    builder.build(config.augmentation, "augmentation")
+    truth = None
+    if config.standalone is not None:
+        truth = (choose_alone(config.standalone, population, dataset), make_recipe(builder, config.standalone))
+    if config.initial_checkpoint is not None:
+        _take_weights(supernet, Path(config.initial_checkpoint))
+    return Run(space, dataset, population, supernet, stages, truth)
+
+
+def make_population(config: PopulationConfig, space: SearchSpace) -> Population:
+    """The run's list: of a file, or drawn."""
+    if config.file is not None:
+        return Population.read(Path(config.file), space)
+    return Population.draw(space, min(config.count, space.size), config.seed)
+
+
+def make_stage(builder: Builder, name: str, index: int, config: StageConfig) -> Stage:
+    """One stage of the recipe."""
+    place = f"stages.{name}"
+    return Stage(
+        name=name,
+        index=index,
+        epochs=config.epochs,
+        sampler=builder.build(config.sampler, f"{place}.sampler"),
+        objective=builder.build(config.objective, f"{place}.objective"),
+        make_optimizer=make_optimizer(builder, config.optimizer, f"{place}.optimizer"),
+        schedule=builder.build(config.schedule, f"{place}.schedule"),
+        gradients=GradientRule(config.gradients),
+        max_steps=config.max_steps,
+        keep_every=config.keep_every,
+    )
+
+
+def make_optimizer(builder: Builder, target: Target, place: str) -> Any:
+    """A function from parameters to an optimizer, tried once so that a wrong value stops the run before it starts."""
+    make = builder.build(Target({**target.node, "_partial_": True}), place)
+    try:
+        make([torch.nn.Parameter(torch.zeros(1))])
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{place}: {' '.join(str(error).split())}") from error
+    return make
+
+
+def make_recipe(builder: Builder, config: StandaloneConfig) -> Recipe:
+    """How candidates are trained alone."""
+    return Recipe(
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        make_optimizer=make_optimizer(builder, config.optimizer, "standalone.optimizer"),
+        schedule=builder.build(config.schedule, "standalone.schedule"),
+        augmentation=builder.build(config.augmentation, "standalone.augmentation"),
+        shortcuts=config.shortcuts,
+        norm=config.norm,
+    )
+
+
+def choose_alone(config: StandaloneConfig, population: Population, dataset: ImageDataset) -> Population:
+    """The candidates that are trained alone."""
+    if not config.seeds:
+        raise InputError("standalone.seeds: must name at least one seed")
+    if config.count is None:
+        return population
+    rule = ShortcutRule(config.shortcuts)
+    return spread_by_cost(population, config.count, classes=dataset.classes, channels=dataset.channels, shortcuts=rule)
+
+
+def _take_weights(supernet: Supernet, path: Path) -> None:
+    loaded, header = load_supernet(path)
+    if loaded.header() != supernet.header():
+        raise InputError(f"initial_checkpoint: {path} holds {header['supernet']}, but the config describes {supernet.header()}")
+    supernet.load_state_dict(loaded.state_dict())
+
+

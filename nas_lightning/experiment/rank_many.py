@@ -1,0 +1,66 @@
+"""Ranks with each of several checkpoints and shows how their rankings agree."""
+
+import glob
+import importlib
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from nas_lightning.config.schema import RankConfig
+from nas_lightning.data import dataset_from_header
+from nas_lightning.durable import write_json
+from nas_lightning.errors import InputError
+from nas_lightning.experiment.rank_one import rank_checkpoint
+from nas_lightning.ranking.agreement import kendall_tau
+from nas_lightning.ranking.table import read_scores
+from nas_lightning.supernet.checkpoint import load_supernet
+
+
+def find_checkpoints(pattern: str) -> list[Path]:
+    """The file, or the files that the pattern matches, in the order of their names' numbers.
+
+    Raises:
+        InputError: if there is none.
+    """
+    paths = [Path(pattern)] if Path(pattern).is_file() else [Path(found) for found in glob.glob(pattern, recursive=True)]
+    if not paths:
+        raise InputError(f"checkpoint: {pattern} names no file")
+    return sorted(paths, key=lambda path: (path.parent, len(path.name), path.name))
+
+
+def rank_checkpoints(checkpoints: list[Path], config: RankConfig, run_dir: Path) -> dict[str, Any]:
+    """Ranks with each; one alone writes ``ranking/``, several write ``ranking/<checkpoint>/`` and ``ranking/by_checkpoint.json``."""
+    for plugin in config.plugins:
+        importlib.import_module(plugin)
+    headers = [load_supernet(path)[1] for path in checkpoints]
+    results: dict[str, Any] = {}
+    for path, header, label in zip(checkpoints, headers, _labels(checkpoints), strict=True):
+        data = {"name": header["data"]["name"], "arguments": header["data"]["arguments"]}
+        dataset = dataset_from_header(data, config.data.root)
+        folder = "ranking" if len(checkpoints) == 1 else f"ranking/{label}"
+        print(f"\n{path}")
+        results[label] = rank_checkpoint(path, config.ranking, dataset, run_dir, config.trainer, folder_name=folder)
+    if len(checkpoints) > 1:
+        _compare(checkpoints, results, config, run_dir)
+    return results
+
+
+def _compare(checkpoints: list[Path], results: dict[str, Any], config: RankConfig, run_dir: Path) -> None:
+    space = load_supernet(checkpoints[-1])[0].space
+    scores = {label: list(read_scores(run_dir / "ranking" / label / "scores.csv", space).values()) for label in results}
+    last = [-one.cross_entropy for one in list(scores.values())[-1]]
+    rows = []
+    for label, result in results.items():
+        own = [-one.cross_entropy for one in scores[label]]
+        known = {} if result is None else {name: one["kendall"]["value"] for name, one in result["scores"].items()}
+        rows.append({"checkpoint": label, "kendall with the last": kendall_tau(own, last), **known})
+    write_json(run_dir / "ranking" / "by_checkpoint.json", rows)
+    print("\nAgreement by checkpoint: Kendall tau-b of the negative cross entropies with the last, and with known accuracies")
+    print(tabulate(rows, headers="keys", floatfmt=".3f"))
+
+
+def _labels(checkpoints: list[Path]) -> list[str]:
+    """Names that tell the files apart: stage and file, or a number where that is not enough."""
+    labels = [f"{path.parent.name}_{path.stem}" for path in checkpoints]
+    return labels if len(set(labels)) == len(labels) else [f"{number}_{label}" for number, label in enumerate(labels, start=1)]

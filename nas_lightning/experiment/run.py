@@ -1,0 +1,75 @@
+"""Wires a whole run: stages in order, truth, ranking, agreement."""
+
+from pathlib import Path
+from typing import Any
+
+from nas_lightning.config.build import Builder
+from nas_lightning.config.schema import TrainConfig
+from nas_lightning.data import ImageDataset
+from nas_lightning.data.data_module import ImageDataModule
+from nas_lightning.draws import generator
+from nas_lightning.experiment.prepare import Run
+from nas_lightning.experiment.rank_one import rank_checkpoint
+from nas_lightning.pipeline.run_stages import train_stages
+from nas_lightning.space import Architecture, SearchSpace
+from nas_lightning.standalone import Truth, train_truth
+from nas_lightning.supernet.checkpoint import make_header, save_supernet
+
+
+def run_experiment(config: TrainConfig, run_dir: Path, run: Run) -> dict[str, Any] | None:
+    """Trains, writes the weights, trains the truth and ranks, as far as the config asks and the folder does not hold it yet.
+
+    Returns:
+        The agreement with known accuracies, where there are any.
+    """
+    builder = Builder(tuple(config.plugins))
+    data = {**run.dataset.header(), "mean": list(run.dataset.mean), "std": list(run.dataset.std)}
+    header = make_header(run.supernet, data)
+    train_stages(
+        run.stages,
+        run.supernet,
+        lambda index: make_data(config, builder, run.dataset, index),
+        run_dir,
+        header=header,
+        make_arguments=lambda: builder.build_values(config.trainer, "trainer"),
+        panel=make_panel(config, run.space) if config.loader.holdout else {},
+        every_epochs=config.monitor.every_epochs,
+    )
+    weights = run_dir / "supernet.safetensors"
+    save_supernet(weights, run.supernet, header)
+    print(f"weights: {weights}")
+    arguments = builder.build_values(config.trainer, "trainer")
+    known: dict[Architecture, float] | None = None
+    if run.truth is not None:
+        assert config.standalone is not None
+        truth = train_truth(*run.truth[:1], run.dataset, run.truth[1], config.standalone.seeds, run_dir / "standalone", arguments)
+        known = _known(truth)
+    if config.ranking is None:
+        return None
+    return rank_checkpoint(weights, config.ranking, run.dataset, run_dir, arguments, population=run.population, known=known)
+
+
+def make_data(config: TrainConfig, builder: Builder, dataset: ImageDataset, index: int) -> ImageDataModule:
+    """The data module of a stage."""
+    loader = config.loader
+    return ImageDataModule(
+        dataset,
+        builder.build(config.augmentation, "augmentation"),
+        batch_size=loader.batch_size,
+        holdout=loader.holdout,
+        eval_batch_size=loader.eval_batch_size,
+        workers=loader.workers,
+        seed=config.seed,
+        stage_index=index,
+    )
+
+
+def make_panel(config: TrainConfig, space: SearchSpace) -> dict[str, Architecture]:
+    """The fixed candidates that monitoring evaluates: the largest, the smallest, and some drawn with the seed."""
+    rng = generator(config.seed, "panel")
+    drawn = {f"panel_{number}": space.sample(rng) for number in range(1, config.monitor.candidates + 1)}
+    return {"largest": space.largest, "smallest": space.smallest, **drawn}
+
+
+def _known(truth: Truth) -> dict[Architecture, float]:
+    return {one.architecture: float(value) for one, value in zip(truth.population, truth.mean, strict=True)}

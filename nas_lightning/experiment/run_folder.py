@@ -1,0 +1,87 @@
+"""The run folder's first files: the config that it belongs to, compared on resume, and the environment."""
+
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from nas_lightning.durable import write_json, write_text
+from nas_lightning.errors import InputError
+
+FREE = ("run_dir", "dry_run", "trainer", "ranking", "standalone", "data.root", "data.download", "loader.workers", "checkpoint", "plugins")
+"""Keys that may change when a run goes on: they decide where and how fast, or what is remade from files."""
+PACKAGES = ("nas_lightning", "torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "torchmetrics", "scipy", "numpy")
+
+
+def claim_run_folder(folder: Path, config: Mapping[str, Any]) -> None:
+    """Writes ``config.yaml`` and ``environment.json``, or checks that the folder belongs to this config.
+
+    Raises:
+        InputError: naming the keys that differ, with both values.
+    """
+    path = folder / "config.yaml"
+    if path.is_file():
+        try:
+            found = _flat(OmegaConf.to_container(OmegaConf.load(path)))
+        except Exception as error:
+            raise InputError(f"{path}: is not a config ({type(error).__name__})") from None
+        wanted = _flat(config)
+        differing = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key) and not _is_free(key)]
+        if differing:
+            shown = "; ".join(f"{key} was {found.get(key)!r}, is {wanted.get(key)!r}" for key in differing[:5])
+            more = f" (and {len(differing) - 5} more)" if len(differing) > 5 else ""
+            raise InputError(f"{folder}: holds a run with another config: {shown}{more}; give another run_dir")
+    else:
+        write_text(path, OmegaConf.to_yaml(OmegaConf.create(dict(config))))
+    write_json(folder / "environment.json", environment(config))
+
+
+def environment(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the run ran on: commit, versions, device, threads, command line."""
+    import torch
+
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {
+        "command": sys.argv,
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": bool(_git("status", "--porcelain")),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "machine": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "accelerator": config.get("trainer", {}).get("accelerator"),
+        "gpus": gpus,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    here = Path(__file__).parent
+    try:
+        done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None  # installed from a wheel, or no git on the machine
+    return done.stdout.strip()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _is_free(key: str) -> bool:
+    return any(key == free or key.startswith(f"{free}.") for free in FREE)
+
+
+def _flat(node: Any, place: str = "") -> dict[str, Any]:
+    if isinstance(node, Mapping):
+        return {key: value for name, item in node.items() for key, value in _flat(item, f"{place}.{name}" if place else str(name)).items()}
+    return {place: json.loads(json.dumps(node))}

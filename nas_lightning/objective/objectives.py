@@ -1,0 +1,94 @@
+"""What the candidates of a step learn: each objective yields one loss per pass, so that only one graph is alive at a time."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+from nas_lightning.errors import InputError
+from nas_lightning.objective.losses import cross_entropy, soft_cross_entropy
+from nas_lightning.space import Architecture, SearchSpace
+
+Network = Callable[[Tensor, Architecture], Tensor]
+
+
+class Pass(NamedTuple):
+    """One forward pass; its loss is to be run backward before the next is asked for."""
+
+    loss: Tensor
+    """Scalar; the losses of a step add up to the step's objective."""
+    logits: Tensor
+    """(batch, classes)."""
+    is_path: bool
+    """False for a pass that serves the paths, such as the teacher's."""
+
+
+class Objective(Protocol):
+    """What a stage asks at every step."""
+
+    def passes(self, paths: int) -> int:
+        """How many passes a step of ``paths`` candidates takes."""
+        ...
+
+    def __call__(self, network: Network, images: Tensor, labels: Tensor, paths: Sequence[Architecture]) -> Iterator[Pass]:
+        """Yields the passes of one step, all on the same batch."""
+        ...
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Each path learns the labels."""
+
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.label_smoothing < 1:
+            raise InputError(f"objective.label_smoothing: {self.label_smoothing} must be from 0 to below 1")
+
+    def passes(self, paths: int) -> int:
+        """See Objective."""
+        return paths
+
+    def __call__(self, network: Network, images: Tensor, labels: Tensor, paths: Sequence[Architecture]) -> Iterator[Pass]:
+        """See Objective."""
+        for architecture in paths:
+            logits = network(images, architecture)
+            yield Pass(cross_entropy(logits, labels, self.label_smoothing), logits, is_path=True)
+
+
+@dataclass(frozen=True)
+class InplaceDistillation:
+    """Each path learns the labels and the largest network's answers, which learns the labels at the same time.
+
+    Per path: hard_weight * (CE(path) + CE(largest)) + soft_weight * soft-CE(path, softmax(largest), detached) (method.md, Recipe).
+    The largest network is the same for all paths of a step, so one pass whose cross entropy weighs paths * hard_weight is exactly
+    the sum over the paths.
+    """
+
+    space: SearchSpace
+    hard_weight: float = 0.5
+    soft_weight: float = 2.0
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        for key in ("hard_weight", "soft_weight"):
+            if not getattr(self, key) >= 0:
+                raise InputError(f"objective.{key}: {getattr(self, key)} must be at least 0")
+        if not self.temperature > 0:
+            raise InputError(f"objective.temperature: {self.temperature} must be above 0")
+
+    def passes(self, paths: int) -> int:
+        """See Objective."""
+        return paths + 1
+
+    def __call__(self, network: Network, images: Tensor, labels: Tensor, paths: Sequence[Architecture]) -> Iterator[Pass]:
+        """See Objective."""
+        teacher = network(images, self.space.largest)
+        yield Pass(len(paths) * self.hard_weight * cross_entropy(teacher, labels), teacher, is_path=False)
+        probabilities = (teacher.detach() / self.temperature).softmax(dim=1)
+        for architecture in paths:
+            logits = network(images, architecture)
+            hard = cross_entropy(logits, labels)
+            soft = soft_cross_entropy(logits, probabilities, self.temperature)
+            yield Pass(self.hard_weight * hard + self.soft_weight * soft, logits, is_path=True)

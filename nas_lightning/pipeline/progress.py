@@ -1,0 +1,54 @@
+"""One progress bar a stage, with rate and time left; a line at its end where there is no terminal."""
+
+import sys
+from typing import Any
+
+import pytorch_lightning as pl
+from tqdm import tqdm
+
+
+class StageProgress(pl.Callback):
+    """Shows the optimizer steps of one stage.
+
+    Args:
+        label: what the bar is called.
+    """
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self._bar: tqdm[Any] | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Opens the bar where the stage starts or is resumed."""
+        if trainer.is_global_zero:
+            self._bar = tqdm(
+                total=int(trainer.estimated_stepping_batches),
+                initial=trainer.global_step,
+                desc=self.label,
+                unit="step",
+                disable=None,
+                dynamic_ncols=True,
+                leave=False,
+            )
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Counts a step; the loss is read only where it is logged, so as not to wait for the device."""
+        if self._bar is None:
+            return
+        self._bar.update()
+        if not self._bar.disable and trainer.global_step % trainer.log_every_n_steps == 0:
+            self._bar.set_postfix(epoch=trainer.current_epoch, **_shown(trainer), refresh=False)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Leaves one line."""
+        if self._bar is None:
+            return
+        seconds = self._bar.format_dict["elapsed"]
+        self._bar.close()
+        shown = ", ".join(f"{name} {value}" for name, value in _shown(trainer).items())
+        print(f"{self.label}: {trainer.global_step} steps in {seconds:.0f} s, {shown}", file=sys.stderr)
+
+
+def _shown(trainer: pl.Trainer) -> dict[str, str]:
+    names = ("loss", "top1", "largest/top1", "smallest/top1")
+    return {name: f"{float(trainer.callback_metrics[name]):.3f}" for name in names if name in trainer.callback_metrics}

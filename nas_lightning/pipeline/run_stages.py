@@ -1,0 +1,105 @@
+"""Trains a recipe's stages in order, each from the weights of the one before; goes on where an earlier run stopped."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from nas_lightning.data.data_module import ImageDataModule
+from nas_lightning.errors import InputError
+from nas_lightning.pipeline.checkpoints import StageCheckpoints
+from nas_lightning.pipeline.metrics_table import MetricsTable
+from nas_lightning.pipeline.progress import StageProgress
+from nas_lightning.pipeline.stage import Stage
+from nas_lightning.sampling import ListedSampler
+from nas_lightning.space import Architecture
+from nas_lightning.supernet import Supernet
+from nas_lightning.supernet.checkpoint import HEADER_KEY
+from nas_lightning.trainer import make_trainer
+from nas_lightning.training import SupernetTraining
+
+MakeData = Callable[[int], ImageDataModule]
+
+
+def train_stages(
+    stages: Sequence[Stage],
+    supernet: Supernet,
+    make_data: MakeData,
+    run_dir: Path,
+    *,
+    header: Mapping[str, Any],
+    make_arguments: Callable[[], Mapping[str, Any]],
+    panel: Mapping[str, Architecture],
+    every_epochs: int = 1,
+) -> None:
+    """Trains the supernet in place and writes ``stages/<name>/``; a finished stage is read, not repeated.
+
+    Args:
+        make_data: the data module of a stage, given its index.
+        header: what the checkpoints say of themselves.
+        make_arguments: those of pl.Trainer that do not belong to a stage, made anew for each: callbacks and loggers have state.
+        panel: candidates by name that are evaluated on the hold-out, where there is one.
+        every_epochs: how often.
+    """
+    for stage in stages:
+        folder = run_dir / "stages" / stage.name
+        last = folder / "last.ckpt"
+        saved = _read_last(last)
+        if saved is not None and saved[HEADER_KEY]["finished"]:
+            _load_weights(supernet, saved, last)
+            continue
+        if isinstance(stage.sampler, ListedSampler):
+            stage.sampler.listed.write(folder / "architectures.json")
+        trainer_arguments = make_arguments()
+        module = SupernetTraining(
+            supernet,
+            stage.sampler,
+            stage.objective,
+            stage.make_optimizer,
+            stage.schedule,
+            stage_index=stage.index,
+            gradients=stage.gradients,
+            clip_norm=trainer_arguments.get("gradient_clip_val"),
+            panel=panel,
+            header={**header, "stage": stage.name},
+        )
+        data = make_data(stage.index)
+        trainer = make_trainer(
+            trainer_arguments,
+            max_epochs=stage.epochs,
+            max_steps=-1 if stage.max_steps is None else stage.max_steps,
+            check_val_every_n_epoch=every_epochs,
+            default_root_dir=folder,
+            callbacks=[StageProgress(stage.name), StageCheckpoints(folder, stage.keep_every)],
+            logger=[
+                MetricsTable(folder / "metrics.csv", resume_step=0 if saved is None else saved["global_step"]),
+                TensorBoardLogger(folder, name="", version="tensorboard"),
+            ],
+            find_unused_parameters=supernet.skips_parameters,
+        )
+        trainer.fit(module, datamodule=data, ckpt_path=None if saved is None else last, weights_only=True)
+        module.finished = True
+        trainer.save_checkpoint(last)
+        supernet.to("cpu")
+
+
+def _read_last(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        content[HEADER_KEY]["finished"], content["global_step"], content["state_dict"]
+    except Exception as error:
+        raise InputError(f"{path}: is not a whole checkpoint of this project ({type(error).__name__}); remove it to repeat the stage") from None
+    return content
+
+
+def _load_weights(supernet: Supernet, saved: Mapping[str, Any], path: Path) -> None:
+    prefix = "supernet."
+    weights = {name.removeprefix(prefix): value for name, value in saved["state_dict"].items() if name.startswith(prefix)}
+    try:
+        supernet.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(f"{path}: does not fit the configured supernet ({str(error).splitlines()[0]})") from None

@@ -1,0 +1,40 @@
+"""Which candidates to look at first: the best of all, and the best under budgets of multiply-adds."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from nas_lightning.errors import InputError
+from nas_lightning.ranking.table import ScoreTable
+
+
+class Budget(NamedTuple):
+    """The best candidate that costs at most so much."""
+
+    multiply_adds: int
+    row: int | None
+    """Row of the table; None if no candidate is that cheap."""
+
+
+def best_rows(table: ScoreTable, key: str, count: int = 10) -> list[int]:
+    """Row numbers of the best candidates by ``key``, best first."""
+    return [int(row) for row in table.order(key)[:count]]
+
+
+def best_under_budgets(table: ScoreTable, key: str, budgets: Sequence[int] | None = None) -> list[Budget]:
+    """The best candidate by ``key`` under each budget.
+
+    Args:
+        budgets: multiply-adds for one image; None takes the quartiles of the list's own costs.
+    """
+    if budgets is None:
+        budgets = [int(np.quantile(table.multiply_adds, share)) for share in (0.25, 0.5, 0.75)]
+    if any(budget < 1 for budget in budgets):
+        raise InputError(f"ranking.budgets: {list(budgets)} must be multiply-adds of at least 1")
+    order = table.order(key)
+    chosen = []
+    for budget in budgets:
+        affordable = order[table.multiply_adds[order] <= budget]
+        chosen.append(Budget(budget, int(affordable[0]) if len(affordable) else None))
+    return chosen

@@ -1,0 +1,106 @@
+"""The score table: a row a candidate, as ``scores.csv``, as parts while a ranking runs, and as the challenge's submission."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from nas_lightning.durable import write_text
+from nas_lightning.errors import InputError
+from nas_lightning.ranking.score import Score
+from nas_lightning.space import Architecture, Candidate, Population, SearchSpace, ShortcutRule, cost
+
+COLUMNS = ("name", "architecture", "top1", "top5", "cross_entropy", "macs", "parameters")
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Candidates in the list's order with their scores and costs; every array is (n,)."""
+
+    population: Population
+    scores: tuple[Score, ...]
+    multiply_adds: npt.NDArray[np.int64]
+    parameters: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls, population: Population, scores: Iterable[Score], *, classes: int, channels: int, shortcuts: ShortcutRule
+    ) -> "ScoreTable":
+        """Adds the candidates' costs to their scores."""
+        costs = cost(population.space, population.widths, classes=classes, channels=channels, shortcuts=shortcuts)
+        return cls(population, tuple(scores), costs.multiply_adds, costs.parameters)
+
+    def quality(self, key: str) -> npt.NDArray[np.float64]:
+        """(n,) numbers, higher is better, by ``top1``, ``top5`` or ``cross_entropy`` (its negative)."""
+        values = np.array([getattr(one, key) for one in self.scores], dtype=np.float64)
+        return -values if key == "cross_entropy" else values
+
+    def order(self, key: str) -> npt.NDArray[np.int64]:
+        """(n,) row numbers, best first; ties go by cross entropy, then by the list."""
+        return np.lexsort((-self.quality("cross_entropy"), -self.quality(key)))
+
+    def write(self, path: Path) -> None:
+        """Writes ``scores.csv``."""
+        rows = zip(self.population, self.scores, self.multiply_adds, self.parameters, strict=True)
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows((one.name, one.text, *map(repr, s), int(macs), int(parameters)) for one, s, macs, parameters in rows)
+        write_text(path, text.getvalue())
+
+    def write_submission(self, path: Path, key: str) -> None:
+        """Writes the list again with ``acc`` filled: the same keys and codes as they were given."""
+        self.population.write(path, (float(value) for value in self.quality(key)))
+
+
+def read_scores(path: Path, space: SearchSpace) -> dict[Architecture, Score]:
+    """Reads the scores of a ``scores.csv``.
+
+    Raises:
+        InputError: naming the first line that is not a whole row.
+    """
+    scores: dict[Architecture, Score] = {}
+    for line, row in enumerate(_rows(path), start=2):
+        place = f"{path}: line {line}"
+        try:
+            one = Score(*(float(row[key]) for key in ("top1", "top5", "cross_entropy")))
+            scores[space.parse(row["architecture"])] = one
+        except InputError as error:
+            raise InputError(f"{place}: {error}") from None
+        except (KeyError, TypeError, ValueError):
+            raise InputError(f"{place}: is not a row of {','.join(COLUMNS)}") from None
+        if not all(map(math.isfinite, one)):
+            raise InputError(f"{place}: a score is not a finite number")
+    if not scores:
+        raise InputError(f"{path}: holds no scores")
+    return scores
+
+
+def write_part(folder: Path, start: int, candidates: Sequence[Candidate], scores: Sequence[Score]) -> None:
+    """Writes the finished rows ``start`` to ``start + n - 1`` of a ranking in progress."""
+    lines = [",".join([one.text, *map(repr, row)]) for one, row in zip(candidates, scores, strict=True)]
+    header = "architecture,top1,top5,cross_entropy"
+    write_text(folder / f"{start}-{start + len(lines) - 1}.csv", "\n".join([header, *lines, ""]))
+
+
+def read_parts(folder: Path, space: SearchSpace) -> dict[Architecture, Score]:
+    """The rows that a ranking in progress, or several, have finished."""
+    scores: dict[Architecture, Score] = {}
+    for path in sorted(folder.glob("*-*.csv")):
+        scores.update(read_scores(path, space))
+    return scores
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: is not a CSV table ({error})") from None

@@ -1,0 +1,62 @@
+"""The learning rate as a pure function of where a stage is: nothing to step, nothing to save."""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+from nas_lightning.errors import InputError
+
+
+class Schedule(Protocol):
+    """What a stage asks at every step."""
+
+    def rate(self, peak: float, elapsed: float, epochs: float) -> float:
+        """The learning rate.
+
+        Args:
+            peak: the optimizer's configured learning rate.
+            elapsed: epochs since the stage began, with the fraction of the current one.
+            epochs: the stage's whole length, in epochs.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class OriginalCosine:
+    """The authors' cosine: constant within an epoch, and epochs 0 and 1 share the full rate (method.md, Recipe)."""
+
+    final_lr: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_final(self.final_lr)
+
+    def rate(self, peak: float, elapsed: float, epochs: float) -> float:
+        """See Schedule."""
+        epoch = max(0, math.floor(elapsed) - 1)
+        return self.final_lr + (peak - self.final_lr) / 2 * (1 + math.cos(math.pi * epoch / epochs))
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """A plain cosine, new at every step, after a linear rise over the first ``warmup`` share of the stage."""
+
+    final_lr: float = 0.0
+    warmup: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_final(self.final_lr)
+        if not 0 <= self.warmup < 1:
+            raise InputError(f"schedule.warmup: {self.warmup} must be a share from 0 to below 1")
+
+    def rate(self, peak: float, elapsed: float, epochs: float) -> float:
+        """See Schedule."""
+        progress = elapsed / epochs
+        if progress < self.warmup:
+            return peak * progress / self.warmup
+        fall = (progress - self.warmup) / (1 - self.warmup)
+        return self.final_lr + (peak - self.final_lr) / 2 * (1 + math.cos(math.pi * fall))
+
+
+def _check_final(final_lr: float) -> None:
+    if not final_lr >= 0:
+        raise InputError(f"schedule.final_lr: {final_lr} must be at least 0")

@@ -1,0 +1,9 @@
+"""What a candidate is."""
+
+from nas_lightning.space.architecture import Architecture
+from nas_lightning.space.cost import Cost, cost, cost_of
+from nas_lightning.space.population import Candidate, Population, read_accuracies
+from nas_lightning.space.search_space import Block, SearchSpace
+from nas_lightning.space.shortcuts import ShortcutRule
+
+__all__ = ["Architecture", "Block", "Candidate", "Cost", "Population", "SearchSpace", "ShortcutRule", "cost", "cost_of", "read_accuracies"]

@@ -1,0 +1,204 @@
+"""Lists of candidates, and the challenge's file format: ``{"arch1": {"acc": 0, "arch": "16-4-12"}, ...}``."""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nas_lightning.draws import generator
+from nas_lightning.durable import write_json
+from nas_lightning.errors import InputError
+from nas_lightning.space.architecture import Architecture
+from nas_lightning.space.search_space import SearchSpace
+
+MAX_FILE_MIB = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One row of a list. Two rows are equal if their architectures are: trailing entries of the text are read by no layer."""
+
+    name: str = field(compare=False)
+    text: str = field(compare=False)
+    """The code as it was given, for output."""
+    architecture: Architecture
+
+
+@dataclass(frozen=True)
+class Population:
+    """Candidates of one space in their file's order."""
+
+    space: SearchSpace
+    candidates: tuple[Candidate, ...]
+
+    def __len__(self) -> int:
+        return len(self.candidates)
+
+    def __iter__(self) -> Iterator[Candidate]:
+        return iter(self.candidates)
+
+    def __getitem__(self, index: int) -> Candidate:
+        return self.candidates[index]
+
+    @classmethod
+    def of(cls, space: SearchSpace, architectures: Iterable[Architecture]) -> "Population":
+        """Names architectures ``arch1``, ``arch2``, ... and writes their codes at full length."""
+        numbered = enumerate(architectures, start=1)
+        return cls(space, tuple(Candidate(f"arch{number}", space.text(one), one) for number, one in numbered))
+
+    @classmethod
+    def draw(cls, space: SearchSpace, count: int, seed: int) -> "Population":
+        """``count`` distinct candidates, uniform over the space, the same for the same seed."""
+        return cls.of(space, space.sample_distinct(count, generator(seed, "population")))
+
+    @classmethod
+    def read(cls, path: Path, space: SearchSpace, max_mib: float = MAX_FILE_MIB) -> "Population":
+        """Reads a list in the challenge's format and checks every code.
+
+        Raises:
+            InputError: naming file, key, value and rule of the first wrong entry, and how many more there are.
+        """
+        return cls(space, tuple(candidate for candidate, _ in _read_rows(path, space, max_mib)))
+
+    @property
+    def architectures(self) -> tuple[Architecture, ...]:
+        """The candidates' architectures, in order."""
+        return tuple(candidate.architecture for candidate in self.candidates)
+
+    @property
+    def widths(self) -> npt.NDArray[np.int64]:
+        """(n, layers) integers, a row a candidate."""
+        return np.array([candidate.architecture.widths for candidate in self.candidates], dtype=np.int64)
+
+    def every(self, step: int, count: int | None = None) -> "Population":
+        """Every ``step``-th candidate from the first, at most ``count``.
+
+        Raises:
+            InputError: if ``count`` are wanted and there are fewer.
+        """
+        spaced = self.candidates[::step][:count]
+        if count is not None and len(spaced) < count:
+            raise InputError(f"every {step}th of a list of {len(self)} gives {len(spaced)} candidates, not {count}")
+        return Population(self.space, spaced)
+
+    def sample(self, count: int, seed: int) -> "Population":
+        """``count`` candidates at random without replacement, in the list's order, the same for the same seed."""
+        if not 1 <= count <= len(self):
+            raise InputError(f"cannot take {count} candidates at random: the list has {len(self)}")
+        chosen = generator(seed, "subset").choice(len(self), size=count, replace=False)
+        return Population(self.space, tuple(self.candidates[index] for index in sorted(chosen)))
+
+    def write(self, path: Path, accuracies: Iterable[float] | None = None) -> None:
+        """Writes the challenge's format, codes as they were given; without accuracies ``acc`` is 0, as in the official list."""
+        values = [0] * len(self) if accuracies is None else list(accuracies)
+        rows = zip(self.candidates, values, strict=True)
+        write_json(path, {candidate.name: {"acc": acc, "arch": candidate.text} for candidate, acc in rows})
+
+
+@dataclass(frozen=True)
+class EveryKth:
+    """Chooses every ``step``-th candidate of a list from the first, ``count`` of them."""
+
+    step: int
+    count: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.step < 1:
+            raise InputError(f"step: {self.step} must be at least 1")
+
+    def __call__(self, population: Population) -> Population:
+        """The chosen candidates, in the list's order."""
+        return population.every(self.step, self.count)
+
+
+@dataclass(frozen=True)
+class RandomSubset:
+    """Chooses ``count`` candidates of a list at random, without replacement."""
+
+    count: int
+    seed: int = 0
+
+    def __call__(self, population: Population) -> Population:
+        """The chosen candidates, in the list's order."""
+        return population.sample(self.count, self.seed)
+
+
+@dataclass(frozen=True)
+class ListFile:
+    """Takes the candidates of a file of its own instead of the run's list."""
+
+    path: str
+
+    def __call__(self, population: Population) -> Population:
+        """The file's candidates, checked against the list's space."""
+        return Population.read(Path(self.path), population.space)
+
+
+def read_accuracies(path: Path, space: SearchSpace) -> dict[Architecture, float]:
+    """Reads known accuracies, fractions in [0, 1], in the challenge's format.
+
+    Raises:
+        InputError: also where an accuracy is not a fraction, or one architecture has two different ones.
+    """
+    known: dict[Architecture, float] = {}
+    for candidate, row in _read_rows(path, space, MAX_FILE_MIB):
+        acc = row.get("acc")
+        if not isinstance(acc, int | float) or isinstance(acc, bool) or not math.isfinite(acc) or not 0 <= acc <= 1:
+            hint = " (is it in percent?)" if isinstance(acc, int | float) and 1 < acc <= 100 else ""
+            raise InputError(f"{path}: {candidate.name}: acc {acc!r} is not a fraction from 0 to 1{hint}")
+        if known.setdefault(candidate.architecture, float(acc)) != float(acc):
+            raise InputError(f"{path}: {candidate.name}: {candidate.text} has two accuracies, {known[candidate.architecture]} and {acc}")
+    return known
+
+
+def _read_rows(path: Path, space: SearchSpace, max_mib: float) -> list[tuple[Candidate, Mapping[str, Any]]]:
+    content = _read_json(path, max_mib)
+    if not isinstance(content, dict) or not content:
+        raise InputError(f'{path}: must be a JSON object of one or more entries such as "arch1": {{"acc": 0, "arch": "16-8"}}')
+    rows, wrong = [], []
+    for name, row in content.items():
+        text = row.get("arch") if isinstance(row, dict) else None
+        if not isinstance(text, str):
+            wrong.append(f'{name}: {str(row)[:80]!r} is not an object with a text "arch"')
+            continue
+        try:
+            rows.append((Candidate(name, text, space.parse(text)), row))
+        except InputError as error:
+            wrong.append(f"{name}: {error}")
+    if wrong:
+        more = f" (and {len(wrong) - 1} more wrong entries)" if len(wrong) > 1 else ""
+        raise InputError(f"{path}: {wrong[0]}{more}")
+    return rows
+
+
+def _read_json(path: Path, max_mib: float) -> Any:
+    try:
+        size = path.stat().st_size
+        if size > max_mib * 2**20:
+            raise InputError(f"{path}: has {size / 2**20:.1f} MiB; a list may have {max_mib:g} MiB")
+        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 text (byte {error.start})") from None
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"{path}: is not JSON ({error})") from None
+    except _DuplicateKeyError as error:
+        raise InputError(f"{path}: key {error} stands twice") from None
+
+
+class _DuplicateKeyError(Exception):
+    pass
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        seen: set[str] = set()
+        raise _DuplicateKeyError(next(repr(key) for key, _ in pairs if key in seen or seen.add(key)))  # type: ignore[func-returns-value]
+    return content

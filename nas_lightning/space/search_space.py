@@ -1,0 +1,178 @@
+"""Which candidates exist: a family of residual networks that differ in the width of every layer."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nas_lightning.errors import InputError
+from nas_lightning.space.architecture import Architecture
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Where a residual block of two 3x3 convolutions sits.
+
+    ``source``, ``first`` and ``second`` are indices into an architecture's widths: of the layer that the block reads, and of its two.
+    """
+
+    source: int
+    first: int
+    second: int
+    stride: int
+    side: int
+    """Height and width of the block's output, in pixels."""
+    opens_stage: bool
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """A stem convolution, then stages of residual blocks; every 3x3 convolution chooses its own width.
+
+    Args:
+        name: how files and errors call the space.
+        blocks: blocks in each stage; each stage after the first halves the resolution.
+        max_widths: the largest width of each stage's layers, in channels, a multiple of ``width_step``. The stem belongs to the first.
+        width_step: legal widths are its multiples up to the stage's largest.
+        resolution: height and width of the images, in pixels.
+        trailing_entries: how many entries a written code may carry at its end that no layer reads.
+    """
+
+    name: str
+    blocks: tuple[int, ...]
+    max_widths: tuple[int, ...]
+    width_step: int
+    resolution: int
+    trailing_entries: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "blocks", tuple(self.blocks))
+        object.__setattr__(self, "max_widths", tuple(self.max_widths))
+        for key, values in (("blocks", self.blocks), ("max_widths", self.max_widths)):
+            if not values or any(not isinstance(value, int) or isinstance(value, bool) or value < 1 for value in values):
+                raise InputError(f"space.{key}: {list(values)} must be one or more integers of at least 1")
+        if len(self.blocks) != len(self.max_widths):
+            raise InputError(f"space.max_widths: {list(self.max_widths)} must have one entry for each of the {len(self.blocks)} stages")
+        for key, least in (("width_step", 1), ("resolution", 4), ("trailing_entries", 0)):
+            value = getattr(self, key)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise InputError(f"space.{key}: {value!r} must be an integer of at least {least}")
+        if any(width % self.width_step for width in self.max_widths):
+            raise InputError(f"space.max_widths: {list(self.max_widths)} must be multiples of space.width_step={self.width_step}")
+
+    @cached_property
+    def choices(self) -> tuple[tuple[int, ...], ...]:
+        """The legal widths of every layer, ascending."""
+        layers = [self.max_widths[0]]
+        for blocks, max_width in zip(self.blocks, self.max_widths, strict=True):
+            layers += [max_width] * (2 * blocks)
+        return tuple(tuple(range(self.width_step, max_width + 1, self.width_step)) for max_width in layers)
+
+    @property
+    def layers(self) -> int:
+        """How many widths an architecture has."""
+        return 1 + 2 * sum(self.blocks)
+
+    @cached_property
+    def residual_blocks(self) -> tuple[Block, ...]:
+        """The blocks in forward order."""
+        blocks: list[Block] = []
+        side = self.resolution
+        for stage, count in enumerate(self.blocks):
+            for position in range(count):
+                opens_stage = position == 0
+                stride = 2 if opens_stage and stage > 0 else 1
+                side = math.ceil(side / stride)
+                source = 2 * len(blocks)
+                blocks.append(Block(source, source + 1, source + 2, stride, side, opens_stage))
+        return tuple(blocks)
+
+    @property
+    def size(self) -> int:
+        """How many candidates there are."""
+        return math.prod(len(widths) for widths in self.choices)
+
+    @property
+    def largest(self) -> Architecture:
+        """Every layer at its largest width."""
+        return Architecture(tuple(widths[-1] for widths in self.choices))
+
+    @property
+    def smallest(self) -> Architecture:
+        """Every layer at its smallest width."""
+        return Architecture(tuple(widths[0] for widths in self.choices))
+
+    def check(self, architecture: Architecture) -> None:
+        """Raises InputError naming the first entry that is not in the space."""
+        self._check_entries(architecture.widths, str(architecture), self.choices)
+
+    def parse(self, text: str) -> Architecture:
+        """Reads a code of one entry a layer, with or without the trailing entries that no layer reads.
+
+        Raises:
+            InputError: naming the entry (counted from 1), its value and the legal widths.
+        """
+        try:
+            entries = Architecture.parse(text).widths
+        except ValueError as error:
+            raise InputError(f"{text!r}: {error}; a code is integers joined by '-'") from None
+        trailing = (self.choices[-1],) * self.trailing_entries
+        legal = self.choices if len(entries) == self.layers else self.choices + trailing
+        self._check_entries(entries, text, legal)
+        return Architecture(entries[: self.layers])
+
+    def text(self, architecture: Architecture) -> str:
+        """The written form at its full length: trailing entries repeat the last width, which no layer reads."""
+        return "-".join(str(width) for width in architecture.widths + architecture.widths[-1:] * self.trailing_entries)
+
+    def sample(self, rng: np.random.Generator) -> Architecture:
+        """One candidate, each width uniform over its legal ones."""
+        return Architecture(tuple(widths[rng.integers(len(widths))] for widths in self.choices))
+
+    def sample_distinct(self, count: int, rng: np.random.Generator) -> list[Architecture]:
+        """``count`` different candidates, uniform over the space.
+
+        Raises:
+            InputError: if the space has fewer.
+        """
+        if not 1 <= count <= self.size:
+            raise InputError(f"cannot draw {count} distinct candidates: space {self.name} has {self.size}")
+        if self.size <= 4 * count:  # rejection would be slow where most of the space is wanted
+            return [self._numbered(int(number)) for number in rng.permutation(self.size)[:count]]
+        drawn: dict[Architecture, None] = {}
+        while len(drawn) < count:
+            for row in self._rows(count - len(drawn), rng):
+                drawn[Architecture(tuple(int(width) for width in row))] = None
+        return list(drawn)
+
+    def header(self) -> dict[str, Any]:
+        """Plain values that rebuild the space: ``SearchSpace(**header)``."""
+        return {
+            "name": self.name,
+            "blocks": list(self.blocks),
+            "max_widths": list(self.max_widths),
+            "width_step": self.width_step,
+            "resolution": self.resolution,
+            "trailing_entries": self.trailing_entries,
+        }
+
+    def _rows(self, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        return np.stack([rng.choice(widths, size=count) for widths in self.choices], axis=1)
+
+    def _numbered(self, number: int) -> Architecture:
+        widths: list[int] = []
+        for legal in self.choices:
+            number, digit = divmod(number, len(legal))
+            widths.append(legal[digit])
+        return Architecture(tuple(widths))
+
+    def _check_entries(self, entries: tuple[int, ...], text: str, legal: tuple[tuple[int, ...], ...]) -> None:
+        if len(entries) != len(legal):
+            lengths = f"{self.layers}" + (f" or {self.layers + self.trailing_entries}" if self.trailing_entries else "")
+            raise InputError(f"{text}: has {len(entries)} entries; space {self.name} takes {lengths}")
+        for number, (width, allowed) in enumerate(zip(entries, legal, strict=True), start=1):
+            if width not in allowed:
+                raise InputError(f"entry {number} of {text}: width {width} is not one of {', '.join(map(str, allowed))}")

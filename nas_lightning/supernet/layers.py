@@ -1,0 +1,100 @@
+"""Layers that hold the weights of the widest candidate and lend every narrower one its slice."""
+
+from enum import StrEnum
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class NormStatistics(StrEnum):
+    """Where a batch norm takes mean and variance from."""
+
+    BATCH = "batch"
+    """The current batch, in training and in evaluation: no slice is judged with another slice's statistics."""
+
+    RUNNING = "running"
+    """The current batch in training, averages kept over all paths in evaluation."""
+
+
+class SlicedConv2d(nn.Module):
+    """A convolution without bias; a candidate uses the first filters and their first input channels."""
+
+    def __init__(self, max_in_width: int, max_out_width: int, kernel_size: int, stride: int = 1) -> None:
+        super().__init__()
+        self.full = nn.Conv2d(max_in_width, max_out_width, kernel_size, stride, padding=kernel_size // 2, bias=False)
+
+    def forward(self, x: Tensor, out_width: int) -> Tensor:
+        """(batch, in_width, H, W) -> (batch, out_width, H / stride, W / stride)."""
+        weight = self.full.weight[:out_width, : x.shape[1]]
+        return F.conv2d(x, weight, stride=self.full.stride, padding=self.full.padding)
+
+
+class SlicedBatchNorm2d(nn.Module):
+    """A batch norm; a candidate uses the first scales and shifts."""
+
+    def __init__(self, max_width: int, statistics: NormStatistics, affine: bool = True) -> None:
+        super().__init__()
+        self.full = nn.BatchNorm2d(max_width, affine=affine, track_running_stats=statistics is NormStatistics.RUNNING)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, width, H, W) -> the same shape, each channel normalised over batch and pixels."""
+        full, width = self.full, x.shape[1]
+        return F.batch_norm(
+            x,
+            running_mean=None if full.running_mean is None else full.running_mean[:width],
+            running_var=None if full.running_var is None else full.running_var[:width],
+            weight=full.weight[:width] if full.affine else None,
+            bias=full.bias[:width] if full.affine else None,
+            training=self.training or full.running_mean is None,
+            momentum=0.1,
+            eps=full.eps,
+        )
+
+
+class SlicedUnit(nn.Module):
+    """Convolution, then batch norm."""
+
+    def __init__(
+        self,
+        max_in_width: int,
+        max_out_width: int,
+        kernel_size: int,
+        stride: int = 1,
+        *,
+        statistics: NormStatistics,
+        affine: bool = True,
+    ) -> None:
+        super().__init__()
+        self.conv = SlicedConv2d(max_in_width, max_out_width, kernel_size, stride)
+        self.norm = SlicedBatchNorm2d(max_out_width, statistics, affine)
+
+    def forward(self, x: Tensor, out_width: int) -> Tensor:
+        """(batch, in_width, H, W) -> (batch, out_width, H / stride, W / stride)."""
+        return self.norm(self.conv(x, out_width))
+
+
+class SlicedLinear(nn.Module):
+    """A classifier; a candidate uses the first input features."""
+
+    def __init__(self, max_in_width: int, classes: int) -> None:
+        super().__init__()
+        self.full = nn.Linear(max_in_width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, in_width) -> (batch, classes)."""
+        return F.linear(x, self.full.weight[:, : x.shape[1]], self.full.bias)
+
+
+def initialise(module: nn.Module, seed: int) -> None:
+    """Kaiming uniform (fan_out, relu) on convolution and linear weights, PyTorch's default on biases, norms at 1 and 0.
+
+    Drawn from a generator of its own: neither reads nor moves the global one.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_uniform_(layer.weight, mode="fan_out", nonlinearity="relu", generator=generator)
+        if isinstance(layer, nn.Linear):
+            bound = layer.in_features**-0.5
+            nn.init.uniform_(layer.bias, -bound, bound, generator=generator)

@@ -1,0 +1,77 @@
+"""Makes the pl.Trainer of a stage, of a ranking or of a stand-alone training from one configured set of arguments."""
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import Logger
+
+from nas_lightning.errors import InputError
+
+OWNED = {
+    "max_epochs": "stages.<name>.epochs",
+    "max_steps": "stages.<name>.max_steps",
+    "check_val_every_n_epoch": "monitor.every_epochs",
+    "default_root_dir": "run_dir",
+}
+"""Arguments of pl.Trainer that another key of ours decides."""
+
+
+def make_trainer(
+    arguments: Mapping[str, Any],
+    *,
+    callbacks: Sequence[Callback] = (),
+    logger: Sequence[Logger] = (),
+    find_unused_parameters: bool = False,
+    **owned: Any,
+) -> pl.Trainer:
+    """A quiet Trainer: our callbacks and loggers beside the configured ones.
+
+    Args:
+        arguments: of pl.Trainer as configured; None takes Lightning's own default.
+        callbacks: ours.
+        logger: ours.
+        find_unused_parameters: whether a path can leave parameters without gradient, which plain DDP does not allow.
+        owned: arguments that the caller decides.
+
+    Raises:
+        InputError: for an argument that another key decides, or a value that Lightning refuses.
+    """
+    given = {key: value for key, value in arguments.items() if value is not None}
+    for key, ours in OWNED.items():
+        if key in given:
+            raise InputError(f"trainer.{key}: {given[key]!r} cannot be given here; use {ours}")
+    if given.get("accumulate_grad_batches", 1) != 1:
+        raise InputError(f"trainer.accumulate_grad_batches: {given['accumulate_grad_batches']} cannot be used; a step has several paths instead")
+    given.pop("gradient_clip_val", None)  # Lightning refuses it with manual optimization; the module clips
+    given.setdefault("enable_model_summary", False)
+    given.setdefault("use_distributed_sampler", False)
+    if find_unused_parameters and given.get("strategy") == "ddp":
+        given["strategy"] = "ddp_find_unused_parameters_true"
+    _quieten()
+    configured_callbacks = _listed(given.pop("callbacks", []))
+    configured_loggers = given.pop("logger", True)
+    loggers: Any = [*logger, *_listed(configured_loggers)] if not isinstance(configured_loggers, bool) else list(logger)
+    try:
+        return pl.Trainer(
+            **{"enable_progress_bar": False, **given, **owned},
+            callbacks=[*callbacks, *configured_callbacks],
+            logger=loggers or False,
+        )
+    except (TypeError, ValueError, pl.utilities.exceptions.MisconfigurationException) as error:
+        raise InputError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, Sequence) else [value]
+
+
+def _quieten() -> None:
+    # What Lightning says of devices, workers and tips is not news to who runs this; warnings of substance stay.
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for message in (".*does not have many workers.*", ".*Checkpoint directory .* exists and is not empty.*"):
+        warnings.filterwarnings("ignore", message=message)

@@ -1,0 +1,152 @@
+"""The LightningModule: brings sampler, objective, optimizer and schedule to the supernet, and nothing else."""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from enum import StrEnum
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+
+from nas_lightning.objective import Objective
+from nas_lightning.sampling import Position, Sampler
+from nas_lightning.schedule import Schedule
+from nas_lightning.space import Architecture
+from nas_lightning.supernet import Supernet
+from nas_lightning.supernet.checkpoint import HEADER_KEY
+
+MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+
+
+class GradientRule(StrEnum):
+    """How the gradients of a step's passes become one; the effective learning rate differs by the number of paths."""
+
+    SUM = "sum"
+    MEAN = "mean"
+
+
+class SupernetTraining(pl.LightningModule):
+    """One stage: several paths a step on the same batch, a backward each, then one optimizer step.
+
+    Args:
+        supernet: whose weights are trained, in place.
+        sampler: which candidates train at a step.
+        objective: what they learn.
+        make_optimizer: of the parameters; a new one a stage.
+        schedule: the learning rate over the stage; the optimizer's configured rate is its peak.
+        stage_index: keys the draws, so that stages do not share them.
+        gradients: sum over a step's paths, or mean.
+        clip_norm: largest norm of the gradients of a step; None does not clip.
+        panel: candidates by name that validation evaluates.
+        header: what the stage's checkpoints say of themselves.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        sampler: Sampler,
+        objective: Objective,
+        make_optimizer: MakeOptimizer,
+        schedule: Schedule,
+        *,
+        stage_index: int = 0,
+        gradients: GradientRule | str = GradientRule.SUM,
+        clip_norm: float | None = None,
+        panel: Mapping[str, Architecture] | None = None,
+        header: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.supernet, self.sampler, self.objective = supernet, sampler, objective
+        self.make_optimizer, self.schedule = make_optimizer, schedule
+        self.stage_index, self.gradients, self.clip_norm = stage_index, GradientRule(gradients), clip_norm
+        self.panel, self.header = dict(panel or {}), dict(header or {})
+        self.finished = False
+        """Set by who ran the stage to its end; checkpoints carry it."""
+        self.accuracy = _accuracies(supernet.classes)
+        self.panel_metrics = nn.ModuleDict({name: _panel_metrics(supernet.classes) for name in self.panel})
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """One optimizer over all parameters, norms and biases too."""
+        optimizer = self.make_optimizer(self.supernet.parameters())
+        self.peaks = [group["lr"] for group in optimizer.param_groups]
+        return optimizer
+
+    @property
+    def position(self) -> Position:
+        """Where the run is; every device draws the same candidates."""
+        return Position(self.stage_index, self.current_epoch, self.global_step)
+
+    def on_train_start(self) -> None:
+        """Measures the stage: the schedule needs its length."""
+        self.epochs = self.trainer.estimated_stepping_batches / self.trainer.num_training_batches
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """One step on uint8-born images (batch, channels, H, W), normalised, and labels (batch,)."""
+        images, labels = batch
+        optimizer = self.optimizers()
+        rate = self._set_rate(optimizer, batch_idx)
+        optimizer.zero_grad()
+        paths = self.sampler.sample(self.position)
+        share = 1 / len(paths) if self.gradients is GradientRule.MEAN else 1.0
+        total = torch.zeros((), device=images.device)
+        passes = self.objective.passes(len(paths))
+        for number, one in enumerate(self.objective(self.supernet, images, labels, paths), start=1):
+            with nullcontext() if number == passes else self._blocked_sync():  # one all-reduce a step, however many passes
+                self.manual_backward(share * one.loss)
+            total += one.loss.detach()
+            if one.is_path:
+                self.accuracy.update(one.logits.detach(), labels)
+        if self.supernet.skips_parameters:
+            self._fill_missing_gradients()
+        if self.clip_norm is not None:
+            self.clip_gradients(optimizer, gradient_clip_val=self.clip_norm, gradient_clip_algorithm="norm")
+        optimizer.step()
+        self.log_dict({"loss": total / len(paths), "lr": rate})
+        self.log_dict(dict(self.accuracy.items()), on_step=False, on_epoch=True)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
+        """Evaluates the fixed panel on held-out training images."""
+        images, labels = batch
+        for name, architecture in self.panel.items():
+            logits = self.supernet(images, architecture)
+            metrics = self.panel_metrics[name]
+            metrics["accuracy"].update(logits, labels)
+            metrics["cross_entropy"].update(nn.functional.cross_entropy(logits, labels), weight=len(labels))
+            self.log_dict({f"{name}/{key}": metric for key, metric in metrics["accuracy"].items()})
+            self.log(f"{name}/cross_entropy", metrics["cross_entropy"])
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the header, so that the file says what it holds."""
+        checkpoint[HEADER_KEY] = {**self.header, "finished": self.finished}
+
+    def _set_rate(self, optimizer: LightningOptimizer, batch_idx: int) -> float:
+        elapsed = self.current_epoch + batch_idx / self.trainer.num_training_batches
+        for group, peak in zip(optimizer.param_groups, self.peaks, strict=True):
+            group["lr"] = self.schedule.rate(peak, elapsed, self.epochs)
+        return optimizer.param_groups[0]["lr"]
+
+    def _blocked_sync(self) -> AbstractContextManager[Any]:
+        strategy = self.trainer.strategy
+        return strategy.block_backward_sync() if hasattr(strategy, "block_backward_sync") else nullcontext()
+
+    def _fill_missing_gradients(self) -> None:
+        # A masked full-width network gives zeros where a path does not pass, and momentum and weight decay act on zeros.
+        for parameter in self.supernet.parameters():
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+
+
+def _accuracies(classes: int) -> MetricCollection:
+    return MetricCollection(
+        {f"top{k}": MulticlassAccuracy(classes, top_k=min(k, classes), average="micro", validate_args=False) for k in (1, 5)},
+        compute_groups=False,
+    )
+
+
+def _panel_metrics(classes: int) -> nn.ModuleDict:
+    return nn.ModuleDict({"accuracy": _accuracies(classes), "cross_entropy": MeanMetric()})

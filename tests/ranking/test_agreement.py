@@ -1,0 +1,314 @@
+"""Agreement with known accuracies, against SciPy, hand-computed values and plain loops."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from nas_lightning.errors import InputError
+from nas_lightning.ranking import resampling
+from nas_lightning.ranking.agreement import Agreement, kendall_tau, measure, pearson, spearman, top_k_overlap
+from nas_lightning.ranking.resampling import bootstrap, resample_counts
+
+BY_SCIPY = {
+    "pearson": lambda x, y: stats.pearsonr(x, y).statistic,
+    "kendall": lambda x, y: stats.kendalltau(x, y).statistic,
+    "spearman": lambda x, y: stats.spearmanr(x, y).statistic,
+}
+OURS = {"pearson": pearson, "kendall": kendall_tau, "spearman": spearman}
+
+
+def related(n: int, seed: int = 0, decimals: int = 8, noise: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and truth; few decimals make ties on both sides."""
+    rng = np.random.default_rng(seed)
+    truth = rng.normal(size=n)
+    return np.round(truth + noise * rng.normal(size=n), decimals), np.round(truth, decimals)
+
+
+def example(resamples: int = 100, **settings) -> Agreement:
+    good, truth = related(40, seed=1, noise=0.1)
+    weak, _ = related(40, seed=1, noise=3.0)
+    scores = {"top-1": good, "parameters": weak, "last width": np.full(40, 64.0)}
+    return measure(scores, truth, baselines=["parameters", "last width"], resamples=resamples, **settings)
+
+
+@pytest.mark.parametrize("statistic", OURS)
+@pytest.mark.parametrize("decimals", [0, 8])
+def test_a_statistic_equals_scipy(statistic: str, decimals: int):
+    scores, truth = related(30, decimals=decimals)
+    assert OURS[statistic](scores, truth) == pytest.approx(BY_SCIPY[statistic](scores, truth), abs=1e-14)
+
+
+def test_statistics_equal_hand_computed_values():
+    scores, truth = np.array([1, 2, 3, 4]), np.array([10, 30, 20, 40])  # one of six pairs is reversed
+    assert pearson(scores, truth) == pytest.approx(0.8)
+    assert kendall_tau(scores, truth) == pytest.approx(4 / 6)
+    assert spearman(scores, truth) == pytest.approx(0.8)
+    tied = np.array([1, 1, 2, 3])  # five untied pairs, of which one is reversed
+    assert kendall_tau(tied, truth) == pytest.approx((4 - 1) / np.sqrt(5 * 6))
+
+
+@pytest.mark.parametrize("statistic", OURS.values())
+def test_two_architectures_in_order_agree_fully(statistic):
+    assert statistic(np.array([1.0, 2.0]), np.array([0.3, 0.4])) == pytest.approx(1)
+    assert statistic(np.array([2.0, 1.0]), np.array([0.3, 0.4])) == pytest.approx(-1)
+
+
+@pytest.mark.parametrize("statistic", OURS.values())
+@pytest.mark.parametrize(
+    ("scores", "truth", "rule"),
+    [
+        ([1, 2, 3], [1, 2], "one length"),
+        ([[1, 2]], [[1, 2]], "one-dimensional"),
+        ([1], [1], "at least 2"),
+        ([], [], "at least 2"),
+        ([5, 5, 5], [1, 2, 3], "scores are constant"),
+        ([1, 2, 3], [5, 5, 5], "truth are constant"),
+        ([1, np.nan, 3], [1, 2, 3], "finite"),
+        ([1, 2, 3], [1, np.inf, 3], "finite"),
+    ],
+)
+def test_a_statistic_refuses_what_has_no_order(statistic, scores, truth, rule: str):
+    with pytest.raises(ValueError, match=rule):
+        statistic(np.array(scores), np.array(truth))
+
+
+def test_top_k_overlap_counts_the_shared_best():
+    truth = np.arange(10)
+    scores = np.array([0, 1, 2, 3, 4, 5, 9, 8, 6, 7])  # its best three are 6, 7 and 9
+    assert top_k_overlap(scores, truth, 3) == pytest.approx(2 / 3)
+    assert top_k_overlap(truth, truth, 3) == 1
+    assert top_k_overlap(-truth, truth, 3) == 0
+    assert top_k_overlap(-truth, truth, 10) == 1
+
+
+def test_top_k_overlap_of_ties_is_the_mean_over_random_tie_breaks():
+    scores, truth = np.array([3, 2, 2, 2, 1, 0]), np.array([5, 1, 4, 1, 1, 0])
+    rng = np.random.default_rng(0)
+
+    def best(values: np.ndarray) -> set[int]:
+        return set(np.lexsort((rng.random(len(values)), values))[-3:])
+
+    mean = np.mean([len(best(scores) & best(truth)) / 3 for _ in range(4000)])
+    assert top_k_overlap(scores, truth, 3) == pytest.approx(mean, abs=0.015)
+    assert top_k_overlap(scores, truth, 3) == pytest.approx((1 + 2 / 3 * 1 + 2 * 2 / 3 * 1 / 3) / 3)
+
+
+def test_top_k_overlap_ignores_the_order_of_the_list_and_gives_a_constant_score_chance():
+    truth = np.sort(related(20)[1])[::-1]
+    assert top_k_overlap(np.zeros(20), truth, 5) == pytest.approx(5 / 20)
+    assert top_k_overlap(np.zeros(20), truth[::-1], 5) == pytest.approx(5 / 20)
+
+
+@pytest.mark.parametrize("k", [0, 4])
+def test_top_k_overlap_refuses_a_k_outside_the_list(k: int):
+    with pytest.raises(ValueError, match=f"top {k} of 3"):
+        top_k_overlap(np.arange(3), np.arange(3), k)
+
+
+@pytest.mark.parametrize("decimals", [0, 8])
+@pytest.mark.parametrize("pair_matrix_limit", [0, 2_000])
+def test_every_resample_equals_scipy_on_the_resample_written_out(monkeypatch, decimals: int, pair_matrix_limit: int):
+    monkeypatch.setattr(resampling, "PAIR_MATRIX_LIMIT", pair_matrix_limit)
+    scores, truth = related(12, decimals=decimals)
+    draws = bootstrap(scores, truth, resamples=60, seed=3)
+    for row, times in enumerate(np.concatenate(list(resample_counts(12, 60, 3)))):
+        x, y = np.repeat(scores, times), np.repeat(truth, times)
+        for statistic, by_scipy in BY_SCIPY.items():
+            assert draws[statistic][row] == pytest.approx(by_scipy(x, y), abs=1e-12)
+
+
+def test_a_resample_draws_as_many_as_there_are_and_does_not_depend_on_the_chunks(monkeypatch):
+    whole = np.concatenate(list(resample_counts(10, 25, seed=0)))
+    assert whole.shape == (25, 10)
+    assert (whole.sum(axis=1) == 10).all()
+    monkeypatch.setattr(resampling, "CHUNK_ELEMENTS", 40)
+    chunks = list(resample_counts(10, 25, seed=0))
+    assert [len(chunk) for chunk in chunks] == [4, 4, 4, 4, 4, 4, 1]
+    np.testing.assert_array_equal(np.concatenate(chunks), whole)
+    assert not np.array_equal(np.concatenate(list(resample_counts(10, 25, seed=1))), whole)
+
+
+def test_resamples_with_a_constant_side_are_dropped_and_counted():
+    scores, truth = np.array([1.0, 1.0, 2.0, 1.0]), np.array([0.1, 0.2, 0.3, 0.4])
+    counts = np.concatenate(list(resample_counts(4, 200, seed=0)))
+    constant = (counts[:, 2] == 0) | (counts.max(axis=1) == 4)
+    found = measure({"top-1": scores}, truth, resamples=200).by_score["top-1"]
+    assert 0 < constant.sum() < 200
+    assert found.dropped == constant.sum()
+    for draws in found.draws.values():
+        np.testing.assert_array_equal(np.isnan(draws), constant)
+
+
+def test_a_large_offset_costs_no_digits():
+    scores, truth = related(30)
+    scores = np.round(scores * 64) / 64  # so that the sum below is exact
+    plain, shifted = bootstrap(scores, truth, 20, seed=0), bootstrap(scores + 2.0**40, truth, 20, seed=0)
+    np.testing.assert_allclose(shifted["pearson"], plain["pearson"], rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(shifted["spearman"], plain["spearman"])
+
+
+def test_intervals_cover_a_known_correlation_about_95_percent_of_the_time():
+    rho, sets = 0.6, 150
+    known = {"pearson": rho, "kendall": 2 / np.pi * np.arcsin(rho), "spearman": 6 / np.pi * np.arcsin(rho / 2)}
+    rng = np.random.default_rng(0)
+    covered = dict.fromkeys(known, 0)
+    for seed in range(sets):
+        truth, noise = rng.normal(size=(2, 80))
+        found = measure({"score": rho * truth + np.sqrt(1 - rho**2) * noise}, truth, resamples=200, seed=seed).by_score["score"]
+        for statistic, value in known.items():
+            interval = getattr(found, statistic)
+            covered[statistic] += interval.low <= value <= interval.high
+    for statistic, times in covered.items():
+        assert 0.88 <= times / sets <= 0.99, (statistic, times / sets)
+
+
+def test_the_estimate_is_the_statistic_on_all_architectures_inside_its_percentiles():
+    scores, truth = related(50)
+    found = measure({"score": scores}, truth, resamples=100).by_score["score"]
+    for statistic, ours in OURS.items():
+        estimate = getattr(found, statistic)
+        assert estimate.value == ours(scores, truth)
+        assert (estimate.low, estimate.high) == pytest.approx(np.percentile(found.draws[statistic], [2.5, 97.5]))
+        assert estimate.low < estimate.value < estimate.high
+
+
+def test_a_constant_score_is_named_and_has_no_estimate():
+    found = example().by_score["last width"]
+    assert found.constant
+    assert found.ties == 1
+    assert found.dropped == 100
+    assert (found.pearson.value, found.kendall.low, found.spearman.high) == (None, None, None)
+    assert found.top_k_overlap == {10: pytest.approx(10 / 40)}
+
+
+def test_a_constant_truth_leaves_every_estimate_undefined():
+    agreement = measure({"top-1": np.arange(5.0), "macs": np.arange(5.0)}, np.full(5, 0.5), resamples=10, top=[2])
+    found = agreement.by_score["top-1"]
+    assert not found.constant
+    assert found.kendall.value is None
+    assert agreement.beats("top-1", "macs") is None
+    assert "undefined" in agreement.table()
+
+
+def test_ties_are_the_share_of_tied_pairs():
+    found = measure({"top-1": np.array([1, 1, 1, 2, 3])}, np.arange(5), resamples=5).by_score["top-1"]
+    assert found.ties == pytest.approx(3 / 10)
+
+
+def test_an_architecture_with_a_gap_anywhere_is_left_out_of_all_scores():
+    scores, truth = related(20)
+    other, _ = related(20, seed=5)
+    gaps = {"scores": [3], "other": [4, 5], "truth": [5, 6]}
+    holed, other_holed, truth_holed = scores.copy(), other.copy(), truth.copy()
+    holed[gaps["scores"]], other_holed[gaps["other"]], truth_holed[gaps["truth"]] = np.nan, [-np.inf, np.nan], np.nan
+    kept = np.delete(np.arange(20), [3, 4, 5, 6])
+    found = measure({"a": holed, "b": other_holed}, truth_holed, resamples=20)
+    assert (found.n, found.missing) == (16, 4)
+    assert found.by_score == measure({"a": scores[kept], "b": other[kept]}, truth[kept], resamples=20).by_score
+
+
+def test_too_few_architectures_are_an_input_error_with_both_numbers():
+    with pytest.raises(InputError, match=r"found 2 architectures .*\(2 more .*needs at least 3"):
+        measure({"top-1": np.array([1, 2, np.nan, 4])}, np.array([1, 2, 3, np.nan]))
+    with pytest.raises(InputError, match="found 0 architectures with truth and all scores; agreement needs at least 3"):
+        measure({"top-1": np.empty(0)}, np.empty(0))
+
+
+def test_three_architectures_are_enough():
+    found = measure({"top-1": np.array([1, 2, 3])}, np.array([1, 3, 2]), resamples=50).by_score["top-1"]
+    assert found.kendall.value == pytest.approx(1 / 3)
+    assert found.top_k_overlap == {}
+
+
+def test_the_overlap_is_given_up_to_half_of_the_architectures():
+    scores, truth = related(40)
+    found = measure({"top-1": scores}, truth, resamples=2, top=[10, 20, 21]).by_score["top-1"]
+    assert found.top_k_overlap == {k: top_k_overlap(scores, truth, k) for k in (10, 20)}
+
+
+def test_columns_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match=r"macs .*one length"):
+        measure({"macs": np.arange(4)}, np.arange(5))
+    with pytest.raises(ValueError, match="baselines"):
+        measure({"macs": np.arange(5)}, np.arange(5), baselines=["parameters"])
+
+
+def test_a_much_better_score_beats_a_weak_one():
+    found = example()
+    for statistic in OURS:
+        assert found.beats("top-1", "parameters", statistic) > 0.98
+        assert found.beats("parameters", "top-1", statistic) == pytest.approx(1 - found.beats("top-1", "parameters", statistic))
+    assert found.beats("top-1", "last width") is None
+
+
+def test_the_same_ranking_in_another_unit_beats_itself_half_of_the_time():
+    scores, truth = related(30)
+    found = measure({"fraction": scores, "shifted percent": 100 * scores + 0.7}, truth, resamples=50)
+    assert [found.beats("fraction", "shifted percent", statistic) for statistic in OURS] == [0.5, 0.5, 0.5]
+
+
+def test_equally_good_scores_beat_each_other_half_of_the_time_on_average():
+    rng = np.random.default_rng(0)
+    shares = []
+    for seed in range(60):
+        truth, first, second = rng.normal(size=(3, 30))
+        shares.append(measure({"a": truth + first, "b": truth + second}, truth, resamples=50, seed=seed).beats("a", "b"))
+    assert np.mean(shares) == pytest.approx(0.5, abs=0.12)
+
+
+def test_beats_compares_the_scores_on_the_same_resamples():
+    scores, truth = related(30)
+    other, _ = related(30, seed=7)
+    found = measure({"a": scores, "b": other}, truth, resamples=40, seed=2)
+    wins = []
+    for times in np.concatenate(list(resample_counts(30, 40, 2))):
+        first, second, known = (np.repeat(column, times) for column in (scores, other, truth))
+        wins.append(np.heaviside(kendall_tau(first, known) - kendall_tau(second, known), 0.5))
+    assert found.beats("a", "b") == pytest.approx(np.mean(wins))
+
+
+def test_json_is_plain_without_nan_and_sorts_scores_from_baselines():
+    content = example().to_json()
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
+    assert (content["n"], content["missing"], content["resamples"], content["seed"]) == (40, 0, 100, 0)
+    assert list(content["scores"]) == ["top-1"]
+    assert list(content["baselines"]) == ["parameters", "last width"]
+    assert content["baselines"]["last width"]["kendall"] == {"value": None, "low": None, "high": None}
+    assert content["scores"]["top-1"]["top_k_overlap"].keys() == {"10"}  # 50 is more than half of 40
+    assert content["beats"]["top-1"]["parameters"]["kendall"] > 0.98
+    assert content["beats"]["top-1"]["last width"]["kendall"] is None
+
+
+def test_a_seed_repeats_the_result_and_another_does_not():
+    assert example(seed=4).to_json() == example(seed=4).to_json()
+    assert example(seed=4).by_score["top-1"].kendall != example(seed=5).by_score["top-1"].kendall
+
+
+def test_the_table_shows_estimates_and_puts_baselines_below_a_line():
+    agreement = example()
+    lines = agreement.table().splitlines()
+    assert lines[0].split() == ["score", "Pearson", "Kendall", "Spearman", "top-10"]
+    assert lines[1] == lines[3]
+    assert lines[2].startswith("top-1 ")
+    assert str(agreement.by_score["top-1"].kendall) in lines[2]
+    assert lines[5].split()[:5] == ["last", "width", "constant", "constant", "constant"]
+    assert lines[6] == "40 architectures; 95 % intervals from 100 resamples, seed 0"
+
+
+def test_the_table_fits_a_hundred_columns():
+    scores, truth = related(40, noise=0.2)
+    table = measure({"negative cross entropy": scores, "a name that is longer than any column": scores}, truth, resamples=20).table()
+    assert max(map(len, table.splitlines())) <= 100
+    assert "…" in table
+
+
+def test_no_resamples_leave_the_intervals_out():
+    found = example(resamples=0)
+    estimate = found.by_score["top-1"].kendall
+    assert estimate.value is not None
+    assert (estimate.low, estimate.high) == (None, None)
+    assert found.beats("top-1", "parameters") is None
+    assert "[" not in found.table()
+    json.dumps(found.to_json(), allow_nan=False)
