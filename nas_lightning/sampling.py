@@ -64,6 +64,7 @@ class ListedSampler:
 
     def __post_init__(self) -> None:
         _check_paths(self.paths)
+        _ = self.listed  # a list that cannot be chosen stops the run before it starts
 
     @cached_property
     def listed(self) -> Population:

@@ -45,8 +45,11 @@ def make_trainer(
         if key in given:
             raise InputError(f"trainer.{key}: {given[key]!r} cannot be given here; use {ours}")
     if given.get("accumulate_grad_batches", 1) != 1:
-        raise InputError(f"trainer.accumulate_grad_batches: {given['accumulate_grad_batches']} cannot be used; a step has several paths instead")
-    given.pop("gradient_clip_val", None)  # Lightning refuses it with manual optimization; the module clips
+        raise InputError(
+            f"trainer.accumulate_grad_batches: {given['accumulate_grad_batches']} cannot be used; a step has several paths instead"
+        )
+    for key in ("gradient_clip_val", "gradient_clip_algorithm"):
+        given.pop(key, None)  # Lightning refuses it with manual optimization; the module clips
     given.setdefault("enable_model_summary", False)
     given.setdefault("use_distributed_sampler", False)
     if find_unused_parameters and given.get("strategy") == "ddp":
@@ -73,5 +76,13 @@ def _quieten() -> None:
     # What Lightning says of devices, workers and tips is not news to who runs this; warnings of substance stay.
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    for message in (".*does not have many workers.*", ".*Checkpoint directory .* exists and is not empty.*"):
+    for message in _NO_NEWS:
         warnings.filterwarnings("ignore", message=message)
+
+
+_NO_NEWS = (
+    ".*does not have many workers.*",
+    ".*LeafSpec.*",
+    ".*Couldn't infer the batch indices.*",
+    ".*You passed in a `val_dataloader` but have no `validation_step`.*",
+)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -40,7 +40,8 @@ class SupernetTraining(pl.LightningModule):
         schedule: the learning rate over the stage; the optimizer's configured rate is its peak.
         stage_index: keys the draws, so that stages do not share them.
         gradients: sum over a step's paths, or mean.
-        clip_norm: largest norm of the gradients of a step; None does not clip.
+        clip_norm: largest norm (or value) of the gradients of a step; None does not clip.
+        clip_algorithm: ``norm`` or ``value``, as pl.Trainer's ``gradient_clip_algorithm``.
         panel: candidates by name that validation evaluates.
         header: what the stage's checkpoints say of themselves.
     """
@@ -56,6 +57,7 @@ class SupernetTraining(pl.LightningModule):
         stage_index: int = 0,
         gradients: GradientRule | str = GradientRule.SUM,
         clip_norm: float | None = None,
+        clip_algorithm: str = "norm",
         panel: Mapping[str, Architecture] | None = None,
         header: Mapping[str, Any] | None = None,
     ) -> None:
@@ -64,11 +66,13 @@ class SupernetTraining(pl.LightningModule):
         self.supernet, self.sampler, self.objective = supernet, sampler, objective
         self.make_optimizer, self.schedule = make_optimizer, schedule
         self.stage_index, self.gradients, self.clip_norm = stage_index, GradientRule(gradients), clip_norm
+        self.clip_algorithm = clip_algorithm
         self.panel, self.header = dict(panel or {}), dict(header or {})
         self.finished = False
         """Set by who ran the stage to its end; checkpoints carry it."""
         self.accuracy = _accuracies(supernet.classes)
-        self.panel_metrics = nn.ModuleDict({name: _panel_metrics(supernet.classes) for name in self.panel})
+        self.panel_accuracy = nn.ModuleDict({name: _accuracies(supernet.classes) for name in self.panel})
+        self.panel_loss = nn.ModuleDict({name: MeanMetric() for name in self.panel})
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """One optimizer over all parameters, norms and biases too."""
@@ -88,7 +92,7 @@ class SupernetTraining(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """One step on uint8-born images (batch, channels, H, W), normalised, and labels (batch,)."""
         images, labels = batch
-        optimizer = self.optimizers()
+        optimizer = cast(LightningOptimizer, self.optimizers())
         rate = self._set_rate(optimizer, batch_idx)
         optimizer.zero_grad()
         paths = self.sampler.sample(self.position)
@@ -104,7 +108,7 @@ class SupernetTraining(pl.LightningModule):
         if self.supernet.skips_parameters:
             self._fill_missing_gradients()
         if self.clip_norm is not None:
-            self.clip_gradients(optimizer, gradient_clip_val=self.clip_norm, gradient_clip_algorithm="norm")
+            self.clip_gradients(optimizer.optimizer, gradient_clip_val=self.clip_norm, gradient_clip_algorithm=self.clip_algorithm)
         optimizer.step()
         self.log_dict({"loss": total / len(paths), "lr": rate})
         self.log_dict(dict(self.accuracy.items()), on_step=False, on_epoch=True)
@@ -114,11 +118,12 @@ class SupernetTraining(pl.LightningModule):
         images, labels = batch
         for name, architecture in self.panel.items():
             logits = self.supernet(images, architecture)
-            metrics = self.panel_metrics[name]
-            metrics["accuracy"].update(logits, labels)
-            metrics["cross_entropy"].update(nn.functional.cross_entropy(logits, labels), weight=len(labels))
-            self.log_dict({f"{name}/{key}": metric for key, metric in metrics["accuracy"].items()})
-            self.log(f"{name}/cross_entropy", metrics["cross_entropy"])
+            accuracy = cast(MetricCollection, self.panel_accuracy[name])
+            loss = cast(MeanMetric, self.panel_loss[name])
+            accuracy.update(logits, labels)
+            loss.update(nn.functional.cross_entropy(logits, labels), weight=len(labels))
+            self.log_dict({f"{name}/{key}": metric for key, metric in accuracy.items()})
+            self.log(f"{name}/cross_entropy", loss)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the header, so that the file says what it holds."""
@@ -146,7 +151,3 @@ def _accuracies(classes: int) -> MetricCollection:
         {f"top{k}": MulticlassAccuracy(classes, top_k=min(k, classes), average="micro", validate_args=False) for k in (1, 5)},
         compute_groups=False,
     )
-
-
-def _panel_metrics(classes: int) -> nn.ModuleDict:
-    return nn.ModuleDict({"accuracy": _accuracies(classes), "cross_entropy": MeanMetric()})

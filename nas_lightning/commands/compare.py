@@ -9,8 +9,8 @@ from nas_lightning.commands.console import plain, start
 
 def task(cfg: DictConfig) -> None:
     """Prints and, where asked, writes the agreement of two score tables."""
-    from nas_lightning.config.schema import CompareConfig
     from nas_lightning.config.read import read
+    from nas_lightning.config.schema import CompareConfig
 
     config = read(CompareConfig, plain(cfg))
     from nas_lightning.config.build import Builder

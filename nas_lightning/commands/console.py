@@ -1,10 +1,11 @@
 """How every console entry starts Hydra, and how it ends when the user made a mistake: one line and exit code 2."""
 
+import functools
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -12,10 +13,9 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-
-import nas_lightning
 from yaml import YAMLError
 
+import nas_lightning
 from nas_lightning.errors import InputError
 
 Task = Callable[[DictConfig], Any]
@@ -33,12 +33,20 @@ def conf_folder() -> Path:
 def start(task: Task, config_name: str) -> None:
     """Runs ``task`` on the composed config."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # lets errors through to the lines below
+
+    @functools.wraps(task)
+    def guarded(cfg: DictConfig) -> Any:
+        try:
+            return task(cfg)
+        except (InputError, OmegaConfBaseException) as error:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise  # a launcher's worker reports it to its parent
+            _stop(_line(error))  # at once: Hydra would print a line of its own before it passes the error on
+
     try:
-        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(task)()
-    except InputError as error:
-        _stop(str(error))
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        _stop(_first_line(error))
+        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(guarded)()
+    except (InputError, HydraException, OmegaConfBaseException, YAMLError) as error:
+        _stop(_line(error))
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
@@ -57,12 +65,23 @@ def run_folder(configured: str) -> Path:
     return Path(configured)
 
 
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for one in (error, error.__cause__) if one is not None for line in str(one).splitlines() if line.strip()]
-    kept = [line for line in dict.fromkeys(lines) if not line.startswith(("full_key", "object_type", "To append", "Set the env"))]
+def _line(error: Exception) -> str:
+    """The message in one line, without the hints of Hydra and OmegaConf that speak of Python."""
+    if isinstance(error, InputError):
+        return str(error)
+    causes = [str(one) for one in (error, error.__cause__) if one is not None]
+    lines = [line.strip() for text in causes for line in text.splitlines()]
+    kept = [line for line in dict.fromkeys(lines) if line and not line.startswith(_PYTHON_HINTS)]
+    options = [line for line in kept if line.startswith("Available options")]
+    if options:
+        start = kept.index(options[0])
+        return f"{kept[0]}; known: {', '.join(kept[start + 1 :])}".split(", Config search path")[0]
     return "; ".join(kept[:2]) or type(error).__name__
 
 
-def _stop(line: str) -> None:
+_PYTHON_HINTS = ("full_key", "object_type", "To append", "Set the env", "See https")
+
+
+def _stop(line: str) -> NoReturn:
     print(f"error: {' '.join(line.split())}", file=sys.stderr)
     sys.exit(2)

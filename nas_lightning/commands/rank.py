@@ -1,6 +1,5 @@
 """``nas-rank``: scores a list of candidates with a checkpoint, or with several and compares."""
 
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -10,8 +9,8 @@ from nas_lightning.commands.console import plain, run_folder, start
 
 def task(cfg: DictConfig) -> dict[str, Any]:
     """One ranking for each checkpoint that the path or pattern names."""
-    from nas_lightning.config.schema import RankConfig
     from nas_lightning.config.read import read
+    from nas_lightning.config.schema import RankConfig
 
     node = plain(cfg)
     config = read(RankConfig, node)

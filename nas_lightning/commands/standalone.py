@@ -7,8 +7,8 @@ from nas_lightning.commands.console import plain, run_folder, start
 
 def task(cfg: DictConfig) -> None:
     """Trains what the folder does not hold yet."""
-    from nas_lightning.config.schema import AloneConfig
     from nas_lightning.config.read import read
+    from nas_lightning.config.schema import AloneConfig
 
     node = plain(cfg)
     config = read(AloneConfig, node)

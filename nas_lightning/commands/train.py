@@ -9,8 +9,8 @@ from nas_lightning.commands.console import plain, run_folder, start
 
 def task(cfg: DictConfig) -> dict[str, Any] | None:
     """One run."""
-    from nas_lightning.config.schema import TrainConfig
     from nas_lightning.config.read import read
+    from nas_lightning.config.schema import TrainConfig
 
     node = plain(cfg)
     config = read(TrainConfig, node)

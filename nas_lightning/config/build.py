@@ -8,9 +8,9 @@ from typing import Any, cast
 
 from hydra.utils import get_object
 
+from nas_lightning.config.read import check_known, join
 from nas_lightning.config.schema import Target
 from nas_lightning.errors import InputError
-from nas_lightning.config.read import check_known, join
 
 PACKAGES = ("nas_lightning", "torch", "torchvision", "pytorch_lightning", "torchmetrics")
 """Where ``_target_`` may point without being asked."""
@@ -56,7 +56,7 @@ class Builder:
         try:
             return partial(made, **arguments) if is_partial else made(**arguments)
         except InputError as error:
-            raise InputError(str(error) if str(error).startswith(place) else f"{place}: {error}") from None
+            raise InputError(_placed(str(error), place)) from None
         except (TypeError, ValueError) as error:
             raise InputError(f"{place}: {name} does not take these values ({' '.join(str(error).split())})") from error
 
@@ -86,3 +86,11 @@ class Builder:
         if not callable(found):
             raise InputError(f"{place}._target_: {name} is not a class")
         return cast(Callable[..., Any], found)
+
+
+def _placed(message: str, place: str) -> str:
+    """The message of a constructor, which knows its argument but not its key, with the whole key in front."""
+    last = place.rsplit(".", 1)[-1]
+    if message.startswith(place):
+        return message
+    return place + message.removeprefix(last) if message.startswith(f"{last}.") else f"{place}: {message}"

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-
 Integers = list[int]  # RankingConfig has a key named list
 
 

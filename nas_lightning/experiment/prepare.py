@@ -4,15 +4,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+
 from nas_lightning.config.build import Builder
 from nas_lightning.config.schema import PopulationConfig, StageConfig, StandaloneConfig, Target, TrainConfig
 from nas_lightning.data import ImageDataset
 from nas_lightning.errors import InputError
+from nas_lightning.experiment.rank_one import check_ranking
 from nas_lightning.pipeline.stage import Stage
 from nas_lightning.space import Population, SearchSpace, ShortcutRule
 from nas_lightning.standalone import Recipe, spread_by_cost
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import load_supernet
+from nas_lightning.trainer import make_trainer
 from nas_lightning.training import GradientRule
 
 
@@ -35,15 +38,16 @@ def prepare(config: TrainConfig) -> Run:
     if dataset.resolution != space.resolution:
         raise InputError(f"space.resolution: {space.resolution} differs from the images' {dataset.resolution} ({dataset.name})")
     population = make_population(config.population, space)
-    supernet = Supernet(
-        space, dataset.classes, dataset.channels, config.supernet.shortcuts, config.supernet.norm, seed=config.seed
-    )
+    supernet = Supernet(space, dataset.classes, dataset.channels, config.supernet.shortcuts, config.supernet.norm, seed=config.seed)
     builder = builder.offering(space=space, population=population)
     stages = [make_stage(builder, name, index, stage) for index, (name, stage) in enumerate(config.stages.items())]
     builder.build(config.augmentation, "augmentation")
     truth = None
     if config.standalone is not None:
         truth = (choose_alone(config.standalone, population, dataset), make_recipe(builder, config.standalone))
+    make_trainer(builder.build_values(config.trainer, "trainer"))
+    if config.ranking is not None:
+        check_ranking(config.ranking, dataset, space, population)
     if config.initial_checkpoint is not None:
         _take_weights(supernet, Path(config.initial_checkpoint))
     return Run(space, dataset, population, supernet, stages, truth)
@@ -111,5 +115,3 @@ def _take_weights(supernet: Supernet, path: Path) -> None:
     if loaded.header() != supernet.header():
         raise InputError(f"initial_checkpoint: {path} holds {header['supernet']}, but the config describes {supernet.header()}")
     supernet.load_state_dict(loaded.state_dict())
-
-

@@ -5,6 +5,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tabulate import tabulate
 
 from nas_lightning.config.schema import RankConfig
@@ -42,17 +43,17 @@ def rank_checkpoints(checkpoints: list[Path], config: RankConfig, run_dir: Path)
         print(f"\n{path}")
         results[label] = rank_checkpoint(path, config.ranking, dataset, run_dir, config.trainer, folder_name=folder)
     if len(checkpoints) > 1:
-        _compare(checkpoints, results, config, run_dir)
+        _compare(checkpoints, results, run_dir)
     return results
 
 
-def _compare(checkpoints: list[Path], results: dict[str, Any], config: RankConfig, run_dir: Path) -> None:
+def _compare(checkpoints: list[Path], results: dict[str, Any], run_dir: Path) -> None:
     space = load_supernet(checkpoints[-1])[0].space
     scores = {label: list(read_scores(run_dir / "ranking" / label / "scores.csv", space).values()) for label in results}
-    last = [-one.cross_entropy for one in list(scores.values())[-1]]
+    last = np.array([-one.cross_entropy for one in list(scores.values())[-1]])
     rows = []
     for label, result in results.items():
-        own = [-one.cross_entropy for one in scores[label]]
+        own = np.array([-one.cross_entropy for one in scores[label]])
         known = {} if result is None else {name: one["kendall"]["value"] for name, one in result["scores"].items()}
         rows.append({"checkpoint": label, "kendall with the last": kendall_tau(own, last), **known})
     write_json(run_dir / "ranking" / "by_checkpoint.json", rows)

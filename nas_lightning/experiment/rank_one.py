@@ -8,6 +8,7 @@ from nas_lightning.config.schema import RankingConfig
 from nas_lightning.data import ImageDataset, evaluation_images, fingerprint
 from nas_lightning.data.image_dataset import LabelledImages
 from nas_lightning.durable import write_json
+from nas_lightning.errors import InputError
 from nas_lightning.ranking.predict import rank_to_folder
 from nas_lightning.ranking.protocol import claim, make_protocol
 from nas_lightning.ranking.summary import agreement_with, summary
@@ -40,6 +41,7 @@ def rank_checkpoint(
     candidates = choose_candidates(config, supernet.space, population)
     if config.known_accuracies is not None:
         known = read_accuracies(Path(config.known_accuracies), supernet.space)
+        check_known(known, candidates, config.known_accuracies)
     images, labels = evaluation_images(dataset, config.images)
     test = dataset.test()
     used = LabelledImages(test.images[: len(images)], test.labels[: len(images)])
@@ -64,9 +66,7 @@ def rank_checkpoint(
         trainer_arguments=trainer_arguments,
         label=folder_name,
     )
-    table = ScoreTable.of(
-        candidates, scores, classes=supernet.classes, channels=supernet.channels, shortcuts=supernet.shortcuts
-    )
+    table = ScoreTable.of(candidates, scores, classes=supernet.classes, channels=supernet.channels, shortcuts=supernet.shortcuts)
     table.write(folder / "scores.csv")
     table.write_submission(folder / "submission.json", config.score)
     print(f"\n{summary(table, config.score, config.budgets)}")
@@ -80,10 +80,23 @@ def rank_checkpoint(
     return result
 
 
+def check_ranking(config: RankingConfig, dataset: ImageDataset, space: SearchSpace, population: Population | None) -> None:
+    """Reads everything that a ranking will need, so that a wrong value stops a run before it trains."""
+    candidates = choose_candidates(config, space, population)
+    evaluation_images(dataset, config.images)
+    if config.known_accuracies is not None:
+        check_known(read_accuracies(Path(config.known_accuracies), space), candidates, config.known_accuracies)
+
+
+def check_known(known: Mapping[Architecture, float], candidates: Population, place: str) -> None:
+    """Raises InputError if too few candidates have a known accuracy."""
+    shared = sum(architecture in known for architecture in set(candidates.architectures))
+    if shared < 3:
+        raise InputError(f"{place}: has accuracies of {shared} of the {len(candidates)} candidates; agreement needs at least 3")
+
+
 def choose_candidates(config: RankingConfig, space: SearchSpace, population: Population | None) -> Population:
     """The candidates to score: the config's list, else the run's, and of it the configured number."""
-    from nas_lightning.errors import InputError
-
     if config.list is not None:
         population = Population.read(Path(config.list), space)
     if population is None:

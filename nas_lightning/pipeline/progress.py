@@ -1,6 +1,7 @@
 """One progress bar a stage, with rate and time left; a line at its end where there is no terminal."""
 
 import sys
+import time
 from typing import Any
 
 import pytorch_lightning as pl
@@ -20,6 +21,7 @@ class StageProgress(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """Opens the bar where the stage starts or is resumed."""
+        self._began = time.monotonic()
         if trainer.is_global_zero:
             self._bar = tqdm(
                 total=int(trainer.estimated_stepping_batches),
@@ -36,14 +38,14 @@ class StageProgress(pl.Callback):
         if self._bar is None:
             return
         self._bar.update()
-        if not self._bar.disable and trainer.global_step % trainer.log_every_n_steps == 0:
-            self._bar.set_postfix(epoch=trainer.current_epoch, **_shown(trainer), refresh=False)
+        if not self._bar.disable and self._bar.n % 10 == 0:
+            self._bar.set_postfix({"epoch": trainer.current_epoch, **_shown(trainer)}, refresh=False)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """Leaves one line."""
         if self._bar is None:
             return
-        seconds = self._bar.format_dict["elapsed"]
+        seconds = time.monotonic() - self._began
         self._bar.close()
         shown = ", ".join(f"{name} {value}" for name, value in _shown(trainer).items())
         print(f"{self.label}: {trainer.global_step} steps in {seconds:.0f} s, {shown}", file=sys.stderr)

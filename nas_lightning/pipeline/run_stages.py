@@ -62,6 +62,7 @@ def train_stages(
             stage_index=stage.index,
             gradients=stage.gradients,
             clip_norm=trainer_arguments.get("gradient_clip_val"),
+            clip_algorithm=trainer_arguments.get("gradient_clip_algorithm") or "norm",
             panel=panel,
             header={**header, "stage": stage.name},
         )
@@ -92,7 +93,9 @@ def _read_last(path: Path) -> dict[str, Any] | None:
         content = torch.load(path, map_location="cpu", weights_only=True)
         content[HEADER_KEY]["finished"], content["global_step"], content["state_dict"]
     except Exception as error:
-        raise InputError(f"{path}: is not a whole checkpoint of this project ({type(error).__name__}); remove it to repeat the stage") from None
+        raise InputError(
+            f"{path}: is not a whole checkpoint of this project ({type(error).__name__}); remove it to repeat the stage"
+        ) from None
     return content
 
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import BasePredictionWriter
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from nas_lightning.ranking.score import Score, rank
@@ -55,7 +55,8 @@ def rank_to_folder(
             enable_checkpointing=False,
             use_distributed_sampler=True,  # in prediction it deals out chunks without padding or repeating
         )
-        trainer.predict(_Ranking(supernet, images, labels, batch_size), DataLoader(chunks, batch_size=None), return_predictions=False)
+        loader = DataLoader(cast(Dataset[Chunk], chunks), batch_size=None)
+        trainer.predict(_Ranking(supernet, images, labels, batch_size), loader, return_predictions=False)
         trainer.strategy.barrier()
         done = read_parts(folder, population.space)
     return [done[candidate.architecture] for candidate in population]
@@ -75,6 +76,8 @@ class _Ranking(pl.LightningModule):
     def __init__(self, supernet: Supernet, images: Tensor, labels: Tensor, batch_size: int | None) -> None:
         super().__init__()
         self.supernet, self.batch_size = supernet, batch_size
+        self.images: Tensor
+        self.labels: Tensor
         self.register_buffer("images", images, persistent=False)
         self.register_buffer("labels", labels, persistent=False)
 
@@ -117,9 +120,7 @@ class _RankingProgress(pl.Callback):
             leave=False,
         )
 
-    def on_predict_batch_end(
-        self, trainer: pl.Trainer, _: pl.LightningModule, outputs: Sequence[Score], *__: Any
-    ) -> None:
+    def on_predict_batch_end(self, trainer: pl.Trainer, _: pl.LightningModule, outputs: Sequence[Score], *__: Any) -> None:
         self.bar.update(len(outputs) * trainer.world_size)
 
     def on_predict_end(self, *_: Any) -> None:

@@ -15,9 +15,7 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def make_protocol(
-    checkpoint: Path, *, data: str, images: int, batch_size: int | None, norm: str, shortcuts: str
-) -> dict[str, Any]:
+def make_protocol(checkpoint: Path, *, data: str, images: int, batch_size: int | None, norm: str, shortcuts: str) -> dict[str, Any]:
     """The protocol of one ranking.
 
     Args:

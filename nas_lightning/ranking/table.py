@@ -28,9 +28,7 @@ class ScoreTable:
     parameters: npt.NDArray[np.int64]
 
     @classmethod
-    def of(
-        cls, population: Population, scores: Iterable[Score], *, classes: int, channels: int, shortcuts: ShortcutRule
-    ) -> "ScoreTable":
+    def of(cls, population: Population, scores: Iterable[Score], *, classes: int, channels: int, shortcuts: ShortcutRule) -> "ScoreTable":
         """Adds the candidates' costs to their scores."""
         costs = cost(population.space, population.widths, classes=classes, channels=channels, shortcuts=shortcuts)
         return cls(population, tuple(scores), costs.multiply_adds, costs.parameters)

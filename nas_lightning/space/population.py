@@ -1,7 +1,6 @@
 """Lists of candidates, and the challenge's file format: ``{"arch1": {"acc": 0, "arch": "16-4-12"}, ...}``."""
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,8 +107,9 @@ class EveryKth:
     count: int | None = None
 
     def __post_init__(self) -> None:
-        if self.step < 1:
-            raise InputError(f"step: {self.step} must be at least 1")
+        _check_integer("step", self.step, 1)
+        if self.count is not None:
+            _check_integer("count", self.count, 1)
 
     def __call__(self, population: Population) -> Population:
         """The chosen candidates, in the list's order."""
@@ -122,6 +122,10 @@ class RandomSubset:
 
     count: int
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_integer("count", self.count, 1)
+        _check_integer("seed", self.seed, 0)
 
     def __call__(self, population: Population) -> Population:
         """The chosen candidates, in the list's order."""
@@ -148,12 +152,17 @@ def read_accuracies(path: Path, space: SearchSpace) -> dict[Architecture, float]
     known: dict[Architecture, float] = {}
     for candidate, row in _read_rows(path, space, MAX_FILE_MIB):
         acc = row.get("acc")
-        if not isinstance(acc, int | float) or isinstance(acc, bool) or not math.isfinite(acc) or not 0 <= acc <= 1:
+        if not isinstance(acc, int | float) or isinstance(acc, bool) or not 0 <= acc <= 1:  # nor NaN
             hint = " (is it in percent?)" if isinstance(acc, int | float) and 1 < acc <= 100 else ""
             raise InputError(f"{path}: {candidate.name}: acc {acc!r} is not a fraction from 0 to 1{hint}")
         if known.setdefault(candidate.architecture, float(acc)) != float(acc):
             raise InputError(f"{path}: {candidate.name}: {candidate.text} has two accuracies, {known[candidate.architecture]} and {acc}")
     return known
+
+
+def _check_integer(key: str, value: Any, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InputError(f"{key}: {value!r} must be an integer of at least {least}")
 
 
 def _read_rows(path: Path, space: SearchSpace, max_mib: float) -> list[tuple[Candidate, Mapping[str, Any]]]:
@@ -181,15 +190,17 @@ def _read_json(path: Path, max_mib: float) -> Any:
         size = path.stat().st_size
         if size > max_mib * 2**20:
             raise InputError(f"{path}: has {size / 2**20:.1f} MiB; a list may have {max_mib:g} MiB")
-        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique)
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not UTF-8 text (byte {error.start})") from None
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"{path}: is not JSON ({error})") from None
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
     except _DuplicateKeyError as error:
         raise InputError(f"{path}: key {error} stands twice") from None
+    except (ValueError, RecursionError) as error:  # a plain ValueError: an integer of more digits than Python reads
+        raise InputError(f"{path}: is not JSON ({error})") from None
 
 
 class _DuplicateKeyError(Exception):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -12,9 +13,7 @@ from nas_lightning.supernet.layers import NormStatistics, SlicedLinear, SlicedUn
 class SlicedBlock(nn.Module):
     """relu(unit2(relu(unit1(x))) + shortcut(x)), every part sliced."""
 
-    def __init__(
-        self, max_in_width: int, max_width: int, block: Block, shortcuts: ShortcutRule, statistics: NormStatistics
-    ) -> None:
+    def __init__(self, max_in_width: int, max_width: int, block: Block, shortcuts: ShortcutRule, statistics: NormStatistics) -> None:
         super().__init__()
         self.opens_stage, self.shortcuts = block.opens_stage, shortcuts
         self.unit1 = SlicedUnit(max_in_width, max_width, 3, block.stride, statistics=statistics)
@@ -40,6 +39,7 @@ class Supernet(nn.Module):
         seed: of the initial weights.
     """
 
+    @torch.random.fork_rng(devices=())  # PyTorch's layers draw from the global generator when they are made
     def __init__(
         self,
         space: SearchSpace,

@@ -1,6 +1,7 @@
 """One candidate as a plain network: built on its own, or cut out of the supernet."""
 
-import copy
+from collections.abc import Iterable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +9,7 @@ from torch.nn import functional as F
 
 from nas_lightning.space import Architecture, Block, SearchSpace, ShortcutRule
 from nas_lightning.supernet.layers import NormStatistics, SlicedUnit, initialise
-from nas_lightning.supernet.network import Supernet
+from nas_lightning.supernet.network import SlicedBlock, Supernet
 
 
 class Unit(nn.Module):
@@ -36,9 +37,7 @@ class Unit(nn.Module):
 class ResidualBlock(nn.Module):
     """relu(unit2(relu(unit1(x))) + shortcut(x))."""
 
-    def __init__(
-        self, widths: tuple[int, ...], block: Block, shortcuts: ShortcutRule, statistics: NormStatistics
-    ) -> None:
+    def __init__(self, widths: tuple[int, ...], block: Block, shortcuts: ShortcutRule, statistics: NormStatistics) -> None:
         super().__init__()
         in_width, first, second = widths[block.source], widths[block.first], widths[block.second]
         self.unit1 = Unit(in_width, first, 3, block.stride, statistics=statistics)
@@ -56,6 +55,7 @@ class ResidualBlock(nn.Module):
 class SingleNetwork(nn.Module):
     """One candidate with weights of its own; needs nothing of this package but the class. Arguments as Supernet's."""
 
+    @torch.random.fork_rng(devices=())  # PyTorch's layers draw from the global generator when they are made
     def __init__(
         self,
         space: SearchSpace,
@@ -87,11 +87,10 @@ def cut(supernet: Supernet, architecture: Architecture) -> SingleNetwork:
     Raises:
         InputError: if the architecture is not in the supernet's space.
     """
-    network = SingleNetwork(
-        supernet.space, architecture, supernet.classes, supernet.channels, supernet.shortcuts, supernet.norm
-    )
+    network = SingleNetwork(supernet.space, architecture, supernet.classes, supernet.channels, supernet.shortcuts, supernet.norm)
     _copy_unit(supernet.stem, network.stem)
-    for sliced, plain in zip(supernet.blocks, network.blocks, strict=True):
+    pairs = cast(Iterable[tuple[SlicedBlock, ResidualBlock]], zip(supernet.blocks, network.blocks, strict=True))
+    for sliced, plain in pairs:
         _copy_unit(sliced.unit1, plain.unit1)
         _copy_unit(sliced.unit2, plain.unit2)
         if plain.shortcut is not None:
@@ -108,4 +107,4 @@ def _copy_unit(sliced: SlicedUnit, plain: Unit) -> None:
     # The norm has scale and shift, running statistics, both or neither: what the plain one has, the sliced one has too.
     full = dict(sliced.norm.full.state_dict())
     for name, tensor in plain.norm.state_dict().items():
-        tensor.copy_(full[name][:out_width] if tensor.ndim else copy.copy(full[name]))
+        tensor.copy_(full[name][:out_width] if tensor.ndim else full[name])
