@@ -1,0 +1,209 @@
+"""``nas-rank`` and ``nas-compare`` on the run of ``experiment=micro``."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from nas_lightning.data import Digits, evaluation_images
+from nas_lightning.ranking import agreement
+from nas_lightning.space import Population
+from nas_lightning.supernet import cut
+from nas_lightning.supernet.checkpoint import load_supernet
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def protocol(micro: Path) -> list[str]:
+    """Arguments of the run's own ranking."""
+    return [f"ranking.list={micro}/ranking/submission.json", "ranking.images=300"]
+
+
+def test_the_scores_of_a_run_are_those_of_its_cut_out_networks_on_the_test_images(micro: Path):
+    supernet, header = load_supernet(micro / "supernet.safetensors")
+    images, labels = evaluation_images(Digits(**header["data"]["arguments"]), 300)
+    for row in rows(micro / "ranking/scores.csv")[::6]:
+        network = cut(supernet, supernet.space.parse(row["architecture"])).eval()
+        with torch.no_grad():
+            logits = network(images)
+        assert float(row["top1"]) == pytest.approx(float((logits.argmax(1) == labels).double().mean()))
+        assert float(row["cross_entropy"]) == pytest.approx(float(torch.nn.functional.cross_entropy(logits, labels)), rel=1e-5)
+    submission = json.loads((micro / "ranking/submission.json").read_text())
+    assert [one["acc"] for one in submission.values()] == [float(row["top1"]) for row in rows(micro / "ranking/scores.csv")]
+    assert list(submission) == [f"arch{number}" for number in range(1, 25)]
+
+
+def test_the_agreement_of_a_run_is_with_its_own_truth(micro: Path):
+    truth = json.loads((micro / "standalone/known_accuracies.json").read_text())
+    known = {one["arch"]: one["acc"] for one in truth.values()}
+    table = {row["architecture"]: row for row in rows(micro / "ranking/scores.csv")}
+    written = json.loads((micro / "ranking/agreement.json").read_text())
+    expected = agreement.kendall_tau([-float(table[code]["cross_entropy"]) for code in known], list(known.values()))
+    assert written["n"] == 6
+    assert written["scores"]["negative cross entropy"]["kendall"]["value"] == pytest.approx(expected)
+    assert set(written["baselines"]) == {"parameters", "multiply-adds", "last width"}
+
+
+@pytest.mark.parametrize("file", ["supernet.safetensors", "stages/distill/last.ckpt"])
+def test_a_ranking_from_a_file_of_the_run_has_the_scores_of_the_run(
+    file: str, micro: Path, protocol: list[str], tmp_path: Path, command: Callable
+):
+    known = f"ranking.known_accuracies={micro}/standalone/known_accuracies.json"
+    done = command("rank", f"checkpoint={micro / file}", *protocol, known, "ranking.resamples=100", f"run_dir={tmp_path}/run")
+    assert done.code == 0, done.err
+    for name in ("scores.csv", "submission.json"):
+        assert (tmp_path / "run/ranking" / name).read_text() == (micro / "ranking" / name).read_text()
+    ours, theirs = (json.loads((folder / "ranking/agreement.json").read_text()) for folder in (tmp_path / "run", micro))
+    assert ours["scores"]["top-1"]["kendall"]["value"] == pytest.approx(theirs["scores"]["top-1"]["kendall"]["value"])
+
+
+def test_several_checkpoints_are_ranked_each_and_compared_with_the_last(
+    micro: Path, protocol: list[str], tmp_path: Path, command: Callable
+):
+    done = command("rank", f"checkpoint={micro}/stages/pretrain/epoch_*.ckpt", *protocol, f"run_dir={tmp_path}/many")
+    assert done.code == 0, done.err
+    alone = command("rank", f"checkpoint={micro}/stages/pretrain/last.ckpt", *protocol, f"run_dir={tmp_path}/last")
+    assert alone.code == 0, alone.err
+    first, second = (rows(tmp_path / f"many/ranking/pretrain_epoch_{epoch}/scores.csv") for epoch in (1, 2))
+    assert second == rows(tmp_path / "last/ranking/scores.csv")
+    assert first != second
+    compared = json.loads((tmp_path / "many/ranking/by_checkpoint.json").read_text())
+    assert [row["checkpoint"] for row in compared] == ["pretrain_epoch_1", "pretrain_epoch_2"]
+    losses = [[-float(row["cross_entropy"]) for row in table] for table in (first, second)]
+    assert [row["kendall with the last"] for row in compared] == pytest.approx([agreement.kendall_tau(*losses), 1])
+
+
+def test_several_checkpoints_can_rank_a_single_candidate(micro: Path, protocol: list[str], tmp_path: Path, command: Callable):
+    arguments = [f"checkpoint={micro}/stages/pretrain/epoch_*.ckpt", *protocol, "ranking.count=1", f"run_dir={tmp_path}/run"]
+    done = command("rank", *arguments)
+    assert done.code == 0 or done.err.count("\n") == 1
+
+
+def test_scores_by_cross_entropy_fill_the_submission_with_its_negative(micro: Path, protocol: list[str], tmp_path: Path, command: Callable):
+    more = ["ranking.score=cross_entropy", "ranking.count=5", "ranking.seed=3", f"run_dir={tmp_path}/run"]
+    assert command("rank", f"checkpoint={micro}/supernet.safetensors", *protocol, *more).code == 0
+    whole = {row["name"]: -float(row["cross_entropy"]) for row in rows(micro / "ranking/scores.csv")}
+    submission = json.loads((tmp_path / "run/ranking/submission.json").read_text())
+    assert len(submission) == 5
+    assert {name: one["acc"] for name, one in submission.items()} == {name: whole[name] for name in submission}
+
+
+@pytest.fixture
+def ranked(micro: Path, protocol: list[str], tmp_path: Path, command: Callable) -> Path:
+    """A ranking of its own of five candidates, to be changed."""
+    arguments = [f"checkpoint={micro}/supernet.safetensors", *protocol, "ranking.count=5", f"run_dir={tmp_path}/ranked"]
+    assert command("rank", *arguments).code == 0
+    return tmp_path / "ranked"
+
+
+def test_a_ranking_in_a_folder_of_another_protocol_is_refused_with_both_values(
+    ranked: Path, micro: Path, protocol: list[str], command: Callable
+):
+    before = (ranked / "ranking/scores.csv").read_bytes()
+    arguments = [f"checkpoint={micro}/supernet.safetensors", *protocol, "ranking.count=5", f"run_dir={ranked}"]
+    for argument, holds in (
+        ("ranking.batch_size=100", "batch_size is 300, but this ranking has 100"),
+        ("trainer.precision=64-true", "but this ranking has"),
+    ):
+        done = command("rank", *arguments, argument)
+        assert done.code == 2, f"{argument} was taken for the same protocol"
+        assert holds in done.err
+    assert (ranked / "ranking/scores.csv").read_bytes() == before
+
+
+def test_the_batch_size_is_part_of_what_a_score_means(ranked: Path, micro: Path, protocol: list[str], tmp_path: Path, command: Callable):
+    more = ["ranking.count=5", "ranking.batch_size=100", f"run_dir={tmp_path}/other"]
+    assert command("rank", f"checkpoint={micro}/supernet.safetensors", *protocol, *more).code == 0
+    one, other = (rows(folder / "ranking/scores.csv") for folder in (ranked, tmp_path / "other"))
+    assert [row["architecture"] for row in one] == [row["architecture"] for row in other]
+    assert not any(first["cross_entropy"] == second["cross_entropy"] for first, second in zip(one, other, strict=True))
+
+
+def test_callbacks_of_the_trainer_config_are_made(ranked: Path, micro: Path, protocol: list[str], command: Callable):
+    callback = "trainer.callbacks=[{_target_: pytorch_lightning.callbacks.Timer}]"
+    shutil.rmtree(ranked)
+    arguments = [f"checkpoint={micro}/supernet.safetensors", *protocol, "ranking.count=5", f"run_dir={ranked}"]
+    done = command("rank", *arguments, callback)
+    assert done.code == 0, done.err
+
+
+def mistakes(micro: Path, folder: Path) -> dict[str, tuple[list[str], list[str]]]:
+    """Arguments beside the checkpoint, and what the line must hold."""
+    good = f"ranking.list={micro}/ranking/submission.json"
+    submission = json.loads((micro / "ranking/submission.json").read_text())
+    two = dict(list(submission.items())[:2])
+    (folder / "two.json").write_text(json.dumps({name: {**one, "acc": 0.5} for name, one in two.items()}))
+    (folder / "percent.json").write_text(json.dumps({name: {**one, "acc": 50} for name, one in submission.items()}))
+    (folder / "other_space.json").write_text(
+        json.dumps({"a": {"acc": 0, "arch": "16-4-12-16-8-16-16-24-12-8-16-4-32-52-52-52-20-40-8-44"}})
+    )
+    (folder / "torn.json").write_text('{"a": {"acc": 0')
+    return {
+        "no list": ([], ["ranking.list", "missing"]),
+        "no such list": ([f"ranking.list={folder}/nowhere.json"], ["nowhere.json"]),
+        "torn list": ([f"ranking.list={folder}/torn.json"], ["torn.json", "not JSON"]),
+        "list of another space": ([f"ranking.list={folder}/other_space.json"], ["other_space.json", "20 entries", "resnet_tiny takes 7"]),
+        "images too many": ([good, "ranking.images=1598"], ["ranking.images: 1598", "1597"]),
+        "count too many": ([good, "ranking.count=25"], ["25", "24"]),
+        "two known accuracies": ([good, f"ranking.known_accuracies={folder}/two.json"], ["two.json", "2 of the 24", "at least 3"]),
+        "accuracies in percent": ([good, f"ranking.known_accuracies={folder}/percent.json"], ["percent.json", "is it in percent?"]),
+        "unknown plugin": ([good, "plugins=[no_such_plugin]"], ["no_such_plugin"]),
+        "budget of nothing": ([good, "ranking.budgets=[0]", "ranking.images=50", "ranking.count=3"], ["ranking.budgets"]),
+    }
+
+
+MISTAKES = (
+    "no list",
+    "no such list",
+    "torn list",
+    "list of another space",
+    "images too many",
+    "count too many",
+    "two known accuracies",
+    "accuracies in percent",
+    "unknown plugin",
+    "budget of nothing",
+)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_of_a_ranking_ends_in_one_line_and_scores_nothing(mistake: str, micro: Path, tmp_path: Path, command: Callable):
+    arguments, holds = mistakes(micro, tmp_path)[mistake]
+    done = command("rank", f"checkpoint={micro}/supernet.safetensors", *arguments, f"run_dir={tmp_path}/run")
+    assert (done.code, done.err.count("\n")) == (2, 1), done.err
+    assert all(part in done.err for part in holds), done.err
+    assert not (tmp_path / "run/ranking/parts").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])
+def test_a_checkpoint_that_is_none_is_refused(content: bytes | None, micro: Path, protocol: list[str], tmp_path: Path, command: Callable):
+    for name in ("last.ckpt", "supernet.safetensors"):
+        whole = (micro / ("stages/distill/last.ckpt" if name == "last.ckpt" else name)).read_bytes()
+        (tmp_path / name).write_bytes(whole[: len(whole) // 2] if content is None else content)
+        done = command("rank", f"checkpoint={tmp_path}/{name}", *protocol, f"run_dir={tmp_path}/run")
+        assert (done.code, done.err.count("\n")) == (2, 1), done.err
+        assert name in done.err
+
+
+def test_two_seeds_are_compared_by_the_command(micro: Path, other_seed: Path, tmp_path: Path, command: Callable):
+    first, second = (folder / "ranking/scores.csv" for folder in (micro, other_seed))
+    done = command("compare", f"first={first}", f"second={second}", "space=resnet_tiny", "resamples=20", f"run_dir={tmp_path}")
+    assert done.code == 0, done.err
+    written = json.loads((tmp_path / "agreement.json").read_text())
+    losses = [[-float(row["cross_entropy"]) for row in rows(path)] for path in (first, second)]
+    assert written["n"] == 24
+    assert written["scores"]["negative cross entropy"]["kendall"]["value"] == pytest.approx(agreement.kendall_tau(*losses))
+    assert "Agreement of 24 candidates" in done.out
+
+
+def test_the_truth_of_the_run_is_a_list_in_the_challenges_format(micro: Path):
+    space = load_supernet(micro / "supernet.safetensors")[0].space
+    assert len(Population.read(micro / "standalone/known_accuracies.json", space)) == 6

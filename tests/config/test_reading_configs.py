@@ -1,0 +1,143 @@
+"""What a config may hold: every key of schema.py is tried, from the dataclasses' own metadata."""
+
+import dataclasses
+import types
+import typing
+from typing import Any
+
+import pytest
+
+from nas_lightning.config import schema
+from nas_lightning.config.read import read
+from nas_lightning.errors import InputError
+
+KINDS = [kind for kind in vars(schema).values() if dataclasses.is_dataclass(kind) and isinstance(kind, type) and kind is not schema.Target]
+FIELDS = [(kind, one) for kind in KINDS for one in dataclasses.fields(kind)]
+
+
+def hint_of(kind: type, name: str) -> tuple[Any, bool]:
+    """The type of a key, and whether null is legal."""
+    hint = typing.get_type_hints(kind)[name]
+    if isinstance(hint, types.UnionType):
+        return next(one for one in hint.__args__ if one is not type(None)), True
+    return hint, False
+
+
+def legal(kind: type, one: dataclasses.Field) -> Any:
+    hint, _ = hint_of(kind, one.name)
+    if "among" in one.metadata:
+        return one.metadata["among"][0]
+    if hint is schema.Target:
+        return {"_target_": "torch.nn.Identity"}
+    if dataclasses.is_dataclass(hint):
+        return smallest(hint)
+    plain = {int: one.metadata.get("least", 0) or 0, str: "text", bool: False, float: 0.5}
+    return plain[hint] if hint in plain else typing.get_origin(hint)()
+
+
+def smallest(kind: type) -> dict[str, Any]:
+    """A legal node with the keys that have no default."""
+    needed = (one for one in dataclasses.fields(kind) if one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING)
+    return {one.name: legal(kind, one) for one in needed}
+
+
+def name_of(value: Any) -> str:
+    return value.__name__ if isinstance(value, type) else value.name
+
+
+def wrong_values(kind: type, one: dataclasses.Field) -> list[Any]:
+    hint, optional = hint_of(kind, one.name)
+    wrong = {int: ["two", 2.5, True, [1]], float: ["half", True], str: [3, ["a"]], bool: ["yes", 1]}.get(hint)
+    if wrong is None:
+        item = typing.get_args(hint)[:1]
+        wrong = ["text", 3, {"a": 1}, [3 if item == (str,) else "a"]] if typing.get_origin(hint) is list else ["text", 3, ["a"]]
+    return wrong if optional else [*wrong, None]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=name_of)
+def test_a_node_with_only_the_keys_without_default_is_read_with_the_defaults(kind: type):
+    config = read(kind, smallest(kind))
+    for one in dataclasses.fields(kind):
+        if one.default is not dataclasses.MISSING:
+            assert getattr(config, one.name) == one.default
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=name_of)
+def test_a_missing_key_without_default_is_refused_by_name(kind: type):
+    for name in smallest(kind):
+        node = {key: value for key, value in smallest(kind).items() if key != name}
+        with pytest.raises(InputError, match=rf"^at\.{name}: is missing"):
+            read(kind, node, "at")
+
+
+@pytest.mark.parametrize(("kind", "one"), FIELDS, ids=name_of)
+def test_a_key_with_a_letter_too_many_is_refused_with_the_one_that_is_meant(kind: type, one: dataclasses.Field):
+    with pytest.raises(InputError, match=rf"^place\.{one.name}x: is not a key; did you mean {one.name}\?$"):
+        read(kind, {**smallest(kind), f"{one.name}x": 1}, "place")
+
+
+def test_a_key_that_is_like_no_other_is_refused_with_all_that_are_known():
+    with pytest.raises(InputError, match=r"^supernet\.zzzz: is not a key; known: shortcuts, norm$"):
+        read(schema.SupernetConfig, {"zzzz": 1}, "supernet")
+
+
+@pytest.mark.parametrize(("kind", "one"), FIELDS, ids=name_of)
+def test_a_value_of_another_type_is_refused(kind: type, one: dataclasses.Field):
+    for value in wrong_values(kind, one):
+        with pytest.raises(InputError, match=rf"^place\.{one.name}"):
+            read(kind, {**smallest(kind), one.name: value}, "place")
+
+
+@pytest.mark.parametrize(("kind", "one"), FIELDS, ids=name_of)
+def test_null_is_read_where_it_is_legal(kind: type, one: dataclasses.Field):
+    if hint_of(kind, one.name)[1]:
+        assert getattr(read(kind, {**smallest(kind), one.name: None}), one.name) is None
+
+
+NUMBERS = [(kind, one) for kind, one in FIELDS if hint_of(kind, one.name)[0] in (int, float)]
+
+
+@pytest.mark.parametrize(("kind", "one"), NUMBERS, ids=name_of)
+def test_a_number_may_have_its_least_value_and_none_below(kind: type, one: dataclasses.Field):
+    least = one.metadata.get("least")
+    assert least is not None, f"{one.name} has no lower bound"
+    assert getattr(read(kind, {**smallest(kind), one.name: least}), one.name) == least
+    with pytest.raises(InputError, match=rf"^place\.{one.name}: {least - 1} must be at least {least}$"):
+        read(kind, {**smallest(kind), one.name: least - 1}, "place")
+    most = one.metadata.get("most")
+    if most is not None:
+        with pytest.raises(InputError, match=rf"^place\.{one.name}: {most + 1} must be at most {most}$"):
+            read(kind, {**smallest(kind), one.name: most + 1}, "place")
+
+
+@pytest.mark.parametrize(("kind", "one"), [(kind, one) for kind, one in FIELDS if "among" in one.metadata], ids=name_of)
+def test_a_word_may_be_any_of_its_few_and_no_other(kind: type, one: dataclasses.Field):
+    for word in one.metadata["among"]:
+        assert getattr(read(kind, {**smallest(kind), one.name: word}), one.name) == word
+    with pytest.raises(InputError, match=rf"^{one.name}: 'other' is not one of {', '.join(one.metadata['among'])}$"):
+        read(kind, {**smallest(kind), one.name: "other"})
+
+
+def test_a_bound_above_is_held_too():
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Share:
+        share: float = schema.number(0.5, least=0, most=1)
+
+    assert read(Share, {"share": 1}).share == 1
+    with pytest.raises(InputError, match=r"^share: 1.5 must be at most 1$"):
+        read(Share, {"share": 1.5})
+    with pytest.raises(InputError, match=r"^share: nan must be at least 0$"):
+        read(Share, {"share": float("nan")})
+
+
+def test_a_mistake_deep_in_a_stage_is_told_with_its_whole_place():
+    stage = {**smallest(schema.StageConfig), "epoch": 3}
+    with pytest.raises(InputError, match=r"^stages\.warmup\.epoch: is not a key; did you mean epochs\?$"):
+        read(schema.TrainConfig, {**smallest(schema.TrainConfig), "stages": {"warmup": stage}})
+
+
+def test_stages_keep_their_order():
+    stage = smallest(schema.StageConfig)
+    names = ["z", "a", "m"]
+    config = read(schema.TrainConfig, {**smallest(schema.TrainConfig), "stages": dict.fromkeys(names, stage)})
+    assert list(config.stages) == names

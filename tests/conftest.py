@@ -1,0 +1,82 @@
+"""What several rooms' tests share: running a console command in this process, and one finished ``experiment=micro``."""
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+# One thread a process: tiny shapes gain nothing from more, and spinning threads of two processes slow each other down tenfold.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+
+from nas_lightning.commands import compare, rank, standalone, train
+
+COMMANDS: dict[str, Callable[[], None]] = {
+    "train": train.main,
+    "rank": rank.main,
+    "standalone": standalone.main,
+    "compare": compare.main,
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def run_command(name: str, *arguments: object) -> Outcome:
+    """Runs a console entry in this process, as from a shell, and puts back what it changes; a bug's traceback gets through."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    argv, environment = sys.argv, dict(os.environ)
+    sys.argv = [name, *map(str, arguments)]
+    GlobalHydra.instance().clear()
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            COMMANDS[name]()
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 1
+    finally:
+        sys.argv = argv
+        os.environ.clear()
+        os.environ.update(environment)
+        GlobalHydra.instance().clear()
+    return Outcome(code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def command() -> Callable[..., Outcome]:
+    """``command("train", "experiment=micro", ...)`` runs a console entry in this process."""
+    return run_command
+
+
+@pytest.fixture(autouse=True)
+def _no_composed_config_is_left_over() -> Iterator[None]:
+    yield
+    GlobalHydra.instance().clear()
+
+
+@pytest.fixture(scope="session")
+def micro(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of ``experiment=micro``; read it, do not change it."""
+    folder = tmp_path_factory.mktemp("micro") / "run"
+    done = run_command("train", "experiment=micro", f"run_dir={folder}")
+    assert done.code == 0, done.err
+    return folder
+
+
+@pytest.fixture(scope="session")
+def other_seed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As ``micro`` with another seed and less truth; read it, do not change it."""
+    folder = tmp_path_factory.mktemp("other_seed") / "run"
+    done = run_command("train", "experiment=micro", "seed=1", "standalone.count=3", "standalone.epochs=1", f"run_dir={folder}")
+    assert done.code == 0, done.err
+    return folder

@@ -1,0 +1,167 @@
+"""Stages run in order, and a run that was stopped anywhere ends as one that was not: bit by bit."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+from nas_lightning.commands.console import conf_folder, plain
+from nas_lightning.config.read import read
+from nas_lightning.config.schema import TrainConfig
+from nas_lightning.errors import InputError
+from nas_lightning.experiment.prepare import prepare
+from nas_lightning.experiment.run import run_experiment
+from nas_lightning.pipeline.checkpoints import StageCheckpoints
+from nas_lightning.pipeline.stage import Stage
+from nas_lightning.supernet import Supernet
+from nas_lightning.training import SupernetTraining
+
+STAGES = ("pretrain", "finetune", "distill")
+
+
+class Stopped(Exception):
+    pass
+
+
+def train(folder: Path, *overrides: str) -> None:
+    """The stages of micro alone, as the command wires them."""
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        config = read(TrainConfig, plain(compose("config", ["experiment=micro", f"run_dir={folder}", *overrides])))
+    config = dataclasses.replace(config, standalone=None, ranking=None)
+    run_experiment(config, folder, prepare(config))
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, kind: type, method: str, call: int, *, after: bool = False) -> Callable[[], None]:
+    """Raises at the call of that number, counted from 1; returns what undoes it."""
+    whole, calls = getattr(kind, method), []
+
+    def counted(self: Any, *arguments: Any, **more: Any) -> Any:
+        calls.append(method)
+        if len(calls) == call and not after:
+            raise Stopped
+        result = whole(self, *arguments, **more)
+        if len(calls) == call:
+            raise Stopped
+        return result
+
+    monkeypatch.setattr(kind, method, counted)
+    return monkeypatch.undo
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    for stage in STAGES:
+        first, second = (torch.load(run / "stages" / stage / "last.ckpt", weights_only=True) for run in (one, other))
+        assert_same(first["state_dict"], second["state_dict"], stage)
+        assert_same(first["optimizer_states"], second["optimizer_states"], stage)
+        assert (first["global_step"], first["epoch"]) == (second["global_step"], second["epoch"])
+        tables = [(run / "stages" / stage / "metrics.csv").read_text() for run in (one, other)]
+        assert tables[0] == tables[1], stage
+    assert (one / "supernet.safetensors").read_bytes() == (other / "supernet.safetensors").read_bytes()
+
+
+def assert_same(one: Any, other: Any, place: str) -> None:
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), place
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys(), place
+        for key in one:
+            assert_same(one[key], other[key], f"{place}.{key}")
+    elif isinstance(one, list):
+        for index, pair in enumerate(zip(one, other, strict=True)):
+            assert_same(*pair, f"{place}[{index}]")
+    else:
+        assert one == other, place
+
+
+POINTS = {  # where a run stops -> the class, its method, which call (pretrain: 2 epochs of 3 steps, finetune and distill: 1)
+    "before the first checkpoint": (SupernetTraining, "training_step", 2, False, 0),
+    "between two epochs": (SupernetTraining, "on_train_epoch_start", 2, False, 3),
+    "within the second epoch": (SupernetTraining, "training_step", 5, False, 3),
+    "after the last epoch, before the stage is marked as finished": (SupernetTraining, "on_train_end", 1, True, 6),
+    "right after a checkpoint, before the epoch's accuracies are logged": (StageCheckpoints, "on_train_epoch_end", 1, True, 3),
+    "within the last stage": (SupernetTraining, "training_step", 11, False, 9),
+}
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_run_that_is_stopped_goes_on_and_ends_with_the_same_bits(
+    point: str, micro: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    kind, method, call, after, steps_kept = POINTS[point]
+    undo = stop_at(monkeypatch, kind, method, call, after=after)
+    with pytest.raises(Stopped):
+        train(tmp_path)
+    undo()
+    steps: list[int] = []
+    step = SupernetTraining.training_step
+
+    def counted(self: SupernetTraining, *arguments: Any) -> None:
+        steps.append(self.global_step)
+        step(self, *arguments)
+
+    monkeypatch.setattr(SupernetTraining, "training_step", counted)
+    train(tmp_path)
+    assert_same_run(tmp_path, micro)
+    assert len(steps) == 12 - steps_kept  # what a checkpoint holds is not repeated
+
+
+def test_each_stage_starts_from_the_weights_of_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    starts: list[tuple[str, dict[str, torch.Tensor]]] = []
+
+    def look(self: SupernetTraining) -> None:
+        weights = {name: tensor.clone() for name, tensor in self.supernet.state_dict().items()}
+        starts.append((self.header["stage"], weights))
+        begin(self)
+
+    begin = SupernetTraining.on_train_start
+    monkeypatch.setattr(SupernetTraining, "on_train_start", look)
+    train(tmp_path, "stages.pretrain.epochs=1")
+    assert [name for name, _ in starts] == list(STAGES)
+    for (_, weights), before in zip(starts[1:], STAGES, strict=False):
+        saved = torch.load(tmp_path / "stages" / before / "last.ckpt", weights_only=True)["state_dict"]
+        assert all(torch.equal(weights[name], saved[f"supernet.{name}"]) for name in weights)
+
+
+def test_a_new_optimizer_starts_each_stage(micro: Path):
+    for stage, steps in zip(STAGES, (6, 3, 3), strict=True):
+        assert torch.load(micro / "stages" / stage / "last.ckpt", weights_only=True)["global_step"] == steps
+
+
+def test_a_stage_ends_after_max_steps_and_its_schedule_with_it(tmp_path: Path):
+    train(
+        tmp_path, "+stages.pretrain.max_steps=1", "+stages.finetune.max_steps=1", "+stages.distill.max_steps=2", "stages.distill.epochs=5"
+    )
+    saved = torch.load(tmp_path / "stages/distill/last.ckpt", weights_only=True)
+    assert saved["global_step"] == 2
+    rates = [float(line.split(",")[2]) for line in (tmp_path / "stages/distill/metrics.csv").read_text().splitlines()[1:]]
+    assert rates == pytest.approx([0.02, 0.01])  # half way down the cosine at the second of two steps
+
+
+def test_a_finished_checkpoint_of_another_supernet_is_refused(micro: Path, tmp_path: Path):
+    (tmp_path / "stages" / "pretrain").mkdir(parents=True)
+    (tmp_path / "stages/pretrain/last.ckpt").write_bytes((micro / "stages/pretrain/last.ckpt").read_bytes())
+    with pytest.raises(InputError, match=r"pretrain/last\.ckpt: does not fit the configured supernet"):
+        train(tmp_path, "space.max_widths=[8,12,18]")
+
+
+def test_a_checkpoint_loads_without_running_code_and_says_what_it_holds(micro: Path):
+    header = torch.load(micro / "stages/finetune/last.ckpt", weights_only=True)["nas_lightning"]
+    assert (header["stage"], header["finished"], header["data"]["name"]) == ("finetune", True, "digits")
+    assert isinstance(Supernet.from_header(header["supernet"]), Supernet)
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "a b"])
+def test_a_stage_whose_name_is_no_folders_is_refused(name: str):
+    with pytest.raises(InputError, match=r"a stage's name is letters"):
+        Stage(name, 0, 1, None, None, None, None)
+
+
+def test_a_stages_steps_are_its_epochs_or_max_steps():
+    stage = Stage("a", 0, 3, None, None, None, None)
+    assert stage.steps(7) == 21
+    assert dataclasses.replace(stage, max_steps=5).steps(7) == 5
+    assert dataclasses.replace(stage, max_steps=50).steps(7) == 21

@@ -1,0 +1,217 @@
+"""The score table as files, what it is chosen by, and the protocol beside it."""
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nas_lightning.data.image_dataset import LabelledImages, fingerprint
+from nas_lightning.errors import InputError
+from nas_lightning.ranking.compare import compare_scores
+from nas_lightning.ranking.protocol import claim, make_protocol
+from nas_lightning.ranking.score import Score
+from nas_lightning.ranking.selection import best_rows, best_under_budgets
+from nas_lightning.ranking.summary import agreement_with, summary
+from nas_lightning.ranking.table import ScoreTable, read_scores
+from nas_lightning.space import Population, SearchSpace, ShortcutRule, cost_of
+
+SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8, trailing_entries=1)
+
+
+def make_table(count: int = 40, seed: int = 0) -> ScoreTable:
+    rng = np.random.default_rng(seed)
+    scores = [Score(float(rng.integers(1, 6)) / 7, 0.9, float(rng.random()) + 1) for _ in range(count)]  # many ties in top-1
+    return ScoreTable.of(Population.draw(SPACE, count, seed), scores, classes=5, channels=1, shortcuts=ShortcutRule.ALWAYS)
+
+
+def test_the_file_has_the_contracts_columns_and_the_lists_order(tmp_path: Path):
+    table = make_table()
+    table.write(tmp_path / "scores.csv")
+    with (tmp_path / "scores.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["name", "architecture", "top1", "top5", "cross_entropy", "macs", "parameters"]
+    for row, candidate, one in zip(rows[1:], table.population, table.scores, strict=True):
+        parameters, macs = cost_of(SPACE, candidate.architecture, classes=5, channels=1)
+        assert row == [candidate.name, candidate.text, repr(one.top1), repr(one.top5), repr(one.cross_entropy), str(macs), str(parameters)]
+
+
+def test_scores_that_are_written_are_read_again_bit_by_bit(tmp_path: Path):
+    table = make_table()
+    table.write(tmp_path / "scores.csv")
+    expected = dict(zip(table.population.architectures, table.scores, strict=True))
+    assert read_scores(tmp_path / "scores.csv", SPACE) == expected
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda text: text[: len(text) - 30], "line 4"),
+        (lambda text: text.replace("top5", "top_5"), "line 2: is not a row"),
+        (lambda text: text.splitlines()[0], "holds no scores"),
+        (lambda text: text.replace("0.9,", "nan,", 1), "line 2: a score is not a finite number"),
+        (lambda text: text.replace("0.9,", "much,", 1), "line 2: is not a row"),
+        (lambda _: "", "holds no scores"),
+    ],
+)
+def test_a_damaged_table_is_refused_with_its_line(damage, says: str, tmp_path: Path):
+    path = tmp_path / "scores.csv"
+    make_table(3).write(path)
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(InputError, match=f"scores.csv: {says}"):
+        read_scores(path, SPACE)
+
+
+@pytest.mark.parametrize(("key", "expected"), [("top1", lambda one: one.top1), ("cross_entropy", lambda one: -one.cross_entropy)])
+def test_the_submission_is_the_list_again_with_its_scores(key: str, expected, tmp_path: Path):
+    given = {f"net {number}": {"acc": 0, "arch": one.text} for number, one in enumerate(Population.draw(SPACE, 9, 1))}
+    given = dict(reversed(given.items()))
+    (tmp_path / "list.json").write_text(json.dumps(given))
+    population = Population.read(tmp_path / "list.json", SPACE)
+    table = ScoreTable.of(population, make_table(9).scores, classes=5, channels=1, shortcuts=ShortcutRule.ALWAYS)
+    table.write_submission(tmp_path / "submission.json", key)
+    written = json.loads((tmp_path / "submission.json").read_text())
+    assert list(written) == list(given)
+    assert [row["arch"] for row in written.values()] == [row["arch"] for row in given.values()]
+    assert [row["acc"] for row in written.values()] == [expected(one) for one in table.scores]
+    assert Population.read(tmp_path / "submission.json", SPACE) == population
+
+
+def best_by_hand(table: ScoreTable, key: str, rows: list[int]) -> list[int]:
+    quality = {"top1": lambda one: one.top1, "cross_entropy": lambda one: -one.cross_entropy}[key]
+    return sorted(rows, key=lambda row: (-quality(table.scores[row]), table.scores[row].cross_entropy, row))
+
+
+@pytest.mark.parametrize("key", ["top1", "cross_entropy"])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_ten_best_and_the_best_under_three_budgets_are_those_of_a_plain_search(key: str, seed: int):
+    table = make_table(seed=seed)
+    rows = list(range(40))
+    assert best_rows(table, key) == best_by_hand(table, key, rows)[:10]
+    budgets = sorted(int(macs) for macs in np.random.default_rng(seed).choice(table.multiply_adds, 3, replace=False))
+    for budget, found in zip(budgets, best_under_budgets(table, key, budgets), strict=True):
+        affordable = [row for row in rows if table.multiply_adds[row] <= budget]
+        assert found == (budget, best_by_hand(table, key, affordable)[0])
+
+
+def test_without_budgets_the_quartiles_of_the_list_are_taken():
+    table = make_table()
+    budgets = [one.multiply_adds for one in best_under_budgets(table, "top1")]
+    ordered = sorted(table.multiply_adds)
+    assert [round(sum(macs <= budget for macs in ordered) / 40, 2) for budget in budgets] == pytest.approx([0.25, 0.5, 0.75], abs=0.03)
+
+
+def test_a_budget_below_every_candidate_has_no_best_and_one_of_nothing_is_refused():
+    table = make_table()
+    assert best_under_budgets(table, "top1", [1]) == [(1, None)]
+    assert "none" in summary(table, "top1", [1])
+    with pytest.raises(InputError, match=r"^ranking\.budgets: \[5, 0\] must be multiply-adds of at least 1"):
+        best_under_budgets(table, "top1", [5, 0])
+
+
+def test_the_agreement_is_measured_on_the_candidates_with_a_known_accuracy():
+    table = make_table()
+    known = {table.population[row].architecture: -table.scores[row].cross_entropy / 10 + 0.5 for row in range(0, 40, 3)}
+    agreement = agreement_with(table, known, resamples=20)
+    assert (agreement.n, agreement.missing) == (14, 0)
+    assert agreement.by_score["negative cross entropy"].kendall.value == pytest.approx(1)
+    assert set(agreement.baselines) == {"parameters", "multiply-adds", "last width"}
+
+
+# --- protocol
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    path = tmp_path / "weights"
+    path.write_bytes(b"weights")
+    return path
+
+
+BASE = {"data": "abc", "images": 30, "batch_size": None, "norm": "batch", "shortcuts": "always"}
+
+
+def test_the_same_protocol_is_accepted_again_and_all_images_in_one_pass_is_a_batch_of_all(checkpoint: Path, tmp_path: Path):
+    claim(tmp_path / "ranking", make_protocol(checkpoint, **BASE))
+    claim(tmp_path / "ranking", make_protocol(checkpoint, **{**BASE, "batch_size": 30}))
+
+
+@pytest.mark.parametrize(
+    ("changed", "key", "old", "new"),
+    [
+        ({"batch_size": 10}, "batch_size", "30", "10"),
+        ({"images": 20}, "images", "30", "20"),
+        ({"norm": "running"}, "norm", "'batch'", "'running'"),
+        ({"shortcuts": "where_needed"}, "shortcuts", "'always'", "'where_needed'"),
+        ({"data": "abd"}, "data_sha256", "'abc'", "'abd'"),
+    ],
+)
+def test_another_protocol_is_refused_with_both_values(changed: dict, key: str, old: str, new: str, checkpoint: Path, tmp_path: Path):
+    claim(tmp_path / "ranking", make_protocol(checkpoint, **BASE))
+    before = (tmp_path / "ranking/protocol.json").read_bytes()
+    with pytest.raises(InputError, match=rf"protocol\.json: {key} is {old}, but this ranking has {new}; give another run_dir"):
+        claim(tmp_path / "ranking", make_protocol(checkpoint, **{**BASE, **changed}))
+    assert (tmp_path / "ranking/protocol.json").read_bytes() == before
+
+
+def test_other_weights_and_other_images_are_other_protocols(checkpoint: Path, tmp_path: Path):
+    claim(tmp_path / "ranking", make_protocol(checkpoint, **BASE))
+    checkpoint.write_bytes(b"weightt")
+    with pytest.raises(InputError, match="checkpoint_sha256"):
+        claim(tmp_path / "ranking", make_protocol(checkpoint, **BASE))
+    images, labels = torch.zeros(3, 1, 2, 2, dtype=torch.uint8), torch.arange(3)
+    other = images.clone()
+    other[2, 0, 1, 1] = 1
+    prints = {fingerprint(LabelledImages(*one)) for one in ((images, labels), (other, labels), (images, labels.flip(0)))}
+    assert len(prints) == 3
+
+
+def test_a_protocol_that_is_no_json_is_refused(checkpoint: Path, tmp_path: Path):
+    (tmp_path / "protocol.json").write_text("{")
+    with pytest.raises(InputError, match=r"protocol\.json: is not JSON"):
+        claim(tmp_path, make_protocol(checkpoint, **BASE))
+
+
+# --- two tables
+
+
+def kendall_by_hand(one: list[float], other: list[float]) -> float:
+    pairs = [(i, j) for i in range(len(one)) for j in range(i)]
+    signs = [(np.sign(one[i] - one[j]), np.sign(other[i] - other[j])) for i, j in pairs]
+    ties = [sum(sign[side] == 0 for sign in signs) for side in (0, 1)]
+    return float(sum(a * b for a, b in signs)) / math.sqrt((len(pairs) - ties[0]) * (len(pairs) - ties[1]))
+
+
+def test_two_tables_are_compared_on_the_candidates_that_both_have(tmp_path: Path):
+    for seed in (0, 1):
+        table = make_table(40, seed)
+        table.write(tmp_path / f"{seed}.csv")
+    third = ScoreTable.of(
+        Population(SPACE, make_table(40, 0).population.candidates[10:30]),
+        make_table(20, 7).scores,
+        classes=5,
+        channels=1,
+        shortcuts=ShortcutRule.ALWAYS,
+    )
+    third.write(tmp_path / "third.csv")
+    agreement = compare_scores(tmp_path / "0.csv", tmp_path / "third.csv", SPACE, 20)
+    first = [-one.cross_entropy for one in make_table(40, 0).scores[10:30]]
+    assert agreement.n == 20
+    for name, values in (
+        ("negative cross entropy", [-one.cross_entropy for one in third.scores]),
+        ("top-1", [one.top1 for one in third.scores]),
+    ):
+        assert agreement.by_score[name].kendall.value == pytest.approx(kendall_by_hand(first, values))
+
+
+def test_tables_that_share_fewer_than_three_candidates_are_refused(tmp_path: Path):
+    table = make_table(40)
+    for name, rows in (("a", slice(0, 10)), ("b", slice(8, 20))):
+        part = Population(SPACE, table.population.candidates[rows])
+        one = ScoreTable.of(part, table.scores[rows], classes=5, channels=1, shortcuts=ShortcutRule.ALWAYS)
+        one.write(tmp_path / f"{name}.csv")
+    with pytest.raises(InputError, match=r"share 2 candidates; at least 3 are needed"):
+        compare_scores(tmp_path / "a.csv", tmp_path / "b.csv", SPACE, 20)

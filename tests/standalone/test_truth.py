@@ -1,0 +1,190 @@
+"""Candidates trained alone: which, how, and what is kept."""
+
+import json
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from nas_lightning.data import Augmentation, Digits
+from nas_lightning.errors import InputError
+from nas_lightning.schedule import Cosine
+from nas_lightning.space import Architecture, Population, SearchSpace, ShortcutRule, cost_of, read_accuracies
+from nas_lightning.standalone import Recipe, Truth, spread_by_cost, train_alone, train_truth, truth
+
+SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8)
+CPU = {"accelerator": "cpu", "devices": 1}
+
+
+def recipe(**changed: Any) -> Recipe:
+    def sgd(parameters: Any) -> torch.optim.Optimizer:
+        return torch.optim.SGD(parameters, lr=0.05, momentum=0.9)
+
+    return Recipe(
+        **{"epochs": 2, "batch_size": 32, "make_optimizer": sgd, "schedule": Cosine(), "augmentation": Augmentation({}), **changed}
+    )
+
+
+@pytest.fixture(scope="module")
+def digits() -> Digits:
+    return Digits(resolution=8, train_images=100)
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Architecture, int]]:
+    """What is trained, each with an accuracy of its own, in no time."""
+    calls: list[tuple[Architecture, int]] = []
+
+    def instead(_: Any, architecture: Architecture, __: Any, ___: Any, seed: int, ____: Any) -> float:
+        calls.append((architecture, seed))
+        return (sum(architecture.widths) + seed / 7) / 100
+
+    monkeypatch.setattr(truth, "train_alone", instead)
+    return calls
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 24, 25])
+def test_candidates_are_spread_evenly_by_cost_in_the_lists_order(count: int):
+    population = Population.draw(SPACE, 25, 1)
+    chosen = spread_by_cost(population, count, classes=10, channels=1, shortcuts=ShortcutRule.WHERE_NEEDED)
+    macs = [cost_of(SPACE, one, classes=10, channels=1, shortcuts=ShortcutRule.WHERE_NEEDED)[1] for one in population.architectures]
+    by_cost = sorted(range(25), key=lambda row: (macs[row], row))
+    places = [0] if count == 1 else [round(24 * step / (count - 1)) for step in range(count)]
+    assert [one.name for one in chosen] == [population[row].name for row in sorted(by_cost[place] for place in places)]
+    assert len(set(chosen.architectures)) == count
+
+
+def test_never_is_a_candidate_chosen_twice():
+    population = Population.draw(SPACE, 60, 0)
+    for count in range(1, 61):
+        assert len({one.name for one in spread_by_cost(population, count, classes=10, channels=1, shortcuts=ShortcutRule.ALWAYS)}) == count
+
+
+@pytest.mark.parametrize("count", [0, 26])
+def test_more_candidates_than_the_list_has_are_refused(count: int):
+    with pytest.raises(InputError, match=rf"^standalone\.count: {count} .* 25"):
+        spread_by_cost(Population.draw(SPACE, 25, 1), count, classes=10, channels=1, shortcuts=ShortcutRule.ALWAYS)
+
+
+def test_spread_and_seed_noise_are_those_of_a_hand_calculation():
+    accuracies = [[0.50, 0.54], [0.60, 0.62], [0.80, 0.74]]
+    measured = Truth(Population.draw(SPACE, 3, 0), np.array(accuracies))
+    means = [statistics.mean(row) for row in accuracies]
+    assert measured.mean == pytest.approx(means)
+    assert measured.spread == pytest.approx(statistics.stdev(means))
+    pooled = statistics.mean(statistics.variance(row) for row in accuracies)
+    assert measured.seed_noise == pytest.approx(pooled**0.5)
+    one_seed = Truth(Population.draw(SPACE, 3, 0), np.array(accuracies)[:, :1])
+    assert one_seed.seed_noise is None
+    assert Truth(Population.draw(SPACE, 1, 0), np.array([[0.5, 0.7]])).spread == 0
+
+
+def test_a_candidate_trained_alone_is_repeated_by_its_seed_whatever_the_global_generator_is_at(digits: Digits):
+    accuracies = []
+    for seed in (3, 3, 4):
+        torch.manual_seed(len(accuracies))
+        np.random.seed(len(accuracies))
+        accuracies.append(train_alone(SPACE, SPACE.largest, digits, recipe(), seed, CPU))
+    assert accuracies[0] == accuracies[1]
+    assert accuracies[0] != accuracies[2]
+    assert 0.12 < accuracies[0] <= 1  # ten classes: better than chance after two epochs
+
+
+def test_the_rate_of_a_training_alone_follows_the_schedule(digits: Digits):
+    asked: list[tuple[float, float, float]] = []
+
+    class Spy:
+        def rate(self, peak: float, elapsed: float, epochs: float) -> float:
+            asked.append((peak, elapsed, epochs))
+            return peak
+
+    train_alone(SPACE, SPACE.smallest, digits, recipe(schedule=Spy(), batch_size=50), 0, CPU)
+    assert asked == [(0.05, elapsed, 2) for elapsed in (0, 0.5, 1, 1.5)]
+
+
+def test_truth_is_written_in_the_challenges_format_as_the_mean_over_seeds(digits: Digits, trained: list, tmp_path: Path):
+    population = Population.draw(SPACE, 5, 2)
+    measured = train_truth(population, digits, recipe(), [0, 3], tmp_path, CPU)
+    assert len(trained) == 10
+    written = json.loads((tmp_path / "known_accuracies.json").read_text())
+    assert [(name, one["arch"]) for name, one in written.items()] == [(one.name, one.text) for one in population]
+    expected = {one: sum(one.widths) / 100 + 1.5 / 700 for one in population.architectures}
+    assert read_accuracies(tmp_path / "known_accuracies.json", SPACE) == pytest.approx(expected, abs=1e-6)
+    assert measured.mean == pytest.approx(list(expected.values()))
+
+
+def test_what_a_folder_holds_is_not_trained_again(digits: Digits, trained: list, tmp_path: Path):
+    population = Population.draw(SPACE, 5, 2)
+    whole = train_truth(population, digits, recipe(), [0, 1], tmp_path, CPU)
+    content = (tmp_path / "accuracies.csv").read_text()
+    lines = content.splitlines(keepends=True)
+    (tmp_path / "accuracies.csv").write_text("".join(line for number, line in enumerate(lines) if number not in (3, 6)))
+    trained.clear()
+    again = train_truth(population, digits, recipe(), [0, 1], tmp_path, CPU)
+    lost = {(SPACE.parse(line.split(",")[1]), int(line.split(",")[2])) for line in (lines[3], lines[6])}
+    assert set(trained) == lost
+    assert len(trained) == 2
+    assert (again.accuracies == whole.accuracies).all()
+    assert (tmp_path / "accuracies.csv").read_text() == content
+
+
+def test_a_stop_loses_only_the_training_that_was_running(digits: Digits, trained: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    population = Population.draw(SPACE, 4, 2)
+    train = truth.train_alone
+
+    def stops(*arguments: Any) -> float:
+        if len(trained) == 3:
+            raise KeyboardInterrupt
+        return train(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(truth, "train_alone", stops)
+        with pytest.raises(KeyboardInterrupt):
+            train_truth(population, digits, recipe(), [0], tmp_path, CPU)
+    assert not (tmp_path / "known_accuracies.json").exists()
+    trained.clear()
+    train_truth(population, digits, recipe(), [0], tmp_path, CPU)
+    assert trained == [(population[3].architecture, 0)]
+
+
+def test_a_further_seed_is_added_and_none_is_lost(digits: Digits, trained: list, tmp_path: Path):
+    population = Population.draw(SPACE, 4, 2)
+    train_truth(population, digits, recipe(), [0], tmp_path, CPU)
+    train_truth(Population(SPACE, population.candidates[:2]), digits, recipe(), [1], tmp_path, CPU)
+    trained.clear()
+    train_truth(population, digits, recipe(), [0, 1], tmp_path, CPU)
+    assert trained == [(one.architecture, 1) for one in population.candidates[2:]]
+
+
+@pytest.mark.parametrize(
+    "content", ["name,architecture,seed,accuracy\na,2-2-2-2-2,0\n", "x\n1\n", "name,architecture,seed,accuracy\na,9-9,0,1\n"]
+)
+def test_a_table_of_accuracies_that_is_none_is_refused(content: str, digits: Digits, tmp_path: Path):
+    (tmp_path / "accuracies.csv").write_text(content)
+    with pytest.raises(InputError, match=r"accuracies\.csv: is not a table of accuracies"):
+        train_truth(Population.draw(SPACE, 2, 0), digits, recipe(), [0], tmp_path, CPU)
+
+
+SMALL = ["space=resnet_tiny", "data=digits", "data.train_images=64", "population.count=6", "standalone.epochs=1", "standalone.count=3"]
+
+
+def test_callbacks_of_the_trainer_config_are_made(tmp_path: Path, command: Callable):
+    callback = "trainer.callbacks=[{_target_: pytorch_lightning.callbacks.Timer}]"
+    assert command("standalone", *SMALL, callback, f"run_dir={tmp_path}").code == 0
+
+
+def test_the_command_trains_what_it_is_asked_and_goes_on_where_it_was(tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch):
+    arguments = [*SMALL, f"run_dir={tmp_path}"]
+    done = command("standalone", *arguments)
+    assert done.code == 0, done.err
+    content = (tmp_path / "standalone/known_accuracies.json").read_bytes()
+    assert len(json.loads(content)) == 3
+    monkeypatch.setattr(truth, "train_alone", None)
+    assert command("standalone", *arguments).code == 0
+    assert (tmp_path / "standalone/known_accuracies.json").read_bytes() == content
+    other = command("standalone", *arguments, "standalone.epochs=2")
+    assert other.code == 2, "accuracies of 1 epoch were taken for those of 2"

@@ -1,0 +1,113 @@
+"""Rooms look backward only (design.md, "The house")."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import nas_lightning
+
+PACKAGE = Path(nas_lightning.__file__).parent
+GROUND = {"errors", "draws", "durable"}  # everyone may import them
+BEFORE_PIPELINE = {"space", "data", "supernet", "sampling", "objective", "schedule", "trainer", "training"}
+MAY_IMPORT = {
+    "errors": set(),
+    "draws": set(),
+    "durable": set(),
+    "space": set(),
+    "schedule": set(),
+    "trainer": set(),
+    "data": set(),
+    "supernet": {"space"},
+    "sampling": {"space"},
+    "objective": {"space"},
+    "training": {"space", "sampling", "objective", "supernet", "schedule"},
+    "pipeline": BEFORE_PIPELINE,
+    "standalone": {"space", "data", "supernet", "schedule", "trainer"},
+    "ranking": {"space", "supernet", "data", "trainer"},
+    "report": set(),
+    "config": set(),
+}
+ABOVE_ALL = {"experiment", "commands"}
+HEAVY = {"torch", "torchvision", "torchmetrics", "pytorch_lightning", "lightning"}
+
+
+def imports_of(file: Path) -> set[str]:
+    """The dotted names of all modules that a file imports, at its head or within a function."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: a relative import hides its room"
+            assert node.module is not None
+            names.add(node.module)
+            if node.module == "nas_lightning":
+                names |= {f"nas_lightning.{alias.name}" for alias in node.names}
+    return names
+
+
+def rooms_imported_by(file: Path) -> set[str]:
+    dotted = (name.split(".") for name in imports_of(file))
+    return {parts[1] for parts in dotted if parts[0] == "nas_lightning" and len(parts) > 1}
+
+
+def files_of(room: str) -> list[Path]:
+    return [*PACKAGE.glob(f"{room}.py"), *PACKAGE.glob(f"{room}/**/*.py")]
+
+
+ROOMS = sorted({path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()} - {"__init__"})
+
+
+def test_every_room_has_its_rule():
+    assert set(ROOMS) <= MAY_IMPORT.keys() | ABOVE_ALL
+    assert MAY_IMPORT.keys() | ABOVE_ALL <= {*ROOMS, "report"}
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if room in MAY_IMPORT])
+def test_a_room_imports_only_earlier_rooms(room: str):
+    ground = set() if room in {"errors", "draws"} else {"errors"} if room == "durable" else GROUND
+    for file in files_of(room):
+        assert rooms_imported_by(file) <= MAY_IMPORT[room] | ground | {room}, file
+
+
+def test_the_rule_finds_a_room_that_is_imported_by_any_form_of_import(tmp_path: Path):
+    file = tmp_path / "forms.py"
+    file.write_text(
+        "import nas_lightning.space\nfrom nas_lightning import data\nfrom nas_lightning.ranking.table import x\n"
+        "def late():\n    from nas_lightning.pipeline import y\n"
+    )
+    assert rooms_imported_by(file) == {"space", "data", "ranking", "pipeline"}
+
+
+@pytest.mark.parametrize("name", ["ranking/agreement.py", "ranking/resampling.py", "schedule.py", "draws.py", "durable.py", "errors.py"])
+def test_a_file_of_plain_figures_needs_no_torch_through_any_of_its_imports(name: str):
+    left, seen = [PACKAGE / name], set()
+    while left:
+        file = left.pop()
+        seen.add(file)
+        imported = imports_of(file)
+        assert not {one.split(".")[0] for one in imported} & HEAVY, file
+        own = (PACKAGE.parent / (one.replace(".", "/") + ".py") for one in imported if one.startswith("nas_lightning."))
+        left += [one for one in own if one.is_file() and one not in seen]
+
+
+@pytest.mark.parametrize("room", ["space", "report"])
+def test_a_room_without_networks_needs_no_torch(room: str):
+    for file in files_of(room):
+        assert not {one.split(".")[0] for one in imports_of(file)} & HEAVY, file
+
+
+def test_help_is_shown_without_importing_torch_or_lightning():
+    code = (
+        "import sys; sys.argv = ['train.py', '--help']\n"
+        "from nas_lightning.commands.train import main\n"
+        "try:\n    main()\n"
+        "finally:\n    print('imported:', sorted(sys.modules.keys() & {'torch', 'pytorch_lightning', 'torchvision', 'sklearn'}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "experiment: " in done.stdout
+    assert "imported: []" in done.stdout

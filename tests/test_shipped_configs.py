@@ -1,0 +1,195 @@
+"""Every config that we ship is a test case: it composes, is read, and its objects are made, without images or network."""
+
+import inspect
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import pytorch_lightning as pl
+import torch
+import yaml
+from hydra import compose, initialize_config_dir
+
+from nas_lightning.commands.console import conf_folder, plain
+from nas_lightning.config.build import Builder
+from nas_lightning.config.read import read
+from nas_lightning.config.schema import AloneConfig, CompareConfig, RankConfig, TrainConfig
+from nas_lightning.data.cifar import BinaryCifar
+from nas_lightning.experiment.prepare import make_population, make_recipe, make_stage
+from nas_lightning.objective import CrossEntropy, InplaceDistillation
+from nas_lightning.pipeline.stage import Stage
+from nas_lightning.sampling import ListedSampler, UniformSampler
+from nas_lightning.schedule import OriginalCosine
+from nas_lightning.space import Population, SearchSpace
+from nas_lightning.supernet import Supernet
+from nas_lightning.trainer import OWNED, make_trainer
+
+CONF = conf_folder()
+EXPERIMENTS = sorted(path.stem for path in CONF.glob("experiment/*.yaml"))
+MOUNTED = {"sampler", "objective", "optimizer", "schedule"}  # on the stages
+BASES = {"trainer=arguments"}  # only what the others build on
+OPTIONS = sorted({f"{path.parent.name}={path.stem}" for path in CONF.glob("*/*.yaml") if path.parent.name != "experiment"} - BASES)
+
+
+@pytest.fixture(autouse=True)
+def _no_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError("images were read")
+
+    monkeypatch.setattr(BinaryCifar, "_folder", refuse)
+
+
+def composed(name: str, *overrides: str) -> dict[str, Any]:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return plain(compose(name, ["run_dir=out", *overrides]))
+
+
+class Built(NamedTuple):
+    config: TrainConfig
+    space: SearchSpace
+    population: Population
+    stages: dict[str, Stage]
+
+
+def build(*overrides: str) -> Built:
+    """All objects of a run but those that read images."""
+    config = read(TrainConfig, composed("config", *overrides))
+    builder = Builder(tuple(config.plugins), {"seed": config.seed})
+    space, dataset = builder.build(config.space, "space"), builder.build(config.data, "data")
+    population = make_population(config.population, space)
+    Supernet(space, dataset.classes, dataset.channels, config.supernet.shortcuts, config.supernet.norm)
+    builder = builder.offering(space=space, population=population)
+    stages = {name: make_stage(builder, name, index, stage) for index, (name, stage) in enumerate(config.stages.items())}
+    builder.build(config.augmentation, "augmentation")
+    if config.standalone is not None:
+        make_recipe(builder, config.standalone)
+    if config.trainer["accelerator"] != "gpu" or torch.cuda.is_available():
+        make_trainer(builder.build_values(config.trainer, "trainer"))
+    return Built(config, space, population, stages)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_an_experiment_composes_and_all_its_objects_are_made(experiment: str):
+    built = build(f"experiment={experiment}", "population.count=60")
+    assert built.stages
+    assert all(isinstance(stage, Stage) for stage in built.stages.values())
+
+
+@pytest.mark.parametrize("choice", OPTIONS)
+def test_an_option_of_a_group_fits_into_the_default_run(choice: str):
+    group, option = choice.split("=")
+    place = f"{group}@stages.pretrain.{group}" if group in MOUNTED else group
+    more = ["stages.pretrain.sampler.choose.path=list.json"] if option == "listed_file" else []
+    build(f"{place}={option}", "population.count=60", *more)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_the_option_none_switches_a_part_off_in_every_experiment(experiment: str):
+    config = read(TrainConfig, composed("config", f"experiment={experiment}", "standalone=none", "ranking=none"))
+    assert config.standalone is None
+    assert config.ranking is None
+
+
+@pytest.mark.parametrize("data", ["cifar10", "cifar100"])
+def test_cifar_is_a_choice_for_the_recipe_without_its_files(data: str):
+    build("experiment=track1", f"data={data}", "data.download=false", "data.root=/nowhere", "population.count=60")
+
+
+def test_the_ranking_command_composes_for_every_ranking_of_all_options():
+    for option in ("official", "sample"):
+        config = read(RankConfig, composed("rank", "checkpoint=x.safetensors", f"ranking={option}"))
+        assert config.ranking.chunk_size >= 1
+
+
+def test_the_standalone_command_composes_and_its_recipe_is_the_challenges():
+    config = read(AloneConfig, composed("standalone"))
+    recipe = make_recipe(Builder(), config.standalone)
+    optimizer = recipe.make_optimizer([torch.nn.Parameter(torch.zeros(1))])
+    group = optimizer.param_groups[0]
+    assert (recipe.epochs, recipe.batch_size, recipe.shortcuts, recipe.norm) == (300, 128, "where_needed", "running")
+    assert (group["lr"], group["momentum"], group["weight_decay"], group["nesterov"]) == (0.1, 0.9, 5e-4, False)
+    assert recipe.schedule.rate(0.1, 300, 300) == pytest.approx(0)
+    assert list(yaml.safe_load((CONF / "augmentation/official.yaml").read_text())["operations"]) == ["crop", "jitter", "flip", "rotate"]
+
+
+def test_the_compare_command_composes_and_its_space_is_made():
+    config = read(CompareConfig, composed("compare", "first=a", "second=b"))
+    assert Builder().build(config.space, "space").layers == 19
+
+
+TRACK1 = {  # method.md, Recipe: epochs, lr, final lr, weight decay, candidates listed, distillation
+    "pretrain": (250, 0.025, 0.0, 5e-4, None, False),
+    "finetune": (30, 1e-3, 5e-4, 0.0, 200, False),
+    "distill_1": (30, 1e-3, 5e-4, 0.0, 200, True),
+    "distill_2": (30, 4e-3, 5e-4, 0.0, 200, True),
+    "distill_3": (20, 3.5e-3, 5e-4, 0.0, 100, True),
+}
+
+
+@pytest.fixture(scope="module")
+def track1() -> Built:
+    return build("experiment=track1")
+
+
+def test_track1_has_exactly_the_five_stages_of_the_method(track1: Built):
+    assert list(track1.stages) == list(TRACK1)
+    for name, (epochs, lr, final_lr, weight_decay, listed, distills) in TRACK1.items():
+        stage = track1.stages[name]
+        optimizer = stage.make_optimizer([torch.nn.Parameter(torch.zeros(1))])
+        group = optimizer.param_groups[0]
+        assert isinstance(optimizer, torch.optim.SGD)
+        assert (group["lr"], group["momentum"], group["weight_decay"], group["nesterov"]) == (lr, 0.9, weight_decay, False)
+        assert (stage.epochs, stage.max_steps, stage.gradients, stage.sampler.paths) == (epochs, None, "sum", 6)
+        assert stage.schedule == OriginalCosine(final_lr)
+        if distills:
+            assert stage.objective == InplaceDistillation(track1.space, 0.5, 2.0, 1.0)
+        else:
+            assert stage.objective == CrossEntropy(0.0)
+        assert isinstance(stage.sampler, UniformSampler if listed is None else ListedSampler)
+        if listed is not None:
+            assert len(stage.sampler.listed) == listed
+
+
+def test_the_lists_of_track1_are_every_250th_and_three_different_draws(track1: Built):
+    lists = {name: [one.name for one in stage.sampler.listed] for name, stage in track1.stages.items() if name != "pretrain"}
+    assert lists["finetune"] == [f"arch{number}" for number in range(1, 50_001, 250)]
+    first, second, third = (set(lists[f"distill_{number}"]) for number in (1, 2, 3))
+    assert first != second
+    assert not third <= first
+    assert not third <= second
+
+
+def test_track1_trains_and_ranks_as_the_method_says(track1: Built):
+    config = track1.config
+    assert (config.loader.batch_size, config.loader.holdout) == (128, 0)
+    assert (config.supernet.shortcuts, config.supernet.norm) == ("always", "batch")
+    assert (config.ranking.count, config.ranking.images, config.ranking.batch_size, config.ranking.score) == (None, None, None, "top1")
+    assert config.data.node["mean"] == [0.5071, 0.4865, 0.4409]
+    assert config.data.node["std"] == [0.1942, 0.1918, 0.1958]
+    operations = config.augmentation.node["operations"]
+    assert [one["_target_"].rsplit(".", 1)[1] for one in operations.values()] == [
+        "RandomCrop",
+        "RandomHorizontalFlip",
+        "RandomRotation",
+        "Cutout",
+    ]
+    assert (operations["crop"]["padding"], operations["rotate"]["degrees"], operations["cutout"]["size"]) == (4, 15, 16)
+    assert all(config.trainer[key] is None for key in ("gradient_clip_val", "precision", *OWNED))
+
+
+def test_the_trainer_arguments_are_exactly_those_of_lightning():
+    ours = yaml.safe_load((CONF / "trainer" / "arguments.yaml").read_text(encoding="utf-8"))
+    assert set(ours) == set(inspect.signature(pl.Trainer.__init__).parameters) - {"self"}
+    assert set(ours.values()) == {None}
+
+
+@pytest.mark.parametrize("argument", sorted(OWNED))
+def test_a_trainer_argument_that_another_key_decides_is_refused_with_that_key(argument: str):
+    with pytest.raises(ValueError, match=rf"trainer\.{argument}: 3 cannot be given here; use {OWNED[argument]}"):
+        make_trainer({"accelerator": "cpu", argument: 3})
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("**/*.yaml")), ids=lambda path: str(path.relative_to(CONF)))
+def test_a_config_file_opens_by_saying_what_it_is_for(path: Path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert lines[1 if lines[0].startswith("# @package") else 0].startswith("# ")
