@@ -1,0 +1,101 @@
+"""What a run would take: stages, steps, time and memory, from a few measured steps; nothing is written."""
+
+import resource
+import time
+
+import torch
+from tabulate import tabulate
+
+from nas_lightning.config.build import Builder
+from nas_lightning.config.schema import RankingConfig, TrainConfig
+from nas_lightning.data import evaluation_images
+from nas_lightning.data.data_module import Batch
+from nas_lightning.experiment.prepare import Run
+from nas_lightning.experiment.rank_one import choose_candidates
+from nas_lightning.experiment.run import make_data
+from nas_lightning.pipeline.stage import Stage
+from nas_lightning.ranking import score
+from nas_lightning.sampling import Position
+from nas_lightning.supernet import Supernet
+from nas_lightning.trainer import make_trainer
+
+MEASURED_STEPS = 3
+"""After one that warms up; the candidates differ, so their mean is an estimate."""
+MEASURED_CANDIDATES = 5
+
+
+def dry_run(config: TrainConfig, run: Run) -> str:
+    """A table of the stages and the ranking with estimated times, and the memory that the measured steps took."""
+    builder = Builder(tuple(config.plugins))
+    arguments = builder.build_values(config.trainer, "trainer")
+    trainer = make_trainer(arguments)
+    device, devices = trainer.strategy.root_device, trainer.world_size
+    supernet = run.supernet.to(device)
+    data = make_data(config, builder, run.dataset, 0)
+    batches = len(data.train_dataloader()) // devices
+    if isinstance(arguments.get("limit_train_batches"), int):
+        batches = min(batches, arguments["limit_train_batches"])
+    batch = data.on_after_batch_transfer(tuple(part.to(device) for part in next(iter(data.train_dataloader()))), 0)
+    rows, total = [], 0.0
+    for stage in run.stages:
+        seconds = _seconds_per_step(stage, supernet, batch)
+        steps = stage.steps(batches)
+        total += steps * seconds
+        paths = stage.sampler.paths
+        timing = (f"{seconds * 1000:.0f} ms", _duration(steps * seconds))
+        rows.append([stage.name, stage.epochs, paths, stage.objective.passes(paths), f"{steps:,}", *timing])
+    table = tabulate(rows, ["stage", "epochs", "paths", "passes", "steps", "a step", "estimated time"], disable_numparse=True)
+    lines = [f"Stages, from {MEASURED_STEPS} measured steps each on {device}, batches of {len(batch[1])}", table]
+    if config.ranking is not None:
+        seconds, count, images = _ranking_seconds(config.ranking, run, supernet, device)
+        total += seconds * count / devices
+        estimate = _duration(seconds * count / devices)
+        lines.append(f"\nranking: {count:,} candidates on {images:,} images, {seconds * 1000:.0f} ms each: {estimate}")
+    if run.truth is not None and config.standalone is not None:
+        trainings = len(run.truth[0]) * len(config.standalone.seeds)
+        lines.append(f"standalone: {trainings} trainings of {config.standalone.epochs} epochs, not measured")
+    lines.append(f"total of what was measured: {_duration(total)}; peak memory so far: {_peak_memory(device)}")
+    return "\n".join(lines)
+
+
+def _seconds_per_step(stage: Stage, supernet: Supernet, batch: Batch) -> float:
+    supernet.train()
+    seconds = 0.0
+    for number in range(MEASURED_STEPS + 1):
+        paths = stage.sampler.sample(Position(stage.index, 0, number))
+        began = time.perf_counter()
+        for one in stage.objective(supernet, *batch, paths):
+            one.loss.backward()
+        _wait(batch[0].device)
+        seconds += time.perf_counter() - began if number else 0.0
+    supernet.zero_grad()
+    return seconds / MEASURED_STEPS
+
+
+def _ranking_seconds(config: RankingConfig, run: Run, supernet: Supernet, device: torch.device) -> tuple[float, int, int]:
+    candidates = choose_candidates(config, run.space, run.population)
+    images, labels = (part.to(device) for part in evaluation_images(run.dataset, config.images))
+    supernet.eval()
+    began = time.perf_counter()
+    measured = [candidates[index] for index in range(min(MEASURED_CANDIDATES, len(candidates)))]
+    for candidate in measured:
+        score(supernet, candidate.architecture, images, labels, config.batch_size)
+    return (time.perf_counter() - began) / len(measured), len(candidates), len(images)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _peak_memory(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"{torch.cuda.max_memory_allocated(device) / 2**30:.2f} GiB on {device}"
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB"
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
