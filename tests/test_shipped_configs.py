@@ -70,17 +70,21 @@ def build(*overrides: str) -> Built:
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_an_experiment_composes_and_all_its_objects_are_made(experiment: str):
-    built = build(f"experiment={experiment}", "population.count=60")
+    built = build(f"experiment={experiment}")
     assert built.stages
     assert all(isinstance(stage, Stage) for stage in built.stages.values())
 
 
 @pytest.mark.parametrize("choice", OPTIONS)
-def test_an_option_of_a_group_fits_into_the_default_run(choice: str):
+def test_an_option_of_a_group_fits_into_the_default_run(choice: str, tmp_path: Path):
     group, option = choice.split("=")
-    place = f"{group}@stages.pretrain.{group}" if group in MOUNTED else group
-    more = ["stages.pretrain.sampler.choose.path=list.json"] if option == "listed_file" else []
-    build(f"{place}={option}", "population.count=60", *more)
+    place = {"stage": "stage@stages.pretrain"}.get(group, f"{group}@stages.pretrain.{group}" if group in MOUNTED else group)
+    more = {
+        "listed_file": [f"stages.pretrain.sampler.choose.path={tmp_path}/list.json"],
+        "listed_spaced200": ["population.count=50000"],  # every 250th
+    }.get(option, [])
+    (tmp_path / "list.json").write_text('{"a": {"acc": 0, "arch": "2-2-2-2-2-2-2"}}')
+    build(f"{place}={option}", *more)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
@@ -92,7 +96,7 @@ def test_the_option_none_switches_a_part_off_in_every_experiment(experiment: str
 
 @pytest.mark.parametrize("data", ["cifar10", "cifar100"])
 def test_cifar_is_a_choice_for_the_recipe_without_its_files(data: str):
-    build("experiment=track1", f"data={data}", "data.download=false", "data.root=/nowhere", "population.count=60")
+    build("experiment=track1", f"data={data}", "data.download=false", "data.root=/nowhere")
 
 
 def test_the_ranking_command_composes_for_every_ranking_of_all_options():

@@ -133,7 +133,11 @@ def test_a_new_optimizer_starts_each_stage(micro: Path):
 
 def test_a_stage_ends_after_max_steps_and_its_schedule_with_it(tmp_path: Path):
     train(
-        tmp_path, "+stages.pretrain.max_steps=1", "+stages.finetune.max_steps=1", "+stages.distill.max_steps=2", "stages.distill.epochs=5"
+        tmp_path,
+        "++stages.pretrain.max_steps=1",
+        "++stages.finetune.max_steps=1",
+        "++stages.distill.max_steps=2",
+        "stages.distill.epochs=5",
     )
     saved = torch.load(tmp_path / "stages/distill/last.ckpt", weights_only=True)
     assert saved["global_step"] == 2
