@@ -9,11 +9,19 @@ from nas_lightning.data.image_dataset import ImageDataset, LabelledImages, evalu
 from nas_lightning.data.operations import normalize, to_unit
 from nas_lightning.errors import InputError
 
-DATASETS: dict[str, type[ImageDataset]] = {dataset.name: dataset for dataset in (Cifar100, Cifar10, Digits)}
+
+def known_datasets() -> dict[str, type[ImageDataset]]:
+    """Every dataset class by its name: those of this room, and any other that has been imported."""
+    classes, found = [ImageDataset], {}
+    while classes:
+        derived = classes.pop().__subclasses__()
+        classes += derived
+        found.update({dataset.name: dataset for dataset in derived if hasattr(dataset, "name")})
+    return found
 
 
 def dataset_from_header(header: dict[str, Any], root: str | None) -> ImageDataset:
-    """The dataset that ``ImageDataset.header`` described; add a dataset of your own to DATASETS to have it found here.
+    """The dataset that ``ImageDataset.header`` described; a dataset of your own is found once its class is imported.
 
     Args:
         header: as ``header()`` returned it, also after a trip through JSON.
@@ -23,16 +31,16 @@ def dataset_from_header(header: dict[str, Any], root: str | None) -> ImageDatase
         InputError: if there is no dataset of that name, or the arguments are not what it takes.
     """
     name, arguments = header.get("name"), header.get("arguments", {})
-    if name not in DATASETS:
-        raise InputError(f"dataset {name!r} is not one of {', '.join(sorted(DATASETS))}")
+    known = known_datasets()
+    if name not in known:
+        raise InputError(f"dataset {name!r} is not one of {', '.join(sorted(known))}; name the package of your own in plugins")
     try:
-        return DATASETS[name].rebuild(arguments, root)
+        return known[name].rebuild(arguments, root)
     except TypeError as error:
         raise InputError(f"dataset {name}: {arguments!r} are not its arguments ({error})") from error
 
 
 __all__ = [
-    "DATASETS",
     "Augmentation",
     "Cifar10",
     "Cifar100",
@@ -47,6 +55,7 @@ __all__ = [
     "dataset_from_header",
     "evaluation_images",
     "fingerprint",
+    "known_datasets",
     "normalize",
     "to_unit",
 ]

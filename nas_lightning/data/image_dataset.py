@@ -22,7 +22,7 @@ class ImageDataset(ABC):
     """A labelled image dataset held in memory or mapped from a file, with square images of one size.
 
     Attributes:
-        name: its key in DATASETS, which its header carries.
+        name: how its header, and so a checkpoint, calls it.
         classes: labels are 0 .. classes - 1.
         channels: 1 or 3.
         resolution: height and width of an image, in pixels.

@@ -9,7 +9,7 @@ from nas_lightning.config.build import Builder
 from nas_lightning.config.schema import PopulationConfig, StageConfig, StandaloneConfig, Target, TrainConfig
 from nas_lightning.data import ImageDataset
 from nas_lightning.errors import InputError
-from nas_lightning.experiment.rank_one import check_ranking
+from nas_lightning.experiment.rank_one import check_known, check_ranking, choose_candidates
 from nas_lightning.pipeline.stage import Stage
 from nas_lightning.space import Population, SearchSpace, ShortcutRule
 from nas_lightning.standalone import Recipe, spread_by_cost
@@ -48,6 +48,9 @@ def prepare(config: TrainConfig) -> Run:
     make_trainer(builder.build_values(config.trainer, "trainer"))
     if config.ranking is not None:
         check_ranking(config.ranking, dataset, space, population)
+        if truth is not None:
+            alone = dict.fromkeys(truth[0].architectures, 0.0)
+            check_known(alone, choose_candidates(config.ranking, space, population), "standalone")
     if config.initial_checkpoint is not None:
         _take_weights(supernet, Path(config.initial_checkpoint))
     return Run(space, dataset, population, supernet, stages, truth)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pytorch_lightning.utilities import rank_zero_only
+
 from nas_lightning.config.schema import RankingConfig
 from nas_lightning.data import ImageDataset, evaluation_images, fingerprint
 from nas_lightning.data.image_dataset import LabelledImages
@@ -69,14 +71,14 @@ def rank_checkpoint(
     table = ScoreTable.of(candidates, scores, classes=supernet.classes, channels=supernet.channels, shortcuts=supernet.shortcuts)
     table.write(folder / "scores.csv")
     table.write_submission(folder / "submission.json", config.score)
-    print(f"\n{summary(table, config.score, config.budgets)}")
+    rank_zero_only(print)(f"\n{summary(table, config.score, config.budgets)}")
     result = None
     if known is not None:
         agreement = agreement_with(table, known, config.resamples)
         result = agreement.to_json()
         write_json(folder / "agreement.json", result)
-        print(f"\nAgreement with {agreement.n} known accuracies (95 % bootstrap intervals)\n{agreement.table()}")
-    print(f"\nwritten: {folder}/scores.csv, submission.json{', agreement.json' if known is not None else ''}")
+        rank_zero_only(print)(f"\nAgreement with {agreement.n} known accuracies (95 % bootstrap intervals)\n{agreement.table()}")
+    rank_zero_only(print)(f"\nwritten: {folder}/scores.csv, submission.json{', agreement.json' if known is not None else ''}")
     return result
 
 

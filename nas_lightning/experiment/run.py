@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from pytorch_lightning.utilities import rank_zero_only
+
 from nas_lightning.config.build import Builder
 from nas_lightning.config.schema import TrainConfig
 from nas_lightning.data import ImageDataset
@@ -37,7 +39,7 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run) -> dict[str, An
     )
     weights = run_dir / "supernet.safetensors"
     save_supernet(weights, run.supernet, header)
-    print(f"weights: {weights}")
+    rank_zero_only(print)(f"weights: {weights}")
     arguments = builder.build_values(config.trainer, "trainer")
     known: dict[Architecture, float] | None = None
     if run.truth is not None:

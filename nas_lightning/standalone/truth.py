@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pytorch_lightning.utilities import rank_zero_only
 from tqdm import tqdm
 
 from nas_lightning.data import ImageDataset
@@ -71,7 +72,7 @@ def train_truth(
         _write(path, population, seeds, done)
     truth = Truth(population, np.array([[done[one.architecture, seed] for seed in seeds] for one in population]))
     population.write(folder / "known_accuracies.json", (round(float(value), 6) for value in truth.mean))
-    print(f"trained alone: {len(population)} candidates x {len(seeds)} seeds, {describe(truth)}", file=sys.stderr)
+    rank_zero_only(print)(f"trained alone: {len(population)} candidates x {len(seeds)} seeds, {describe(truth)}", file=sys.stderr)
     return truth
 
 

@@ -7,7 +7,16 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from nas_lightning.data import DATASETS, Augmentation, ColorJitter, Cutout, ImageDataset, RandomCrop, RandomHorizontalFlip, RandomRotation
+from nas_lightning.data import (
+    Augmentation,
+    ColorJitter,
+    Cutout,
+    ImageDataset,
+    RandomCrop,
+    RandomHorizontalFlip,
+    RandomRotation,
+    known_datasets,
+)
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -23,7 +32,7 @@ def test_a_data_config_makes_the_dataset_of_its_name_with_its_own_defaults(name:
     assert isinstance(dataset, ImageDataset)
     assert dataset.name == name
     where = {} if name == "digits" else {"root": "anywhere"}
-    assert dataset.header() == DATASETS[name](**where).header()
+    assert dataset.header() == known_datasets()[name](**where).header()
 
 
 @pytest.mark.parametrize(

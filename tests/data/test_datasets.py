@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from nas_lightning.data import (
-    DATASETS,
     Cifar10,
     Cifar100,
     Digits,
@@ -19,6 +18,7 @@ from nas_lightning.data import (
     dataset_from_header,
     evaluation_images,
     fingerprint,
+    known_datasets,
 )
 from nas_lightning.data.cifar import RecordFile
 from nas_lightning.errors import InputError
@@ -221,7 +221,7 @@ def test_normalized_digits_have_mean_0_and_std_1() -> None:
 def test_a_header_rebuilds_its_dataset_also_after_json(dataset: ImageDataset) -> None:
     header = json.loads(json.dumps(dataset.header()))
     rebuilt = dataset_from_header(header, "here")
-    assert type(rebuilt) is type(dataset) is DATASETS[dataset.name]
+    assert type(rebuilt) is type(dataset) is known_datasets()[dataset.name]
     assert rebuilt.header() == dataset.header()
     assert (rebuilt.mean, rebuilt.std) == (dataset.mean, dataset.std)
     assert getattr(rebuilt, "root", Path("here")) == Path("here")
