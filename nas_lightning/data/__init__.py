@@ -16,7 +16,7 @@ def known_datasets() -> dict[str, type[ImageDataset]]:
     while classes:
         derived = classes.pop().__subclasses__()
         classes += derived
-        found.update({dataset.name: dataset for dataset in derived if hasattr(dataset, "name")})
+        found.update({dataset.name: dataset for dataset in derived if "name" in vars(dataset)})
     return found
 
 
