@@ -1,5 +1,6 @@
 """Makes the pl.Trainer of a stage, of a ranking or of a stand-alone training from one configured set of arguments."""
 
+import inspect
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 
-from nas_lightning.errors import InputError
+from nas_lightning.errors import InputError, check_known
 
 OWNED = {
     "max_epochs": "stages.<name>.epochs",
@@ -41,6 +42,14 @@ def make_trainer(
         InputError: for an argument that another key decides, or a value that Lightning refuses.
     """
     given = {key: value for key, value in arguments.items() if value is not None}
+    for key in given:
+        check_known(f"trainer.{key}", key, inspect.signature(pl.Trainer.__init__).parameters)
+    # Lightning refuses to clip with manual optimization; the module does it.
+    clip, algorithm = given.pop("gradient_clip_val", None), given.pop("gradient_clip_algorithm", "norm")
+    if clip is not None and not (isinstance(clip, int | float) and clip > 0):
+        raise InputError(f"trainer.gradient_clip_val: {clip!r} must be a number above 0")
+    if algorithm not in ("norm", "value"):
+        raise InputError(f"trainer.gradient_clip_algorithm: {algorithm!r} is not one of norm, value")
     for key, ours in OWNED.items():
         if key in given:
             raise InputError(f"trainer.{key}: {given[key]!r} cannot be given here; use {ours}")
@@ -48,8 +57,6 @@ def make_trainer(
         raise InputError(
             f"trainer.accumulate_grad_batches: {given['accumulate_grad_batches']} cannot be used; a step has several paths instead"
         )
-    for key in ("gradient_clip_val", "gradient_clip_algorithm"):
-        given.pop(key, None)  # Lightning refuses it with manual optimization; the module clips
     given.setdefault("enable_model_summary", False)
     given.setdefault("use_distributed_sampler", False)
     if find_unused_parameters and given.get("strategy") == "ddp":

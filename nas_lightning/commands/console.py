@@ -15,7 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-import nas_lightning
+from nas_lightning.commands.conf_folder import conf_folder
+from nas_lightning.commands.mistakes import in_one_line, unknown_key
 from nas_lightning.errors import InputError
 
 Task = Callable[[DictConfig], Any]
@@ -23,30 +24,30 @@ RUN_DIR_VARIABLE = "NAS_LIGHTNING_RUN_DIR"
 """Carries the run folder to the processes that Lightning starts for further devices, whose own clock would name another."""
 
 
-def conf_folder() -> Path:
-    """The configs: the checkout's where there is one, else the copy in the wheel."""
-    package = Path(nas_lightning.__file__).parent
-    checkout = package.parent / "conf"
-    return checkout if (checkout / "config.yaml").is_file() else package / "conf"
-
-
 def start(task: Task, config_name: str) -> None:
     """Runs ``task`` on the composed config."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # lets errors through to the lines below
+    composed = False
 
     @functools.wraps(task)
     def guarded(cfg: DictConfig) -> Any:
+        nonlocal composed
+        composed = True
         try:
             return task(cfg)
         except (InputError, OmegaConfBaseException) as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise  # a launcher's worker reports it to its parent
-            _stop(_line(error))  # at once: Hydra would print a line of its own before it passes the error on
+            _stop(in_one_line(error))  # at once: Hydra would print a line of its own before it passes the error on
 
     try:
         hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(guarded)()
-    except (InputError, HydraException, OmegaConfBaseException, YAMLError) as error:
-        _stop(_line(error))
+    except (InputError, HydraException, OmegaConfBaseException) as error:
+        _stop(unknown_key(error, config_name, sys.argv[1:]) or in_one_line(error))
+    except (YAMLError, ValueError) as error:
+        if composed:
+            raise  # a bug of ours
+        _stop(in_one_line(error))
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
@@ -63,23 +64,6 @@ def run_folder(configured: str) -> Path:
         return Path(os.environ[RUN_DIR_VARIABLE])
     os.environ[RUN_DIR_VARIABLE] = configured
     return Path(configured)
-
-
-def _line(error: Exception) -> str:
-    """The message in one line, without the hints of Hydra and OmegaConf that speak of Python."""
-    if isinstance(error, InputError):
-        return str(error)
-    causes = [str(one) for one in (error, error.__cause__) if one is not None]
-    lines = [line.strip() for text in causes for line in text.splitlines()]
-    kept = [line for line in dict.fromkeys(lines) if line and not line.startswith(_PYTHON_HINTS)]
-    options = [line for line in kept if line.startswith("Available options")]
-    if options:
-        start = kept.index(options[0])
-        return f"{kept[0]}; known: {', '.join(kept[start + 1 :])}".split(", Config search path")[0]
-    return "; ".join(kept[:2]) or type(error).__name__
-
-
-_PYTHON_HINTS = ("full_key", "object_type", "To append", "Set the env", "See https")
 
 
 def _stop(line: str) -> NoReturn:

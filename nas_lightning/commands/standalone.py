@@ -21,9 +21,10 @@ def task(cfg: DictConfig) -> None:
     space, dataset = builder.build(config.space, "space"), builder.build(config.data, "data")
     chosen = choose_alone(config.standalone, make_population(config.population, space), dataset)
     recipe = make_recipe(builder.offering(space=space), config.standalone)
+    arguments = builder.build_values(config.trainer, "trainer")
     folder = run_folder(config.run_dir) / "standalone"
     claim_run_folder(folder, node)
-    train_truth(chosen, dataset, recipe, config.standalone.seeds, folder, config.trainer)
+    train_truth(chosen, dataset, recipe, config.standalone.seeds, folder, arguments)
     print(f"written: {folder}/known_accuracies.json, accuracies.csv")
 
 

@@ -1,16 +1,17 @@
 """Makes the objects that ``_target_`` nodes of a config describe."""
 
+import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
 from hydra.utils import get_object
 
-from nas_lightning.config.read import check_known, join
+from nas_lightning.config.read import join
 from nas_lightning.config.schema import Target
-from nas_lightning.errors import InputError
+from nas_lightning.errors import InputError, check_known
 
 PACKAGES = ("nas_lightning", "torch", "torchvision", "pytorch_lightning", "torchmetrics")
 """Where ``_target_`` may point without being asked."""
@@ -85,7 +86,23 @@ class Builder:
             raise InputError(f"{place}._target_: there is no {name} ({type(error).__name__})") from None
         if not callable(found):
             raise InputError(f"{place}._target_: {name} is not a class")
+        # An allowed module that imports another lends it its path: torch.os.system.
+        if str(getattr(found, "__module__", None)).split(".")[0] not in allowed:
+            raise InputError(f"{place}._target_: {name} is not defined below one of {', '.join(allowed)}")
         return cast(Callable[..., Any], found)
+
+
+def import_plugins(plugins: Sequence[str]) -> None:
+    """Imports the user's packages, so that classes in them are known.
+
+    Raises:
+        InputError: naming the one that cannot be imported.
+    """
+    for plugin in plugins:
+        try:
+            importlib.import_module(plugin)
+        except ImportError as error:
+            raise InputError(f"plugins: {plugin} cannot be imported ({error})") from None
 
 
 def _placed(message: str, place: str) -> str:

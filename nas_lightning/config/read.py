@@ -1,6 +1,5 @@
 """Turns a composed config into the dataclasses of schema.py and refuses what they do not name."""
 
-import difflib
 import types
 import typing
 from collections.abc import Mapping
@@ -8,7 +7,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, TypeVar
 
 from nas_lightning.config.schema import Target
-from nas_lightning.errors import InputError
+from nas_lightning.errors import InputError, check_known
 
 T = TypeVar("T")
 
@@ -72,19 +71,11 @@ def _check_range(metadata: Mapping[str, Any], value: Any, place: str) -> None:
     among, least, most = metadata.get("among"), metadata.get("least"), metadata.get("most")
     if among is not None and value not in among:
         raise InputError(f"{place}: {value!r} is not one of {', '.join(among)}")
-    if least is not None and not value >= least:
-        raise InputError(f"{place}: {value} must be at least {least}")
-    if most is not None and not value <= most:
-        raise InputError(f"{place}: {value} must be at most {most}")
-
-
-def check_known(place: str, key: str, known: Mapping[str, Any]) -> None:
-    """Raises InputError if the key at ``place`` is not among the known ones, with the closest of them."""
-    if key in known:
-        return
-    close = difflib.get_close_matches(key, known, n=1)
-    hint = f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
-    raise InputError(f"{place}: is not a key{hint}")
+    for one in value if isinstance(value, list) else [value]:
+        if least is not None and not one >= least:
+            raise InputError(f"{place}: {one} must be at least {least}")
+        if most is not None and not one <= most:
+            raise InputError(f"{place}: {one} must be at most {most}")
 
 
 def join(place: str, key: str) -> str:

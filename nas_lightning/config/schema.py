@@ -90,6 +90,8 @@ class MonitorConfig:
 class RankingConfig:
     """``ranking``: which candidates are scored, and on what."""
 
+    enabled: bool = True
+    """False ranks nothing."""
     list: str | None = None
     """A file in the challenge's format; None takes the run's population."""
     count: int | None = number(None, least=1)
@@ -107,7 +109,7 @@ class RankingConfig:
     """A file in the challenge's format with true accuracies as fractions; only measured against, never fitted."""
     resamples: int = number(1000, least=10)
     """Of the bootstrap behind the 95 % intervals."""
-    budgets: Integers | None = None
+    budgets: Integers | None = number(None, least=1)
     """Multiply-adds for one image; None takes the quartiles of the list."""
 
 
@@ -115,9 +117,11 @@ class RankingConfig:
 class StandaloneConfig:
     """``standalone``: candidates trained alone, the truth that a ranking is compared with."""
 
+    enabled: bool = True
+    """False trains no candidate alone."""
     count: int | None = number(None, least=1)
     """Candidates, spread evenly over the list in order of multiply-adds; None takes the whole list."""
-    seeds: list[int]
+    seeds: list[int] = number(least=0)
     """A training for each; the accuracy is their mean."""
     epochs: int = number(least=1)
     batch_size: int = number(128, least=2)
@@ -148,10 +152,8 @@ class TrainConfig:
     monitor: MonitorConfig
     trainer: dict[str, Any]
     """Every argument of pl.Trainer but those that a stage decides."""
-    standalone: StandaloneConfig | None = None
-    """None trains no candidate alone."""
-    ranking: RankingConfig | None = None
-    """None ranks nothing."""
+    standalone: StandaloneConfig
+    ranking: RankingConfig
     plugins: list[str]
     """Packages of your own that ``_target_`` may point to."""
 

@@ -10,9 +10,8 @@ from nas_lightning.config.build import Builder
 from nas_lightning.config.schema import RankingConfig, TrainConfig
 from nas_lightning.data import evaluation_images
 from nas_lightning.data.data_module import Batch
-from nas_lightning.experiment.prepare import Run
+from nas_lightning.experiment.prepare import Run, make_data
 from nas_lightning.experiment.rank_one import choose_candidates
-from nas_lightning.experiment.run import make_data
 from nas_lightning.pipeline.stage import Stage
 from nas_lightning.ranking import score
 from nas_lightning.sampling import Position
@@ -46,12 +45,12 @@ def dry_run(config: TrainConfig, run: Run) -> str:
         rows.append([stage.name, stage.epochs, paths, stage.objective.passes(paths), f"{steps:,}", *timing])
     table = tabulate(rows, ["stage", "epochs", "paths", "passes", "steps", "a step", "estimated time"], disable_numparse=True)
     lines = [f"Stages, from {MEASURED_STEPS} measured steps each on {device}, batches of {len(batch[1])}", table]
-    if config.ranking is not None:
+    if config.ranking.enabled:
         seconds, count, images = _ranking_seconds(config.ranking, run, supernet, device)
         total += seconds * count / devices
         estimate = _duration(seconds * count / devices)
         lines.append(f"\nranking: {count:,} candidates on {images:,} images, {seconds * 1000:.0f} ms each: {estimate}")
-    if run.truth is not None and config.standalone is not None:
+    if run.truth is not None:
         trainings = len(run.truth[0]) * len(config.standalone.seeds)
         lines.append(f"standalone: {trainings} trainings of {config.standalone.epochs} epochs, not measured")
     lines.append(f"total of what was measured: {_duration(total)}; peak memory so far: {_peak_memory(device)}")

@@ -8,6 +8,7 @@ import torch
 from nas_lightning.config.build import Builder
 from nas_lightning.config.schema import PopulationConfig, StageConfig, StandaloneConfig, Target, TrainConfig
 from nas_lightning.data import ImageDataset
+from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.errors import InputError
 from nas_lightning.experiment.rank_one import check_known, check_ranking, choose_candidates
 from nas_lightning.pipeline.stage import Stage
@@ -43,10 +44,11 @@ def prepare(config: TrainConfig) -> Run:
     stages = [make_stage(builder, name, index, stage) for index, (name, stage) in enumerate(config.stages.items())]
     builder.build(config.augmentation, "augmentation")
     truth = None
-    if config.standalone is not None:
+    if config.standalone.enabled:
         truth = (choose_alone(config.standalone, population, dataset), make_recipe(builder, config.standalone))
+    make_data(config, builder, dataset, 0).train_dataloader()  # reads the images and divides them
     make_trainer(builder.build_values(config.trainer, "trainer"))
-    if config.ranking is not None:
+    if config.ranking.enabled:
         check_ranking(config.ranking, dataset, space, population)
         if truth is not None:
             alone = dict.fromkeys(truth[0].architectures, 0.0)
@@ -111,6 +113,21 @@ def choose_alone(config: StandaloneConfig, population: Population, dataset: Imag
         return population
     rule = ShortcutRule(config.shortcuts)
     return spread_by_cost(population, config.count, classes=dataset.classes, channels=dataset.channels, shortcuts=rule)
+
+
+def make_data(config: TrainConfig, builder: Builder, dataset: ImageDataset, index: int) -> ImageDataModule:
+    """The data module of a stage."""
+    loader = config.loader
+    return ImageDataModule(
+        dataset,
+        builder.build(config.augmentation, "augmentation"),
+        batch_size=loader.batch_size,
+        holdout=loader.holdout,
+        eval_batch_size=loader.eval_batch_size,
+        workers=loader.workers,
+        seed=config.seed,
+        stage_index=index,
+    )
 
 
 def _take_weights(supernet: Supernet, path: Path) -> None:

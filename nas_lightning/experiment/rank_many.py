@@ -1,13 +1,14 @@
 """Ranks with each of several checkpoints and shows how their rankings agree."""
 
 import glob
-import importlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from tabulate import tabulate
 
+from nas_lightning.config.build import Builder, import_plugins
 from nas_lightning.config.schema import RankConfig
 from nas_lightning.data import dataset_from_header
 from nas_lightning.durable import write_json
@@ -32,8 +33,8 @@ def find_checkpoints(pattern: str) -> list[Path]:
 
 def rank_checkpoints(checkpoints: list[Path], config: RankConfig, run_dir: Path) -> dict[str, Any]:
     """Ranks with each; one alone writes ``ranking/``, several write ``ranking/<checkpoint>/`` and ``ranking/by_checkpoint.json``."""
-    for plugin in config.plugins:
-        importlib.import_module(plugin)
+    import_plugins(config.plugins)
+    arguments = Builder(tuple(config.plugins)).build_values(config.trainer, "trainer")
     headers = [load_supernet(path)[1] for path in checkpoints]
     results: dict[str, Any] = {}
     for path, header, label in zip(checkpoints, headers, _labels(checkpoints), strict=True):
@@ -41,7 +42,7 @@ def rank_checkpoints(checkpoints: list[Path], config: RankConfig, run_dir: Path)
         dataset = dataset_from_header(data, config.data.root)
         folder = "ranking" if len(checkpoints) == 1 else f"ranking/{label}"
         print(f"\n{path}")
-        results[label] = rank_checkpoint(path, config.ranking, dataset, run_dir, config.trainer, folder_name=folder)
+        results[label] = rank_checkpoint(path, config.ranking, dataset, run_dir, arguments, folder_name=folder)
     if len(checkpoints) > 1:
         _compare(checkpoints, results, run_dir)
     return results
@@ -55,10 +56,17 @@ def _compare(checkpoints: list[Path], results: dict[str, Any], run_dir: Path) ->
     for label, result in results.items():
         own = np.array([-one.cross_entropy for one in scores[label]])
         known = {} if result is None else {name: one["kendall"]["value"] for name, one in result["scores"].items()}
-        rows.append({"checkpoint": label, "kendall with the last": kendall_tau(own, last), **known})
+        rows.append({"checkpoint": label, "kendall with the last": _kendall(own, last), **known})
     write_json(run_dir / "ranking" / "by_checkpoint.json", rows)
     print("\nAgreement by checkpoint: Kendall tau-b of the negative cross entropies with the last, and with known accuracies")
     print(tabulate(rows, headers="keys", floatfmt=".3f"))
+
+
+def _kendall(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> float | None:
+    try:
+        return kendall_tau(first, second)
+    except ValueError:  # a single candidate, or all alike: no order to agree on
+        return None
 
 
 def _labels(checkpoints: list[Path]) -> list[str]:

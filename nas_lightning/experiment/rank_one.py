@@ -55,6 +55,7 @@ def rank_checkpoint(
         batch_size=config.batch_size,
         norm=str(supernet.norm),
         shortcuts=str(supernet.shortcuts),
+        precision=str(trainer_arguments.get("precision") or "32-true"),
     )
     claim(folder, protocol)
     scores = rank_to_folder(

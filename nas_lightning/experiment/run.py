@@ -7,10 +7,8 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from nas_lightning.config.build import Builder
 from nas_lightning.config.schema import TrainConfig
-from nas_lightning.data import ImageDataset
-from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.draws import generator
-from nas_lightning.experiment.prepare import Run
+from nas_lightning.experiment.prepare import Run, make_data
 from nas_lightning.experiment.rank_one import rank_checkpoint
 from nas_lightning.pipeline.run_stages import train_stages
 from nas_lightning.space import Architecture, SearchSpace
@@ -43,27 +41,11 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run) -> dict[str, An
     arguments = builder.build_values(config.trainer, "trainer")
     known: dict[Architecture, float] | None = None
     if run.truth is not None:
-        assert config.standalone is not None
         truth = train_truth(*run.truth[:1], run.dataset, run.truth[1], config.standalone.seeds, run_dir / "standalone", arguments)
         known = _known(truth)
-    if config.ranking is None:
+    if not config.ranking.enabled:
         return None
     return rank_checkpoint(weights, config.ranking, run.dataset, run_dir, arguments, population=run.population, known=known)
-
-
-def make_data(config: TrainConfig, builder: Builder, dataset: ImageDataset, index: int) -> ImageDataModule:
-    """The data module of a stage."""
-    loader = config.loader
-    return ImageDataModule(
-        dataset,
-        builder.build(config.augmentation, "augmentation"),
-        batch_size=loader.batch_size,
-        holdout=loader.holdout,
-        eval_batch_size=loader.eval_batch_size,
-        workers=loader.workers,
-        seed=config.seed,
-        stage_index=index,
-    )
 
 
 def make_panel(config: TrainConfig, space: SearchSpace) -> dict[str, Architecture]:

@@ -15,13 +15,23 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def make_protocol(checkpoint: Path, *, data: str, images: int, batch_size: int | None, norm: str, shortcuts: str) -> dict[str, Any]:
+def make_protocol(
+    checkpoint: Path,
+    *,
+    data: str,
+    images: int,
+    batch_size: int | None,
+    norm: str,
+    shortcuts: str,
+    precision: str,
+) -> dict[str, Any]:
     """The protocol of one ranking.
 
     Args:
         data: sha256 of the images and labels.
         images: how many there are.
         batch_size: images a pass; None is all in one.
+        precision: pl.Trainer's, such as ``32-true``.
     """
     return {
         "checkpoint_sha256": file_hash(checkpoint),
@@ -30,7 +40,7 @@ def make_protocol(checkpoint: Path, *, data: str, images: int, batch_size: int |
         "batch_size": batch_size or images,
         "norm": norm,
         "shortcuts": shortcuts,
-        "dtype": "float32",
+        "dtype": precision,
     }
 
 

@@ -31,7 +31,8 @@ def train(folder: Path, *overrides: str) -> None:
     """The stages of micro alone, as the command wires them."""
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         config = read(TrainConfig, plain(compose("config", ["experiment=micro", f"run_dir={folder}", *overrides])))
-    config = dataclasses.replace(config, standalone=None, ranking=None)
+    parts = {name: dataclasses.replace(getattr(config, name), enabled=False) for name in ("standalone", "ranking")}
+    config = dataclasses.replace(config, **parts)
     run_experiment(config, folder, prepare(config))
 
 

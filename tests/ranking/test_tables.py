@@ -131,7 +131,7 @@ def checkpoint(tmp_path: Path) -> Path:
     return path
 
 
-BASE = {"data": "abc", "images": 30, "batch_size": None, "norm": "batch", "shortcuts": "always"}
+BASE = {"data": "abc", "images": 30, "batch_size": None, "norm": "batch", "shortcuts": "always", "precision": "32-true"}
 
 
 def test_the_same_protocol_is_accepted_again_and_all_images_in_one_pass_is_a_batch_of_all(checkpoint: Path, tmp_path: Path):
@@ -146,6 +146,7 @@ def test_the_same_protocol_is_accepted_again_and_all_images_in_one_pass_is_a_bat
         ({"images": 20}, "images", "30", "20"),
         ({"norm": "running"}, "norm", "'batch'", "'running'"),
         ({"shortcuts": "where_needed"}, "shortcuts", "'always'", "'where_needed'"),
+        ({"precision": "bf16-mixed"}, "dtype", "'32-true'", "'bf16-mixed'"),
         ({"data": "abd"}, "data_sha256", "'abc'", "'abd'"),
     ],
 )
