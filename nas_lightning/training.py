@@ -111,7 +111,15 @@ class SupernetTraining(pl.LightningModule):
             self.clip_gradients(optimizer.optimizer, gradient_clip_val=self.clip_norm, gradient_clip_algorithm=self.clip_algorithm)
         optimizer.step()
         self.log_dict({"loss": total / len(paths), "lr": rate})
-        self.log_dict(dict(self.accuracy.items()), on_step=False, on_epoch=True)
+
+    def on_train_epoch_end(self) -> None:
+        """Logs the accuracies of the epoch's paths: Lightning would only after the checkpoint, and a run stopped in between lose them."""
+        accuracies = {name: float(value) for name, value in self.accuracy.compute().items()}
+        self.accuracy.reset()
+        self.log_dict(accuracies, logger=False)
+        for logger in self.loggers:
+            logger.log_metrics(accuracies, self.global_step - 1)
+            logger.save()
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         """Evaluates the fixed panel on held-out training images."""

@@ -14,7 +14,20 @@ from omegaconf import OmegaConf
 from nas_lightning.durable import write_json, write_text
 from nas_lightning.errors import InputError
 
-FREE = ("run_dir", "dry_run", "trainer", "ranking", "standalone", "data.root", "data.download", "loader.workers", "checkpoint", "plugins")
+FREE = (
+    "run_dir",
+    "dry_run",
+    "trainer",
+    "ranking",
+    "standalone.count",
+    "standalone.seeds",
+    "standalone.enabled",
+    "data.root",
+    "data.download",
+    "loader.workers",
+    "checkpoint",
+    "plugins",
+)
 """Keys that may change when a run goes on: they decide where and how fast, or what is remade from files."""
 PACKAGES = ("nas_lightning", "torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "torchmetrics", "scipy", "numpy")
 
@@ -28,10 +41,12 @@ def claim_run_folder(folder: Path, config: Mapping[str, Any]) -> None:
     path = folder / "config.yaml"
     if path.is_file():
         try:
-            found = _flat(OmegaConf.to_container(OmegaConf.load(path)))
+            kept: Any = OmegaConf.to_container(OmegaConf.load(path))
+            found = _flat(kept)
         except Exception as error:
             raise InputError(f"{path}: is not a config ({type(error).__name__})") from None
         wanted = _flat(config)
+        found["the order of stages"], wanted["the order of stages"] = (list(one.get("stages") or {}) for one in (kept, config))
         differing = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key) and not _is_free(key)]
         if differing:
             shown = "; ".join(f"{key} was {found.get(key)!r}, is {wanted.get(key)!r}" for key in differing[:5])

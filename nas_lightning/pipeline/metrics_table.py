@@ -26,7 +26,7 @@ class MetricsTable(Logger):
         self.path = path
         self._rows: list[dict[str, str]] = []
         if resume_step and path.is_file():
-            self._rows = [row for row in _whole_rows(path) if int(row["step"]) <= resume_step]
+            self._rows = [row for row in _whole_rows(path) if int(row["step"]) < resume_step]
 
     @property
     def name(self) -> str:

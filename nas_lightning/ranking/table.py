@@ -83,7 +83,12 @@ def write_part(folder: Path, start: int, candidates: Sequence[Candidate], scores
     """Writes the finished rows ``start`` to ``start + n - 1`` of a ranking in progress."""
     lines = [",".join([one.text, *map(repr, row)]) for one, row in zip(candidates, scores, strict=True)]
     header = "architecture,top1,top5,cross_entropy"
-    write_text(folder / f"{start}-{start + len(lines) - 1}.csv", "\n".join([header, *lines, ""]))
+    name = f"{start}-{start + len(lines) - 1}"
+    path, number = folder / f"{name}.csv", 1
+    while path.exists():  # of another list, whose rows count differently: this one's finished rows may be among them
+        number += 1
+        path = folder / f"{name}_{number}.csv"
+    write_text(path, "\n".join([header, *lines, ""]))
 
 
 def read_parts(folder: Path, space: SearchSpace) -> dict[Architecture, Score]:

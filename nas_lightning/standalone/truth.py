@@ -94,6 +94,9 @@ def _write(path: Path, population: Population, seeds: Sequence[int], done: Done)
         writer.writerows(
             (one.name, one.text, seed, repr(done[one.architecture, seed])) for seed in seeds if (one.architecture, seed) in done
         )
+    asked = set(population.architectures)
+    others = {key: value for key, value in done.items() if key[0] not in asked or key[1] not in seeds}  # of an earlier call
+    writer.writerows((one, population.space.text(one), seed, repr(value)) for (one, seed), value in others.items())
     write_text(path, text.getvalue())
 
 

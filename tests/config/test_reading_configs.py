@@ -110,6 +110,13 @@ def test_a_number_may_have_its_least_value_and_none_below(kind: type, one: datac
             read(kind, {**smallest(kind), one.name: most + 1}, "place")
 
 
+@pytest.mark.parametrize(("kind", "name", "least"), [(schema.StandaloneConfig, "seeds", 0), (schema.RankingConfig, "budgets", 1)])
+def test_each_number_of_a_list_is_held_to_the_lists_least(kind: type, name: str, least: int):
+    assert getattr(read(kind, {**smallest(kind), name: [least, 7]}), name) == [least, 7]
+    with pytest.raises(InputError, match=rf"^place\.{name}.*{least - 1}.* at least {least}$"):
+        read(kind, {**smallest(kind), name: [7, least - 1]}, "place")
+
+
 @pytest.mark.parametrize(("kind", "one"), [(kind, one) for kind, one in FIELDS if "among" in one.metadata], ids=name_of)
 def test_a_word_may_be_any_of_its_few_and_no_other(kind: type, one: dataclasses.Field):
     for word in one.metadata["among"]:
