@@ -79,6 +79,9 @@ def rank_checkpoint(
         result = agreement.to_json()
         write_json(folder / "agreement.json", result)
         rank_zero_only(print)(f"\nAgreement with {agreement.n} known accuracies (95 % bootstrap intervals)\n{agreement.table()}")
+        rank_zero_only(print)(
+            f"\nProbability, over the same resamples, that a score orders better than a baseline\n{agreement.beats_table()}"
+        )
     rank_zero_only(print)(f"\nwritten: {folder}/scores.csv, submission.json{', agreement.json' if known is not None else ''}")
     return result
 

@@ -186,6 +186,12 @@ class Agreement:
         intervals = f"; 95 % intervals from {self.resamples:,} resamples, seed {self.seed}" if self.resamples else ""
         return f"{tabulate(rows, headers, disable_numparse=True)}\n{self.n:,} architectures{left_out}{intervals}"
 
+    def beats_table(self, statistic: str = "kendall") -> str:
+        """For the terminal: the probability that each score orders the candidates better than each baseline."""
+        names = [name for name in self.by_score if name not in self.baselines]
+        rows = [[name, *(self.beats(name, other, statistic) for other in self.baselines)] for name in names]
+        return tabulate(rows, [f"better {statistic} than", *self.baselines], floatfmt=".3f", missingval="undefined")
+
     def _row(self, name: str, top: int | None) -> list[str]:
         score = self.by_score[name]
         short = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"

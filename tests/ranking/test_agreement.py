@@ -312,3 +312,13 @@ def test_no_resamples_leave_the_intervals_out():
     assert found.beats("top-1", "parameters") is None
     assert "[" not in found.table()
     json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_the_table_of_probabilities_shows_what_beats_says():
+    rng = np.random.default_rng(3)
+    truth = rng.normal(size=40)
+    scores = {"good": truth + 0.1 * rng.normal(size=40), "poor": rng.normal(size=40), "constant": np.zeros(40)}
+    agreement = measure(scores, truth, baselines=["poor", "constant"], resamples=50)
+    table = agreement.beats_table()
+    assert f"{agreement.beats('good', 'poor'):.3f}" in table
+    assert "undefined" in table
