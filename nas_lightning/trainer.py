@@ -17,6 +17,8 @@ OWNED = {
     "max_steps": "stages.<name>.max_steps",
     "check_val_every_n_epoch": "monitor.every_epochs",
     "default_root_dir": "run_dir",
+    "fast_dev_run": "stages.<name>.max_steps",
+    "limit_predict_batches": "ranking.count",
 }
 """Arguments of pl.Trainer that another key of ours decides."""
 

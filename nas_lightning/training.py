@@ -98,13 +98,15 @@ class SupernetTraining(pl.LightningModule):
         paths = self.sampler.sample(self.position)
         share = 1 / len(paths) if self.gradients is GradientRule.MEAN else 1.0
         total = torch.zeros((), device=images.device)
-        passes = self.objective.passes(len(paths))
+        passes, number = self.objective.passes(len(paths)), 0
         for number, one in enumerate(self.objective(self.supernet, images, labels, paths), start=1):
             with nullcontext() if number == passes else self._blocked_sync():  # one all-reduce a step, however many passes
                 self.manual_backward(share * one.loss)
             total += one.loss.detach()
             if one.is_path:
                 self.accuracy.update(one.logits.detach(), labels)
+        if number != passes:
+            raise RuntimeError(f"{type(self.objective).__name__} yielded {number} passes, not the {passes} it told")
         if self.supernet.skips_parameters:
             self._fill_missing_gradients()
         if self.clip_norm is not None:

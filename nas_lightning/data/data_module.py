@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from nas_lightning.data.arguments import check_integer
 from nas_lightning.data.batches import EpochBatches, FixedBatches, IndexedImages
-from nas_lightning.data.image_dataset import ImageDataset, evaluation_images
+from nas_lightning.data.image_dataset import ImageDataset
 from nas_lightning.data.operations import normalize, to_unit
 from nas_lightning.draws import generator
 
@@ -100,10 +100,6 @@ class ImageDataModule(pl.LightningDataModule):
         else:
             images = to_unit(images)
         return normalize(images, self.dataset.mean, self.dataset.std), labels
-
-    def test_images(self, count: int | None = None) -> Batch:
-        """See ``evaluation_images``."""
-        return evaluation_images(self.dataset, count)
 
     def _loader(self, batches: EpochBatches | FixedBatches) -> DataLoader[Batch]:
         return DataLoader(

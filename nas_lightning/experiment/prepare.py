@@ -10,7 +10,7 @@ from nas_lightning.config.schema import PopulationConfig, StageConfig, Standalon
 from nas_lightning.data import ImageDataset
 from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.errors import InputError
-from nas_lightning.experiment.rank_one import check_known, check_ranking, choose_candidates
+from nas_lightning.experiment.rank_one import check_enough_known, check_ranking, choose_candidates
 from nas_lightning.pipeline.stage import Stage
 from nas_lightning.space import Population, SearchSpace, ShortcutRule
 from nas_lightning.standalone import Recipe, spread_by_cost
@@ -45,14 +45,15 @@ def prepare(config: TrainConfig) -> Run:
     builder.build(config.augmentation, "augmentation")
     truth = None
     if config.standalone.enabled:
-        truth = (choose_alone(config.standalone, population, dataset), make_recipe(builder, config.standalone))
+        ranked = choose_candidates(config.ranking, space, population) if config.ranking.enabled else population
+        truth = (choose_alone(config.standalone, ranked, dataset), make_recipe(builder, config.standalone))
     make_data(config, builder, dataset, 0).train_dataloader()  # reads the images and divides them
     make_trainer(builder.build_values(config.trainer, "trainer"))
     if config.ranking.enabled:
         check_ranking(config.ranking, dataset, space, population)
         if truth is not None:
             alone = dict.fromkeys(truth[0].architectures, 0.0)
-            check_known(alone, choose_candidates(config.ranking, space, population), "standalone")
+            check_enough_known(alone, choose_candidates(config.ranking, space, population), "standalone")
     if config.initial_checkpoint is not None:
         _take_weights(supernet, Path(config.initial_checkpoint))
     return Run(space, dataset, population, supernet, stages, truth)

@@ -1,6 +1,7 @@
 """Ranks with each of several checkpoints and shows how their rankings agree."""
 
 import glob
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from nas_lightning.supernet.checkpoint import load_supernet
 
 
 def find_checkpoints(pattern: str) -> list[Path]:
-    """The file, or the files that the pattern matches, in the order of their names' numbers.
+    """The file, or the files that the pattern matches.
 
     Raises:
         InputError: if there is none.
@@ -28,14 +29,14 @@ def find_checkpoints(pattern: str) -> list[Path]:
     paths = [Path(pattern)] if Path(pattern).is_file() else [Path(found) for found in glob.glob(pattern, recursive=True)]
     if not paths:
         raise InputError(f"checkpoint: {pattern} names no file")
-    return sorted(paths, key=lambda path: (path.parent, len(path.name), path.name))
+    return sorted(paths)
 
 
 def rank_checkpoints(checkpoints: list[Path], config: RankConfig, run_dir: Path) -> dict[str, Any]:
     """Ranks with each; one alone writes ``ranking/``, several write ``ranking/<checkpoint>/`` and ``ranking/by_checkpoint.json``."""
     import_plugins(config.plugins)
     arguments = Builder(tuple(config.plugins)).build_values(config.trainer, "trainer")
-    headers = [load_supernet(path)[1] for path in checkpoints]
+    checkpoints, headers = _in_training_order(checkpoints)
     results: dict[str, Any] = {}
     for path, header, label in zip(checkpoints, headers, _labels(checkpoints), strict=True):
         data = {"name": header["data"]["name"], "arguments": header["data"]["arguments"]}
@@ -46,6 +47,18 @@ def rank_checkpoints(checkpoints: list[Path], config: RankConfig, run_dir: Path)
     if len(checkpoints) > 1:
         _compare(checkpoints, results, run_dir)
     return results
+
+
+def _in_training_order(checkpoints: list[Path]) -> tuple[list[Path], list[dict[str, Any]]]:
+    """By stage as the run had them, then by the epoch in the name, the last one last; with the headers."""
+    headers = {path: load_supernet(path)[1] for path in checkpoints}
+
+    def place(path: Path) -> tuple[Any, ...]:
+        epoch = re.fullmatch(r"epoch_(\d+)", path.stem)
+        return headers[path].get("stage_index", 0), epoch is None, int(epoch.group(1)) if epoch else 0, path
+
+    ordered = sorted(checkpoints, key=place)
+    return ordered, [headers[path] for path in ordered]
 
 
 def _compare(checkpoints: list[Path], results: dict[str, Any], run_dir: Path) -> None:

@@ -43,7 +43,7 @@ def rank_checkpoint(
     candidates = choose_candidates(config, supernet.space, population)
     if config.known_accuracies is not None:
         known = read_accuracies(Path(config.known_accuracies), supernet.space)
-        check_known(known, candidates, config.known_accuracies)
+        check_enough_known(known, candidates, config.known_accuracies)
     images, labels = evaluation_images(dataset, config.images)
     test = dataset.test()
     used = LabelledImages(test.images[: len(images)], test.labels[: len(images)])
@@ -91,10 +91,10 @@ def check_ranking(config: RankingConfig, dataset: ImageDataset, space: SearchSpa
     candidates = choose_candidates(config, space, population)
     evaluation_images(dataset, config.images)
     if config.known_accuracies is not None:
-        check_known(read_accuracies(Path(config.known_accuracies), space), candidates, config.known_accuracies)
+        check_enough_known(read_accuracies(Path(config.known_accuracies), space), candidates, config.known_accuracies)
 
 
-def check_known(known: Mapping[Architecture, float], candidates: Population, place: str) -> None:
+def check_enough_known(known: Mapping[Architecture, float], candidates: Population, place: str) -> None:
     """Raises InputError if too few candidates have a known accuracy."""
     shared = sum(architecture in known for architecture in set(candidates.architectures))
     if shared < 3:
@@ -107,4 +107,4 @@ def choose_candidates(config: RankingConfig, space: SearchSpace, population: Pop
         population = Population.read(Path(config.list), space)
     if population is None:
         raise InputError("ranking.list: is missing; name a file of candidates in the challenge's format")
-    return population if config.count is None else population.sample(config.count, config.seed)
+    return population if config.count is None else population.sample(config.count, config.seed, "ranking sample")

@@ -29,7 +29,12 @@ FREE = (
     "plugins",
 )
 """Keys that may change when a run goes on: they decide where and how fast, or what is remade from files."""
-PACKAGES = ("nas_lightning", "torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "torchmetrics", "scipy", "numpy")
+HELD = tuple(
+    f"trainer.{key}"
+    for key in ("precision", "gradient_clip_val", "gradient_clip_algorithm", "limit_train_batches", "overfit_batches", "sync_batchnorm")
+)
+"""Keys below the free ones that decide what is learnt all the same."""
+REPORTED = ("nas_lightning", "torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "torchmetrics", "scipy", "numpy")
 
 
 def claim_run_folder(folder: Path, config: Mapping[str, Any]) -> None:
@@ -54,7 +59,12 @@ def claim_run_folder(folder: Path, config: Mapping[str, Any]) -> None:
             raise InputError(f"{folder}: holds a run with another config: {shown}{more}; give another run_dir")
     else:
         write_text(path, OmegaConf.to_yaml(OmegaConf.create(dict(config))))
-    write_json(folder / "environment.json", environment(config))
+    path = folder / "environment.json"
+    if path.is_file():  # the folder goes on: what made its first files stays on record
+        first = json.loads(path.read_text(encoding="utf-8"))
+        write_json(path, {**first, "continued": [*first.get("continued", []), environment(config)]})
+    else:
+        write_json(path, environment(config))
 
 
 def environment(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,9 +75,9 @@ def environment(config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "command": sys.argv,
         "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain")),
+        "dirty": None if _git("rev-parse", "HEAD") is None else bool(_git("status", "--porcelain")),
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: _version(name) for name in REPORTED},
         "machine": platform.platform(),
         "processor": platform.processor() or platform.machine(),
         "accelerator": config.get("trainer", {}).get("accelerator"),
@@ -77,11 +87,13 @@ def environment(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str | None:
-    here = Path(__file__).parent
+    here = Path(__file__).parents[2]
+    if not (here / "conf" / "config.yaml").is_file():
+        return None  # installed from a wheel: the folder may lie in another project's repository
     try:
         done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
-        return None  # installed from a wheel, or no git on the machine
+        return None  # no git on the machine, or no repository
     return done.stdout.strip()
 
 
@@ -93,7 +105,7 @@ def _version(name: str) -> str | None:
 
 
 def _is_free(key: str) -> bool:
-    return any(key == free or key.startswith(f"{free}.") for free in FREE)
+    return key not in HELD and any(key == free or key.startswith(f"{free}.") for free in FREE)
 
 
 def _flat(node: Any, place: str = "") -> dict[str, Any]:

@@ -16,5 +16,14 @@ class StageCheckpoints(Checkpoint):
         """Writes what is due."""
         done = trainer.current_epoch + 1
         if self.keep_every is not None and done % self.keep_every == 0:
-            trainer.save_checkpoint(self.folder / f"epoch_{done}.ckpt")
-        trainer.save_checkpoint(self.folder / "last.ckpt")
+            save_whole(trainer, self.folder / f"epoch_{done}.ckpt")
+        save_whole(trainer, self.folder / "last.ckpt")
+
+
+def save_whole(trainer: pl.Trainer, path: Path) -> None:
+    """Writes a checkpoint beside its place, then renames it: Lightning may copy over the old file, which a kill would tear."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    trainer.save_checkpoint(temporary)
+    if trainer.is_global_zero:
+        temporary.replace(path)
+    trainer.strategy.barrier()

@@ -9,14 +9,14 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.errors import InputError
-from nas_lightning.pipeline.checkpoints import StageCheckpoints
+from nas_lightning.pipeline.checkpoints import StageCheckpoints, save_whole
 from nas_lightning.pipeline.metrics_table import MetricsTable
 from nas_lightning.pipeline.progress import StageProgress
 from nas_lightning.pipeline.stage import Stage
 from nas_lightning.sampling import ListedSampler
 from nas_lightning.space import Architecture
 from nas_lightning.supernet import Supernet
-from nas_lightning.supernet.checkpoint import HEADER_KEY
+from nas_lightning.supernet.checkpoint import HEADER_KEY, supernet_weights
 from nas_lightning.trainer import make_trainer
 from nas_lightning.training import SupernetTraining
 
@@ -64,7 +64,7 @@ def train_stages(
             clip_norm=trainer_arguments.get("gradient_clip_val"),
             clip_algorithm=trainer_arguments.get("gradient_clip_algorithm") or "norm",
             panel=panel,
-            header={**header, "stage": stage.name},
+            header={**header, "stage": stage.name, "stage_index": stage.index},
         )
         data = make_data(stage.index)
         trainer = make_trainer(
@@ -81,8 +81,14 @@ def train_stages(
             find_unused_parameters=supernet.skips_parameters,
         )
         trainer.fit(module, datamodule=data, ckpt_path=None if saved is None else last, weights_only=True)
+        wanted = stage.steps(int(trainer.num_training_batches))
+        if trainer.global_step < wanted:
+            raise InputError(
+                f"stages.{stage.name}: was stopped after {trainer.global_step} of {wanted} steps (trainer.max_time, or a callback); "
+                f"give run_dir={run_dir} again to go on"
+            )
         module.finished = True
-        trainer.save_checkpoint(last)
+        save_whole(trainer, last)
         supernet.to("cpu")
 
 
@@ -100,9 +106,7 @@ def _read_last(path: Path) -> dict[str, Any] | None:
 
 
 def _load_weights(supernet: Supernet, saved: Mapping[str, Any], path: Path) -> None:
-    prefix = "supernet."
-    weights = {name.removeprefix(prefix): value for name, value in saved["state_dict"].items() if name.startswith(prefix)}
     try:
-        supernet.load_state_dict(weights)
+        supernet.load_state_dict(supernet_weights(saved))
     except RuntimeError as error:
         raise InputError(f"{path}: does not fit the configured supernet ({str(error).splitlines()[0]})") from None

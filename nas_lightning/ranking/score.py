@@ -36,8 +36,9 @@ def score(supernet: Supernet, architecture: Architecture, images: Tensor, labels
         batch_size: images a pass; None takes all n in one, the original protocol.
 
     Raises:
-        InputError: if a score is not finite.
+        InputError: if the architecture is not in the supernet's space, or a score is not finite.
     """
+    supernet.space.check(architecture)
     top1 = top5 = cross_entropy = torch.zeros((), dtype=torch.float64, device=images.device)
     size = batch_size or len(images)
     for batch, wanted in zip(images.split(size), labels.split(size), strict=True):

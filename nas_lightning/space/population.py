@@ -85,11 +85,15 @@ class Population:
             raise InputError(f"every {step}th of a list of {len(self)} gives {len(spaced)} candidates, not {count}")
         return Population(self.space, spaced)
 
-    def sample(self, count: int, seed: int) -> "Population":
-        """``count`` candidates at random without replacement, in the list's order, the same for the same seed."""
+    def sample(self, count: int, seed: int, purpose: str) -> "Population":
+        """``count`` candidates at random without replacement, in the list's order, the same for the same seed and purpose.
+
+        Args:
+            purpose: what they are for; a sample to rank must not be the sample that was trained on because both have seed 0.
+        """
         if not 1 <= count <= len(self):
             raise InputError(f"cannot take {count} candidates at random: the list has {len(self)}")
-        chosen = generator(seed, "subset").choice(len(self), size=count, replace=False)
+        chosen = generator(seed, purpose).choice(len(self), size=count, replace=False)
         return Population(self.space, tuple(self.candidates[index] for index in sorted(chosen)))
 
     def write(self, path: Path, accuracies: Iterable[float] | None = None) -> None:
@@ -129,7 +133,7 @@ class RandomSubset:
 
     def __call__(self, population: Population) -> Population:
         """The chosen candidates, in the list's order."""
-        return population.sample(self.count, self.seed)
+        return population.sample(self.count, self.seed, "training list")
 
 
 @dataclass(frozen=True)

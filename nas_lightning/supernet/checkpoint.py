@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,12 @@ def read_header(path: Path) -> dict[str, Any]:
     return load_supernet(path)[1]
 
 
+def supernet_weights(content: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The supernet's weights in a Lightning checkpoint's content, by their names in the supernet."""
+    prefix = "supernet."
+    return {name.removeprefix(prefix): value for name, value in content["state_dict"].items() if name.startswith(prefix)}
+
+
 def _read_safetensors(path: Path) -> tuple[Any, dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
@@ -78,6 +85,4 @@ def _read_lightning(path: Path) -> tuple[Any, dict[str, Tensor]]:
         raise InputError(f"checkpoint: {path} is not a whole checkpoint of weights ({reason})") from None
     if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
         raise InputError(f"checkpoint: {path} holds no state_dict")
-    prefix = "supernet."
-    tensors = {name.removeprefix(prefix): value for name, value in content["state_dict"].items() if name.startswith(prefix)}
-    return content.get(HEADER_KEY), tensors
+    return content.get(HEADER_KEY), supernet_weights(content)

@@ -111,7 +111,7 @@ def test_a_ranking_in_a_folder_of_another_protocol_is_refused_with_both_values(
     arguments = [f"checkpoint={micro}/supernet.safetensors", *protocol, "ranking.count=5", f"run_dir={ranked}"]
     for argument, holds in (
         ("ranking.batch_size=100", "batch_size is 300, but this ranking has 100"),
-        ("trainer.precision=64-true", "but this ranking has"),
+        ("trainer.precision=64-true", "trainer.precision was None, is '64-true'"),
     ):
         done = command("rank", *arguments, argument)
         assert done.code == 2, f"{argument} was taken for the same protocol"
@@ -207,3 +207,50 @@ def test_two_seeds_are_compared_by_the_command(micro: Path, other_seed: Path, tm
 def test_the_truth_of_the_run_is_a_list_in_the_challenges_format(micro: Path):
     space = load_supernet(micro / "supernet.safetensors")[0].space
     assert len(Population.read(micro / "standalone/known_accuracies.json", space)) == 6
+
+
+def test_checkpoints_of_several_stages_are_compared_with_the_last_stage(
+    micro: Path, protocol: list[str], tmp_path: Path, command: Callable
+):
+    done = command("rank", f"checkpoint={micro}/stages/*/last.ckpt", *protocol, "ranking.count=5", f"run_dir={tmp_path}")
+    assert done.code == 0, done.err
+    table = json.loads((tmp_path / "ranking/by_checkpoint.json").read_text())
+    assert [row["checkpoint"] for row in table] == ["pretrain_last", "finetune_last", "distill_last"]
+    assert table[-1]["kendall with the last"] == pytest.approx(1)
+
+
+OWN_DATA = """
+import torch
+from nas_lightning.data import ImageDataset, LabelledImages
+
+class Stripes(ImageDataset):
+    name = "stripes"
+    classes, channels, mean, std = 4, 3, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2)
+    def __init__(self, resolution, train_images):
+        self.resolution, self.train_images = resolution, train_images
+    def arguments(self):
+        return {"resolution": self.resolution, "train_images": self.train_images}
+    def images(self, count):
+        labels = torch.arange(count) % 4
+        lines = (torch.arange(self.resolution) % 4 == labels[:, None]).to(torch.uint8) * 200
+        return LabelledImages(lines[:, None, None, :].expand(-1, 3, self.resolution, -1).contiguous(), labels)
+    def read_train(self):
+        return self.images(self.train_images)
+    def read_test(self):
+        return self.images(60)
+"""
+
+
+def test_a_data_set_of_ones_own_trains_and_ranks(tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "stripes_plugin.py").write_text(OWN_DATA)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "my_conf/data").mkdir(parents=True)
+    node = "_target_: stripes_plugin.Stripes\nresolution: ${space.resolution}\ntrain_images: 200\n"
+    (tmp_path / "my_conf/data/mine.yaml").write_text(node)
+    arguments = ["--config-dir", f"{tmp_path}/my_conf", "experiment=micro", "data=mine", "plugins=[stripes_plugin]", "standalone=none"]
+    trained = command("train", *arguments, "ranking.images=60", f"run_dir={tmp_path}/run")
+    assert trained.code == 0, trained.err
+    lists = [f"ranking.list={tmp_path}/run/ranking/submission.json", "ranking.images=60", "plugins=[stripes_plugin]"]
+    ranked = command("rank", f"checkpoint={tmp_path}/run/supernet.safetensors", *lists, f"run_dir={tmp_path}/ranked")
+    assert ranked.code == 0, ranked.err
+    assert (tmp_path / "ranked/ranking/scores.csv").read_bytes() == (tmp_path / "run/ranking/scores.csv").read_bytes()

@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from nas_lightning.data import Augmentation, ImageDataset, LabelledImages, RandomCrop, RandomHorizontalFlip, evaluation_images
+from nas_lightning.data import Augmentation, ImageDataset, LabelledImages, RandomCrop, RandomHorizontalFlip
 from nas_lightning.data.batches import EpochBatches
 from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.draws import generator
@@ -139,11 +139,6 @@ def test_outside_training_images_are_only_normalized() -> None:
     plain = (images / 255 - 0.5) / 0.25
     torch.testing.assert_close(transferred(module(), (images, torch.arange(4)), training=False), plain)
     torch.testing.assert_close(module().on_after_batch_transfer((images, torch.arange(4)), 0)[0], plain)
-
-
-def test_test_images_are_those_of_the_pure_function() -> None:
-    for found, expected in zip(module().test_images(5), evaluation_images(Numbered(), 5), strict=True):
-        assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize(

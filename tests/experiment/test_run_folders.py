@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -245,3 +246,42 @@ def shell(folder: Path, *arguments: str) -> None:
     train = Path(nas_lightning.__file__).parent.parent / "train.py"
     done = subprocess.run([sys.executable, train, *arguments], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_stage_that_was_stopped_early_is_not_finished_and_goes_on(micro: Path, tmp_path: Path, command: Callable):
+    run = [MICRO, "standalone=none", f"run_dir={tmp_path / 'run'}"]
+    stopped = command("train", *run, "trainer.max_time=00:00:00:00")
+    assert stopped.code == 2
+    assert "stages.pretrain: was stopped after" in stopped.err
+    assert "of 6 steps" in stopped.err
+    assert command("train", *run).code == 0
+    whole, resumed = (load_file(folder / "supernet.safetensors") for folder in (micro, tmp_path / "run"))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_what_decides_the_weights_may_not_change_below_the_trainer(copied: Path, command: Callable):
+    done = command("train", MICRO, "trainer.gradient_clip_val=1.0", f"run_dir={copied}")
+    assert done.code == 2
+    assert "trainer.gradient_clip_val was None, is 1.0" in done.err
+
+
+def test_the_first_environment_stays_on_record(copied: Path, command: Callable):
+    first = json.loads((copied / "environment.json").read_text())
+    assert command("train", MICRO, f"run_dir={copied}").code == 0
+    second = json.loads((copied / "environment.json").read_text())
+    assert len(second.pop("continued")) == 1
+    assert second == first
+
+
+@pytest.mark.slow
+def test_the_quickstarts_truth_has_spread_and_its_supernet_orders_it(tmp_path: Path, command: Callable):
+    done = command("train", f"run_dir={tmp_path / 'run'}")
+    assert done.code == 0, done.err
+    accuracies: dict[str, list[float]] = {}
+    for row in rows(tmp_path / "run/standalone/accuracies.csv"):
+        accuracies.setdefault(row["architecture"], []).append(float(row["accuracy"]))
+    assert len(accuracies) >= 24
+    by_seed = np.array(list(accuracies.values()))
+    assert by_seed.mean(axis=1).std(ddof=1) >= 3 * np.sqrt(by_seed.var(axis=1, ddof=1).mean())
+    agreement = json.loads((tmp_path / "run/ranking/agreement.json").read_text())
+    assert agreement["scores"]["negative cross entropy"]["kendall"]["low"] > 0

@@ -301,3 +301,11 @@ def test_an_entry_without_accuracy_is_refused_where_accuracies_are_read(small: S
     path = write({"b": {"arch": "4-2-4-8-6"}})
     assert "acc None" in message(lambda: read_accuracies(path, small), path)
     assert len(Population.read(path, small)) == 1
+
+
+def test_a_sample_to_rank_is_not_the_sample_that_was_trained_on():
+    space = SearchSpace("two", blocks=(1,), max_widths=(8,), width_step=1, resolution=8)
+    population = Population.draw(space, 100, seed=0)
+    trained, ranked = RandomSubset(20, seed=0)(population), population.sample(20, 0, "ranking sample")
+    assert trained == population.sample(20, 0, "training list")
+    assert set(trained) != set(ranked)
