@@ -6,6 +6,7 @@ import pickle
 import resource
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -261,17 +262,18 @@ def test_another_projects_weights_are_refused(tmp_path: Path) -> None:
         refusal(path)
 
 
-@pytest.fixture
+@contextmanager
 def full_disk() -> Iterator[None]:
-    """Lets no file of this process grow beyond 1,000 bytes."""
+    """Lets no file of this process grow beyond 1,000 bytes; not as a fixture, as pytest's own output may go to a file."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.usefixtures("full_disk")
 def test_weights_that_do_not_fit_on_the_disk_are_an_input_error_and_leave_no_file(supernet: Supernet, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match="cannot be written"), full_disk():
         save_supernet(tmp_path / "supernet.safetensors", supernet, make_header(supernet, DATA))
     assert list(tmp_path.iterdir()) == []
