@@ -61,7 +61,10 @@ def make_trainer(
         )
     given.setdefault("enable_model_summary", False)
     given.setdefault("use_distributed_sampler", False)
-    if find_unused_parameters and given.get("strategy") == "ddp":
+    takes_ddp = given.get("strategy") == "ddp" or (
+        given.get("strategy") in (None, "auto") and given.get("devices") not in (None, 1, "1", "auto")
+    )
+    if find_unused_parameters and takes_ddp:
         given["strategy"] = "ddp_find_unused_parameters_true"
     _quieten()
     configured_callbacks = _listed(given.pop("callbacks", []))

@@ -109,10 +109,13 @@ class SupernetTraining(pl.LightningModule):
             raise RuntimeError(f"{type(self.objective).__name__} yielded {number} passes, not the {passes} it told")
         if self.supernet.skips_parameters:
             self._fill_missing_gradients()
-        if self.clip_norm is not None:
-            self.clip_gradients(optimizer.optimizer, gradient_clip_val=self.clip_norm, gradient_clip_algorithm=self.clip_algorithm)
         optimizer.step()
         self.log_dict({"loss": total / len(paths), "lr": rate})
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clips; here, where mixed precision has taken its scale off the gradients."""
+        if self.clip_norm is not None:
+            self.clip_gradients(optimizer, gradient_clip_val=self.clip_norm, gradient_clip_algorithm=self.clip_algorithm)
 
     def on_train_epoch_end(self) -> None:
         """Logs the accuracies of the epoch's paths: Lightning would only after the checkpoint, and a run stopped in between lose them."""

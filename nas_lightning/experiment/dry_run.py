@@ -44,7 +44,7 @@ def dry_run(config: TrainConfig, run: Run) -> str:
         timing = (f"{seconds * 1000:.0f} ms", _duration(steps * seconds))
         rows.append([stage.name, stage.epochs, paths, stage.objective.passes(paths), f"{steps:,}", *timing])
     table = tabulate(rows, ["stage", "epochs", "paths", "passes", "steps", "a step", "estimated time"], disable_numparse=True)
-    lines = [f"Stages, from {MEASURED_STEPS} measured steps each on {device}, batches of {len(batch[1])}", table]
+    lines = [f"Stages, from the forward and backward passes of {MEASURED_STEPS} steps each on {device}, batches of {len(batch[1])}", table]
     if config.ranking.enabled:
         seconds, count, images = _ranking_seconds(config.ranking, run, supernet, device)
         total += seconds * count / devices

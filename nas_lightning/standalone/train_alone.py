@@ -49,7 +49,8 @@ def train_alone(
         trainer_arguments: of pl.Trainer.
     """
     network = SingleNetwork(space, architecture, dataset.classes, dataset.channels, recipe.shortcuts, recipe.norm, seed)
-    module = _Alone(network, recipe)
+    clip = (trainer_arguments.get("gradient_clip_val"), trainer_arguments.get("gradient_clip_algorithm") or "norm")
+    module = _Alone(network, recipe, clip)
     data = ImageDataModule(dataset, recipe.augmentation, batch_size=recipe.batch_size, seed=seed)
     trainer = make_trainer(trainer_arguments, max_epochs=recipe.epochs, enable_checkpointing=False)
     trainer.fit(module, datamodule=data)
@@ -58,9 +59,9 @@ def train_alone(
 
 
 class _Alone(pl.LightningModule):
-    def __init__(self, network: SingleNetwork, recipe: Recipe) -> None:
+    def __init__(self, network: SingleNetwork, recipe: Recipe, clip: tuple[float | None, str]) -> None:
         super().__init__()
-        self.network, self.recipe = network, recipe
+        self.network, self.recipe, self.clip = network, recipe, clip
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         optimizer = self.recipe.make_optimizer(self.network.parameters())
@@ -71,6 +72,10 @@ class _Alone(pl.LightningModule):
         elapsed = self.current_epoch + batch_idx / self.trainer.num_training_batches
         for group, peak in zip(self.trainer.optimizers[0].param_groups, self.peaks, strict=True):
             group["lr"] = self.recipe.schedule.rate(peak, elapsed, self.recipe.epochs)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        if self.clip[0] is not None:
+            self.clip_gradients(optimizer, gradient_clip_val=self.clip[0], gradient_clip_algorithm=self.clip[1])
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         images, labels = batch
