@@ -62,12 +62,13 @@ class Record(pl.Callback):
         self.global_steps: list[int] = []
         self.logged: list[dict[str, float]] = []
 
-    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer) -> None:
+    def on_before_optimizer_step(self, trainer: pl.Trainer, _: pl.LightningModule, optimizer: torch.optim.Optimizer) -> None:
         self.global_steps.append(trainer.global_step)
         self.rates.append(optimizer.param_groups[0]["lr"])
-        self.gradients.append([parameter.grad.clone() for parameter in pl_module.parameters() if parameter.grad is not None])
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        # Those that the step was made with: a callback's hook before the step runs before the module's, which clips.
+        self.gradients.append([parameter.grad.clone() for parameter in pl_module.parameters() if parameter.grad is not None])
         self.logged.append({name: float(value) for name, value in trainer.callback_metrics.items()})
 
 
