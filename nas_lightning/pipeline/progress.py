@@ -7,6 +7,9 @@ from typing import Any
 import pytorch_lightning as pl
 from tqdm import tqdm
 
+SUMMARY = ("loss", "top1", "largest/top1", "smallest/top1")
+"""What a stage's last line tells, where it was logged."""
+
 
 class StageProgress(pl.Callback):
     """Shows the optimizer steps of one stage.
@@ -39,7 +42,8 @@ class StageProgress(pl.Callback):
             return
         self._bar.update()
         if not self._bar.disable and self._bar.n % 10 == 0:
-            self._bar.set_postfix({"epoch": trainer.current_epoch, **_shown(trainer)}, refresh=False)
+            shown = {"epoch": trainer.current_epoch, **_shown(trainer, ("loss", "top1"))}  # more would leave the bar no room
+            self._bar.set_postfix(shown, refresh=False)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """Leaves one line."""
@@ -47,10 +51,9 @@ class StageProgress(pl.Callback):
             return
         seconds = time.monotonic() - self._began
         self._bar.close()
-        shown = ", ".join(f"{name} {value}" for name, value in _shown(trainer).items())
+        shown = ", ".join(f"{name} {value}" for name, value in _shown(trainer, SUMMARY).items())
         print(f"{self.label}: {trainer.global_step} steps in {seconds:.0f} s, {shown}", file=sys.stderr)
 
 
-def _shown(trainer: pl.Trainer) -> dict[str, str]:
-    names = ("loss", "top1", "largest/top1", "smallest/top1")
+def _shown(trainer: pl.Trainer, names: tuple[str, ...]) -> dict[str, str]:
     return {name: f"{float(trainer.callback_metrics[name]):.3f}" for name in names if name in trainer.callback_metrics}
