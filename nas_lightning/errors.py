@@ -19,3 +19,9 @@ def check_known(place: str, key: str, known: Iterable[str]) -> None:
     close = difflib.get_close_matches(key, names, n=1)
     hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(names)}"
     raise InputError(f"{place}: is not a key; {hint}")
+
+
+def check_at_least(place: str, value: object, least: int) -> None:
+    """Raises InputError unless ``value`` is an integer of at least ``least``."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InputError(f"{place}: {value!r} must be an integer of at least {least}")

@@ -43,17 +43,16 @@ def prepare(config: TrainConfig) -> Run:
     builder = builder.offering(space=space, population=population)
     stages = [make_stage(builder, name, index, stage) for index, (name, stage) in enumerate(config.stages.items())]
     builder.build(config.augmentation, "augmentation")
+    ranked = choose_candidates(config.ranking, space, population) if config.ranking.enabled else population
     truth = None
     if config.standalone.enabled:
-        ranked = choose_candidates(config.ranking, space, population) if config.ranking.enabled else population
         truth = (choose_alone(config.standalone, ranked, dataset), make_recipe(builder, config.standalone))
     make_data(config, builder, dataset, 0).train_dataloader()  # reads the images and divides them
     make_trainer(builder.build_values(config.trainer, "trainer"))
     if config.ranking.enabled:
-        check_ranking(config.ranking, dataset, space, population)
+        check_ranking(config.ranking, dataset, ranked)
         if truth is not None:
-            alone = dict.fromkeys(truth[0].architectures, 0.0)
-            check_enough_known(alone, choose_candidates(config.ranking, space, population), "standalone")
+            check_enough_known(dict.fromkeys(truth[0].architectures, 0.0), ranked, "standalone")
     if config.initial_checkpoint is not None:
         _take_weights(supernet, Path(config.initial_checkpoint))
     return Run(space, dataset, population, supernet, stages, truth)

@@ -17,7 +17,8 @@ from nas_lightning.errors import InputError
 from nas_lightning.experiment.rank_one import rank_checkpoint
 from nas_lightning.ranking.agreement import kendall_tau
 from nas_lightning.ranking.table import read_scores
-from nas_lightning.supernet.checkpoint import load_supernet
+from nas_lightning.space import SearchSpace
+from nas_lightning.supernet.checkpoint import read_header
 
 
 def find_checkpoints(pattern: str) -> list[Path]:
@@ -45,13 +46,13 @@ def rank_checkpoints(checkpoints: list[Path], config: RankConfig, run_dir: Path)
         print(f"\n{path}")
         results[label] = rank_checkpoint(path, config.ranking, dataset, run_dir, arguments, folder_name=folder)
     if len(checkpoints) > 1:
-        _compare(checkpoints, results, run_dir)
+        _compare(SearchSpace(**headers[-1]["supernet"]["space"]), results, run_dir)
     return results
 
 
 def _in_training_order(checkpoints: list[Path]) -> tuple[list[Path], list[dict[str, Any]]]:
     """By stage as the run had them, then by the epoch in the name, the last one last; with the headers."""
-    headers = {path: load_supernet(path)[1] for path in checkpoints}
+    headers = {path: read_header(path) for path in checkpoints}
 
     def place(path: Path) -> tuple[Any, ...]:
         epoch = re.fullmatch(r"epoch_(\d+)", path.stem)
@@ -61,8 +62,7 @@ def _in_training_order(checkpoints: list[Path]) -> tuple[list[Path], list[dict[s
     return ordered, [headers[path] for path in ordered]
 
 
-def _compare(checkpoints: list[Path], results: dict[str, Any], run_dir: Path) -> None:
-    space = load_supernet(checkpoints[-1])[0].space
+def _compare(space: SearchSpace, results: dict[str, Any], run_dir: Path) -> None:
     scores = {label: list(read_scores(run_dir / "ranking" / label / "scores.csv", space).values()) for label in results}
     last = np.array([-one.cross_entropy for one in list(scores.values())[-1]])
     rows = []

@@ -86,12 +86,11 @@ def rank_checkpoint(
     return result
 
 
-def check_ranking(config: RankingConfig, dataset: ImageDataset, space: SearchSpace, population: Population | None) -> None:
+def check_ranking(config: RankingConfig, dataset: ImageDataset, candidates: Population) -> None:
     """Reads everything that a ranking will need, so that a wrong value stops a run before it trains."""
-    candidates = choose_candidates(config, space, population)
     evaluation_images(dataset, config.images)
     if config.known_accuracies is not None:
-        check_enough_known(read_accuracies(Path(config.known_accuracies), space), candidates, config.known_accuracies)
+        check_enough_known(read_accuracies(Path(config.known_accuracies), candidates.space), candidates, config.known_accuracies)
 
 
 def check_enough_known(known: Mapping[Architecture, float], candidates: Population, place: str) -> None:

@@ -41,7 +41,8 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run) -> dict[str, An
     arguments = builder.build_values(config.trainer, "trainer")
     known: dict[Architecture, float] | None = None
     if run.truth is not None:
-        truth = train_truth(*run.truth[:1], run.dataset, run.truth[1], config.standalone.seeds, run_dir / "standalone", arguments)
+        alone, recipe = run.truth
+        truth = train_truth(alone, run.dataset, recipe, config.standalone.seeds, run_dir / "standalone", arguments)
         known = _known(truth)
     if not config.ranking.enabled:
         return None

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from nas_lightning.draws import generator
 from nas_lightning.durable import write_json
-from nas_lightning.errors import InputError
+from nas_lightning.errors import InputError, check_at_least
 from nas_lightning.space.architecture import Architecture
 from nas_lightning.space.search_space import SearchSpace
 
@@ -111,9 +111,9 @@ class EveryKth:
     count: int | None = None
 
     def __post_init__(self) -> None:
-        _check_integer("step", self.step, 1)
+        check_at_least("step", self.step, 1)
         if self.count is not None:
-            _check_integer("count", self.count, 1)
+            check_at_least("count", self.count, 1)
 
     def __call__(self, population: Population) -> Population:
         """The chosen candidates, in the list's order."""
@@ -128,8 +128,8 @@ class RandomSubset:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_integer("count", self.count, 1)
-        _check_integer("seed", self.seed, 0)
+        check_at_least("count", self.count, 1)
+        check_at_least("seed", self.seed, 0)
 
     def __call__(self, population: Population) -> Population:
         """The chosen candidates, in the list's order."""
@@ -162,11 +162,6 @@ def read_accuracies(path: Path, space: SearchSpace) -> dict[Architecture, float]
         if known.setdefault(candidate.architecture, float(acc)) != float(acc):
             raise InputError(f"{path}: {candidate.name}: {candidate.text} has two accuracies, {known[candidate.architecture]} and {acc}")
     return known
-
-
-def _check_integer(key: str, value: Any, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise InputError(f"{key}: {value!r} must be an integer of at least {least}")
 
 
 def _read_rows(path: Path, space: SearchSpace, max_mib: float) -> list[tuple[Candidate, Mapping[str, Any]]]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nas_lightning.errors import InputError
+from nas_lightning.errors import InputError, check_at_least
 from nas_lightning.space.architecture import Architecture
 
 
@@ -57,9 +57,7 @@ class SearchSpace:
         if len(self.blocks) != len(self.max_widths):
             raise InputError(f"space.max_widths: {list(self.max_widths)} must have one entry for each of the {len(self.blocks)} stages")
         for key, least in (("width_step", 1), ("resolution", 4), ("trailing_entries", 0)):
-            value = getattr(self, key)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise InputError(f"space.{key}: {value!r} must be an integer of at least {least}")
+            check_at_least(f"space.{key}", getattr(self, key), least)
         if any(width % self.width_step for width in self.max_widths):
             raise InputError(f"space.max_widths: {list(self.max_widths)} must be multiples of space.width_step={self.width_step}")
 
