@@ -1,10 +1,16 @@
 """Layers that hold the weights of the widest candidate and lend every narrower one its slice."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from nas_lightning.supernet.functions import NormTerm, batch_moments, is_hand_written, norm_add_relu, sliced_conv2d
+
+MOMENTUM = 0.1
+"""Of running averages, PyTorch's default."""
 
 
 class NormStatistics(StrEnum):
@@ -26,8 +32,7 @@ class SlicedConv2d(nn.Module):
 
     def forward(self, x: Tensor, out_width: int) -> Tensor:
         """(batch, in_width, H, W) -> (batch, out_width, H / stride, W / stride)."""
-        weight = self.full.weight[:out_width, : x.shape[1]]
-        return F.conv2d(x, weight, stride=self.full.stride, padding=self.full.padding)
+        return sliced_conv2d(x, self.full.weight, out_width, self.full.stride[0])
 
 
 class SlicedBatchNorm2d(nn.Module):
@@ -47,13 +52,27 @@ class SlicedBatchNorm2d(nn.Module):
             weight=full.weight[:width] if full.affine else None,
             bias=full.bias[:width] if full.affine else None,
             training=self.training or full.running_mean is None,
-            momentum=0.1,
+            momentum=MOMENTUM,
             eps=full.eps,
         )
 
+    def term(self, x: Tensor) -> NormTerm:
+        """What ``forward`` would do to ``x``, for ``norm_add_relu`` to do; running averages move as they would."""
+        full, width = self.full, x.shape[1]
+        from_batch = self.training or full.running_mean is None
+        if from_batch:
+            mean, variance = batch_moments(x)
+        else:
+            mean, variance = full.running_mean[:width].clone(), full.running_var[:width].clone()
+        if from_batch and full.running_mean is not None:
+            count = x.numel() // width
+            full.running_mean[:width].lerp_(mean, MOMENTUM)
+            full.running_var[:width].lerp_(variance * (count / (count - 1)), MOMENTUM)
+        return NormTerm(x, mean, variance, full.weight, full.bias, full.eps, from_batch)
+
 
 class SlicedUnit(nn.Module):
-    """Convolution, then batch norm."""
+    """A convolution and its batch norm."""
 
     def __init__(
         self,
@@ -69,9 +88,19 @@ class SlicedUnit(nn.Module):
         self.conv = SlicedConv2d(max_in_width, max_out_width, kernel_size, stride)
         self.norm = SlicedBatchNorm2d(max_out_width, statistics, affine)
 
-    def forward(self, x: Tensor, out_width: int) -> Tensor:
-        """(batch, in_width, H, W) -> (batch, out_width, H / stride, W / stride)."""
-        return self.norm(self.conv(x, out_width))
+
+def rectified_sum(branches: Sequence[tuple[SlicedUnit, Tensor]], out_width: int, identity: Tensor | None = None) -> Tensor:
+    """relu(sum of unit(x) over the branches + identity), each unit with its first ``out_width`` channels.
+
+    Args:
+        branches: units, each with what it reads, (batch, in_width, H, W).
+        identity: added as it is, (batch, out_width, H / stride, W / stride), the shape of what comes back.
+    """
+    outputs = [(unit.norm, unit.conv(x, out_width)) for unit, x in branches]
+    if is_hand_written(outputs[0][1]):
+        return norm_add_relu([norm.term(out) for norm, out in outputs], identity)
+    total = sum((norm(out) for norm, out in outputs[1:]), start=outputs[0][0](outputs[0][1]))
+    return F.relu(total if identity is None else total + identity)
 
 
 class SlicedLinear(nn.Module):

@@ -1,13 +1,13 @@
 """The supernet: one set of weights whose slices are all candidates of a space."""
 
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from nas_lightning.space import Architecture, Block, SearchSpace, ShortcutRule
-from nas_lightning.supernet.layers import NormStatistics, SlicedLinear, SlicedUnit, initialise
+from nas_lightning.supernet.functions import CHANNELS_LAST
+from nas_lightning.supernet.layers import NormStatistics, SlicedLinear, SlicedUnit, initialise, rectified_sum
 
 
 class SlicedBlock(nn.Module):
@@ -20,11 +20,24 @@ class SlicedBlock(nn.Module):
         self.unit2 = SlicedUnit(max_width, max_width, 3, statistics=statistics)
         self.shortcut = SlicedUnit(max_in_width, max_width, 1, block.stride, statistics=statistics)
 
-    def forward(self, x: Tensor, first_width: int, second_width: int) -> Tensor:
-        """(batch, in_width, H, W) -> (batch, second_width, H / stride, W / stride)."""
-        out = self.unit2(F.relu(self.unit1(x, first_width)), second_width)
-        has_convolution = self.shortcuts.applies(self.opens_stage, x.shape[1], second_width)
-        return F.relu(out + (self.shortcut(x, second_width) if has_convolution else x))
+    def first(self, x: Tensor, width: int) -> Tensor:
+        """The first half: (batch, in_width, H, W) -> (batch, width, H / stride, W / stride)."""
+        return rectified_sum([(self.unit1, x)], width)
+
+    def second(self, x: Tensor, hidden: Tensor, width: int) -> Tensor:
+        """The second half, of the block's input and the first half's output: -> (batch, width, H / stride, W / stride)."""
+        if self.shortcuts.applies(self.opens_stage, x.shape[1], width):
+            return rectified_sum([(self.unit2, hidden), (self.shortcut, x)], width)
+        return rectified_sum([(self.unit2, hidden)], width, identity=x)
+
+
+class Features(NamedTuple):
+    """What the first layers of a candidate have made of the images: enough to go on from there."""
+
+    x: Tensor
+    """(batch, width, H, W), the output of the last whole block or of the stem; the images before any layer."""
+    hidden: Tensor | None = None
+    """The output of a block's first layer, where the second is still to come."""
 
 
 class Supernet(nn.Module):
@@ -63,11 +76,28 @@ class Supernet(nn.Module):
 
     def forward(self, images: Tensor, architecture: Architecture) -> Tensor:
         """(batch, channels, H, W) -> logits (batch, classes) of one candidate."""
-        widths = architecture.widths
-        x = F.relu(self.stem(images, widths[0]))
-        for block, sliced in zip(self.space.residual_blocks, self.blocks, strict=True):
-            x = sliced(x, widths[block.first], widths[block.second])
-        return self.classifier(x.mean(dim=(2, 3)))
+        features = Features(images)
+        for layer, width in enumerate(architecture.widths):
+            features = self.extend(features, layer, width)
+        return self.classify(features)
+
+    def extend(self, features: Features, layer: int, width: int) -> Features:
+        """One searchable layer more: candidates that agree on their first layers agree on the features.
+
+        Args:
+            features: of the layers before; ``Features(images)`` before the first.
+            layer: the index of the layer in an architecture's widths.
+            width: its width.
+        """
+        x, hidden = features
+        if layer == 0:
+            return Features(rectified_sum([(self.stem, x.contiguous(memory_format=CHANNELS_LAST))], width))
+        block = cast(SlicedBlock, self.blocks[(layer - 1) // 2])
+        return Features(x, block.first(x, width)) if hidden is None else Features(block.second(x, hidden, width))
+
+    def classify(self, features: Features) -> Tensor:
+        """The features of all layers -> logits (batch, classes)."""
+        return self.classifier(features.x.mean(dim=(2, 3)))
 
     @property
     def skips_parameters(self) -> bool:

@@ -1,0 +1,221 @@
+"""The two operations that a sliced network consists of, with forward and backward written by hand for CPUs.
+
+On a CPU PyTorch's own way loses most of its time between the convolutions: its batch norm reads narrow channels_last images in short rows,
+a slice of a weight is padded with zeros twice, and the weight gradient costs as much as the wider side. The plain way stays for what runs
+elsewhere or under autocast; tests hold both together.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+CHANNELS_LAST = torch.channels_last
+aten = torch.ops.aten
+
+
+class NormTerm(NamedTuple):
+    """An image to be normalised, and with what."""
+
+    x: Tensor
+    """(batch, channels, H, W)."""
+    mean: Tensor
+    """(channels,)."""
+    variance: Tensor
+    """(channels,), biased."""
+    weight: Tensor | None
+    """(at least channels,): the first ones scale; None scales by 1."""
+    bias: Tensor | None
+    """As ``weight``, added."""
+    eps: float
+    from_batch: bool
+    """Whether mean and variance are those of ``x``, so that gradients flow through them."""
+
+
+def is_hand_written(x: Tensor) -> bool:
+    """Whether the hand-written way serves this tensor: on a CPU, in full precision."""
+    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled("cpu")
+
+
+def sliced_conv2d(x: Tensor, weight: Tensor, out_width: int, stride: int) -> Tensor:
+    """Convolution with the first ``out_width`` filters and their first input channels, padded to keep the size.
+
+    Args:
+        x: (batch, in_width, H, W).
+        weight: (max_out_width, max_in_width, k, k), k odd.
+
+    Returns:
+        (batch, out_width, H / stride, W / stride), channels last.
+    """
+    if is_hand_written(x):
+        return _SlicedConv2d.apply(x, weight, out_width, stride)
+    # A slice is not contiguous; left so, some channels_last kernels fall back to a reference implementation.
+    part = weight[:out_width, : x.shape[1]].contiguous(memory_format=CHANNELS_LAST)
+    return F.conv2d(x, part, stride=stride, padding=weight.shape[2] // 2)
+
+
+@torch.no_grad()
+def batch_moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance of each channel over batch and pixels, two of (channels,)."""
+    if not is_hand_written(x):
+        variance, mean = torch.var_mean(x.float(), dim=(0, 2, 3), correction=0)
+        return mean, variance
+    width, channels = x.shape[3], x.shape[1]
+    means, variances = aten.batch_norm_update_stats(_rows(x), None, None, 0.0)
+    spread, mean = torch.var_mean(means.view(width, channels), dim=0, correction=0)
+    return mean, variances.view(width, channels).mean(0).add_(spread)
+
+
+def norm_add_relu(terms: Sequence[NormTerm], identity: Tensor | None = None) -> Tensor:
+    """The relu of the sum of normalised images, and of ``identity`` where there is one: (batch, channels, H, W), for CPUs."""
+    tensors = [tensor for term in terms for tensor in (term.x, term.weight, term.bias)]
+    return _NormAddRelu.apply(terms, identity, *tensors)
+
+
+class _SlicedConv2d(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, out_width: int, stride: int) -> Tensor:
+        x = x.contiguous(memory_format=CHANNELS_LAST)
+        ctx.save_for_backward(x, weight)
+        ctx.out_width, ctx.stride = out_width, stride
+        return _convolve(x, weight[:out_width, : x.shape[1]], stride)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        x, weight = ctx.saved_tensors
+        part = weight[: ctx.out_width, : x.shape[1]]
+        gradient = gradient.contiguous(memory_format=CHANNELS_LAST)
+        need_x, need_weight = ctx.needs_input_grad[:2]
+        if ctx.stride == 1:
+            of_x = _convolve(gradient, part.transpose(0, 1).flip(2, 3), 1) if need_x else None
+            of_part = _weight_gradient(x, gradient, part) if need_weight else None
+        else:
+            of_x, of_part = _convolution_backward(gradient, x, part, ctx.stride, need_x, need_weight)
+        if of_part is not None and of_part.shape != weight.shape:
+            of_weight = torch.zeros_like(weight)
+            of_weight[: part.shape[0], : part.shape[1]] = of_part
+            return of_x, of_weight, None, None
+        return of_x, of_part, None, None
+
+
+class _NormAddRelu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, terms: Sequence[NormTerm], identity: Tensor | None, *_: Tensor | None) -> Tensor:
+        batch, channels, height, width = terms[0].x.shape
+        rows, means, rates, scales = [], [], [], []
+        shift = torch.zeros_like(terms[0].mean)
+        for term in terms:
+            rate = (term.variance + term.eps).rsqrt_()
+            scale = rate if term.weight is None else rate * term.weight[:channels]
+            shift.addcmul_(term.mean, scale, value=-1)
+            if term.bias is not None:
+                shift.add_(term.bias[:channels])
+            rows.append(_rows(term.x))
+            means.append(term.mean)
+            rates.append(rate)
+            scales.append(scale)
+        out = torch.addcmul(_tiled(shift, width), rows[0], _tiled(scales[0], width))
+        for row, scale in zip(rows[1:], scales[1:], strict=True):
+            out.addcmul_(row, _tiled(scale, width))
+        if identity is not None:
+            out.add_(_rows(identity))
+        out.relu_()
+        ctx.save_for_backward(out, *rows, *means, *rates, *scales)
+        ctx.count, ctx.width, ctx.channels = batch * height * width, width, channels
+        ctx.has_identity = identity is not None
+        ctx.kinds = [(term.from_batch, *(None if one is None else len(one) for one in (term.weight, term.bias))) for term in terms]
+        return _images(out, channels)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        out, *saved = ctx.saved_tensors
+        width, channels, terms = ctx.width, ctx.channels, len(ctx.kinds)
+        gradient = aten.threshold_backward(_rows(gradient), out, 0)
+        result: list[Tensor | None] = [None, _images(gradient, channels) if ctx.has_identity else None]
+        for index, (from_batch, weights, biases) in enumerate(ctx.kinds):
+            row, mean, rate, scale = saved[index::terms]
+            # Over each column of the tiled rows, then over the tiles: sum(gradient * normalised) and sum(gradient).
+            tiled = (mean.expand(width, -1).reshape(-1), rate.expand(width, -1).reshape(-1))
+            sums = aten.native_batch_norm_backward(gradient, row, None, None, None, *tiled, True, 0.0, [False, True, True])
+            product, total = (part.view(width, channels).sum(0) for part in sums[1:])
+            if from_batch:
+                # scale * (gradient - total / n - normalised * product / n), as one multiple of the row, one of the gradient, one constant
+                slope = (product * rate).mul_(scale).mul_(-1 / ctx.count)
+                constant = (total * scale).mul_(-1 / ctx.count).addcmul_(slope, mean, value=-1)
+                of_x = torch.addcmul(_tiled(constant, width), row, _tiled(slope, width)).addcmul_(gradient, _tiled(scale, width))
+            else:
+                of_x = gradient * _tiled(scale, width)
+            result += [_images(of_x, channels), _padded(product, weights), _padded(total, biases)]
+        return tuple(result)
+
+
+def _rows(x: Tensor) -> Tensor:
+    """(batch, channels, H, W) as (batch, W * channels, H, 1): the same memory where ``x`` is channels last.
+
+    Channels are few, so that what runs along them alone runs in short rows; along a whole row of pixels it is several times faster.
+    """
+    batch, channels, height, width = x.shape
+    return x.permute(0, 2, 3, 1).reshape(batch, height, 1, width * channels).permute(0, 3, 1, 2)
+
+
+def _images(rows: Tensor, channels: int) -> Tensor:
+    """Undoes ``_rows``."""
+    batch, columns, height, _ = rows.shape
+    return rows.permute(0, 2, 3, 1).reshape(batch, height, columns // channels, channels).permute(0, 3, 1, 2)
+
+
+def _tiled(values: Tensor, width: int) -> Tensor:
+    """(channels,) repeated for each pixel of a row of ``_rows``."""
+    return values.expand(width, -1).reshape(1, -1, 1, 1)
+
+
+def _padded(values: Tensor, length: int | None) -> Tensor | None:
+    """Zeros behind ``values``, up to ``length``; None for a parameter that is not there."""
+    return None if length is None else F.pad(values, (0, length - len(values)))
+
+
+def _convolve(x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    """A convolution that keeps the size, of channels_last images.
+
+    Kernels compute a vector of output channels at a time. Where a few channels would leave most of it empty, several neighbouring pixels
+    share it: their filters, each shifted to its pixel, become the filters of one wider kernel that moves several pixels a step.
+    """
+    out_width, in_width, size, _ = weight.shape
+    pixels = _vector_length() // out_width if size == 3 and stride == 1 else 1
+    if pixels not in (2, 4) or x.shape[3] % pixels:
+        return F.conv2d(x, weight.contiguous(memory_format=CHANNELS_LAST), stride=stride, padding=size // 2)
+    wide = weight.new_zeros(pixels, out_width, 3, 2 + pixels, in_width)
+    filters = weight.permute(0, 2, 3, 1)
+    for pixel in range(pixels):
+        wide[pixel, :, :, pixel : pixel + 3] = filters
+    out = F.conv2d(x, wide.view(pixels * out_width, 3, 2 + pixels, in_width).permute(0, 3, 1, 2), stride=(1, pixels), padding=1)
+    return out.permute(0, 2, 3, 1).reshape(len(x), x.shape[2], x.shape[3], out_width).permute(0, 3, 1, 2)
+
+
+def _weight_gradient(x: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
+    """The gradient of a weight at stride 1."""
+    if weight.shape[1] <= weight.shape[0]:
+        return _convolution_backward(gradient, x, weight, 1, False, True)[1]
+    # Kernels run along the output channels. The same sums with the roles of both images exchanged run along the larger side.
+    turned = _convolution_backward(x, gradient, weight.transpose(0, 1), 1, False, True)[1]
+    return turned.flip(2, 3).transpose(0, 1)
+
+
+def _convolution_backward(
+    gradient: Tensor, x: Tensor, weight: Tensor, stride: int, need_x: bool, need_weight: bool
+) -> tuple[Tensor, Tensor]:
+    padding, weight = weight.shape[2] // 2, weight.contiguous(memory_format=CHANNELS_LAST)
+    mask = [need_x, need_weight, False]
+    return aten.convolution_backward(gradient, x, weight, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], 1, mask)[:2]
+
+
+@cache
+def _vector_length() -> int:
+    """Numbers of 32 bits in a vector of this CPU; 1 where it is not known to pay."""
+    return {"AVX512": 16, "AVX2": 8}.get(torch.backends.cpu.get_cpu_capability(), 1)
