@@ -1,6 +1,6 @@
 """The LightningModule: brings sampler, objective, optimizer and schedule to the supernet, and nothing else."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from typing import Any, cast
@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
-from nas_lightning.objective import Objective
+from nas_lightning.objective import Objective, Pass
 from nas_lightning.sampling import Position, Sampler
 from nas_lightning.schedule import Schedule
 from nas_lightning.space import Architecture
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import HEADER_KEY
+from nas_lightning.supernet.path_batched import batched_forward, stack_widths
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
@@ -29,8 +30,39 @@ class GradientRule(StrEnum):
     MEAN = "mean"
 
 
+class PathExecution(StrEnum):
+    """How the passes of a step run; the gradients are the same to rounding."""
+
+    SEQUENTIAL = "sequential"
+    """One after another, each sliced, a backward each: one graph is alive at a time."""
+
+    BATCHED = "batched"
+    """In one full-width pass with one backward: fewer and larger operations, all graphs alive at once."""
+
+
+def losses_of_step(
+    execution: PathExecution, objective: Objective, supernet: Supernet, images: Tensor, labels: Tensor, paths: Sequence[Architecture]
+) -> Iterator[tuple[Tensor, list[Pass]]]:
+    """Yields losses, each to be run backward before the next is asked for, with the passes whose losses it adds up."""
+    if execution is PathExecution.SEQUENTIAL:
+        for one in objective(supernet, images, labels, paths):
+            yield one.loss, [one]
+        return
+    architectures = objective.architectures(paths)
+    # Of candidates that occur twice the last one's logits serve both: their losses' gradients add up either way.
+    found = dict(zip(architectures, batched_forward(supernet, images, stack_widths(architectures, images.device)), strict=True))
+
+    def network(asked: Tensor, architecture: Architecture) -> Tensor:
+        if asked is not images or architecture not in found:
+            raise RuntimeError(f"{type(objective).__name__} asked for a pass that it had not told, or on other images")
+        return found[architecture]
+
+    passes = list(objective(network, images, labels, paths))
+    yield torch.stack([one.loss for one in passes]).sum(), passes
+
+
 class SupernetTraining(pl.LightningModule):
-    """One stage: several paths a step on the same batch, a backward each, then one optimizer step.
+    """One stage: several paths a step on the same batch, their gradients added up, then one optimizer step.
 
     Args:
         supernet: whose weights are trained, in place.
@@ -40,6 +72,7 @@ class SupernetTraining(pl.LightningModule):
         schedule: the learning rate over the stage; the optimizer's configured rate is its peak.
         stage_index: keys the draws, so that stages do not share them.
         gradients: sum over a step's paths, or mean.
+        path_execution: how a step's passes run.
         clip_norm: largest norm (or value) of the gradients of a step; None does not clip.
         clip_algorithm: ``norm`` or ``value``, as pl.Trainer's ``gradient_clip_algorithm``.
         panel: candidates by name that validation evaluates.
@@ -56,6 +89,7 @@ class SupernetTraining(pl.LightningModule):
         *,
         stage_index: int = 0,
         gradients: GradientRule | str = GradientRule.SUM,
+        path_execution: PathExecution | str = PathExecution.SEQUENTIAL,
         clip_norm: float | None = None,
         clip_algorithm: str = "norm",
         panel: Mapping[str, Architecture] | None = None,
@@ -66,7 +100,7 @@ class SupernetTraining(pl.LightningModule):
         self.supernet, self.sampler, self.objective = supernet, sampler, objective
         self.make_optimizer, self.schedule = make_optimizer, schedule
         self.stage_index, self.gradients, self.clip_norm = stage_index, GradientRule(gradients), clip_norm
-        self.clip_algorithm = clip_algorithm
+        self.path_execution, self.clip_algorithm = PathExecution(path_execution), clip_algorithm
         self.panel, self.header = dict(panel or {}), dict(header or {})
         self.finished = False
         """Set by who ran the stage to its end; checkpoints carry it."""
@@ -98,15 +132,16 @@ class SupernetTraining(pl.LightningModule):
         paths = self.sampler.sample(self.position)
         share = 1 / len(paths) if self.gradients is GradientRule.MEAN else 1.0
         total = torch.zeros((), device=images.device)
-        passes, number = self.objective.passes(len(paths)), 0
-        for number, one in enumerate(self.objective(self.supernet, images, labels, paths), start=1):
-            with nullcontext() if number == passes else self._blocked_sync():  # one all-reduce a step, however many passes
-                self.manual_backward(share * one.loss)
-            total += one.loss.detach()
-            if one.is_path:
-                self.accuracy.update(one.logits.detach(), labels)
-        if number != passes:
-            raise RuntimeError(f"{type(self.objective).__name__} yielded {number} passes, not the {passes} it told")
+        passes, done = len(self.objective.architectures(paths)), 0
+        for loss, group in losses_of_step(self.path_execution, self.objective, self.supernet, images, labels, paths):
+            done += len(group)
+            with nullcontext() if done == passes else self._blocked_sync():  # one all-reduce a step, however many passes
+                self.manual_backward(share * loss)
+            total += loss.detach()
+            if scored := [one.logits.detach() for one in group if one.is_path]:
+                self.accuracy.update(torch.cat(scored), labels.repeat(len(scored)))
+        if done != passes:
+            raise RuntimeError(f"{type(self.objective).__name__} yielded {done} passes, not the {passes} it told")
         if self.supernet.skips_parameters:
             self._fill_missing_gradients()
         optimizer.step()

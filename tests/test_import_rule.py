@@ -10,12 +10,13 @@ import pytest
 import nas_lightning
 
 PACKAGE = Path(nas_lightning.__file__).parent
-GROUND = {"errors", "draws", "durable"}  # everyone may import them
+GROUND = {"errors", "draws", "durable", "machine"}  # everyone may import them
 BEFORE_PIPELINE = {"space", "data", "supernet", "sampling", "objective", "schedule", "trainer", "training"}
 MAY_IMPORT = {
     "errors": set(),
     "draws": set(),
     "durable": set(),
+    "machine": set(),
     "space": set(),
     "schedule": set(),
     "trainer": set(),

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from masked_network import MaskedNetwork
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
+from benchmarks.masked_network import MaskedNetwork
 from nas_lightning.objective import CrossEntropy, InplaceDistillation
 from nas_lightning.sampling import Position
 from nas_lightning.schedule import Cosine, OriginalCosine

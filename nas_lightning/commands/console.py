@@ -18,6 +18,7 @@ from yaml import YAMLError
 from nas_lightning.commands.conf_folder import conf_folder
 from nas_lightning.commands.mistakes import in_one_line, unknown_key
 from nas_lightning.errors import InputError
+from nas_lightning.machine import tune_process
 
 Task = Callable[[DictConfig], Any]
 RUN_DIR_VARIABLE = "NAS_LIGHTNING_RUN_DIR"
@@ -26,6 +27,7 @@ RUN_DIR_VARIABLE = "NAS_LIGHTNING_RUN_DIR"
 
 def start(task: Task, config_name: str) -> None:
     """Runs ``task`` on the composed config."""
+    tune_process()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # lets errors through to the lines below
     composed = False
 

@@ -71,6 +71,8 @@ class StageConfig:
     schedule: Target
     gradients: str = choice("sum", among=("sum", "mean"))
     """Over the passes of a step; sum makes the effective rate grow with the paths."""
+    path_execution: str = choice("sequential", among=("sequential", "batched"))
+    """A step's passes one after another, or in one full-width pass; the same gradients to rounding."""
     max_steps: int | None = number(None, least=1)
     """Ends the stage, and its schedule, after so many optimizer steps."""
     keep_every: int | None = number(None, least=1)
@@ -101,6 +103,8 @@ class RankingConfig:
     """The first so many of the test split; None takes all."""
     batch_size: int | None = number(None, least=1)
     """Images a pass, whose statistics the norms use; None takes all images in one, the original protocol."""
+    prefix_memory: float = number(1.0, least=0)
+    """GiB for features that several candidates share; with less, more is computed again."""
     chunk_size: int = number(50, least=1)
     """Candidates between two writes to disk."""
     score: str = choice("top1", among=("top1", "cross_entropy"))

@@ -1,4 +1,4 @@
-"""Images: datasets, batched augmentation, and the data module (``nas_lightning.data.data_module``, which needs Lightning)."""
+"""Images: datasets, augmentation by batch or by image, and the data module (``nas_lightning.data.data_module``, which needs Lightning)."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ from nas_lightning.data.cifar import Cifar10, Cifar100
 from nas_lightning.data.digits import Digits
 from nas_lightning.data.image_dataset import ImageDataset, LabelledImages, evaluation_images, fingerprint
 from nas_lightning.data.operations import normalize, to_unit
+from nas_lightning.data.per_image import ImageCutout, PerImage
 from nas_lightning.errors import InputError
 
 
@@ -47,8 +48,10 @@ __all__ = [
     "ColorJitter",
     "Cutout",
     "Digits",
+    "ImageCutout",
     "ImageDataset",
     "LabelledImages",
+    "PerImage",
     "RandomCrop",
     "RandomHorizontalFlip",
     "RandomRotation",

@@ -1,15 +1,24 @@
-"""Which images form which batch: samplers that yield whole batches of indices, and the dataset that such an index reads."""
+"""Which images form which batch: samplers that yield the indices of whole batches, and the datasets that read one."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, DistributedSampler
 
 from nas_lightning.data.image_dataset import LabelledImages
+from nas_lightning.data.per_image import PerImage
 from nas_lightning.draws import generator
 
 # Both samplers are DistributedSamplers in name: Lightning leaves those alone, and would deal out any other over the processes once more.
+
+
+class BatchIndices(NamedTuple):
+    """Which images form a batch, (batch,), and in which epoch: a worker process outlives epochs and learns it from nowhere else."""
+
+    images: Tensor
+    epoch: int
 
 
 class IndexedImages(Dataset[tuple[Tensor, Tensor]]):
@@ -18,15 +27,39 @@ class IndexedImages(Dataset[tuple[Tensor, Tensor]]):
     def __init__(self, split: LabelledImages) -> None:
         self.split = split
 
-    def __getitem__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch,) -> uint8 (batch, channels, H, W) and labels (batch,)."""
-        return self.split.images[indices], self.split.labels[indices]
+    def __getitem__(self, indices: BatchIndices) -> tuple[Tensor, Tensor]:
+        """Uint8 (batch, channels, H, W) and labels (batch,)."""
+        return self.split.images[indices.images], self.split.labels[indices.images]
 
     def __len__(self) -> int:
         return len(self.split.labels)
 
 
-class EpochBatches(DistributedSampler[Tensor]):
+class AugmentedImages(IndexedImages):
+    """Images read a batch at a time and augmented one by one.
+
+    Args:
+        split: the images.
+        augmentation: what is done to each.
+        seed, stage_index: what an image's draws depend on, beside the epoch and its index.
+    """
+
+    def __init__(self, split: LabelledImages, augmentation: PerImage, *, seed: int, stage_index: int) -> None:
+        super().__init__(split)
+        self.augmentation = augmentation
+        self.seed = seed
+        self.stage_index = stage_index
+
+    def __getitem__(self, indices: BatchIndices) -> tuple[Tensor, Tensor]:
+        """Uint8 or float32 in [0, 1], (batch, channels, H, W), and labels (batch,)."""
+        images, labels = super().__getitem__(indices)
+        return self.augmentation(images, [self._draw_seed(indices.epoch, index) for index in indices.images.tolist()]), labels
+
+    def _draw_seed(self, epoch: int, index: int) -> int:
+        return int(generator(self.seed, "image augmentation", self.stage_index, epoch, index).integers(2**32))
+
+
+class EpochBatches(DistributedSampler[BatchIndices]):
     """Each epoch its own order, dealt out so that every process has equally many images and none is seen twice.
 
     Up to world_size - 1 images of an epoch's order are left out for that, different ones each epoch; the last batch may be short.
@@ -48,24 +81,24 @@ class EpochBatches(DistributedSampler[Tensor]):
         self.images = len(indices) // world_size  # of this process, an epoch
         self.epoch = 0
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[BatchIndices]:
         order = generator(self.seed, "order", self.stage_index, self.epoch).permutation(len(self.indices))
         mine = self.indices[torch.from_numpy(order[: self.images * self.world_size][self.rank :: self.world_size])]
-        return iter(mine.split(self.batch_size)) if len(mine) else iter(())
+        return iter([BatchIndices(images, self.epoch) for images in mine.split(self.batch_size)] if len(mine) else [])
 
     def __len__(self) -> int:
         return -(-self.images // self.batch_size)
 
 
-class FixedBatches(DistributedSampler[Tensor]):
+class FixedBatches(DistributedSampler[BatchIndices]):
     """The same batches in the same order, in every epoch and process: batch statistics do not depend on how many processes there are."""
 
     def __init__(self, indices: Tensor, batch_size: int) -> None:
         self.batches = indices.split(batch_size)
         self.epoch = 0
 
-    def __iter__(self) -> Iterator[Tensor]:
-        return iter(self.batches)
+    def __iter__(self) -> Iterator[BatchIndices]:
+        return iter([BatchIndices(images, self.epoch) for images in self.batches])
 
     def __len__(self) -> int:
         return len(self.batches)

@@ -1,4 +1,4 @@
-"""Hands a dataset to Lightning: batch order, hold-out, and augmentation on the device that trains."""
+"""Hands a dataset to Lightning: batch order, hold-out, and augmentation, on the device that trains or in the loader."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -10,12 +10,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from nas_lightning.data.arguments import check_integer
-from nas_lightning.data.batches import EpochBatches, FixedBatches, IndexedImages
+from nas_lightning.data.batches import AugmentedImages, EpochBatches, FixedBatches, IndexedImages
 from nas_lightning.data.image_dataset import ImageDataset
 from nas_lightning.data.operations import normalize, to_unit
+from nas_lightning.data.per_image import PerImage
 from nas_lightning.draws import generator
 
 Batch = tuple[Tensor, Tensor]  # images, labels
+BatchAugmentation = Callable[[Tensor, np.random.Generator], Tensor]  # uint8 (batch, channels, H, W) -> float32 in [0, 1]
 
 
 class ImageDataModule(pl.LightningDataModule):
@@ -23,7 +25,7 @@ class ImageDataModule(pl.LightningDataModule):
 
     Args:
         dataset: where the images come from.
-        augmentation: uint8 images and a generator -> float images in [0, 1]; applied to training batches only.
+        augmentation: of training images only; PerImage works in the loader, any other on whole batches on the device that trains.
         batch_size: training images of a step, per process; at least 2, as norms take their statistics from the batch. The last
             batch of an epoch is kept and may be shorter, down to a single image.
         holdout: training images set aside for validation, drawn with the seed, the same in every stage.
@@ -36,7 +38,7 @@ class ImageDataModule(pl.LightningDataModule):
     def __init__(
         self,
         dataset: ImageDataset,
-        augmentation: Callable[[Tensor, np.random.Generator], Tensor],
+        augmentation: BatchAugmentation | PerImage,
         *,
         batch_size: int,
         holdout: int = 0,
@@ -85,28 +87,38 @@ class ImageDataModule(pl.LightningDataModule):
         if self.trainer is not None:
             # When it resumes, Lightning starts the first epoch's iterator before it calls set_epoch.
             batches.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
-        return self._loader(batches)
+        return self._loader(self._training_images(), batches)
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
         """The held-out images in a fixed order, all of them in every process; no loader where none are held out."""
-        return self._loader(FixedBatches(self._split[1], self.eval_batch_size)) if self.holdout else []
+        if self.holdout == 0:
+            return []
+        return self._loader(IndexedImages(self.dataset.train()), FixedBatches(self._split[1], self.eval_batch_size))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002 - Lightning's signature
-        """Uint8 images -> normalized float32, augmented while training, on the device they are on."""
+        """Images as the loader gave them -> normalized float32, augmented while training, on the device they are on."""
         images, labels = batch
-        if self.trainer is not None and self.trainer.training:
+        if self.trainer is not None and self.trainer.training and not isinstance(self.augmentation, PerImage):
             position = (self.stage_index, self.trainer.current_epoch, self.trainer.global_step, self.trainer.global_rank)
             images = self.augmentation(images, generator(self.seed, "augmentation", *position))
         else:
             images = to_unit(images)
         return normalize(images, self.dataset.mean, self.dataset.std), labels
 
-    def _loader(self, batches: EpochBatches | FixedBatches) -> DataLoader[Batch]:
+    def _training_images(self) -> IndexedImages:
+        split = self.dataset.train()
+        if not isinstance(self.augmentation, PerImage):
+            return IndexedImages(split)
+        self.augmentation.check(split.images[:1])
+        return AugmentedImages(split, self.augmentation, seed=self.seed, stage_index=self.stage_index)
+
+    def _loader(self, images: IndexedImages, batches: EpochBatches | FixedBatches) -> DataLoader[Batch]:
         return DataLoader(
-            IndexedImages(self.dataset.train()),
+            images,
             sampler=batches,
             batch_size=None,  # the sampler yields whole batches
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
+            generator=torch.Generator(),  # of the workers' global seeds, which nothing here uses; torch's own stays as it is
             pin_memory=torch.cuda.is_available(),
         )

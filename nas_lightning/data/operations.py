@@ -69,8 +69,8 @@ def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
 
 
 def to_unit(images: Tensor) -> Tensor:
-    """Uint8 to float32 in [0, 1]."""
-    return images.to(torch.float32).div_(255)
+    """Uint8, or floats that are in [0, 1] already, to float32 in [0, 1]."""
+    return images.to(torch.float32) if images.is_floating_point() else images.to(torch.float32).div_(255)
 
 
 def normalize(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:

@@ -17,6 +17,7 @@ from nas_lightning.ranking import score
 from nas_lightning.sampling import Position
 from nas_lightning.supernet import Supernet
 from nas_lightning.trainer import make_trainer
+from nas_lightning.training import losses_of_step
 
 MEASURED_STEPS = 3
 """After one that warms up; the candidates differ, so their mean is an estimate."""
@@ -40,9 +41,9 @@ def dry_run(config: TrainConfig, run: Run) -> str:
         seconds = _seconds_per_step(stage, supernet, batch)
         steps = stage.steps(batches)
         total += steps * seconds
-        paths = stage.sampler.paths
+        passes = len(stage.objective.architectures(stage.sampler.sample(Position(stage.index, 0, 0))))
         timing = (f"{seconds * 1000:.0f} ms", _duration(steps * seconds))
-        rows.append([stage.name, stage.epochs, paths, stage.objective.passes(paths), f"{steps:,}", *timing])
+        rows.append([stage.name, stage.epochs, stage.sampler.paths, passes, f"{steps:,}", *timing])
     table = tabulate(rows, ["stage", "epochs", "paths", "passes", "steps", "a step", "estimated time"], disable_numparse=True)
     lines = [f"Stages, from the forward and backward passes of {MEASURED_STEPS} steps each on {device}, batches of {len(batch[1])}", table]
     if config.ranking.enabled:
@@ -63,8 +64,8 @@ def _seconds_per_step(stage: Stage, supernet: Supernet, batch: Batch) -> float:
     for number in range(MEASURED_STEPS + 1):
         paths = stage.sampler.sample(Position(stage.index, 0, number))
         began = time.perf_counter()
-        for one in stage.objective(supernet, *batch, paths):
-            one.loss.backward()
+        for loss, _ in losses_of_step(stage.path_execution, stage.objective, supernet, *batch, paths):
+            loss.backward()
         _wait(batch[0].device)
         seconds += time.perf_counter() - began if number else 0.0
     supernet.zero_grad()

@@ -16,8 +16,9 @@ from nas_lightning.space import Population, SearchSpace, ShortcutRule
 from nas_lightning.standalone import Recipe, spread_by_cost
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import load_supernet
+from nas_lightning.supernet.path_batched import check_batchable
 from nas_lightning.trainer import make_trainer
-from nas_lightning.training import GradientRule
+from nas_lightning.training import GradientRule, PathExecution
 
 
 class Run(NamedTuple):
@@ -42,6 +43,9 @@ def prepare(config: TrainConfig) -> Run:
     supernet = Supernet(space, dataset.classes, dataset.channels, config.supernet.shortcuts, config.supernet.norm, seed=config.seed)
     builder = builder.offering(space=space, population=population)
     stages = [make_stage(builder, name, index, stage) for index, (name, stage) in enumerate(config.stages.items())]
+    for stage in stages:
+        if stage.path_execution is PathExecution.BATCHED:
+            check_batchable(supernet, f"stages.{stage.name}.path_execution")
     builder.build(config.augmentation, "augmentation")
     ranked = choose_candidates(config.ranking, space, population) if config.ranking.enabled else population
     truth = None
@@ -77,6 +81,7 @@ def make_stage(builder: Builder, name: str, index: int, config: StageConfig) -> 
         make_optimizer=make_optimizer(builder, config.optimizer, f"{place}.optimizer"),
         schedule=builder.build(config.schedule, f"{place}.schedule"),
         gradients=GradientRule(config.gradients),
+        path_execution=PathExecution(config.path_execution),
         max_steps=config.max_steps,
         keep_every=config.keep_every,
     )

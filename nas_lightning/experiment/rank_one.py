@@ -65,6 +65,7 @@ def rank_checkpoint(
         labels,
         folder / "parts",
         batch_size=config.batch_size,
+        prefix_memory=config.prefix_memory,
         chunk_size=config.chunk_size,
         trainer_arguments=trainer_arguments,
         label=folder_name,

@@ -27,12 +27,12 @@ class Pass(NamedTuple):
 class Objective(Protocol):
     """What a stage asks at every step."""
 
-    def passes(self, paths: int) -> int:
-        """How many passes a step of ``paths`` candidates takes."""
+    def architectures(self, paths: Sequence[Architecture]) -> list[Architecture]:
+        """Those of a step's passes, in order."""
         ...
 
     def __call__(self, network: Network, images: Tensor, labels: Tensor, paths: Sequence[Architecture]) -> Iterator[Pass]:
-        """Yields the passes of one step, all on the same batch."""
+        """Yields the passes of one step, all on the same batch, and asks ``network`` for nothing beside ``architectures(paths)``."""
         ...
 
 
@@ -46,9 +46,9 @@ class CrossEntropy:
         if not 0 <= self.label_smoothing < 1:
             raise InputError(f"objective.label_smoothing: {self.label_smoothing} must be from 0 to below 1")
 
-    def passes(self, paths: int) -> int:
+    def architectures(self, paths: Sequence[Architecture]) -> list[Architecture]:
         """See Objective."""
-        return paths
+        return list(paths)
 
     def __call__(self, network: Network, images: Tensor, labels: Tensor, paths: Sequence[Architecture]) -> Iterator[Pass]:
         """See Objective."""
@@ -78,9 +78,9 @@ class InplaceDistillation:
         if not self.temperature > 0:
             raise InputError(f"objective.temperature: {self.temperature} must be above 0")
 
-    def passes(self, paths: int) -> int:
+    def architectures(self, paths: Sequence[Architecture]) -> list[Architecture]:
         """See Objective."""
-        return paths + 1
+        return [self.space.largest, *paths]
 
     def __call__(self, network: Network, images: Tensor, labels: Tensor, paths: Sequence[Architecture]) -> Iterator[Pass]:
         """See Objective."""

@@ -61,6 +61,7 @@ def train_stages(
             stage.schedule,
             stage_index=stage.index,
             gradients=stage.gradients,
+            path_execution=stage.path_execution,
             clip_norm=trainer_arguments.get("gradient_clip_val"),
             clip_algorithm=trainer_arguments.get("gradient_clip_algorithm") or "norm",
             panel=panel,

@@ -7,7 +7,7 @@ from nas_lightning.errors import InputError
 from nas_lightning.objective import Objective
 from nas_lightning.sampling import Sampler
 from nas_lightning.schedule import Schedule
-from nas_lightning.training import GradientRule, MakeOptimizer
+from nas_lightning.training import GradientRule, MakeOptimizer, PathExecution
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Stage:
         max_steps: ends the stage after so many optimizer steps instead, and the schedule with it.
         keep_every: keeps a checkpoint every so many epochs, beside the last one.
         gradients: sum over a step's paths, or mean.
+        path_execution: how a step's passes run.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Stage:
     make_optimizer: MakeOptimizer
     schedule: Schedule
     gradients: GradientRule = GradientRule.SUM
+    path_execution: PathExecution = PathExecution.SEQUENTIAL
     max_steps: int | None = None
     keep_every: int | None = None
 

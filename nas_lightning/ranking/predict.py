@@ -27,6 +27,7 @@ def rank_to_folder(
     folder: Path,
     *,
     batch_size: int | None,
+    prefix_memory: float,
     chunk_size: int,
     trainer_arguments: Mapping[str, Any],
     label: str = "ranking",
@@ -38,6 +39,7 @@ def rank_to_folder(
         labels: (n,) integers.
         folder: receives a file for each finished chunk.
         batch_size: images a pass; None takes all in one.
+        prefix_memory: GiB that features shared by candidates may take, per device.
         chunk_size: candidates a chunk, and a file.
         trainer_arguments: of pl.Trainer.
         label: what the progress bar is called.
@@ -56,7 +58,7 @@ def rank_to_folder(
             use_distributed_sampler=True,  # in prediction it deals out chunks without padding or repeating
         )
         loader = DataLoader(cast(Dataset[Chunk], chunks), batch_size=None)
-        trainer.predict(_Ranking(supernet, images, labels, batch_size), loader, return_predictions=False)
+        trainer.predict(_Ranking(supernet, images, labels, batch_size, prefix_memory), loader, return_predictions=False)
         trainer.strategy.barrier()
         done = read_parts(folder, population.space)
     return [done[candidate.architecture] for candidate in population]
@@ -73,16 +75,17 @@ def _runs(numbers: Sequence[int], longest: int) -> list[list[int]]:
 
 
 class _Ranking(pl.LightningModule):
-    def __init__(self, supernet: Supernet, images: Tensor, labels: Tensor, batch_size: int | None) -> None:
+    def __init__(self, supernet: Supernet, images: Tensor, labels: Tensor, batch_size: int | None, prefix_memory: float) -> None:
         super().__init__()
-        self.supernet, self.batch_size = supernet, batch_size
+        self.supernet, self.batch_size, self.prefix_memory = supernet, batch_size, prefix_memory
         self.images: Tensor
         self.labels: Tensor
         self.register_buffer("images", images, persistent=False)
         self.register_buffer("labels", labels, persistent=False)
 
     def predict_step(self, chunk: Chunk, _: int) -> list[Score]:
-        return rank(self.supernet, [one.architecture for one in chunk[1]], self.images, self.labels, self.batch_size)
+        architectures = [one.architecture for one in chunk[1]]
+        return rank(self.supernet, architectures, self.images, self.labels, self.batch_size, self.prefix_memory)
 
     def transfer_batch_to_device(self, batch: Chunk, *_: Any) -> Chunk:
         return batch  # candidates are values, not tensors

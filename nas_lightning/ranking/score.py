@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nas_lightning.errors import InputError
+from nas_lightning.ranking.prefix_walk import walk_prefixes
 from nas_lightning.space import Architecture
 from nas_lightning.supernet import Supernet
 
@@ -25,42 +26,52 @@ class Score(NamedTuple):
 
 
 @torch.inference_mode()
-def score(supernet: Supernet, architecture: Architecture, images: Tensor, labels: Tensor, batch_size: int | None = None) -> Score:
-    """Evaluates one candidate.
-
-    With batch statistics the norms use those of each batch: ``batch_size`` is part of what the score means.
-
-    Args:
-        images: (n, channels, H, W), normalised, in fixed order.
-        labels: (n,) integers.
-        batch_size: images a pass; None takes all n in one, the original protocol.
-
-    Raises:
-        InputError: if the architecture is not in the supernet's space, or a score is not finite.
-    """
-    supernet.space.check(architecture)
-    top1 = top5 = cross_entropy = torch.zeros((), dtype=torch.float64, device=images.device)
-    size = batch_size or len(images)
-    for batch, wanted in zip(images.split(size), labels.split(size), strict=True):
-        logits = supernet(batch, architecture)
-        ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices == wanted[:, None]
-        top1 = top1 + ranked[:, 0].sum()
-        top5 = top5 + ranked.sum()
-        cross_entropy = cross_entropy + F.cross_entropy(logits, wanted, reduction="none").double().sum()
-    sums = torch.stack([top1, top5, cross_entropy]).tolist()
-    result = Score(*(value / len(images) for value in sums))
-    if not all(map(math.isfinite, result)):
-        raise InputError(f"checkpoint: the score of {architecture} is not finite; the supernet's weights have diverged")
-    return result
-
-
 def rank(
     supernet: Supernet,
     architectures: Sequence[Architecture],
     images: Tensor,
     labels: Tensor,
     batch_size: int | None = None,
+    prefix_memory: float = 1.0,
 ) -> list[Score]:
-    """Evaluates candidates one after the other, in their order, on the device of the images; arguments as ``score``'s."""
+    """The scores of candidates, in their order, computed on the device of the images.
+
+    With batch statistics the norms use those of each batch: ``batch_size`` is part of what a score means. What candidates share of
+    their first layers is computed once, without changing any score.
+
+    Args:
+        images: (n, channels, H, W), normalised, in fixed order.
+        labels: (n,) integers.
+        batch_size: images a pass; None takes all n in one, the original protocol.
+        prefix_memory: GiB that shared features may take.
+
+    Raises:
+        InputError: if an architecture is not in the supernet's space, or a score is not finite.
+    """
+    ordered = sorted(set(architectures), key=lambda architecture: architecture.widths)
+    for architecture in ordered:
+        supernet.space.check(architecture)
     supernet = supernet.to(images.device).eval()
-    return [score(supernet, architecture, images, labels, batch_size) for architecture in architectures]
+    size = batch_size or len(images)
+    sums = torch.zeros(len(ordered), len(Score._fields), dtype=torch.float64, device=images.device)
+    for batch, wanted in zip(images.split(size), labels.split(size), strict=True):
+        for row, logits in zip(sums, walk_prefixes(supernet, ordered, batch, int(prefix_memory * 2**30)), strict=True):
+            row += _sums(logits, wanted)
+    # Read once for all candidates, so that a GPU never waits for the CPU in between.
+    scores = {architecture: Score(*row) for architecture, row in zip(ordered, (sums / len(images)).tolist(), strict=True)}
+    for architecture, score in scores.items():
+        if not all(map(math.isfinite, score)):
+            raise InputError(f"checkpoint: the score of {architecture} is not finite; the supernet's weights have diverged")
+    return [scores[architecture] for architecture in architectures]
+
+
+def score(supernet: Supernet, architecture: Architecture, images: Tensor, labels: Tensor, batch_size: int | None = None) -> Score:
+    """One candidate alone; arguments as ``rank``'s."""
+    return rank(supernet, [architecture], images, labels, batch_size)[0]
+
+
+def _sums(logits: Tensor, labels: Tensor) -> Tensor:
+    """The fields of Score, summed over the images: (3,) float64."""
+    hits = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
+    losses = F.cross_entropy(logits, labels, reduction="none").double()
+    return torch.stack([hits[:, 0].sum(), hits.sum(), losses.sum()]).double()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_accuracy
 
-from nas_lightning.data import Augmentation, ImageDataset, evaluation_images
+from nas_lightning.data import Augmentation, ImageDataset, PerImage, evaluation_images
 from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.schedule import Schedule
 from nas_lightning.space import Architecture, SearchSpace
@@ -29,7 +29,7 @@ class Recipe:
     batch_size: int
     make_optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
     schedule: Schedule
-    augmentation: Augmentation
+    augmentation: Augmentation | PerImage
     shortcuts: str = "where_needed"
     norm: str = "running"
 

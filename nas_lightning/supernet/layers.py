@@ -59,16 +59,15 @@ class SlicedBatchNorm2d(nn.Module):
     def term(self, x: Tensor) -> NormTerm:
         """What ``forward`` would do to ``x``, for ``norm_add_relu`` to do; running averages move as they would."""
         full, width = self.full, x.shape[1]
-        from_batch = self.training or full.running_mean is None
-        if from_batch:
-            mean, variance = batch_moments(x)
-        else:
-            mean, variance = full.running_mean[:width].clone(), full.running_var[:width].clone()
-        if from_batch and full.running_mean is not None:
+        averages = None if full.running_mean is None or full.running_var is None else (full.running_mean[:width], full.running_var[:width])
+        if averages is not None and not self.training:
+            return NormTerm(x, averages[0].clone(), averages[1].clone(), full.weight, full.bias, full.eps, from_batch=False)
+        mean, variance = batch_moments(x)
+        if averages is not None:
             count = x.numel() // width
-            full.running_mean[:width].lerp_(mean, MOMENTUM)
-            full.running_var[:width].lerp_(variance * (count / (count - 1)), MOMENTUM)
-        return NormTerm(x, mean, variance, full.weight, full.bias, full.eps, from_batch)
+            averages[0].lerp_(mean, MOMENTUM)
+            averages[1].lerp_(variance * (count / (count - 1)), MOMENTUM)
+        return NormTerm(x, mean, variance, full.weight, full.bias, full.eps, from_batch=True)
 
 
 class SlicedUnit(nn.Module):
@@ -99,7 +98,9 @@ def rectified_sum(branches: Sequence[tuple[SlicedUnit, Tensor]], out_width: int,
     outputs = [(unit.norm, unit.conv(x, out_width)) for unit, x in branches]
     if is_hand_written(outputs[0][1]):
         return norm_add_relu([norm.term(out) for norm, out in outputs], identity)
-    total = sum((norm(out) for norm, out in outputs[1:]), start=outputs[0][0](outputs[0][1]))
+    total = outputs[0][0](outputs[0][1])
+    for norm, out in outputs[1:]:
+        total = total + norm(out)
     return F.relu(total if identity is None else total + identity)
 
 

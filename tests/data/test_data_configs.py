@@ -1,17 +1,22 @@
 """Every shipped data and augmentation config makes what it says, and one entry of it can be changed alone."""
 
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from torchvision.transforms import v2
 
+from nas_lightning.config.build import Builder
 from nas_lightning.data import (
     Augmentation,
     ColorJitter,
     Cutout,
+    ImageCutout,
     ImageDataset,
+    PerImage,
     RandomCrop,
     RandomHorizontalFlip,
     RandomRotation,
@@ -56,6 +61,18 @@ def test_one_operation_can_be_changed_or_left_out_alone() -> None:
     changed = composed("+augmentation=cutout", "augmentation.operations.cutout.size=8", "augmentation.operations.rotate=null")
     operations = instantiate(changed.augmentation).operations
     assert operations == {"crop": RandomCrop(4), "flip": RandomHorizontalFlip(0.5), "cutout": Cutout(8)}
+
+
+@pytest.mark.parametrize("place", ["augmentation", "standalone.augmentation"])
+def test_the_torchvision_config_makes_the_same_pipeline_of_transforms_of_single_images(place: str) -> None:
+    config = composed(f"+augmentation@{place}=torchvision", "+space.resolution=16")
+    target = OmegaConf.to_container(OmegaConf.select(config, place), resolve=True)
+    for augmentation in (instantiate(OmegaConf.select(config, place)), Builder().build(target, place)):
+        assert isinstance(augmentation, PerImage)
+        crop, flip, rotate, cutout = cast(list[Any], list(augmentation.transforms.values()))
+        kinds = [type(transform) for transform in (crop, flip, rotate, cutout)]
+        assert kinds == [v2.RandomCrop, v2.RandomHorizontalFlip, v2.RandomRotation, ImageCutout]
+        assert (crop.size, crop.padding, flip.p, rotate.degrees, cutout) == ((16, 16), [4] * 4, 0.5, [-15, 15], ImageCutout(16))
 
 
 def test_every_config_of_this_room_opens_with_a_comment() -> None:

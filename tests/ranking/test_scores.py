@@ -100,7 +100,7 @@ def test_codes_that_differ_in_the_entry_that_does_nothing_score_the_same(tmp_pat
 
 
 def folder_ranking(supernet: Supernet, population: Population, images: tuple, folder: Path, **more: Any) -> list[Score]:
-    settings = {"batch_size": None, "chunk_size": 3, "trainer_arguments": CPU, **more}
+    settings = {"batch_size": None, "prefix_memory": 1.0, "chunk_size": 3, "trainer_arguments": CPU, **more}
     return rank_to_folder(supernet, population, *images, folder, **settings)
 
 

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from nas_lightning.space import SearchSpace
 
 TESTS = Path(__file__).parents[1]
-sys.path.insert(0, str(TESTS))  # for masked_network.py, which the benchmarks use too
+sys.path.insert(0, str(TESTS))
 torch.set_num_threads(1)  # two busy processes of two threads each slow one another down many times
 
 

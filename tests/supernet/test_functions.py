@@ -15,18 +15,16 @@ def random(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Te
 
 
 @pytest.fixture(params=[1, 8, 16])
-def vector(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+def vector(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the CPU computed so many numbers at a time."""
     monkeypatch.setattr(functions, "_vector_length", lambda: request.param)
-    return request.param
 
 
+@pytest.mark.usefixtures("vector")
 @pytest.mark.parametrize(("size", "stride"), [(3, 1), (3, 2), (1, 1), (1, 2)])
 @pytest.mark.parametrize(("in_width", "out_width"), [(4, 4), (4, 64), (64, 4), (8, 8), (3, 16), (12, 20), (64, 64), (28, 8)])
 @pytest.mark.parametrize(("batch", "side"), [(1, 8), (5, 8), (3, 7)])
-def test_a_sliced_convolution_equals_a_small_one(
-    vector: int, size: int, stride: int, in_width: int, out_width: int, batch: int, side: int
-) -> None:
+def test_a_sliced_convolution_equals_a_small_one(size: int, stride: int, in_width: int, out_width: int, batch: int, side: int) -> None:
     full = random(64, 64, size, size, seed=1).requires_grad_()
     x = random(batch, in_width, side, side).requires_grad_()
     found = sliced_conv2d(x, full, out_width, stride)
@@ -43,8 +41,9 @@ def test_a_sliced_convolution_equals_a_small_one(
     assert not full.grad.any(), "the gradient outside the slice is zero"
 
 
+@pytest.mark.usefixtures("vector")
 @pytest.mark.parametrize("stride", [1, 2])
-def test_a_sliced_convolutions_gradients_are_those_of_finite_differences(vector: int, stride: int) -> None:
+def test_a_sliced_convolutions_gradients_are_those_of_finite_differences(stride: int) -> None:
     x, weight = random(2, 3, 4, 4, dtype=torch.float64), random(6, 5, 3, 3, dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda x, weight: sliced_conv2d(x, weight, 4, stride), (x.requires_grad_(), weight.requires_grad_()))
 

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from masked_network import MaskedNetwork
 from torch.nn import functional as F
 
+from benchmarks.masked_network import MaskedNetwork
 from nas_lightning.draws import generator
 from nas_lightning.space import SearchSpace
 from nas_lightning.supernet import Supernet

@@ -1,0 +1,145 @@
+"""The rows beside the networks: data path, cost model, agreement, start-up."""
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from scipy import stats
+from torch import Tensor, nn
+
+from benchmarks.turns import Row, alternate, row
+from benchmarks.ways import BATCH, CLASSES, track1
+from nas_lightning.config.build import Builder
+from nas_lightning.data.data_module import ImageDataModule
+from nas_lightning.data.image_dataset import ImageDataset, LabelledImages
+from nas_lightning.ranking.agreement import measure
+from nas_lightning.space import Population, cost, cost_of
+from nas_lightning.supernet import SingleNetwork
+
+ROOT = Path(__file__).parents[1]
+CANDIDATES = 50_000
+BATCHES = 20
+
+
+class NoiseImages(ImageDataset):
+    """Random images in the shape of CIFAR-100: what an image shows costs no time."""
+
+    name, classes, channels, resolution = "noise", CLASSES, 3, 32
+    mean, std = (0.5071, 0.4865, 0.4409), (0.1942, 0.1918, 0.1958)
+
+    def read_train(self) -> LabelledImages:
+        draw = torch.Generator().manual_seed(0)
+        images = torch.randint(256, (BATCH * BATCHES, 3, 32, 32), generator=draw, dtype=torch.uint8)
+        return LabelledImages(images, torch.randint(CLASSES, (len(images),), generator=draw))
+
+    def read_test(self) -> LabelledImages:
+        return self.train()
+
+    def arguments(self) -> dict[str, Any]:
+        return {}
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def data_path(augmentation: str, workers: int = 0) -> Callable[[], float]:
+    """A function that measures a batch as training gets it, in seconds; ``augmentation`` is a config."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose("config", ["experiment=track1", f"augmentation={augmentation}"])
+    node: Any = OmegaConf.to_container(config.augmentation, resolve=True)
+    data = ImageDataModule(NoiseImages(), Builder().build(node, "augmentation"), batch_size=BATCH, seed=0, workers=workers)
+    loader = data.train_dataloader()
+    data.trainer = cast(Any, SimpleNamespace(training=True, current_epoch=0, global_step=0, global_rank=0))
+
+    def batches() -> None:
+        for images, labels in loader:
+            data.on_after_batch_transfer((images, labels), 0)
+
+    batches()
+    return lambda: seconds(batches) / BATCHES
+
+
+def augmentation(rounds: int, step_seconds: float) -> Row:
+    """``augmentation``: the share of a training step that a batch's crop, flip, rotation, cutout and scaling take."""
+    ours = data_path("cutout")
+    shares = [ours() / step_seconds for _ in range(rounds)]
+    low, high = statistics.quantiles(shares, n=4)[::2]
+    median = statistics.median(shares)
+    return Row("augmentation", median, (low, high), median * step_seconds, "share of a training step", {"rounds": rounds})
+
+
+def loader_path(rounds: int) -> Row:
+    """``loader_path``: torchvision's transforms image by image, against whole batches."""
+    per_image, batched = data_path("torchvision"), data_path("cutout")
+    return row("loader_path", alternate(rounds, lambda _: per_image(), lambda _: batched()), f"a batch of {BATCH}, no workers")
+
+
+def cost_model(rounds: int) -> Row:
+    """``cost_model``: parameters and multiply-adds of 50,000 candidates, against counting a network's layers one by one."""
+    space = track1()
+    population = Population.draw(space, CANDIDATES, 0)
+    some = population.architectures[:10]
+
+    def by_layers() -> None:
+        for architecture in some:
+            count = 0
+
+            def counted(layer: nn.Module, _: Any, out: Tensor) -> None:
+                nonlocal count
+                count += layer.weight.numel() * out[0, 0].numel() if isinstance(layer, nn.Conv2d) else layer.weight.numel()
+
+            network = SingleNetwork(space, architecture, CLASSES, 3)
+            for layer in network.modules():
+                if isinstance(layer, nn.Conv2d | nn.Linear):
+                    layer.register_forward_hook(counted)
+            network.eval()(torch.zeros(1, 3, 32, 32))
+            assert count == cost_of(space, architecture, classes=CLASSES)[1]
+
+    with torch.inference_mode():
+        timed = alternate(
+            rounds,
+            lambda _: seconds(by_layers) * CANDIDATES / len(some),
+            lambda _: seconds(lambda: cost(space, population.widths, classes=CLASSES)),
+        )
+    return row("cost_model", timed, f"{CANDIDATES:,} candidates, against hooks on each network (of {len(some)}, scaled)")
+
+
+def agreement() -> Row:
+    """``agreement``: three correlations of 50,000 candidates with intervals, against SciPy on each resample."""
+    rng = np.random.default_rng(0)
+    truth = rng.random(CANDIDATES)
+    scores = {"score": truth + 0.3 * rng.random(CANDIDATES)}
+    resamples, few = 1000, 10
+
+    def by_scipy() -> None:
+        for _ in range(few):
+            drawn = rng.integers(CANDIDATES, size=CANDIDATES)
+            for statistic in (stats.pearsonr, stats.kendalltau, stats.spearmanr):
+                statistic(scores["score"][drawn], truth[drawn])
+
+    plain = [seconds(by_scipy) * resamples / few for _ in range(3)]
+    ours = [seconds(lambda: measure(scores, truth, resamples=resamples)) for _ in range(3)]
+    return row("agreement", (plain, ours), f"{CANDIDATES:,} candidates, {resamples:,} resamples, against SciPy (of {few}, scaled)")
+
+
+def start_up(rounds: int) -> Row:
+    """``start_up``: ``python train.py --help``, against importing what a training needs."""
+
+    def run(*arguments: str) -> float:
+        command = [sys.executable, *arguments]
+        return seconds(lambda: subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+
+    imports = "import torch, torchvision, torchmetrics, pytorch_lightning, scipy.stats, hydra"
+    return row("start_up", alternate(rounds, lambda _: run("-c", imports), lambda _: run("train.py", "--help")), "python train.py --help")

@@ -1,0 +1,80 @@
+"""Several candidates in one forward of the supernet at full width, their paths folded into the batch dimension.
+
+The same logits and gradients as one forward each, to rounding. It multiplies what slicing leaves out, so it computes more, in fewer
+and larger operations: for devices that wait for launches rather than for arithmetic. Nothing in it depends on the values of a tensor,
+neither shapes nor which operations run, and nothing is read back from the device: it can be captured as a graph.
+"""
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from nas_lightning.errors import InputError
+from nas_lightning.space import Architecture, ShortcutRule
+from nas_lightning.supernet.layers import NormStatistics, SlicedUnit
+from nas_lightning.supernet.network import SlicedBlock, Supernet
+
+
+def check_batchable(supernet: Supernet, place: str) -> None:
+    """Raises InputError, naming the key at ``place`` that asks for it, if the supernet's paths cannot run batched."""
+    if supernet.norm is not NormStatistics.BATCH:
+        raise InputError(f"{place}: batched needs supernet.norm=batch, not {supernet.norm}, whose averages move from path to path")
+
+
+def stack_widths(architectures: Sequence[Architecture], device: torch.device) -> Tensor:
+    """(paths, layers) integers on the device, for ``batched_forward``."""
+    return torch.tensor([architecture.widths for architecture in architectures], device=device)
+
+
+def batched_forward(supernet: Supernet, images: Tensor, widths: Tensor) -> Tensor:
+    """Logits (paths, batch, classes) of several candidates on the same images.
+
+    Args:
+        supernet: whose parameters are used, and receive the gradients; its norms must take the statistics of the batch.
+        images: (batch, channels, H, W).
+        widths: (paths, layers) integers on the images' device, an architecture a row; legal ones, which is not checked.
+
+    Raises:
+        InputError: if the supernet's norms keep running averages.
+    """
+    check_batchable(supernet, "path_execution")
+    space = supernet.space
+    kept = torch.arange(max(space.max_widths), device=widths.device) < widths[..., None]  # (paths, layers, largest width)
+    kept = kept.to(supernet.classifier.full.weight.dtype)
+    # Layers hold (batch, paths, channels, H, W): without moving a number it is a larger batch to a convolution, and to a norm it is more
+    # channels, each with statistics of its own. That takes images which lie channel by channel.
+    stem, norm = supernet.stem.conv.full, supernet.stem.norm.full
+    x = F.relu(F.batch_norm(stem(images.contiguous()), None, None, training=True, eps=norm.eps))  # the same for every path
+    x = x[:, None] * kept[:, 0, : stem.out_channels, None, None].to(x.dtype)
+    for block, module in zip(space.residual_blocks, supernet.blocks, strict=True):
+        sliced = cast(SlicedBlock, module)
+        hidden = F.relu(_masked_unit(sliced.unit1, x, kept[:, block.first]))
+        out = _masked_unit(sliced.unit2, hidden, kept[:, block.second])
+        shortcut = _masked_unit(sliced.shortcut, x, kept[:, block.second])
+        if supernet.shortcuts is ShortcutRule.WHERE_NEEDED and not block.opens_stage:
+            has_convolution = widths[:, block.source] != widths[:, block.second]
+            shortcut = torch.where(has_convolution[:, None, None, None], shortcut, x)
+        x = F.relu(out + shortcut)
+    return supernet.classifier.full(x.mean(dim=(3, 4))).transpose(0, 1)
+
+
+def _masked_unit(unit: SlicedUnit, x: Tensor, kept: Tensor) -> Tensor:
+    """Convolution, then each path's batch norm, then zeros beyond each path's width.
+
+    Args:
+        x: (batch, paths, max_in_width, H, W), zeros beyond each path's width.
+        kept: (paths, at least max_out_width), 1 up to each path's width and 0 beyond.
+
+    Returns:
+        (batch, paths, max_out_width, H / stride, W / stride).
+    """
+    conv, norm = unit.conv.full, unit.norm.full
+    kept = kept[:, : conv.out_channels]
+    out = conv(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+    # Scales and shifts of 0 are the mask. PyTorch takes the statistics in float32, whatever the precision of its input.
+    scale, shift = (norm.weight * kept).flatten(), (norm.bias * kept).flatten()
+    out = F.batch_norm(out.flatten(1, 2), None, None, scale, shift, training=True, eps=norm.eps)
+    return out.unflatten(1, kept.shape)
