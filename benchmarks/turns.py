@@ -30,6 +30,7 @@ class Worker:
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, way, threads), daemon=True)
         self.process.start()
+        theirs.close()  # the process has its own; so that closing ours ends it
 
     def __call__(self, name: str, *arguments: Any) -> tuple[float, Any]:
         """Seconds that a method of the way took, and what it returned."""
@@ -37,7 +38,7 @@ class Worker:
         return self.connection.recv()
 
     def stop(self) -> None:
-        self.connection.send(None)
+        self.connection.close()
         self.process.join()
 
 

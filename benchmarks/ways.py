@@ -1,6 +1,7 @@
 """The two ways that are compared, each in a process of its own: the plain one and ours, with the same methods."""
 
 import time
+from abc import ABC, abstractmethod
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def drawn_images(count: int) -> tuple[Tensor, Tensor]:
     return torch.randn(count, 3, 32, 32, generator=draw), torch.randint(CLASSES, (count,), generator=draw)
 
 
-class Way:
+class Way(ABC):
     """What both ways share: weights, images, candidates, optimizer."""
 
     def __init__(self) -> None:
@@ -89,9 +90,9 @@ class Way:
         network.float()
         return found
 
+    @abstractmethod
     def forward(self, images: Tensor, architecture: Architecture) -> Tensor:
         """The logits of one candidate."""
-        raise NotImplementedError
 
 
 class Plain(Way):
@@ -163,12 +164,9 @@ def serve(connection: Any, way: str, threads: int) -> None:
     worker = {"plain": Plain, "ours": Ours}[way]()
     while True:
         try:
-            call = connection.recv()
+            name, arguments = connection.recv()
         except EOFError:  # who asked has stopped
             return
-        if call is None:
-            return
-        name, arguments = call
         began = time.perf_counter()
         result = getattr(worker, name)(*arguments)
         connection.send((time.perf_counter() - began, result))

@@ -1,6 +1,8 @@
 """Checks of what a user may set in this room; each failure names the argument, its value and the rule."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from nas_lightning.errors import InputError
 
@@ -16,6 +18,15 @@ def check_number(argument: str, value: object, low: float, high: float) -> None:
     """Raises InputError unless ``value`` is a finite number in [low, high]."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise InputError(f"{argument}: {value!r} is not a number in {low:g}..{high:g}")
+
+
+def callable_entries(argument: str, entries: Mapping[str, Any], takes: str) -> dict[str, Any]:
+    """The entries that are not null; raises InputError naming the first that is not a function of what ``takes`` tells."""
+    kept = {name: entry for name, entry in entries.items() if entry is not None}
+    for name, entry in kept.items():
+        if not callable(entry):
+            raise InputError(f"{argument}.{name}: {entry!r} is not a function of {takes}")
+    return kept
 
 
 def channel_values(argument: str, values: object, channels: int, *, positive: bool = False) -> tuple[float, ...]:

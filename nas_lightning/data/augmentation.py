@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from nas_lightning.data import operations
-from nas_lightning.data.arguments import check_integer, check_number
-from nas_lightning.errors import InputError
+from nas_lightning.data.arguments import callable_entries, check_integer, check_number
 
 Operation = Callable[[Tensor, np.random.Generator], Tensor]  # uint8 (batch, channels, H, W) -> the same
 
@@ -106,10 +105,7 @@ class Augmentation:
     operations: Mapping[str, Operation | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        kept = {name: operation for name, operation in self.operations.items() if operation is not None}
-        for name, operation in kept.items():
-            if not callable(operation):
-                raise InputError(f"augmentation.operations.{name}: {operation!r} is not a function of (images, generator)")
+        kept = callable_entries("augmentation.operations", self.operations, "(images, generator)")
         object.__setattr__(self, "operations", kept)
 
     def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:

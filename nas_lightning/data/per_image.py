@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nas_lightning.data import operations
-from nas_lightning.data.arguments import check_integer
+from nas_lightning.data.arguments import callable_entries, check_integer
 from nas_lightning.errors import InputError
 
 Transform = Callable[[Any], Any]  # one image (channels, H, W); the first of a chain is given uint8
@@ -33,10 +33,7 @@ class PerImage:
     transforms: Mapping[str, Transform | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        kept = {name: transform for name, transform in self.transforms.items() if transform is not None}
-        for name, transform in kept.items():
-            if not callable(transform):
-                raise InputError(f"augmentation.transforms.{name}: {transform!r} is not a function of an image")
+        kept = callable_entries("augmentation.transforms", self.transforms, "an image")
         object.__setattr__(self, "transforms", kept)
 
     def __call__(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
