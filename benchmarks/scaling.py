@@ -1,6 +1,7 @@
 """``python -m benchmarks.scaling FOLDER``: how time grows with candidates, images, paths and threads; plots and the numbers beside them.
 
-Needs matplotlib. Every point is the median of a few rounds in one process of our own, which measures all points of a plot in turn.
+Needs matplotlib. Every point is the median of a few rounds in one process of our own, which measures all points of a plot in turn;
+thousands of candidates are ranked once.
 """
 
 import json
@@ -13,18 +14,20 @@ from pathlib import Path
 from benchmarks.turns import Worker
 
 ROUNDS = 3
-CANDIDATES, IMAGE_COUNTS, PATH_COUNTS = (1, 3, 10, 30, 100), (125, 250, 500, 1000, 2000), (1, 2, 4, 6, 8, 12, 16)
+CANDIDATES, IMAGE_COUNTS, PATH_COUNTS = (10, 100, 1_000, 10_000), (100, 300, 1_000, 3_000, 10_000), (1, 2, 4, 6, 8, 12, 16)
+FEW_IMAGES = 100
+"""For many candidates: thousands of them would take too long on more."""
 WARM_UP = 25
 
 Points = dict[int, float]
 
 
-def medians(measured: Callable[[int, int], float], places: tuple[int, ...]) -> Points:
+def medians(measured: Callable[[int, int], float], places: tuple[int, ...], rounds: int = ROUNDS) -> Points:
     """The median seconds at each place, over rounds that visit all places in turn."""
     seconds: dict[int, list[float]] = {place: [] for place in places}
-    for place in places:
+    for place in places[:-1]:
         measured(place, 0)  # warms up
-    for number in range(ROUNDS):
+    for number in range(rounds):
         for place in places:
             seconds[place].append(measured(place, number))
     return {place: statistics.median(some) for place, some in seconds.items()}
@@ -36,8 +39,8 @@ def measure() -> dict[str, tuple[str, str, dict[str, Points]]]:
     ours = Worker("ours", cores)
     for number in range(WARM_UP):
         ours("training_step", 10_000 + number, max(PATH_COUNTS))
-    ranking = medians(lambda count, _: ours("ranking", 0, count)[0] / count, CANDIDATES)
-    images = medians(lambda count, _: ours("ranking", 0, 20, count)[0] / 20, IMAGE_COUNTS)
+    ranking = medians(lambda count, _: ours("ranking", 0, count, FEW_IMAGES)[0] / count, CANDIDATES, rounds=1)
+    images = medians(lambda count, _: ours("ranking", 0, 10, count)[0] / 10, IMAGE_COUNTS)
     paths = medians(lambda count, number: ours("training_step", number, count)[0], PATH_COUNTS)
     ours.stop()
     threads: dict[str, Points] = {"training step, 6 paths": {}, "ranking, a candidate on 500 images": {}}
@@ -52,8 +55,8 @@ def measure() -> dict[str, tuple[str, str, dict[str, Points]]]:
         threads["ranking, a candidate on 500 images"][count] = statistics.median(ranked)
         worker.stop()
     return {
-        "candidates": ("neighbours ranked together", "seconds a candidate, 500 images", {"": ranking}),
-        "images": ("images", "seconds a candidate, of 20 neighbours", {"": images}),
+        "candidates": ("neighbours ranked together", f"seconds a candidate, {FEW_IMAGES} images", {"": ranking}),
+        "images": ("images", "seconds a candidate, of 10 neighbours", {"": images}),
         "paths": ("paths a step", "seconds a step, batch 128", {"": paths}),
         "threads": ("threads", "seconds", threads),
     }
@@ -70,12 +73,14 @@ def draw(plots: dict[str, tuple[str, str, dict[str, Points]]], file: Path) -> No
     for axis, (x, y, lines) in zip(axes, plots.values(), strict=True):
         for label, points in lines.items():
             axis.plot(list(points), list(points.values()), marker="o", label=label or None)
-        axis.set(xlabel=x, ylabel=y, ylim=(0, None))
+        axis.set(xlabel=x, ylabel=y, ylim=None if x == "images" else (0, None))
         axis.set_xticks(sorted({place for points in lines.values() for place in points}) if x == "threads" else axis.get_xticks())
-        if x == "neighbours ranked together":
+        if x in ("neighbours ranked together", "images"):
             axis.set_xscale("log")
         else:
             axis.set_xlim(left=0)
+        if x == "images":
+            axis.set_yscale("log")
         if any(lines):
             axis.legend(frameon=False)
         axis.spines[["top", "right"]].set_visible(False)

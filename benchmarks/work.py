@@ -13,9 +13,9 @@ def multiply_adds(space: SearchSpace, architectures: Sequence[Architecture]) -> 
 
 
 def shared_multiply_adds(space: SearchSpace, architectures: Sequence[Architecture]) -> int:
-    """The same where each common prefix is computed once."""
+    """The same where each layer is computed once for all that agree on the layers before it."""
     total = sum(CLASSES * one.widths[-1] for one in architectures)
-    for prefix in _prefixes(space, architectures):
+    for prefix in _computed(space, architectures):
         layer, width = len(prefix) - 1, prefix[-1]
         pixels = _sides(space)[layer] ** 2
         total += pixels * 9 * (prefix[-2] if layer else 3) * width
@@ -31,12 +31,14 @@ def activation_bytes(space: SearchSpace, architectures: Sequence[Architecture]) 
 
 
 def shared_activation_bytes(space: SearchSpace, architectures: Sequence[Architecture]) -> int:
-    """The same where each common prefix is computed once."""
-    return sum(_written(space, prefix) for prefix in _prefixes(space, architectures))
+    """The same where each layer is computed once for all that agree on the layers before it."""
+    return sum(_written(space, prefix) for prefix in _computed(space, architectures))
 
 
-def _prefixes(space: SearchSpace, architectures: Iterable[Architecture]) -> set[tuple[int, ...]]:
-    return {one.widths[: layer + 1] for one in architectures for layer in range(space.layers)}
+def _computed(space: SearchSpace, architectures: Iterable[Architecture]) -> set[tuple[int, ...]]:
+    """Of all prefixes that differ in their last width only, the widest."""
+    prefixes = {one.widths[: layer + 1] for one in architectures for layer in range(space.layers)}
+    return set({prefix[:-1]: prefix for prefix in sorted(prefixes)}.values())
 
 
 def _written(space: SearchSpace, prefix: tuple[int, ...]) -> int:

@@ -37,13 +37,13 @@ def rank(
     """The scores of candidates, in their order, computed on the device of the images.
 
     With batch statistics the norms use those of each batch: ``batch_size`` is part of what a score means. What candidates share of
-    their first layers is computed once, without changing any score.
+    their first layers is computed once; that changes a score by rounding at most.
 
     Args:
         images: (n, channels, H, W), normalised, in fixed order.
         labels: (n,) integers.
         batch_size: images a pass; None takes all n in one, the original protocol.
-        prefix_memory: GiB that shared features may take.
+        prefix_memory: GiB that shared features may take; with 0 nothing is shared.
 
     Raises:
         InputError: if an architecture is not in the supernet's space, or a score is not finite.

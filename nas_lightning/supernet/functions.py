@@ -62,9 +62,11 @@ def sliced_conv2d(x: Tensor, weight: Tensor, out_width: int, stride: int) -> Ten
 def batch_moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and biased variance of each channel over batch and pixels, two of (channels,), for CPUs."""
     width, channels = x.shape[3], x.shape[1]
-    means, variances = aten.batch_norm_update_stats(_rows(x), None, None, 0.0)
-    spread, mean = torch.var_mean(means.view(width, channels), dim=0, correction=0)
-    return mean, variances.view(width, channels).mean(0).add_(spread)
+    moments = aten.batch_norm_update_stats(_rows(x), None, None, 0.0)
+    # Along contiguous rows the order of a sum does not depend on how many channels there are: a slice keeps its last bits.
+    means, variances = (moment.view(width, channels).t().contiguous() for moment in moments)
+    spread, mean = torch.var_mean(means, dim=1, correction=0)
+    return mean, variances.mean(1).add_(spread)
 
 
 def norm_add_relu(terms: Sequence[NormTerm], identity: Tensor | None = None) -> Tensor:

@@ -39,6 +39,23 @@ class Features(NamedTuple):
     hidden: Tensor | None = None
     """The output of a block's first layer, where the second is still to come."""
 
+    @property
+    def newest(self) -> Tensor:
+        """The output of the last layer."""
+        return self.x if self.hidden is None else self.hidden
+
+    def narrowed(self, width: int) -> "Features":
+        """Only the first channels of the last layer."""
+        newest = self.newest
+        if newest.shape[1] == width:
+            return self
+        newest = newest[:, :width].contiguous(memory_format=CHANNELS_LAST)
+        return Features(newest) if self.hidden is None else Features(self.x, newest)
+
+    def bytes_if_extended(self, width: int) -> int:
+        """Of the output of a next layer of ``width`` channels, at most: a stride takes a part of it."""
+        return self.newest.nbytes // self.newest.shape[1] * width
+
 
 class Supernet(nn.Module):
     """Weights of every candidate of a space; which one runs is an argument.
@@ -94,6 +111,13 @@ class Supernet(nn.Module):
             return Features(rectified_sum([(self.stem, x.contiguous(memory_format=CHANNELS_LAST))], width))
         block = cast(SlicedBlock, self.blocks[(layer - 1) // 2])
         return Features(x, block.first(x, width)) if hidden is None else Features(block.second(x, hidden, width))
+
+    def nests(self, features: Features, layer: int, width: int) -> bool:
+        """Whether ``extend`` makes the first channels of what it makes with a larger width: not so behind an identity shortcut."""
+        if features.hidden is None:
+            return True
+        block = cast(SlicedBlock, self.blocks[(layer - 1) // 2])
+        return bool(self.shortcuts.applies(block.opens_stage, features.x.shape[1], width))
 
     def classify(self, features: Features) -> Tensor:
         """The features of all layers -> logits (batch, classes)."""

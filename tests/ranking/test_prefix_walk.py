@@ -1,5 +1,7 @@
 """Candidates that share their first layers: the same logits as each alone, from fewer layers, in bounded memory."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from torch import Tensor
@@ -16,27 +18,36 @@ SPACE = SearchSpace("tiny", (1, 2), (4, 6), 2, 8)
 AMPLE = 2**30
 
 
+ROUNDING = 1e-12
+"""Of logits in double precision."""
+
+
 @pytest.fixture(scope="module")
 def images() -> Tensor:
-    return torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    return torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
 @pytest.fixture(scope="module", params=["always", "where_needed"])
 def supernet(request: pytest.FixtureRequest) -> Supernet:
-    return Supernet(SPACE, 7, shortcuts=request.param, seed=1).eval()
+    return Supernet(SPACE, 7, shortcuts=request.param, seed=1).double().eval()
 
 
 @pytest.fixture
-def layers_run(supernet: Supernet, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def always() -> Supernet:
+    return Supernet(SPACE, 7, shortcuts="always", seed=1).double().eval()
+
+
+@pytest.fixture
+def layers_run(always: Supernet, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The index of each layer that is computed."""
     computed: list[int] = []
-    extend = supernet.extend
+    extend = always.extend
 
     def counting(features: Features, layer: int, width: int) -> Features:
         computed.append(layer)
         return extend(features, layer, width)
 
-    monkeypatch.setattr(supernet, "extend", counting)
+    monkeypatch.setattr(always, "extend", counting)
     return computed
 
 
@@ -49,8 +60,13 @@ def with_common_prefix(length: int) -> list[Architecture]:
     return [Architecture(first), Architecture(tuple(other))]
 
 
-def distinct_prefixes(architectures: list[Architecture]) -> int:
-    return len({one.widths[:length] for one in architectures for length in range(1, SPACE.layers + 1)})
+def in_order(population: Sequence[Architecture]) -> list[Architecture]:
+    return sorted(population, key=lambda one: one.widths)
+
+
+def parents(architectures: Sequence[Architecture]) -> int:
+    """How many distinct prefixes are gone on from: as many layers as need be computed."""
+    return len({one.widths[:length] for one in architectures for length in range(SPACE.layers)})
 
 
 @torch.inference_mode()
@@ -63,51 +79,75 @@ def one_by_one(supernet: Supernet, architectures: list[Architecture], images: Te
     return [supernet(images, architecture) for architecture in architectures]
 
 
+def assert_as_alone(walked: list[Tensor], supernet: Supernet, architectures: list[Architecture], images: Tensor) -> None:
+    for mine, alone in zip(walked, one_by_one(supernet, architectures, images), strict=True):
+        torch.testing.assert_close(mine, alone, rtol=0, atol=ROUNDING)
+
+
 @pytest.mark.parametrize("length", range(SPACE.layers + 1))
-def test_a_shared_prefix_of_any_length_is_computed_once_and_changes_no_bit(supernet, images, layers_run, length: int) -> None:
+def test_a_shared_prefix_of_any_length_is_computed_once(always, images, layers_run, length: int) -> None:
     pair = with_common_prefix(length)
-    walked = logits(supernet, pair, images)
-    assert len(layers_run) == 2 * SPACE.layers - length
-    assert all(map(torch.equal, walked, one_by_one(supernet, pair, images)))
+    walked = logits(always, pair, images)
+    assert len(layers_run) == parents(pair) == (2 * SPACE.layers - length - 1 if length < SPACE.layers else SPACE.layers)
+    assert_as_alone(walked, always, pair, images)
 
 
-def test_every_prefix_of_a_sorted_list_is_computed_once(supernet, images, layers_run) -> None:
-    population = sorted(SPACE.sample_distinct(60, generator(0, "test")), key=lambda one: one.widths)
-    walked = logits(supernet, population, images)
-    assert len(layers_run) == distinct_prefixes(population)
-    assert all(map(torch.equal, walked, one_by_one(supernet, population, images)))
+def test_neighbours_that_part_in_a_layer_compute_it_once(always, images, layers_run) -> None:
+    population = in_order(SPACE.sample_distinct(60, generator(0, "test")))
+    walked = logits(always, population, images)
+    assert len(layers_run) == parents(population)
+    assert_as_alone(walked, always, population, images)
 
 
-@pytest.mark.parametrize("memory", [0, 3000, 10_000, AMPLE])
-def test_less_memory_computes_more_and_never_another_value(
-    supernet, images, layers_run, memory: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    population = sorted(SPACE.sample_distinct(30, generator(1, "test")), key=lambda one: one.widths)
+@pytest.mark.parametrize("layer", range(SPACE.layers))
+def test_siblings_take_their_channels_from_the_widest(supernet, images, layer: int) -> None:
+    """An identity shortcut, which only the width of the block's input has, is not the start of a wider convolution."""
+    widths = SPACE.largest.widths
+    middle = (*widths[:-3], 4, *widths[-2:])
+    for others in (widths, middle):
+        siblings = [Architecture((*others[:layer], width, *others[layer + 1 :])) for width in SPACE.choices[layer]]
+        for order in (siblings, siblings[::-1]):
+            assert_as_alone(logits(supernet, order, images), supernet, order, images)
+
+
+@pytest.mark.parametrize("memory", [0, 6000, 20_000, AMPLE])
+def test_less_memory_never_gives_another_value(supernet, images, memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    population = in_order(SPACE.sample_distinct(30, generator(1, "test")))
     held = []
     forget = prefix_walk._forget_shallow
 
-    def watched(kept: dict[int, Features], memory: int) -> None:
-        forget(kept, memory)
+    def watched(kept: dict[int, Features], wide: dict[int, Features], memory: int) -> None:
+        forget(kept, wide, memory)
         assert 0 in kept
-        held.append(prefix_walk._bytes([features for depth, features in kept.items() if depth]))
+        held.append(prefix_walk._bytes([*(features for depth, features in kept.items() if depth), *wide.values()]))
 
     monkeypatch.setattr(prefix_walk, "_forget_shallow", watched)
     walked = logits(supernet, population, images, memory)
     assert max(held) <= memory
-    assert len(layers_run) >= distinct_prefixes(population)
-    assert (len(layers_run) == distinct_prefixes(population)) is (memory == AMPLE)
+    assert_as_alone(walked, supernet, population, images)
+    if memory == 0:
+        assert all(map(torch.equal, walked, one_by_one(supernet, population, images)))
+
+
+@pytest.mark.parametrize("memory", [0, 6000, 20_000])
+def test_less_memory_computes_more(always, images, layers_run, memory: int) -> None:
+    population = in_order(SPACE.sample_distinct(30, generator(1, "test")))
+    logits(always, population, images, memory)
+    assert parents(population) < len(layers_run) <= 30 * SPACE.layers
     assert (len(layers_run) == 30 * SPACE.layers) is (memory == 0)
-    assert all(map(torch.equal, walked, one_by_one(supernet, population, images)))
 
 
 def test_duplicates_and_any_order_have_the_same_scores(supernet, images) -> None:
     labels = torch.arange(5)
     population = SPACE.sample_distinct(12, generator(2, "test"))
     shuffled = [*population[::-1], *population[:5], population[0], population[0]]
-    expected = [score(supernet, one, images, labels) for one in shuffled]
-    assert rank(supernet, shuffled, images, labels) == expected
+    found = rank(supernet, shuffled, images, labels)
+    for one, alone in zip(found, [score(supernet, one, images, labels) for one in shuffled], strict=True):
+        assert one == pytest.approx(alone, rel=ROUNDING)
+    assert found[-1] == found[-2] == found[len(population) - 1]
+    assert rank(supernet, in_order(shuffled), images, labels) == [found[shuffled.index(one)] for one in in_order(shuffled)]
     # A walk over a list that is neither sorted nor free of duplicates is right too, if not fast.
-    assert all(map(torch.equal, logits(supernet, shuffled, images), one_by_one(supernet, shuffled, images)))
+    assert_as_alone(logits(supernet, shuffled, images), supernet, shuffled, images)
 
 
 @pytest.mark.parametrize("batch", [1, 7])
