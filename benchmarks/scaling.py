@@ -17,6 +17,7 @@ ROUNDS = 3
 CANDIDATES, IMAGE_COUNTS, PATH_COUNTS = (10, 100, 1_000, 10_000), (100, 300, 1_000, 3_000, 10_000), (1, 2, 4, 6, 8, 12, 16)
 FEW_IMAGES = 100
 """For many candidates: thousands of them would take too long on more."""
+LOGARITHMIC = ("neighbours ranked together", "images")
 WARM_UP = 25
 
 Points = dict[int, float]
@@ -73,16 +74,16 @@ def draw(plots: dict[str, tuple[str, str, dict[str, Points]]], file: Path) -> No
     for axis, (x, y, lines) in zip(axes, plots.values(), strict=True):
         for label, points in lines.items():
             axis.plot(list(points), list(points.values()), marker="o", label=label or None)
-        axis.set(xlabel=x, ylabel=y, ylim=None if x == "images" else (0, None))
-        axis.set_xticks(sorted({place for points in lines.values() for place in points}) if x == "threads" else axis.get_xticks())
-        if x in ("neighbours ranked together", "images"):
-            axis.set_xscale("log")
-        else:
-            axis.set_xlim(left=0)
+        axis.set(xlabel=x, ylabel=y)
+        axis.set_xscale("log" if x in LOGARITHMIC else "linear")
         if x == "images":
             axis.set_yscale("log")
+        else:
+            axis.set_ylim(0, 1.1 * max(value for points in lines.values() for value in points.values()))
+        if x == "threads":
+            axis.set_xticks(sorted({place for points in lines.values() for place in points}))
         if any(lines):
-            axis.legend(frameon=False)
+            axis.legend(frameon=False, fontsize="small")
         axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(file, dpi=120)
 

@@ -13,7 +13,7 @@ def task(cfg: DictConfig) -> None:
     node = plain(cfg)
     config = read(AloneConfig, node)
     from nas_lightning.config.build import Builder
-    from nas_lightning.experiment.prepare import choose_alone, make_population, make_recipe
+    from nas_lightning.experiment.prepare import check_recipe, choose_alone, make_population, make_recipe
     from nas_lightning.experiment.run_folder import claim_run_folder
     from nas_lightning.standalone import train_truth
 
@@ -21,6 +21,7 @@ def task(cfg: DictConfig) -> None:
     space, dataset = builder.build(config.space, "space"), builder.build(config.data, "data")
     chosen = choose_alone(config.standalone, make_population(config.population, space), dataset)
     recipe = make_recipe(builder.offering(space=space), config.standalone)
+    check_recipe(recipe, dataset)
     arguments = builder.build_values(config.trainer, "trainer")
     folder = run_folder(config.run_dir) / "standalone"
     claim_run_folder(folder, node)

@@ -13,7 +13,7 @@ from nas_lightning.data.data_module import Batch
 from nas_lightning.experiment.prepare import Run, make_data
 from nas_lightning.experiment.rank_one import choose_candidates
 from nas_lightning.pipeline.stage import Stage
-from nas_lightning.ranking import score
+from nas_lightning.ranking import rank
 from nas_lightning.sampling import Position
 from nas_lightning.supernet import Supernet
 from nas_lightning.trainer import make_trainer
@@ -21,7 +21,7 @@ from nas_lightning.training import losses_of_step
 
 MEASURED_STEPS = 3
 """After one that warms up; the candidates differ, so their mean is an estimate."""
-MEASURED_CANDIDATES = 5
+MEASURED_CANDIDATES = 10
 
 
 def dry_run(config: TrainConfig, run: Run) -> str:
@@ -75,12 +75,13 @@ def _seconds_per_step(stage: Stage, supernet: Supernet, batch: Batch) -> float:
 def _ranking_seconds(config: RankingConfig, run: Run, supernet: Supernet, device: torch.device) -> tuple[float, int, int]:
     candidates = choose_candidates(config, run.space, run.population)
     images, labels = (part.to(device) for part in evaluation_images(run.dataset, config.images))
-    supernet.eval()
+    in_order = sorted(candidates.architectures, key=lambda architecture: architecture.widths)
+    first = max(0, (len(in_order) - MEASURED_CANDIDATES) // 2)
+    neighbours = in_order[first : first + MEASURED_CANDIDATES]  # that share their first layers, as they will
     began = time.perf_counter()
-    measured = [candidates[index] for index in range(min(MEASURED_CANDIDATES, len(candidates)))]
-    for candidate in measured:
-        score(supernet, candidate.architecture, images, labels, config.batch_size)
-    return (time.perf_counter() - began) / len(measured), len(candidates), len(images)
+    rank(supernet, neighbours, images, labels, config.batch_size, config.prefix_memory)
+    _wait(device)
+    return (time.perf_counter() - began) / len(neighbours), len(candidates), len(images)
 
 
 def _wait(device: torch.device) -> None:

@@ -51,6 +51,7 @@ def prepare(config: TrainConfig) -> Run:
     truth = None
     if config.standalone.enabled:
         truth = (choose_alone(config.standalone, ranked, dataset), make_recipe(builder, config.standalone))
+        check_recipe(truth[1], dataset)
     make_data(config, builder, dataset, 0).train_dataloader()  # reads the images and divides them
     make_trainer(builder.build_values(config.trainer, "trainer"))
     if config.ranking.enabled:
@@ -108,6 +109,14 @@ def make_recipe(builder: Builder, config: StandaloneConfig) -> Recipe:
         shortcuts=config.shortcuts,
         norm=config.norm,
     )
+
+
+def check_recipe(recipe: Recipe, dataset: ImageDataset) -> None:
+    """Reads the images as a training alone will, so that a transform that fails on them stops here."""
+    try:
+        ImageDataModule(dataset, recipe.augmentation, batch_size=recipe.batch_size).train_dataloader()
+    except InputError as error:
+        raise InputError(f"standalone.{str(error).removeprefix('loader.')}") from None
 
 
 def choose_alone(config: StandaloneConfig, population: Population, dataset: ImageDataset) -> Population:
