@@ -9,10 +9,9 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
-from torchmetrics import MeanMetric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy
 
 from nas_lightning.objective import Objective, Pass
+from nas_lightning.panel import Panel, accuracies
 from nas_lightning.sampling import Position, Sampler
 from nas_lightning.schedule import Schedule
 from nas_lightning.space import Architecture
@@ -75,7 +74,7 @@ class SupernetTraining(pl.LightningModule):
         path_execution: how a step's passes run.
         clip_norm: largest norm (or value) of the gradients of a step; None does not clip.
         clip_algorithm: ``norm`` or ``value``, as pl.Trainer's ``gradient_clip_algorithm``.
-        panel: candidates by name that validation evaluates.
+        panel: candidates that validation evaluates.
         header: what the stage's checkpoints say of themselves.
     """
 
@@ -92,7 +91,7 @@ class SupernetTraining(pl.LightningModule):
         path_execution: PathExecution | str = PathExecution.SEQUENTIAL,
         clip_norm: float | None = None,
         clip_algorithm: str = "norm",
-        panel: Mapping[str, Architecture] | None = None,
+        panel: Panel | None = None,
         header: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -101,12 +100,10 @@ class SupernetTraining(pl.LightningModule):
         self.make_optimizer, self.schedule = make_optimizer, schedule
         self.stage_index, self.gradients, self.clip_norm = stage_index, GradientRule(gradients), clip_norm
         self.path_execution, self.clip_algorithm = PathExecution(path_execution), clip_algorithm
-        self.panel, self.header = dict(panel or {}), dict(header or {})
+        self.panel, self.header = panel, dict(header or {})
         self.finished = False
         """Set by who ran the stage to its end; checkpoints carry it."""
-        self.accuracy = _accuracies(supernet.classes)
-        self.panel_accuracy = nn.ModuleDict({name: _accuracies(supernet.classes) for name in self.panel})
-        self.panel_loss = nn.ModuleDict({name: MeanMetric() for name in self.panel})
+        self.accuracy = accuracies(supernet.classes)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """One optimizer over all parameters, norms and biases too."""
@@ -154,24 +151,22 @@ class SupernetTraining(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Logs the accuracies of the epoch's paths: Lightning would only after the checkpoint, and a run stopped in between lose them."""
-        accuracies = {name: float(value) for name, value in self.accuracy.compute().items()}
+        found = {name: float(value) for name, value in self.accuracy.compute().items()}
         self.accuracy.reset()
-        self.log_dict(accuracies, logger=False)
+        self.log_dict(found, logger=False)
         for logger in self.loggers:
-            logger.log_metrics(accuracies, self.global_step - 1)
+            logger.log_metrics(found, self.global_step - 1)
             logger.save()
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
-        """Evaluates the fixed panel on held-out training images."""
-        images, labels = batch
-        for name, architecture in self.panel.items():
-            logits = self.supernet(images, architecture)
-            accuracy = cast(MetricCollection, self.panel_accuracy[name])
-            loss = cast(MeanMetric, self.panel_loss[name])
-            accuracy.update(logits, labels)
-            loss.update(nn.functional.cross_entropy(logits, labels), weight=len(labels))
-            self.log_dict({f"{name}/{key}": metric for key, metric in accuracy.items()})
-            self.log(f"{name}/cross_entropy", loss)
+        """Evaluates the panel on held-out training images."""
+        if self.panel is not None:
+            self.panel.update(self.supernet, *batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs what the panel found."""
+        if self.panel is not None:
+            self.log_dict(self.panel.compute())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the header, so that the file says what it holds."""
@@ -192,10 +187,3 @@ class SupernetTraining(pl.LightningModule):
         for parameter in self.supernet.parameters():
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-
-
-def _accuracies(classes: int) -> MetricCollection:
-    return MetricCollection(
-        {f"top{k}": MulticlassAccuracy(classes, top_k=min(k, classes), average="micro", validate_args=False) for k in (1, 5)},
-        compute_groups=False,
-    )

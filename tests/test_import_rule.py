@@ -11,7 +11,7 @@ import nas_lightning
 
 PACKAGE = Path(nas_lightning.__file__).parent
 GROUND = {"errors", "draws", "durable", "machine"}  # everyone may import them
-BEFORE_PIPELINE = {"space", "data", "supernet", "sampling", "objective", "schedule", "trainer", "training"}
+BEFORE_PIPELINE = {"space", "data", "supernet", "sampling", "objective", "schedule", "trainer", "panel", "training"}
 MAY_IMPORT = {
     "errors": set(),
     "draws": set(),
@@ -24,7 +24,8 @@ MAY_IMPORT = {
     "supernet": {"space"},
     "sampling": {"space"},
     "objective": {"space"},
-    "training": {"space", "sampling", "objective", "supernet", "schedule"},
+    "panel": {"space", "supernet"},
+    "training": {"space", "sampling", "objective", "panel", "supernet", "schedule"},
     "pipeline": BEFORE_PIPELINE,
     "standalone": {"space", "data", "supernet", "schedule", "trainer"},
     "ranking": {"space", "supernet", "data", "trainer"},

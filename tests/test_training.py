@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.masked_network import MaskedNetwork
 from nas_lightning.objective import CrossEntropy, InplaceDistillation
+from nas_lightning.panel import Panel
 from nas_lightning.sampling import Position
 from nas_lightning.schedule import Cosine, OriginalCosine
 from nas_lightning.space import Architecture, SearchSpace
@@ -267,31 +268,9 @@ def test_the_logged_loss_is_the_mean_over_the_paths_and_top1_is_theirs_alone(tmp
             assert trainer.callback_metrics["top1"].item() == pytest.approx(hits.double().mean().item())
 
 
-@pytest.mark.parametrize("norm", ["batch", "running"])
-def test_the_panel_is_logged_as_a_direct_evaluation_of_its_candidates(tmp_path: Path, norm: str) -> None:
-    panel = {"largest": SPACE.largest, "smallest": SPACE.smallest, "drawn_1": PATHS[0][0]}
-    supernet = make_supernet(norm=norm)
-    trainer = make_trainer(tmp_path, max_epochs=2)
-    held_out = loader(count=22, seed=5, size=8)  # batches of 8, 8 and 6
-    trainer.fit(make_module(supernet, panel=panel), loader(), held_out)
-    supernet.eval()
-    for name, architecture in panel.items():
-        losses, hits1, hits5 = [], [], []
-        for images, labels in held_out:
-            logits = supernet(images, architecture).detach()
-            losses += F.cross_entropy(logits, labels, reduction="none").tolist()
-            order = logits.argsort(dim=1, descending=True)
-            hits1 += (order[:, 0] == labels).tolist()
-            hits5 += (order[:, :5] == labels[:, None]).any(dim=1).tolist()
-        found = {key: trainer.callback_metrics[f"{name}/{key}"].item() for key in ("top1", "top5", "cross_entropy")}
-        assert found["cross_entropy"] == pytest.approx(sum(losses) / 22, rel=1e-5)
-        assert found["top1"] == pytest.approx(sum(hits1) / 22)
-        assert found["top5"] == pytest.approx(sum(hits5) / 22)
-
-
 def test_validation_does_not_change_what_is_learned(tmp_path: Path) -> None:
     watched, alone = (make_supernet(norm="running") for _ in range(2))
-    make_trainer(tmp_path, max_epochs=2).fit(make_module(watched, panel={"largest": SPACE.largest}), loader(), loader(8, seed=5))
+    make_trainer(tmp_path, max_epochs=2).fit(make_module(watched, panel=Panel({"largest": SPACE.largest}, 7)), loader(), loader(8, seed=5))
     make_trainer(tmp_path, max_epochs=2).fit(make_module(alone), loader())
     assert_same_weights(watched, alone)
 
@@ -299,7 +278,7 @@ def test_validation_does_not_change_what_is_learned(tmp_path: Path) -> None:
 def test_a_checkpoint_says_what_it_holds_and_loads_as_weights_only(tmp_path: Path) -> None:
     supernet = Supernet(SPACE, classes=7)
     header = {**make_header(supernet, {"name": "digits"}), "stage": "warmup"}
-    module = make_module(supernet, header=header, panel={"largest": SPACE.largest}).float()
+    module = make_module(supernet, header=header, panel=Panel({"largest": SPACE.largest}, 7)).float()
     trainer = make_trainer(tmp_path)
     data = TensorDataset(*(tensor.float() if tensor.is_floating_point() else tensor for tensor in images_and_labels().tensors))
     trainer.fit(module, DataLoader(data, batch_size=6))

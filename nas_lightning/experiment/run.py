@@ -10,8 +10,9 @@ from nas_lightning.config.schema import TrainConfig
 from nas_lightning.draws import generator
 from nas_lightning.experiment.prepare import Run, make_data
 from nas_lightning.experiment.rank_one import rank_checkpoint
+from nas_lightning.panel import Panel
 from nas_lightning.pipeline.run_stages import train_stages
-from nas_lightning.space import Architecture, SearchSpace
+from nas_lightning.space import Architecture, read_accuracies
 from nas_lightning.standalone import Truth, train_truth
 from nas_lightning.supernet.checkpoint import make_header, save_supernet
 
@@ -32,7 +33,7 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run) -> dict[str, An
         run_dir,
         header=header,
         make_arguments=lambda: builder.build_values(config.trainer, "trainer"),
-        panel=make_panel(config, run.space) if config.loader.holdout else {},
+        panel=make_panel(config, run) if config.loader.holdout else None,
         every_epochs=config.monitor.every_epochs,
     )
     weights = run_dir / "supernet.safetensors"
@@ -49,11 +50,19 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run) -> dict[str, An
     return rank_checkpoint(weights, config.ranking, run.dataset, run_dir, arguments, population=run.population, known=known)
 
 
-def make_panel(config: TrainConfig, space: SearchSpace) -> dict[str, Architecture]:
-    """The fixed candidates that monitoring evaluates: the largest, the smallest, and some drawn with the seed."""
+def make_panel(config: TrainConfig, run: Run) -> Panel:
+    """The fixed candidates that monitoring evaluates: the largest, the smallest, and some drawn with the seed, of those with a known
+    accuracy where the ranking names such."""
     rng = generator(config.seed, "panel")
-    drawn = {f"panel_{number}": space.sample(rng) for number in range(1, config.monitor.candidates + 1)}
-    return {"largest": space.largest, "smallest": space.smallest, **drawn}
+    count = config.monitor.candidates
+    known: dict[Architecture, float] = {}
+    if config.ranking.enabled and config.ranking.known_accuracies is not None:
+        known = read_accuracies(Path(config.ranking.known_accuracies), run.space)
+    among = sorted(known, key=lambda architecture: architecture.widths)
+    drawn = [among[row] for row in rng.permutation(len(among))[:count]] if among else [run.space.sample(rng) for _ in range(count)]
+    names = {f"panel_{number}": architecture for number, architecture in enumerate(drawn, start=1)}
+    truth = {name: known[architecture] for name, architecture in names.items() if architecture in known}
+    return Panel({"largest": run.space.largest, "smallest": run.space.smallest, **names}, run.supernet.classes, truth)
 
 
 def _known(truth: Truth) -> dict[Architecture, float]:

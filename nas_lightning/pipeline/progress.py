@@ -7,7 +7,9 @@ from typing import Any
 import pytorch_lightning as pl
 from tqdm import tqdm
 
-SUMMARY = ("loss", "top1", "largest/top1", "smallest/top1")
+LIVE = ("loss", "top1", "panel/kendall")
+"""What the bar shows; more would leave it no room."""
+SUMMARY = ("loss", "top1", "largest/top1", "smallest/top1", "panel/kendall")
 """What a stage's last line tells, where it was logged."""
 
 
@@ -42,7 +44,7 @@ class StageProgress(pl.Callback):
             return
         self._bar.update()
         if not self._bar.disable and self._bar.n % 10 == 0:
-            shown = {"epoch": trainer.current_epoch, **_shown(trainer, ("loss", "top1"))}  # more would leave the bar no room
+            shown = {"epoch": trainer.current_epoch, **_shown(trainer, LIVE)}
             self._bar.set_postfix(shown, refresh=False)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002

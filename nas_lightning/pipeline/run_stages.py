@@ -9,12 +9,12 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.errors import InputError
+from nas_lightning.panel import Panel
 from nas_lightning.pipeline.checkpoints import StageCheckpoints, save_whole
 from nas_lightning.pipeline.metrics_table import MetricsTable
 from nas_lightning.pipeline.progress import StageProgress
 from nas_lightning.pipeline.stage import Stage
 from nas_lightning.sampling import ListedSampler
-from nas_lightning.space import Architecture
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import HEADER_KEY, supernet_weights
 from nas_lightning.trainer import make_trainer
@@ -31,7 +31,7 @@ def train_stages(
     *,
     header: Mapping[str, Any],
     make_arguments: Callable[[], Mapping[str, Any]],
-    panel: Mapping[str, Architecture],
+    panel: Panel | None,
     every_epochs: int = 1,
 ) -> None:
     """Trains the supernet in place and writes ``stages/<name>/``; a finished stage is read, not repeated.
@@ -40,7 +40,7 @@ def train_stages(
         make_data: the data module of a stage, given its index.
         header: what the checkpoints say of themselves.
         make_arguments: those of pl.Trainer that do not belong to a stage, made anew for each: callbacks and loggers have state.
-        panel: candidates by name that are evaluated on the hold-out, where there is one.
+        panel: candidates that are evaluated on the hold-out, where there is one.
         every_epochs: how often.
     """
     for stage in stages:

@@ -1,0 +1,69 @@
+"""A few fixed candidates that are evaluated while a stage trains: how the ranking comes along, long before it is made."""
+
+from collections.abc import Mapping
+from typing import cast
+
+import numpy as np
+import torch
+from scipy import stats
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+
+from nas_lightning.space import Architecture
+from nas_lightning.supernet import Supernet
+
+FEWEST = 3
+"""Candidates with a known accuracy that an agreement needs."""
+
+
+class Panel(nn.Module):
+    """Adds up what candidates do on batches of held-out images.
+
+    Args:
+        architectures: candidates by name.
+        classes: of the images.
+        known: accuracies, fractions, of candidates of the panel by name; only measured against.
+    """
+
+    def __init__(self, architectures: Mapping[str, Architecture], classes: int, known: Mapping[str, float] | None = None) -> None:
+        super().__init__()
+        self.architectures, self.known = dict(architectures), dict(known or {})
+        self.accuracy = nn.ModuleDict({name: accuracies(classes) for name in architectures})
+        self.loss = nn.ModuleDict({name: MeanMetric() for name in architectures})
+
+    @torch.no_grad()
+    def update(self, supernet: Supernet, images: Tensor, labels: Tensor) -> None:
+        """Evaluates every candidate on one batch, (batch, channels, H, W) and (batch,)."""
+        for name, architecture in self.architectures.items():
+            logits = supernet(images, architecture)
+            cast(MetricCollection, self.accuracy[name]).update(logits, labels)
+            cast(MeanMetric, self.loss[name]).update(F.cross_entropy(logits, labels), weight=len(labels))
+
+    def compute(self) -> dict[str, float]:
+        """Of all batches since the last call: accuracies and cross entropy of each candidate, and ``panel/kendall``.
+
+        The last is the tau-b of negative cross entropies and known accuracies; it is left out where either side has no order.
+        """
+        found: dict[str, float] = {}
+        for name in self.architectures:
+            accuracy, loss = cast(MetricCollection, self.accuracy[name]), cast(MeanMetric, self.loss[name])
+            found |= {f"{name}/{key}": float(value) for key, value in accuracy.compute().items()}
+            found[f"{name}/cross_entropy"] = float(loss.compute())
+            accuracy.reset()
+            loss.reset()
+        if len(self.known) >= FEWEST:
+            losses = np.array([found[f"{name}/cross_entropy"] for name in self.known])
+            tau = stats.kendalltau(-losses, np.array(list(self.known.values()))).statistic
+            if np.isfinite(tau):
+                found["panel/kendall"] = float(tau)
+        return found
+
+
+def accuracies(classes: int) -> MetricCollection:
+    """Top-1 and top-5, fractions."""
+    return MetricCollection(
+        {f"top{k}": MulticlassAccuracy(classes, top_k=min(k, classes), average="micro", validate_args=False) for k in (1, 5)},
+        compute_groups=False,
+    )

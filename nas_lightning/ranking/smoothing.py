@@ -1,0 +1,63 @@
+"""Smooths a supernet's own scores over the widths: label-free, a ridge regression on what the supernet said of many candidates.
+
+A score of one slice carries noise of its own (what the weights it shares happen to fit); the effect of a width on hundreds of slices
+carries much less. The regression sees the supernet's scores alone, never a known accuracy.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.linear_model import RidgeCV
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from nas_lightning.errors import InputError
+
+STRENGTHS = np.logspace(-1, 4, 26)
+"""Of the ridge; leave-one-out cross-validation against the supernet's scores chooses."""
+FEWEST = 30
+"""Candidates to fit on: fewer say nothing of the layers' widths."""
+RAW_SHARE = 0.5
+"""Of a candidate's own score in its smoothed one."""
+
+
+@dataclass(frozen=True)
+class Smoothing:
+    """A fitted regression of scores on widths."""
+
+    model: Pipeline
+    strength: float
+    """The ridge's, as chosen."""
+    error: float
+    """Root of the mean squared leave-one-out error, in units of the score."""
+
+    @classmethod
+    def fit(cls, widths: npt.NDArray[np.int64], scores: npt.NDArray[np.float64]) -> "Smoothing":
+        """Fits scores on the logarithm, the inverse and the value of every layer's width.
+
+        Args:
+            widths: (m, layers).
+            scores: (m,) of a supernet.
+
+        Raises:
+            InputError: with fewer than 30 candidates.
+        """
+        if len(scores) < FEWEST:
+            raise InputError(f"ranking.smoothing: {len(scores)} candidates are too few to smooth over; at least {FEWEST} are needed")
+        ridge = RidgeCV(STRENGTHS)  # leave-one-out where no folds are asked for
+        model = make_pipeline(StandardScaler(), ridge).fit(_features(widths), scores)
+        return cls(model, float(ridge.alpha_), float(np.sqrt(-ridge.best_score_)))
+
+    def predict(self, widths: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """(n, layers) -> (n,) scores, also of candidates that were never evaluated."""
+        return self.model.predict(_features(widths))
+
+    def smoothed(self, widths: npt.NDArray[np.int64], scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """(n,) means of the candidates' own scores and the regression's."""
+        return RAW_SHARE * scores + (1 - RAW_SHARE) * self.predict(widths)
+
+
+def _features(widths: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    values = widths.astype(np.float64)
+    return np.concatenate([np.log(values), 1 / values, values], axis=1)
