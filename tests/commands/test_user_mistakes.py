@@ -74,6 +74,16 @@ def test_a_mistake_on_the_command_line_ends_in_one_line_before_anything_is_writt
     assert not list(tmp_path.iterdir())
 
 
+def test_a_transform_that_fails_on_the_images_of_a_training_alone_stops_the_run_before_it_trains(
+    tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("nas_lightning.experiment.run.train_stages", _no_training)
+    changed = ("augmentation@standalone.augmentation=torchvision", "standalone.augmentation.transforms.crop.size=99")
+    done = command("train", MICRO, *changed, f"run_dir={tmp_path}/run")
+    assert_one_line(done.code, done.err, ["standalone.augmentation.transforms.crop", "99"])
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.fixture(scope="module")
 def node() -> dict[str, Any]:
     """The composed config of micro."""
