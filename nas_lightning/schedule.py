@@ -57,6 +57,24 @@ class Cosine:
         return self.final_lr + (peak - self.final_lr) / 2 * (1 + math.cos(math.pi * fall))
 
 
+@dataclass(frozen=True)
+class LowResolutionFirst:
+    """Trains on smaller images in the first part of a stage: a step costs less in proportion to the pixels, and the end sees them whole."""
+
+    side: int
+    """Height and width in the first part, in pixels."""
+    share: float
+    """Of the stage, that the first part takes."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise InputError(f"low_resolution.share: {self.share} must be above 0 and at most 1")
+
+    def side_at(self, elapsed: float, epochs: float) -> int | None:
+        """The side at a place as in ``Schedule.rate``; None for whole images."""
+        return self.side if elapsed / epochs < self.share else None
+
+
 def _check_final(final_lr: float) -> None:
     if not final_lr >= 0:
         raise InputError(f"schedule.final_lr: {final_lr} must be at least 0")

@@ -10,10 +10,11 @@ import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
+from nas_lightning.errors import InputError
 from nas_lightning.objective import Objective, Pass
 from nas_lightning.panel import Panel, accuracies
 from nas_lightning.sampling import Position, Sampler
-from nas_lightning.schedule import Schedule
+from nas_lightning.schedule import LowResolutionFirst, Schedule
 from nas_lightning.space import Architecture
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import HEADER_KEY
@@ -37,6 +38,20 @@ class PathExecution(StrEnum):
 
     BATCHED = "batched"
     """In one full-width pass with one backward: fewer and larger operations, all graphs alive at once."""
+
+
+class NonFiniteRule(StrEnum):
+    """What happens at a step whose loss is nan or infinite."""
+
+    STOP = "stop"
+    """The stage ends with a line; weights and the last checkpoint are from before the step."""
+
+    SKIP = "skip"
+    """The weights stay as they are, and the step is counted."""
+
+
+class NonFiniteLoss(InputError):
+    """A loss is nan or infinite: the message names step, candidates and learning rate."""
 
 
 def losses_of_step(
@@ -72,6 +87,8 @@ class SupernetTraining(pl.LightningModule):
         stage_index: keys the draws, so that stages do not share them.
         gradients: sum over a step's paths, or mean.
         path_execution: how a step's passes run.
+        non_finite: what happens at a step whose loss is nan or infinite.
+        low_resolution: trains on smaller images first; None never does.
         clip_norm: largest norm (or value) of the gradients of a step; None does not clip.
         clip_algorithm: ``norm`` or ``value``, as pl.Trainer's ``gradient_clip_algorithm``.
         panel: candidates that validation evaluates.
@@ -89,6 +106,8 @@ class SupernetTraining(pl.LightningModule):
         stage_index: int = 0,
         gradients: GradientRule | str = GradientRule.SUM,
         path_execution: PathExecution | str = PathExecution.SEQUENTIAL,
+        non_finite: NonFiniteRule | str = NonFiniteRule.STOP,
+        low_resolution: LowResolutionFirst | None = None,
         clip_norm: float | None = None,
         clip_algorithm: str = "norm",
         panel: Panel | None = None,
@@ -100,10 +119,14 @@ class SupernetTraining(pl.LightningModule):
         self.make_optimizer, self.schedule = make_optimizer, schedule
         self.stage_index, self.gradients, self.clip_norm = stage_index, GradientRule(gradients), clip_norm
         self.path_execution, self.clip_algorithm = PathExecution(path_execution), clip_algorithm
+        self.non_finite, self.low_resolution = NonFiniteRule(non_finite), low_resolution
         self.panel, self.header = panel, dict(header or {})
         self.finished = False
         """Set by who ran the stage to its end; checkpoints carry it."""
         self.accuracy = accuracies(supernet.classes)
+        self.accuracy.persistent(True)  # an epoch that goes on has all its steps in it
+        self.skipped: Tensor
+        self.register_buffer("skipped", torch.zeros((), dtype=torch.long))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """One optimizer over all parameters, norms and biases too."""
@@ -124,25 +147,36 @@ class SupernetTraining(pl.LightningModule):
         """One step on uint8-born images (batch, channels, H, W), normalised, and labels (batch,)."""
         images, labels = batch
         optimizer = cast(LightningOptimizer, self.optimizers())
-        rate = self._set_rate(optimizer, batch_idx)
+        elapsed = self.current_epoch + batch_idx / self.trainer.num_training_batches
+        rate = self._set_rate(optimizer, elapsed)
+        side = None if self.low_resolution is None else self.low_resolution.side_at(elapsed, self.epochs)
+        if side is not None:
+            images = nn.functional.interpolate(images, size=(side, side), mode="area")
         optimizer.zero_grad()
         paths = self.sampler.sample(self.position)
         share = 1 / len(paths) if self.gradients is GradientRule.MEAN else 1.0
         total = torch.zeros((), device=images.device)
-        passes, done = len(self.objective.architectures(paths)), 0
+        architectures, done = self.objective.architectures(paths), 0
+        passes = len(architectures)
         for loss, group in losses_of_step(self.path_execution, self.objective, self.supernet, images, labels, paths):
             done += len(group)
             with nullcontext() if done == passes else self._blocked_sync():  # one all-reduce a step, however many passes
                 self.manual_backward(share * loss)
             total += loss.detach()
+            if images.device.type == "cpu" and not total.isfinite():  # elsewhere a look at every pass would hold up the device
+                architectures = architectures[done - len(group) : done]
+                break
             if scored := [one.logits.detach() for one in group if one.is_path]:
                 self.accuracy.update(torch.cat(scored), labels.repeat(len(scored)))
+        if self._may_be_bad(total) and self._is_bad(total):
+            self._stop_or_skip(total, architectures, rate, optimizer)
+            return
         if done != passes:
             raise RuntimeError(f"{type(self.objective).__name__} yielded {done} passes, not the {passes} it told")
         if self.supernet.skips_parameters:
             self._fill_missing_gradients()
         optimizer.step()
-        self.log_dict({"loss": total / len(paths), "lr": rate})
+        self._log({"loss": total / len(paths), "lr": rate})
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clips; here, where mixed precision has taken its scale off the gradients."""
@@ -172,8 +206,35 @@ class SupernetTraining(pl.LightningModule):
         """Adds the header, so that the file says what it holds."""
         checkpoint[HEADER_KEY] = {**self.header, "finished": self.finished}
 
-    def _set_rate(self, optimizer: LightningOptimizer, batch_idx: int) -> float:
-        elapsed = self.current_epoch + batch_idx / self.trainer.num_training_batches
+    def _may_be_bad(self, loss: Tensor) -> bool:
+        # Reading a number from a GPU waits for all work before it: only where it decides the step, or is read anyway.
+        due = self.global_step % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
+        return loss.device.type == "cpu" or self.non_finite is NonFiniteRule.SKIP or due
+
+    def _is_bad(self, loss: Tensor) -> bool:
+        bad = (~loss.isfinite()).float()
+        if self.non_finite is NonFiniteRule.SKIP and self.trainer.world_size > 1:  # all processes skip a step, or none
+            bad = self.trainer.strategy.reduce(bad, reduce_op="max")
+        return bool(bad)
+
+    def _stop_or_skip(self, loss: Tensor, architectures: Sequence[Architecture], rate: float, optimizer: LightningOptimizer) -> None:
+        if self.non_finite is NonFiniteRule.STOP:
+            among = ", ".join(map(str, architectures))
+            raise NonFiniteLoss(f"the loss is {float(loss)} at step {self.global_step}, learning rate {rate:.6g}, with {among}")
+        self.skipped += 1
+        optimizer.zero_grad()
+        optimizer.step()  # without gradients it changes nothing, and counts the step
+        self._log({"skipped_steps": float(self.skipped), "lr": rate})
+
+    def _log(self, values: Mapping[str, Tensor | float]) -> None:
+        # Lightning would hand them to the loggers only after the callbacks, and a run stopped by one of them lose the row.
+        self.log_dict(dict(values), logger=False)
+        if self.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            for logger in self.loggers:
+                logger.log_metrics({name: float(value) for name, value in values.items()}, self.global_step - 1)
+                logger.save()
+
+    def _set_rate(self, optimizer: LightningOptimizer, elapsed: float) -> float:
         for group, peak in zip(optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = self.schedule.rate(peak, elapsed, self.epochs)
         return optimizer.param_groups[0]["lr"]

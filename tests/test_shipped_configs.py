@@ -61,7 +61,7 @@ def build(*overrides: str) -> Built:
     population = make_population(config.population, space)
     Supernet(space, dataset.classes, dataset.channels, config.supernet.shortcuts, config.supernet.norm)
     builder = builder.offering(space=space, population=population)
-    stages = {name: make_stage(builder, name, index, stage) for index, (name, stage) in enumerate(config.stages.items())}
+    stages = {name: make_stage(builder, name, index, stage, space.resolution) for index, (name, stage) in enumerate(config.stages.items())}
     builder.build(config.augmentation, "augmentation")
     if config.standalone is not None:
         make_recipe(builder, config.standalone)

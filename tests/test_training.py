@@ -20,7 +20,7 @@ from benchmarks.masked_network import MaskedNetwork
 from nas_lightning.objective import CrossEntropy, InplaceDistillation
 from nas_lightning.panel import Panel
 from nas_lightning.sampling import Position
-from nas_lightning.schedule import Cosine, OriginalCosine
+from nas_lightning.schedule import Cosine, LowResolutionFirst, OriginalCosine
 from nas_lightning.space import Architecture, SearchSpace
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import HEADER_KEY, load_supernet, make_header
@@ -266,6 +266,21 @@ def test_the_logged_loss_is_the_mean_over_the_paths_and_top1_is_theirs_alone(tmp
             )
             assert trainer.callback_metrics["loss"].item() == pytest.approx(expected, rel=1e-5)
             assert trainer.callback_metrics["top1"].item() == pytest.approx(hits.double().mean().item())
+
+
+def test_a_stage_begins_on_smaller_images_whose_pixels_are_means(tmp_path: Path) -> None:
+    seen: list[Tensor] = []
+
+    class Watching(CrossEntropy):
+        def __call__(self, network: Any, images: Tensor, labels: Tensor, paths: Any) -> Any:
+            seen.append(images)
+            return super().__call__(network, images, labels, paths)
+
+    fit(tmp_path, make_module(make_supernet(), objective=Watching(), low_resolution=LowResolutionFirst(side=4, share=0.5)), max_epochs=2)
+    whole = [images for images, _ in loader()] * 2  # three batches an epoch
+    for small, images in zip(seen[:3], whole[:3], strict=True):
+        assert torch.allclose(small, F.avg_pool2d(images, 2))
+    assert all(map(torch.equal, seen[3:], whole[3:]))
 
 
 def test_validation_does_not_change_what_is_learned(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
-"""``nas-compare``: how far two rankings of the same candidates agree, such as those of two seeds."""
+"""``nas-compare``: how far two rankings of the same candidates agree, such as those of two seeds, and which known accuracies favour."""
 
+import sys
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -15,13 +16,22 @@ def task(cfg: DictConfig) -> None:
     config = read(CompareConfig, plain(cfg))
     from nas_lightning.config.build import Builder
     from nas_lightning.durable import write_json
-    from nas_lightning.ranking.compare import compare_scores
+    from nas_lightning.ranking.compare import compare_scores, compare_with_known, other_protocol
 
-    agreement = compare_scores(Path(config.first), Path(config.second), Builder().build(config.space, "space"), config.resamples)
-    print(f"Agreement of {agreement.n} candidates scored by both (95 % bootstrap intervals)\n{agreement.table()}")
-    if config.run_dir is not None:
-        path = Path(config.run_dir) / "agreement.json"
-        write_json(path, agreement.to_json())
+    first, second, space = Path(config.first), Path(config.second), Builder().build(config.space, "space")
+    agreement = compare_scores(first, second, space, config.resamples)
+    contents = {"agreement.json": agreement.to_json()}
+    told = [f"Agreement of {agreement.n} candidates scored by both (95 % bootstrap intervals)\n{agreement.table()}"]
+    if config.known_accuracies is not None:
+        comparison = compare_with_known(first, second, Path(config.known_accuracies), space, config.resamples)
+        contents["comparison.json"] = comparison.to_json()
+        told.append(f"Agreement of each with {comparison.agreement.n} known accuracies\n{comparison.table()}")
+    if (difference := other_protocol(first, second)) is not None:
+        print(f"warning: a comparison of different protocols: {difference}", file=sys.stderr)
+    print("\n\n".join(told))
+    for name, content in contents.items() if config.run_dir is not None else ():
+        path = Path(str(config.run_dir)) / name
+        write_json(path, content)
         print(f"written: {path}")
 
 

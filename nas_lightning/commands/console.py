@@ -44,6 +44,10 @@ def start(task: Task, config_name: str) -> None:
 
     try:
         hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(guarded)()
+    except SystemExit as stop:
+        if message := getattr(stop, "message", None):  # a stage that stopped on request
+            print(f"{message}; give the same run_dir again to go on", file=sys.stderr)
+        raise
     except (InputError, HydraException, OmegaConfBaseException) as error:
         _stop(unknown_key(error, config_name, sys.argv[1:]) or in_one_line(error))
     except (YAMLError, ValueError) as error:

@@ -16,11 +16,13 @@ def task(cfg: DictConfig) -> dict[str, Any]:
     config = read(RankConfig, node)
     from nas_lightning.experiment.rank_many import find_checkpoints, rank_checkpoints
     from nas_lightning.experiment.run_folder import claim_run_folder
+    from nas_lightning.lock import only_owner
 
     checkpoints = find_checkpoints(config.checkpoint)
     run_dir = run_folder(config.run_dir)
-    claim_run_folder(run_dir / "ranking", node)
-    return rank_checkpoints(checkpoints, config, run_dir)
+    with only_owner(run_dir):
+        claim_run_folder(run_dir / "ranking", node)
+        return rank_checkpoints(checkpoints, config, run_dir)
 
 
 def main() -> None:

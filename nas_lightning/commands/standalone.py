@@ -3,30 +3,47 @@
 from omegaconf import DictConfig
 
 from nas_lightning.commands.console import plain, run_folder, start
+from nas_lightning.errors import InputError
 
 
 def task(cfg: DictConfig) -> None:
-    """Trains what the folder does not hold yet."""
+    """Trains what the folder does not hold yet, and shows how it compares with accuracies that the list's file holds."""
     from nas_lightning.config.read import read
     from nas_lightning.config.schema import AloneConfig
 
     node = plain(cfg)
     config = read(AloneConfig, node)
+    import numpy as np
+
     from nas_lightning.config.build import Builder
-    from nas_lightning.experiment.prepare import check_recipe, choose_alone, make_population, make_recipe
+    from nas_lightning.experiment.prepare import check_recipe, choose_alone, make_population, make_recipe, read_known
     from nas_lightning.experiment.run_folder import claim_run_folder
-    from nas_lightning.standalone import train_truth
+    from nas_lightning.lock import only_owner
+    from nas_lightning.ranking.agreement import FEWEST_ARCHITECTURES, measure
+    from nas_lightning.standalone import table, train_truth, write_summary
 
     builder = Builder(tuple(config.plugins), {"seed": config.seed})
     space, dataset = builder.build(config.space, "space"), builder.build(config.data, "data")
-    chosen = choose_alone(config.standalone, make_population(config.population, space), dataset)
+    listed = config.population.file
+    chosen = choose_alone(config.standalone, make_population(config.population, space), dataset, listed)
     recipe = make_recipe(builder.offering(space=space), config.standalone)
     check_recipe(recipe, dataset)
     arguments = builder.build_values(config.trainer, "trainer")
-    folder = run_folder(config.run_dir) / "standalone"
-    claim_run_folder(folder, node)
-    train_truth(chosen, dataset, recipe, config.standalone.seeds, folder, arguments)
-    print(f"written: {folder}/known_accuracies.json, accuracies.csv")
+    run_dir = run_folder(config.run_dir)
+    folder = run_dir / "standalone"
+    with only_owner(run_dir):
+        claim_run_folder(folder, node)
+        truth = train_truth(chosen, dataset, recipe, config.standalone.seeds, folder, arguments, config.standalone.processes)
+        write_summary(folder / "summary.csv", truth)
+    try:
+        known = read_known(listed, space)
+    except InputError:  # its values are no accuracies, such as scores by cross entropy: there is nothing to compare with
+        known = {}
+    print(f"\n{table(truth, known)}")
+    if known and len(chosen) >= FEWEST_ARCHITECTURES:
+        agreement = measure({"trained alone": truth.mean}, np.array([known[one] for one in chosen.architectures]))
+        print(f"\nAgreement with the accuracies in {listed} (95 % bootstrap intervals)\n{agreement.table()}")
+    print(f"\nwritten: {folder}/known_accuracies.json, accuracies.csv, summary.csv")
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ def task(cfg: DictConfig) -> dict[str, Any] | None:
     from nas_lightning.experiment.prepare import prepare
     from nas_lightning.experiment.run import run_experiment
     from nas_lightning.experiment.run_folder import claim_run_folder
+    from nas_lightning.lock import only_owner
 
     run = prepare(config)
     if config.dry_run:
@@ -25,9 +26,10 @@ def task(cfg: DictConfig) -> dict[str, Any] | None:
         print(dry_run(config, run))
         return None
     run_dir = run_folder(config.run_dir)
-    claim_run_folder(run_dir, node)
-    print(f"run folder: {run_dir}")
-    return run_experiment(config, run_dir, run)
+    with only_owner(run_dir):
+        claim_run_folder(run_dir, node)
+        print(f"run folder: {run_dir}")
+        return run_experiment(config, run_dir, run)
 
 
 def main() -> None:

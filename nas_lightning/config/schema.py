@@ -59,6 +59,16 @@ class PopulationConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LowResolutionConfig:
+    """``stages.<name>.low_resolution``: smaller images in the first part of a stage."""
+
+    side: int = number(least=4)
+    """Pixels."""
+    share: float = number(least=0, most=1)
+    """Of the stage."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StageConfig:
     """``stages.<name>``: one entry of the recipe."""
 
@@ -73,6 +83,10 @@ class StageConfig:
     """Over the passes of a step; sum makes the effective rate grow with the paths."""
     path_execution: str = choice("sequential", among=("sequential", "batched"))
     """A step's passes one after another, or in one full-width pass; the same gradients to rounding."""
+    non_finite: str = choice("stop", among=("stop", "skip"))
+    """At a step whose loss is nan or infinite: end the stage, or leave the weights as they are and count it."""
+    low_resolution: LowResolutionConfig | None = None
+    """None trains on whole images throughout."""
     max_steps: int | None = number(None, least=1)
     """Ends the stage, and its schedule, after so many optimizer steps."""
     keep_every: int | None = number(None, least=1)
@@ -103,14 +117,28 @@ class RankingConfig:
     """The first so many of the test split; None takes all."""
     batch_size: int | None = number(None, least=1)
     """Images a pass, whose statistics the norms use; None takes all images in one, the original protocol."""
+    statistics: str = choice("batch", among=("batch", "recalibrated"))
+    """Of the norms: those of the images of a pass (averages, where the supernet keeps such), or of training images."""
+    recalibration_images: int = number(1000, least=2)
+    """The first so many of the training split, unaugmented; only with recalibrated statistics."""
+    recalibration_batch: int = number(250, least=2)
+    """Training images a pass; each is normalised by its own statistics on its way."""
+    cheap_first: bool = False
+    """Gives all candidates one batch of images, and more only to those that may be among the best."""
+    cheap_first_keep: float = number(0.1, least=0, most=1)
+    """The share of the candidates that is ranked as if all had been given all images; the best one at least."""
     prefix_memory: float = number(1.0, least=0)
     """GiB for features that several candidates share; with less, more is computed again."""
     chunk_size: int = number(50, least=1)
     """Candidates between two writes to disk."""
-    score: str = choice("top1", among=("top1", "cross_entropy"))
-    """What the best are chosen by, and what the submission's ``acc`` holds (cross entropy as its negative)."""
+    score: str = choice("top1", among=("top1", "cross_entropy", "smoothed"))
+    """What the best are chosen by, and what the submission's ``acc`` holds (cross entropies as their negative)."""
+    smoothing: bool = False
+    """Adds cross entropies smoothed over the widths, by a regression on the supernet's own scores."""
+    smoothing_candidates: int = number(400, least=30)
+    """Fitted on; where the list has fewer, others are drawn from the space and scored for it."""
     known_accuracies: str | None = None
-    """A file in the challenge's format with true accuracies as fractions; only measured against, never fitted."""
+    """A file in the challenge's format with true accuracies as fractions; only measured against: no score is fitted on them."""
     resamples: int = number(1000, least=10)
     """Of the bootstrap behind the 95 % intervals."""
     budgets: Integers | None = number(None, least=1)
@@ -124,9 +152,13 @@ class StandaloneConfig:
     enabled: bool = True
     """False trains no candidate alone."""
     count: int | None = number(None, least=1)
-    """Candidates, spread evenly over the list in order of multiply-adds; None takes the whole list."""
+    """Candidates, spread evenly over the list; None takes the whole list."""
+    choose: str = choice("cost", among=("cost", "accuracy"))
+    """In which order they are spread: of multiply-adds, or of the accuracies that the list's own file holds."""
     seeds: list[int] = number(least=0)
     """A training for each; the accuracy is their mean."""
+    processes: int = number(1, least=1)
+    """Trainings at a time, in worker processes that share out the machine's threads and take turns on the trainer's devices."""
     epochs: int = number(least=1)
     batch_size: int = number(128, least=2)
     optimizer: Target
@@ -146,6 +178,8 @@ class TrainConfig:
     """Prints stages, steps, estimated time and memory, and stops."""
     initial_checkpoint: str | None = None
     """Weights that the first stage starts from; None starts from scratch."""
+    save_every_steps: int | None = number(None, least=1)
+    """Writes ``last.ckpt`` after every so many steps, too, not only after every epoch."""
     space: Target
     supernet: SupernetConfig
     data: Target
@@ -199,11 +233,22 @@ class AloneConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CompareConfig:
-    """``nas-compare``: agreement of two score tables."""
+    """``nas-compare``: agreement of two score tables, with each other and with known accuracies."""
 
     first: str
     second: str
     space: Target
+    known_accuracies: str | None = None
+    """A file in the challenge's format with true accuracies as fractions: which table agrees better with them."""
     resamples: int = number(1000, least=10)
     run_dir: str | None = None
-    """Receives ``agreement.json``; None only prints."""
+    """Receives ``agreement.json``, and ``comparison.json`` with known accuracies; None only prints."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportConfig:
+    """``nas-report``: pictures and pages from a run folder's files."""
+
+    run_dir: str
+    points: int = number(3000, least=100)
+    """Candidates that a figure draws at most; of more it draws an evenly spaced sample and says so."""

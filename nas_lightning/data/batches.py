@@ -80,11 +80,18 @@ class EpochBatches(DistributedSampler[BatchIndices]):
         self.world_size = world_size
         self.images = len(indices) // world_size  # of this process, an epoch
         self.epoch = 0
+        self._done = (0, 0)  # an epoch, and how many of its batches are done
+
+    def skip(self, epoch: int, batches: int) -> None:
+        """Lets an epoch begin after its first batches: a run that goes on has had them."""
+        self._done = epoch, batches
 
     def __iter__(self) -> Iterator[BatchIndices]:
         order = generator(self.seed, "order", self.stage_index, self.epoch).permutation(len(self.indices))
         mine = self.indices[torch.from_numpy(order[: self.images * self.world_size][self.rank :: self.world_size])]
-        return iter([BatchIndices(images, self.epoch) for images in mine.split(self.batch_size)] if len(mine) else [])
+        batches = [BatchIndices(images, self.epoch) for images in mine.split(self.batch_size)] if len(mine) else []
+        epoch, done = self._done
+        return iter(batches[done:] if self.epoch == epoch else batches)
 
     def __len__(self) -> int:
         return -(-self.images // self.batch_size)

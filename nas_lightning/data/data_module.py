@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -18,6 +19,17 @@ from nas_lightning.draws import generator
 
 Batch = tuple[Tensor, Tensor]  # images, labels
 BatchAugmentation = Callable[[Tensor, np.random.Generator], Tensor]  # uint8 (batch, channels, H, W) -> float32 in [0, 1]
+
+
+class ResumableLoader(DataLoader[Batch]):
+    """Tells Lightning that it goes on within an epoch; where, the data module reads from Lightning's own progress."""
+
+    def state_dict(self) -> dict[str, int]:
+        """Nothing to keep."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Nothing to take."""
 
 
 class ImageDataModule(pl.LightningDataModule):
@@ -86,7 +98,11 @@ class ImageDataModule(pl.LightningDataModule):
         )
         if self.trainer is not None:
             # When it resumes, Lightning starts the first epoch's iterator before it calls set_epoch.
-            batches.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
+            epoch: Any = self.trainer.fit_loop.epoch_progress.current
+            batches.set_epoch(epoch.processed)
+            if epoch.started > epoch.processed:  # it goes on within the epoch
+                progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
+                batches.skip(epoch.processed, progress.processed)
         return self._loader(self._training_images(), batches)
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
@@ -113,7 +129,7 @@ class ImageDataModule(pl.LightningDataModule):
         return AugmentedImages(split, self.augmentation, seed=self.seed, stage_index=self.stage_index)
 
     def _loader(self, images: IndexedImages, batches: EpochBatches | FixedBatches) -> DataLoader[Batch]:
-        return DataLoader(
+        return ResumableLoader(
             images,
             sampler=batches,
             batch_size=None,  # the sampler yields whole batches

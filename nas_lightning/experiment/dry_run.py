@@ -5,13 +5,14 @@ import time
 
 import torch
 from tabulate import tabulate
+from torch.nn import functional as F
 
 from nas_lightning.config.build import Builder
 from nas_lightning.config.schema import RankingConfig, TrainConfig
 from nas_lightning.data import evaluation_images
 from nas_lightning.data.data_module import Batch
 from nas_lightning.experiment.prepare import Run, make_data
-from nas_lightning.experiment.rank_one import choose_candidates
+from nas_lightning.experiment.rank_one import choose_candidates, make_recalibration
 from nas_lightning.pipeline.stage import Stage
 from nas_lightning.ranking import rank
 from nas_lightning.sampling import Position
@@ -39,6 +40,9 @@ def dry_run(config: TrainConfig, run: Run) -> str:
     rows, total = [], 0.0
     for stage in run.stages:
         seconds = _seconds_per_step(stage, supernet, batch)
+        if (low := stage.low_resolution) is not None:
+            small = F.interpolate(batch[0], size=(low.side, low.side), mode="area")
+            seconds += low.share * (_seconds_per_step(stage, supernet, (small, batch[1])) - seconds)
         steps = stage.steps(batches)
         total += steps * seconds
         passes = len(stage.objective.architectures(stage.sampler.sample(Position(stage.index, 0, 0))))
@@ -50,7 +54,8 @@ def dry_run(config: TrainConfig, run: Run) -> str:
         seconds, count, images = _ranking_seconds(config.ranking, run, supernet, device)
         total += seconds * count / devices
         estimate = _duration(seconds * count / devices)
-        lines.append(f"\nranking: {count:,} candidates on {images:,} images, {seconds * 1000:.0f} ms each: {estimate}")
+        at_most = " at most, as cheap_first gives most candidates fewer images" if config.ranking.cheap_first else ""
+        lines.append(f"\nranking: {count:,} candidates on {images:,} images, {seconds * 1000:.0f} ms each: {estimate}{at_most}")
     if run.truth is not None:
         trainings = len(run.truth[0]) * len(config.standalone.seeds)
         lines.append(f"standalone: {trainings} trainings of {config.standalone.epochs} epochs, not measured")
@@ -78,8 +83,9 @@ def _ranking_seconds(config: RankingConfig, run: Run, supernet: Supernet, device
     in_order = sorted(candidates.architectures, key=lambda architecture: architecture.widths)
     first = max(0, (len(in_order) - MEASURED_CANDIDATES) // 2)
     neighbours = in_order[first : first + MEASURED_CANDIDATES]  # that share their first layers, as they will
+    recalibration = make_recalibration(config, run.dataset)
     began = time.perf_counter()
-    rank(supernet, neighbours, images, labels, config.batch_size, config.prefix_memory)
+    rank(supernet, neighbours, images, labels, config.batch_size, config.prefix_memory, recalibration)
     _wait(device)
     return (time.perf_counter() - began) / len(neighbours), len(candidates), len(images)
 

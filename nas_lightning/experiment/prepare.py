@@ -6,19 +6,20 @@ from typing import Any, NamedTuple
 import torch
 
 from nas_lightning.config.build import Builder
-from nas_lightning.config.schema import PopulationConfig, StageConfig, StandaloneConfig, Target, TrainConfig
+from nas_lightning.config.schema import LowResolutionConfig, PopulationConfig, StageConfig, StandaloneConfig, Target, TrainConfig
 from nas_lightning.data import ImageDataset
 from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.errors import InputError
 from nas_lightning.experiment.rank_one import check_enough_known, check_ranking, choose_candidates
 from nas_lightning.pipeline.stage import Stage
-from nas_lightning.space import Population, SearchSpace, ShortcutRule
-from nas_lightning.standalone import Recipe, spread_by_cost
+from nas_lightning.schedule import LowResolutionFirst
+from nas_lightning.space import Architecture, Population, SearchSpace, ShortcutRule, read_accuracies
+from nas_lightning.standalone import Recipe, spread_by_accuracy, spread_by_cost
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import load_supernet
 from nas_lightning.supernet.path_batched import check_batchable
 from nas_lightning.trainer import make_trainer
-from nas_lightning.training import GradientRule, PathExecution
+from nas_lightning.training import GradientRule, NonFiniteRule, PathExecution
 
 
 class Run(NamedTuple):
@@ -42,7 +43,7 @@ def prepare(config: TrainConfig) -> Run:
     population = make_population(config.population, space)
     supernet = Supernet(space, dataset.classes, dataset.channels, config.supernet.shortcuts, config.supernet.norm, seed=config.seed)
     builder = builder.offering(space=space, population=population)
-    stages = [make_stage(builder, name, index, stage) for index, (name, stage) in enumerate(config.stages.items())]
+    stages = [make_stage(builder, name, index, stage, space.resolution) for index, (name, stage) in enumerate(config.stages.items())]
     for stage in stages:
         if stage.path_execution is PathExecution.BATCHED:
             check_batchable(supernet, f"stages.{stage.name}.path_execution")
@@ -50,10 +51,16 @@ def prepare(config: TrainConfig) -> Run:
     ranked = choose_candidates(config.ranking, space, population) if config.ranking.enabled else population
     truth = None
     if config.standalone.enabled:
-        truth = (choose_alone(config.standalone, ranked, dataset), make_recipe(builder, config.standalone))
+        listed = config.ranking.list if config.ranking.enabled and config.ranking.list else config.population.file
+        truth = (choose_alone(config.standalone, ranked, dataset, listed), make_recipe(builder, config.standalone))
         check_recipe(truth[1], dataset)
     make_data(config, builder, dataset, 0).train_dataloader()  # reads the images and divides them
-    make_trainer(builder.build_values(config.trainer, "trainer"))
+    trainer = make_trainer(builder.build_values(config.trainer, "trainer"))
+    if truth is not None and config.standalone.processes > 1 and trainer.num_devices * trainer.num_nodes > 1:
+        raise InputError(
+            f"standalone.processes: {config.standalone.processes} cannot be used where the stages train in several processes "
+            "(trainer.devices); train the truth with nas-standalone"
+        )
     if config.ranking.enabled:
         check_ranking(config.ranking, dataset, ranked)
         if truth is not None:
@@ -70,8 +77,8 @@ def make_population(config: PopulationConfig, space: SearchSpace) -> Population:
     return Population.draw(space, min(config.count, space.size), config.seed)
 
 
-def make_stage(builder: Builder, name: str, index: int, config: StageConfig) -> Stage:
-    """One stage of the recipe."""
+def make_stage(builder: Builder, name: str, index: int, config: StageConfig, resolution: int) -> Stage:
+    """One stage of the recipe, for images of ``resolution`` pixels."""
     place = f"stages.{name}"
     return Stage(
         name=name,
@@ -83,9 +90,26 @@ def make_stage(builder: Builder, name: str, index: int, config: StageConfig) -> 
         schedule=builder.build(config.schedule, f"{place}.schedule"),
         gradients=GradientRule(config.gradients),
         path_execution=PathExecution(config.path_execution),
+        non_finite=NonFiniteRule(config.non_finite),
+        low_resolution=make_low_resolution(config.low_resolution, resolution, f"{place}.low_resolution"),
         max_steps=config.max_steps,
         keep_every=config.keep_every,
     )
+
+
+def make_low_resolution(config: LowResolutionConfig | None, resolution: int, place: str) -> LowResolutionFirst | None:
+    """The smaller images that a stage begins with.
+
+    Args:
+        resolution: of the whole images, in pixels.
+    """
+    if config is None:
+        return None
+    if config.side >= resolution:
+        raise InputError(f"{place}.side: {config.side} must be below the images' {resolution} pixels")
+    if config.share == 0:
+        raise InputError(f"{place}.share: {config.share} must be above 0; null trains on whole images throughout")
+    return LowResolutionFirst(config.side, config.share)
 
 
 def make_optimizer(builder: Builder, target: Target, place: str) -> Any:
@@ -119,14 +143,31 @@ def check_recipe(recipe: Recipe, dataset: ImageDataset) -> None:
         raise InputError(f"standalone.{str(error).removeprefix('loader.')}") from None
 
 
-def choose_alone(config: StandaloneConfig, population: Population, dataset: ImageDataset) -> Population:
-    """The candidates that are trained alone."""
+def choose_alone(config: StandaloneConfig, population: Population, dataset: ImageDataset, listed: str | None) -> Population:
+    """The candidates that are trained alone.
+
+    Args:
+        population: what they are chosen from.
+        listed: its file; None where it was drawn.
+    """
     if not config.seeds:
         raise InputError("standalone.seeds: must name at least one seed")
     if config.count is None:
         return population
+    if config.choose == "accuracy":
+        known = read_known(listed, population.space)
+        if not known:
+            where = "a list that is drawn" if listed is None else listed
+            raise InputError(f"standalone.choose: accuracy needs known accuracies, and {where} has none; choose=cost needs none")
+        return spread_by_accuracy(population, known, config.count)
     rule = ShortcutRule(config.shortcuts)
     return spread_by_cost(population, config.count, classes=dataset.classes, channels=dataset.channels, shortcuts=rule)
+
+
+def read_known(listed: str | None, space: SearchSpace) -> dict[Architecture, float]:
+    """The accuracies in a list's own file, fractions; none where there is no file, or all are 0, as in the official list."""
+    known = {} if listed is None else read_accuracies(Path(listed), space)
+    return known if any(known.values()) else {}
 
 
 def make_data(config: TrainConfig, builder: Builder, dataset: ImageDataset, index: int) -> ImageDataModule:

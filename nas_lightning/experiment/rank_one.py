@@ -1,19 +1,27 @@
 """Wires one ranking: a checkpoint, a list and images become the files below ``ranking/`` and the tables on the terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
 
 from nas_lightning.config.schema import RankingConfig
 from nas_lightning.data import ImageDataset, evaluation_images, fingerprint
 from nas_lightning.data.image_dataset import LabelledImages
 from nas_lightning.durable import write_json
 from nas_lightning.errors import InputError
-from nas_lightning.ranking.predict import rank_to_folder
+from nas_lightning.ranking.cheap_first import Level, Losses, Z, make_levels, rank_cheap_first
+from nas_lightning.ranking.predict import rank_to_folder, read_losses
 from nas_lightning.ranking.protocol import claim, make_protocol
-from nas_lightning.ranking.summary import agreement_with, summary
+from nas_lightning.ranking.recalibrate import Recalibration
+from nas_lightning.ranking.score import Score
+from nas_lightning.ranking.smoothing import FEWEST, further_candidates, smoothed_cross_entropies
+from nas_lightning.ranking.summary import agreement_summary, agreement_with, summary
 from nas_lightning.ranking.table import ScoreTable
 from nas_lightning.space import Architecture, Population, SearchSpace, read_accuracies
 from nas_lightning.supernet.checkpoint import load_supernet
@@ -28,6 +36,7 @@ def rank_checkpoint(
     *,
     population: Population | None = None,
     known: Mapping[Architecture, float] | None = None,
+    by_seed: npt.NDArray[np.float64] | None = None,
     folder_name: str = "ranking",
 ) -> dict[str, Any] | None:
     """Ranks, writes, prints.
@@ -35,6 +44,7 @@ def rank_checkpoint(
     Args:
         population: the list where the config names none.
         known: accuracies where the config names none.
+        by_seed: (n, s) the accuracies of the training seeds whose means are the known ones, a row an architecture, where there are such.
 
     Returns:
         The agreement with known accuracies, where there are any.
@@ -42,9 +52,11 @@ def rank_checkpoint(
     supernet, _ = load_supernet(checkpoint)
     candidates = choose_candidates(config, supernet.space, population)
     if config.known_accuracies is not None:
-        known = read_accuracies(Path(config.known_accuracies), supernet.space)
+        known, by_seed = read_accuracies(Path(config.known_accuracies), supernet.space), None
         check_enough_known(known, candidates, config.known_accuracies)
+    check_smoothing(config, supernet.space)
     images, labels = evaluation_images(dataset, config.images)
+    levels, recalibration = plan_levels(config, len(images)), make_recalibration(config, dataset)
     test = dataset.test()
     used = LabelledImages(test.images[: len(images)], test.labels[: len(images)])
     folder = run_dir / folder_name
@@ -56,42 +68,112 @@ def rank_checkpoint(
         norm=str(supernet.norm),
         shortcuts=str(supernet.shortcuts),
         precision=str(trainer_arguments.get("precision") or "32-true"),
+        recalibration=None if recalibration is None else recalibration.protocol(),
+        cheap_first=None if levels is None else {"keep": config.cheap_first_keep, "z": Z},
     )
     claim(folder, protocol)
-    scores = rank_to_folder(
+    ranking = partial(
+        rank_to_folder,
         supernet,
-        candidates,
-        images,
-        labels,
-        folder / "parts",
         batch_size=config.batch_size,
         prefix_memory=config.prefix_memory,
         chunk_size=config.chunk_size,
         trainer_arguments=trainer_arguments,
+        recalibration=recalibration,
         label=folder_name,
     )
-    table = ScoreTable.of(candidates, scores, classes=supernet.classes, channels=supernet.channels, shortcuts=supernet.shortcuts)
+    smoothed = None
+    if levels is not None:
+        scores = _rank_cheap_first(ranking, candidates, levels, config.cheap_first_keep, (images, labels), folder)
+    elif config.smoothing:
+        further = further_candidates(candidates, config.smoothing_candidates, config.seed)
+        fitted_on = Population(supernet.space, (*candidates, *further))
+        all_scores = ranking(fitted_on, images, labels, folder / "parts")
+        scores, smoothed = all_scores[: len(candidates)], smoothed_cross_entropies(fitted_on, all_scores, len(candidates))
+    else:
+        scores = ranking(candidates, images, labels, folder / "parts")
+    table = ScoreTable.of(
+        candidates, scores, classes=supernet.classes, channels=supernet.channels, shortcuts=supernet.shortcuts, smoothed=smoothed
+    )
     table.write(folder / "scores.csv")
     table.write_submission(folder / "submission.json", config.score)
     rank_zero_only(print)(f"\n{summary(table, config.score, config.budgets)}")
-    result = None
-    if known is not None:
-        agreement = agreement_with(table, known, config.resamples)
-        result = agreement.to_json()
-        write_json(folder / "agreement.json", result)
-        rank_zero_only(print)(f"\nAgreement with {agreement.n} known accuracies (95 % bootstrap intervals)\n{agreement.table()}")
-        rank_zero_only(print)(
-            f"\nProbability, over the same resamples, that a score orders better than a baseline\n{agreement.beats_table()}"
-        )
-    rank_zero_only(print)(f"\nwritten: {folder}/scores.csv, submission.json{', agreement.json' if known is not None else ''}")
+    if known is None:
+        rank_zero_only(print)(f"\nwritten: {folder}/scores.csv, submission.json")
+        return None
+    agreement = agreement_with(table, known, config.resamples, by_seed=by_seed)
+    result = agreement.to_json()
+    write_json(folder / "agreement.json", result)
+    with_known = Population(supernet.space, tuple(one for one in candidates if one.architecture in known))
+    with_known.write(folder / "known_accuracies.json", (known[architecture] for architecture in with_known.architectures))
+    rank_zero_only(print)(
+        f"\nAgreement with {agreement.n} known accuracies (95 % bootstrap intervals)\n{agreement_summary(agreement)}\n"
+        f"\nwritten: {folder}/scores.csv, submission.json, agreement.json, known_accuracies.json"
+    )
     return result
+
+
+def _rank_cheap_first(
+    ranking: Callable[..., list[Score]],
+    candidates: Population,
+    levels: Sequence[Level],
+    keep: float,
+    images: tuple[Tensor, Tensor],
+    folder: Path,
+) -> list[Score]:
+    """Each level has its own folder of parts, so that a stopped ranking goes on; writes ``cheap_first.json``."""
+
+    def evaluate(some: Population, first: int, end: int) -> tuple[list[Score], Losses]:
+        parts = folder / "parts" / f"{first}-{end - 1}"
+        scores = ranking(some, *(part[first:end] for part in images), parts, keep_losses=True)
+        return scores, read_losses(parts, some.architectures)
+
+    found = rank_cheap_first(candidates, levels, keep, evaluate)
+    write_json(folder / "cheap_first.json", found.to_json())
+    rank_zero_only(print)(f"\n{found}")
+    return found.scores
 
 
 def check_ranking(config: RankingConfig, dataset: ImageDataset, candidates: Population) -> None:
     """Reads everything that a ranking will need, so that a wrong value stops a run before it trains."""
-    evaluation_images(dataset, config.images)
+    plan_levels(config, len(evaluation_images(dataset, config.images)[1]))
+    make_recalibration(config, dataset)
+    check_smoothing(config, candidates.space)
     if config.known_accuracies is not None:
         check_enough_known(read_accuracies(Path(config.known_accuracies), candidates.space), candidates, config.known_accuracies)
+
+
+def plan_levels(config: RankingConfig, images: int) -> list[Level] | None:
+    """The levels of a ranking that gives most candidates few images; None where all are given all.
+
+    Raises:
+        InputError: if another key does not go with that.
+    """
+    if not config.cheap_first:
+        return None
+    if config.score != "cross_entropy" or config.smoothing:
+        wrong = f"score: {config.score}" if config.score != "cross_entropy" else "smoothing: true"
+        raise InputError(f"ranking.{wrong} cannot go with cheap_first, whose final order is that of the plain cross entropies")
+    if config.statistics != "batch":
+        raise InputError(
+            f"ranking.statistics: {config.statistics} cannot go with cheap_first: the training images would run again with every batch"
+        )
+    return make_levels(images, config.batch_size)
+
+
+def make_recalibration(config: RankingConfig, dataset: ImageDataset) -> Recalibration | None:
+    """The training images that the norms take their statistics from; None where they take those of the batch."""
+    if config.statistics == "batch":
+        return None
+    return Recalibration.from_training(dataset, config.recalibration_images, config.recalibration_batch)
+
+
+def check_smoothing(config: RankingConfig, space: SearchSpace) -> None:
+    """Raises InputError if smoothing is asked for where it cannot be, or is needed and not asked for."""
+    if config.score == "smoothed" and not config.smoothing:
+        raise InputError("ranking.score: smoothed needs ranking.smoothing=true")
+    if config.smoothing and space.size < FEWEST:
+        raise InputError(f"ranking.smoothing: needs {FEWEST} candidates to fit on; space {space.name} has {space.size}")
 
 
 def check_enough_known(known: Mapping[Architecture, float], candidates: Population, place: str) -> None:

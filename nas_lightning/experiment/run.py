@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from pytorch_lightning.utilities import rank_zero_only
 
 from nas_lightning.config.build import Builder
@@ -35,19 +37,24 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run) -> dict[str, An
         make_arguments=lambda: builder.build_values(config.trainer, "trainer"),
         panel=make_panel(config, run) if config.loader.holdout else None,
         every_epochs=config.monitor.every_epochs,
+        save_every_steps=config.save_every_steps,
     )
     weights = run_dir / "supernet.safetensors"
     save_supernet(weights, run.supernet, header)
     rank_zero_only(print)(f"weights: {weights}")
     arguments = builder.build_values(config.trainer, "trainer")
     known: dict[Architecture, float] | None = None
+    by_seed: npt.NDArray[np.float64] | None = None
     if run.truth is not None:
         alone, recipe = run.truth
-        truth = train_truth(alone, run.dataset, recipe, config.standalone.seeds, run_dir / "standalone", arguments)
-        known = _known(truth)
+        folder, processes = run_dir / "standalone", config.standalone.processes
+        truth = train_truth(alone, run.dataset, recipe, config.standalone.seeds, folder, arguments, processes)
+        known, by_seed = _known(truth), truth.accuracies
     if not config.ranking.enabled:
         return None
-    return rank_checkpoint(weights, config.ranking, run.dataset, run_dir, arguments, population=run.population, known=known)
+    return rank_checkpoint(
+        weights, config.ranking, run.dataset, run_dir, arguments, population=run.population, known=known, by_seed=by_seed
+    )
 
 
 def make_panel(config: TrainConfig, run: Run) -> Panel:

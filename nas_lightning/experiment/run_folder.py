@@ -17,6 +17,7 @@ from nas_lightning.errors import InputError
 FREE = (
     "run_dir",
     "dry_run",
+    "save_every_steps",
     "trainer",
     "ranking",
     "standalone.count",

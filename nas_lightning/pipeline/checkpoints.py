@@ -1,23 +1,63 @@
 """When a stage's checkpoints are written."""
 
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from nas_lightning.pipeline.interruption import Interrupted, Interruption
+from nas_lightning.training import NonFiniteLoss
 
 
 class StageCheckpoints(Checkpoint):
-    """Writes ``last.ckpt`` after every epoch, and ``epoch_<k>.ckpt`` after every ``keep_every``-th, counted from 1."""
+    """Writes ``last.ckpt`` after every epoch and before leaving on request, and further ones where asked for.
 
-    def __init__(self, folder: Path, keep_every: int | None = None) -> None:
-        self.folder, self.keep_every = folder, keep_every
+    Args:
+        folder: of the stage.
+        interruption: says whether the stage is to stop.
+        keep_every: also ``epoch_<k>.ckpt`` after every so many epochs, counted from 1.
+        every_steps: ``last.ckpt`` also after every so many steps.
+    """
+
+    def __init__(self, folder: Path, interruption: Interruption, keep_every: int | None = None, every_steps: int | None = None) -> None:
+        self.folder, self.interruption, self.keep_every, self.every_steps = folder, interruption, keep_every, every_steps
+        self._written = -1  # after how many steps the last one was
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
+        """Writes what is due within an epoch; after its last step the epoch's end follows at once and writes."""
+        ends_epoch = batch_idx + 1 >= trainer.num_training_batches or 0 < trainer.max_steps <= trainer.global_step
+        if ends_epoch:
+            return
+        if self.interruption.signum is not None or (self.every_steps is not None and trainer.global_step % self.every_steps == 0):
+            self._write_last(trainer)
+        self._leave_if_asked(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """Writes what is due."""
         done = trainer.current_epoch + 1
         if self.keep_every is not None and done % self.keep_every == 0:
             save_whole(trainer, self.folder / f"epoch_{done}.ckpt")
+        self._write_last(trainer)
+        self._leave_if_asked(trainer)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:  # noqa: ARG002
+        """Where several processes leave together, Lightning raises this between two steps."""
+        if isinstance(exception, SIGTERMException) and trainer.global_step > self._written:
+            self._write_last(trainer)
+
+    def _write_last(self, trainer: pl.Trainer) -> None:
+        if not all(bool(parameter.isfinite().all()) for parameter in trainer.lightning_module.parameters()):
+            raise NonFiniteLoss(f"a weight is nan or infinite after step {trainer.global_step}")
         save_whole(trainer, self.folder / "last.ckpt")
+        self._written = trainer.global_step
+
+    def _leave_if_asked(self, trainer: pl.Trainer) -> None:
+        if (signum := self.interruption.signum) is not None:
+            place = self.folder / "last.ckpt"
+            raise Interrupted(signum, f"stopped by {signal.Signals(signum).name} after step {trainer.global_step}: {place}")
 
 
 def save_whole(trainer: pl.Trainer, path: Path) -> None:

@@ -11,6 +11,7 @@ from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.errors import InputError
 from nas_lightning.panel import Panel
 from nas_lightning.pipeline.checkpoints import StageCheckpoints, save_whole
+from nas_lightning.pipeline.interruption import Interruption
 from nas_lightning.pipeline.metrics_table import MetricsTable
 from nas_lightning.pipeline.progress import StageProgress
 from nas_lightning.pipeline.stage import Stage
@@ -18,7 +19,7 @@ from nas_lightning.sampling import ListedSampler
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import HEADER_KEY, supernet_weights
 from nas_lightning.trainer import make_trainer
-from nas_lightning.training import SupernetTraining
+from nas_lightning.training import NonFiniteLoss, SupernetTraining
 
 MakeData = Callable[[int], ImageDataModule]
 
@@ -33,6 +34,7 @@ def train_stages(
     make_arguments: Callable[[], Mapping[str, Any]],
     panel: Panel | None,
     every_epochs: int = 1,
+    save_every_steps: int | None = None,
 ) -> None:
     """Trains the supernet in place and writes ``stages/<name>/``; a finished stage is read, not repeated.
 
@@ -42,6 +44,7 @@ def train_stages(
         make_arguments: those of pl.Trainer that do not belong to a stage, made anew for each: callbacks and loggers have state.
         panel: candidates that are evaluated on the hold-out, where there is one.
         every_epochs: how often.
+        save_every_steps: writes a checkpoint within an epoch, too.
     """
     for stage in stages:
         folder = run_dir / "stages" / stage.name
@@ -62,26 +65,33 @@ def train_stages(
             stage_index=stage.index,
             gradients=stage.gradients,
             path_execution=stage.path_execution,
+            non_finite=stage.non_finite,
+            low_resolution=stage.low_resolution,
             clip_norm=trainer_arguments.get("gradient_clip_val"),
             clip_algorithm=trainer_arguments.get("gradient_clip_algorithm") or "norm",
             panel=panel,
             header={**header, "stage": stage.name, "stage_index": stage.index},
         )
         data = make_data(stage.index)
+        interruption = Interruption()
         trainer = make_trainer(
             trainer_arguments,
             max_epochs=stage.epochs,
             max_steps=-1 if stage.max_steps is None else stage.max_steps,
             check_val_every_n_epoch=every_epochs,
             default_root_dir=folder,
-            callbacks=[StageProgress(stage.name), StageCheckpoints(folder, stage.keep_every)],
+            callbacks=[StageProgress(stage.name), interruption, StageCheckpoints(folder, interruption, stage.keep_every, save_every_steps)],
             logger=[
                 MetricsTable(folder / "metrics.csv", resume_step=0 if saved is None else saved["global_step"]),
                 TensorBoardLogger(folder, name="", version="tensorboard"),
             ],
             find_unused_parameters=supernet.skips_parameters,
         )
-        trainer.fit(module, datamodule=data, ckpt_path=None if saved is None else last, weights_only=True)
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=None if saved is None else last, weights_only=True)
+        except NonFiniteLoss as error:
+            good = f"the last good checkpoint is {last}" if last.is_file() else "no checkpoint had been written"
+            raise InputError(f"stages.{stage.name}: {error}; {good}; try a lower stages.{stage.name}.optimizer.lr") from error
         wanted = stage.steps(int(trainer.num_training_batches))
         if trainer.global_step < wanted:
             raise InputError(

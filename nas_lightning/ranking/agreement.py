@@ -1,6 +1,6 @@
-"""How far a ranking of architectures agrees with their known accuracies: three correlations with their spread, and the best found."""
+"""How far a ranking of architectures agrees with their known accuracies: correlations and the best found, with their spread."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,11 +9,17 @@ from scipy import stats
 from tabulate import SEPARATING_LINE, tabulate
 
 from nas_lightning.errors import InputError
-from nas_lightning.ranking.resampling import bootstrap
+from nas_lightning.ranking.ceiling import Ceiling
+from nas_lightning.ranking.fitted_baseline import FittedBaseline
+from nas_lightning.ranking.resampling import Drawn, Estimate, Sides, bootstrap, correlations, same_architectures
+from nas_lightning.ranking.top import top_statistics
 
 FEWEST_ARCHITECTURES = 3
 LONGEST_NAME = 22  # characters of a score's name in the table
 ROUNDING = 1e-12  # two statistics nearer than this are equal
+CORRELATIONS = ("pearson", "kendall", "spearman", "weighted_kendall", "kendall_top_third")
+OF_THE_TOP = ("top_k_overlap", "best_rank", "regret")
+LOWER_IS_BETTER = ("best_rank", "regret")
 
 
 def pearson(scores: np.ndarray, truth: np.ndarray) -> float:
@@ -39,42 +45,8 @@ def spearman(scores: np.ndarray, truth: np.ndarray) -> float:
     return float(stats.pearsonr(*(stats.rankdata(side) for side in _two_sides(scores, truth))).statistic)
 
 
-STATISTICS = {"pearson": pearson, "kendall": kendall_tau, "spearman": spearman}
-
-
-def top_k_overlap(scores: np.ndarray, truth: np.ndarray, k: int) -> float:
-    """The share of the k best by score that are among the k best by truth, in [0, 1]; about k / n by chance.
-
-    Architectures tied at the k-th place share the places left among them evenly: the result is what breaking ties at random gives on
-    average. Breaking them by place in the list would let a list sorted by accuracy flatter a score that cannot tell its
-    architectures apart. So a constant score gets exactly k / n, and a column with ties at the k-th place does not reach 1 with itself.
-
-    Raises:
-        ValueError: if the lengths differ, a value is not finite, or k is not in 1..n.
-    """
-    scores, truth = _same_architectures(scores, truth)
-    if not 1 <= k <= len(scores):
-        raise ValueError(f"top {k} of {len(scores)} architectures: k must be from 1 to their number")
-    return float(_chance_in_top(scores, k) @ _chance_in_top(truth, k) / k)
-
-
-def _chance_in_top(values: np.ndarray, k: int) -> np.ndarray:
-    threshold = np.partition(values, -k)[-k]
-    above, tied = values > threshold, values == threshold
-    return above + tied * (k - above.sum()) / tied.sum()
-
-
-def _same_architectures(scores: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    scores, truth = np.asarray(scores, dtype=np.float64), np.asarray(truth, dtype=np.float64)
-    if scores.ndim != 1 or scores.shape != truth.shape:
-        raise ValueError(f"scores {scores.shape} and truth {truth.shape} must be one-dimensional and of one length")
-    if not (np.isfinite(scores).all() and np.isfinite(truth).all()):
-        raise ValueError("scores and truth must be finite")
-    return scores, truth
-
-
 def _two_sides(scores: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    scores, truth = _same_architectures(scores, truth)
+    scores, truth = same_architectures(scores, truth)
     if len(scores) < 2:
         raise ValueError(f"{len(scores)} architectures: agreement needs at least 2")
     for name, side in (("scores", scores), ("truth", truth)):
@@ -84,50 +56,28 @@ def _two_sides(scores: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """A statistic and its 95 % bootstrap interval (percentiles); None where undefined."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-
-    @classmethod
-    def of(cls, value: float | None, draws: np.ndarray) -> "Estimate":
-        """From the value on all architectures and on the resamples, nan where a resample has none."""
-        defined = draws[~np.isnan(draws)]
-        if value is None or not len(defined):
-            return cls(value, None, None)
-        low, high = np.percentile(defined, [2.5, 97.5])
-        return cls(value, float(low), float(high))
-
-    def to_json(self) -> dict[str, float | None]:
-        """Plain values."""
-        return {"value": self.value, "low": self.low, "high": self.high}
-
-    def __str__(self) -> str:
-        if self.value is None:
-            return "undefined"
-        return f"{self.value:.3f}" if self.low is None else f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
-
-
-@dataclass(frozen=True, slots=True)
 class ScoreAgreement:
-    """How far one score agrees with the truth."""
+    """How far one score agrees with the truth; the intervals hold 95 % of the resamples' values."""
 
     pearson: Estimate
     kendall: Estimate
     spearman: Estimate
+    weighted_kendall: Estimate  # as `correlations` says
+    kendall_top_third: Estimate
+    top_k_overlap: dict[int, Estimate]  # for each k up to n / 2; so are best_rank and regret, and also for k = 1
+    best_rank: dict[int, Estimate]
+    regret: dict[int, Estimate]
     constant: bool  # the score is the same for all architectures
     ties: float  # share of the pairs of architectures that the score cannot tell apart, in [0, 1]
-    top_k_overlap: dict[int, float]  # for each k up to n / 2
-    dropped: int  # resamples left out because a side was constant in them
-    draws: dict[str, np.ndarray] = field(repr=False, compare=False)  # statistic -> (resamples,), nan where dropped
+    dropped: int  # resamples without correlations because a side was constant in them
+    draws: dict[str, np.ndarray] = field(repr=False, compare=False)  # statistic, or statistic_k -> (resamples,), nan where undefined
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, without the draws."""
+        of_the_top = {one: getattr(self, one) for one in OF_THE_TOP}
         return {
-            **{statistic: getattr(self, statistic).to_json() for statistic in STATISTICS},
-            "top_k_overlap": {str(k): overlap for k, overlap in self.top_k_overlap.items()},
+            **{statistic: getattr(self, statistic).to_json() for statistic in CORRELATIONS},
+            **{one: {str(k): estimate.to_json() for k, estimate in found.items()} for one, found in of_the_top.items()},
             "constant": self.constant,
             "ties": self.ties,
             "dropped_resamples": self.dropped,
@@ -144,14 +94,21 @@ class Agreement:
     seed: int
     by_score: dict[str, ScoreAgreement]
     baselines: tuple[str, ...] = ()  # those of by_score that are baselines
+    fitted: dict[int, FittedBaseline] = field(default_factory=dict)  # by the number of known accuracies that it was fitted on
+    ceiling: Ceiling | None = None  # None where the truth has one seed, or is not the run's own
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """Whatever was resampled: the correlations, and those of the top with their k, such as ``regret_10``."""
+        return tuple(next(iter(self.by_score.values())).draws)
 
     def beats(self, first: str, second: str, statistic: str = "kendall") -> float | None:
-        """The share of resamples in which the first score's statistic is the higher; equal ones count half.
+        """The share of resamples in which the first score's statistic is the better; equal ones count half.
 
         Only resamples in which both are defined are counted; None where there are none.
         """
         differences = self.by_score[first].draws[statistic] - self.by_score[second].draws[statistic]
-        differences = differences[~np.isnan(differences)]
+        differences = differences[~np.isnan(differences)] * (-1 if statistic.startswith(LOWER_IS_BETTER) else 1)
         if not len(differences):
             return None
         return float(np.mean((differences > ROUNDING) + 0.5 * (np.abs(differences) <= ROUNDING)))
@@ -168,35 +125,46 @@ class Agreement:
             "scores": {name: self.by_score[name].to_json() for name in names},
             "baselines": {name: self.by_score[name].to_json() for name in self.baselines},
             "beats": {
-                name: {other: {statistic: self.beats(name, other, statistic) for statistic in STATISTICS} for other in self.baselines}
-                for name in names
+                name: {other: {one: self.beats(name, other, one) for one in self.statistics} for other in self.baselines} for name in names
             },
+            "fitted": {str(count): baseline.to_json() for count, baseline in self.fitted.items()},
+            "ceiling": None if self.ceiling is None else self.ceiling.to_json(),
         }
 
     def table(self) -> str:
-        """For the terminal, about 100 columns wide; the baselines stand below a line."""
-        names = [name for name in self.by_score if name not in self.baselines]
-        top = min((k for score in self.by_score.values() for k in score.top_k_overlap), default=None)
-        rows: list[Any] = [self._row(name, top) for name in names]
-        if names and self.baselines:
-            rows.append(SEPARATING_LINE)
-        rows += [self._row(name, top) for name in self.baselines]
-        headers = ["score", "Pearson", "Kendall", "Spearman"] + ([] if top is None else [f"top-{top}"])
+        """For the terminal, about 100 columns wide: the whole order, then the top of it; the baselines stand below a line."""
+        one = next(iter(self.by_score.values()))
+        k = next((k for k in one.best_rank if k > 1), 1)
+        shared = next(iter(one.top_k_overlap), None)
+        of_order = self._rows(
+            lambda score: [
+                *(str(getattr(score, statistic)) for statistic in ("pearson", "kendall", "spearman")),
+                *([] if shared is None else [f"{score.top_k_overlap[shared].value:.2f}"]),
+            ]
+        )
+        of_top = self._rows(
+            lambda score: [
+                *(estimate.text(2) for estimate in (score.weighted_kendall, score.kendall_top_third)),
+                score.best_rank[k].text(0),
+                score.regret[k].text(),
+            ]
+        )
+        order = ["score", "Pearson", "Kendall", "Spearman", *([] if shared is None else [f"top-{shared}"])]
+        top = ["score", "weighted Kendall", "Kendall top third", f"best of {k}", f"regret of {k}"]
         left_out = f" ({self.missing:,} left out)" if self.missing else ""
         intervals = f"; 95 % intervals from {self.resamples:,} resamples, seed {self.seed}" if self.resamples else ""
-        return f"{tabulate(rows, headers, disable_numparse=True)}\n{self.n:,} architectures{left_out}{intervals}"
+        tables = [tabulate(rows, headers, disable_numparse=True) for rows, headers in ((of_order, order), (of_top, top))]
+        return "\n\n".join([*tables, f"{self.n:,} architectures{left_out}{intervals}"])
 
-    def beats_table(self, statistic: str = "kendall") -> str:
-        """For the terminal: the probability that each score orders the candidates better than each baseline."""
+    def _rows(self, cells: Callable[[ScoreAgreement], list[str]]) -> list[Any]:
         names = [name for name in self.by_score if name not in self.baselines]
-        rows = [[name, *(self.beats(name, other, statistic) for other in self.baselines)] for name in names]
-        return tabulate(rows, [f"better {statistic} than", *self.baselines], floatfmt=".3f", missingval="undefined")
+        line = [SEPARATING_LINE] if names and self.baselines else []
+        return [*(self._row(name, cells) for name in names), *line, *(self._row(name, cells) for name in self.baselines)]
 
-    def _row(self, name: str, top: int | None) -> list[str]:
+    def _row(self, name: str, cells: Callable[[ScoreAgreement], list[str]]) -> list[str]:
         score = self.by_score[name]
         short = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
-        cells = ["constant" if score.constant else str(getattr(score, statistic)) for statistic in STATISTICS]
-        return [short, *cells] + ([] if top is None else [f"{score.top_k_overlap[top]:.2f}"])
+        return [short, *("constant" if score.constant and cell == "undefined" else cell for cell in cells(score))]
 
 
 def measure(
@@ -211,7 +179,8 @@ def measure(
     """Compares every score with the truth, all on the same architectures and the same bootstrap resamples.
 
     An architecture whose truth, or any of whose scores, is nan or infinite is left out of all of them. The intervals say how the
-    choice of architectures moves the result; they say nothing about another training run.
+    choice of architectures moves the result; they say nothing about another training run. A resample holds some architectures several
+    times, so its k best are fewer different ones: the intervals of what concerns the top are rough.
 
     Args:
         scores: by name, (n,) each, higher is better.
@@ -219,7 +188,7 @@ def measure(
         baselines: the names in `scores` that stand for trivial rankings, such as the number of parameters.
         resamples: draws of n architectures with replacement; 0 leaves the intervals out.
         seed: of the resamples, at least 0.
-        top: the k of the top-k overlap; those over n / 2 are left out.
+        top: the k of the top-k overlap, the best rank and the regret, which also have k = 1; those over n / 2 are left out.
 
     Raises:
         InputError: if fewer than 3 architectures are left.
@@ -246,19 +215,27 @@ def measure(
 
 def _measure_one(scores: np.ndarray, truth: np.ndarray, resamples: int, seed: int, top: Sequence[int]) -> ScoreAgreement:
     n = len(scores)
+    top = [k for k in top if k <= n / 2]
+    depths = sorted({1, *top})
+
+    def statistics(drawn: Drawn) -> dict[str, np.ndarray]:
+        of_top = {k: top_statistics(drawn, k) for k in depths}
+        return correlations(drawn) | {
+            f"{one}_{k}": of_top[k][one] for one in OF_THE_TOP for k in (top if one == "top_k_overlap" else depths)
+        }
+
+    sides = Sides.of(scores, truth)
+    values = statistics(Drawn.all_once(sides))
+    draws = bootstrap(sides, resamples, seed, statistics) if resamples else {name: np.empty(0) for name in values}
+    estimates = {name: Estimate.of(float(value[0]), draws[name]) for name, value in values.items()}
     _, sizes = np.unique(scores, return_counts=True)
-    constant = len(sizes) == 1
-    if constant or truth.min() == truth.max():
-        draws = {statistic: np.full(resamples, np.nan) for statistic in STATISTICS}
-        estimates = {statistic: Estimate(None, None, None) for statistic in STATISTICS}
-    else:
-        draws = bootstrap(scores, truth, resamples, seed)
-        estimates = {statistic: Estimate.of(on(scores, truth), draws[statistic]) for statistic, on in STATISTICS.items()}
     return ScoreAgreement(
-        **estimates,
-        constant=constant,
+        **{name: estimates[name] for name in CORRELATIONS},
+        top_k_overlap={k: estimates[f"top_k_overlap_{k}"] for k in top},
+        best_rank={k: estimates[f"best_rank_{k}"] for k in depths},
+        regret={k: estimates[f"regret_{k}"] for k in depths},
+        constant=len(sizes) == 1,
         ties=float((sizes * (sizes - 1)).sum() / (n * (n - 1))),
-        top_k_overlap={k: top_k_overlap(scores, truth, k) for k in top if k <= n / 2},
         dropped=int(np.isnan(draws["kendall"]).sum()),
         draws=draws,
     )

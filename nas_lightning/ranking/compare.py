@@ -1,13 +1,21 @@
-"""How far two rankings agree with each other."""
+"""How far two rankings agree with each other, and which of them agrees better with known accuracies."""
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from tabulate import tabulate
 
 from nas_lightning.errors import InputError
-from nas_lightning.ranking.agreement import Agreement, measure
+from nas_lightning.ranking.agreement import FEWEST_ARCHITECTURES, Agreement, measure
+from nas_lightning.ranking.protocol import UNSAID
+from nas_lightning.ranking.score import Score
 from nas_lightning.ranking.table import read_scores
-from nas_lightning.space import SearchSpace
+from nas_lightning.space import Architecture, SearchSpace, read_accuracies
+
+SCORES = ("top-1", "negative cross entropy")
 
 
 def compare_scores(first: Path, second: Path, space: SearchSpace, resamples: int) -> Agreement:
@@ -21,12 +29,91 @@ def compare_scores(first: Path, second: Path, space: SearchSpace, resamples: int
         InputError: if the tables share fewer than three candidates.
     """
     one, other = read_scores(first, space), read_scores(second, space)
-    shared = [architecture for architecture in one if architecture in other]
-    if len(shared) < 3:
-        raise InputError(f"{first} and {second}: share {len(shared)} candidates; at least 3 are needed")
+    shared = _shared(one, other, f"{first} and {second}")
     truth = np.array([-one[architecture].cross_entropy for architecture in shared])
-    scores = {
-        "top-1": np.array([other[architecture].top1 for architecture in shared]),
-        "negative cross entropy": np.array([-other[architecture].cross_entropy for architecture in shared]),
+    return measure(_columns(other, shared), truth, resamples=resamples)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two rankings of the same candidates beside the same known accuracies, on the same resamples."""
+
+    agreement: Agreement
+    """Its scores are named ``first top-1``, ``second top-1`` and so on."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Both rankings' agreement, and by score and statistic the probability that each is the better."""
+        content = self.agreement.to_json()
+        kept = {key: content[key] for key in ("n", "missing", "resamples", "seed", "interval", "scores")}
+        better = {score: {one: self._better(score, one) for one in self.agreement.statistics} for score in SCORES}
+        return {**kept, "better": better}
+
+    def table(self) -> str:
+        """For the terminal, about 100 columns wide."""
+        rows = [[one, *(chance for score in SCORES for chance in self._better(score, one).values())] for one in self.agreement.statistics]
+        headers = ["better by", *(header for score in SCORES for header in (f"{score}: first", "second"))]
+        chances = tabulate(rows, headers, floatfmt=".3f", missingval="undefined")
+        return f"{self.agreement.table()}\n\nProbability, over the same resamples, that a ranking is the better one\n{chances}"
+
+    def _better(self, score: str, statistic: str) -> dict[str, float | None]:
+        first, second = f"first {score}", f"second {score}"
+        return {"first": self.agreement.beats(first, second, statistic), "second": self.agreement.beats(second, first, statistic)}
+
+
+def compare_with_known(first: Path, second: Path, known_accuracies: Path, space: SearchSpace, resamples: int) -> Comparison:
+    """Both tables against known accuracies, of the candidates that all three have.
+
+    Args:
+        first: a ``scores.csv``.
+        second: another.
+        known_accuracies: in the challenge's format, fractions.
+
+    Raises:
+        InputError: if these are fewer than three.
+    """
+    one, other, known = read_scores(first, space), read_scores(second, space), read_accuracies(known_accuracies, space)
+    shared = [architecture for architecture in _shared(one, other, f"{first} and {second}") if architecture in known]
+    if len(shared) < FEWEST_ARCHITECTURES:
+        raise InputError(f"{known_accuracies}: has accuracies of {len(shared)} of the candidates in both tables; at least 3 are needed")
+    columns = {
+        f"{side} {score}": column
+        for side, table in (("first", one), ("second", other))
+        for score, column in _columns(table, shared).items()
     }
-    return measure(scores, truth, resamples=resamples)
+    return Comparison(measure(columns, np.array([known[architecture] for architecture in shared]), resamples=resamples))
+
+
+def other_protocol(first: Path, second: Path) -> str | None:
+    """In words what differs between the protocols that lie beside two tables, but for the checkpoint; None where nothing does.
+
+    Raises:
+        InputError: if one is no JSON object.
+    """
+    paths = [table.parent / "protocol.json" for table in (first, second)]
+    if not all(path.is_file() for path in paths):
+        return None
+    one, other = ({**UNSAID, **_read_object(path)} for path in paths)
+    keys = [key for key in {**one, **other} if key != "checkpoint_sha256" and one.get(key) != other.get(key)]
+    return ", ".join(f"{key} is {one.get(key)!r} and {other.get(key)!r}" for key in keys) or None
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        content = None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: is not a JSON object")
+    return content
+
+
+def _shared(one: dict[Architecture, Score], other: dict[Architecture, Score], places: str) -> list[Architecture]:
+    shared = [architecture for architecture in one if architecture in other]
+    if len(shared) < FEWEST_ARCHITECTURES:
+        raise InputError(f"{places}: share {len(shared)} candidates; at least 3 are needed")
+    return shared
+
+
+def _columns(table: dict[Architecture, Score], architectures: list[Architecture]) -> dict[str, np.ndarray]:
+    top1 = [table[architecture].top1 for architecture in architectures]
+    return dict(zip(SCORES, (np.array(top1), -np.array([table[one].cross_entropy for one in architectures])), strict=True))

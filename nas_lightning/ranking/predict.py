@@ -4,19 +4,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+import numpy.typing as npt
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import BasePredictionWriter
+from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from nas_lightning.ranking.score import Score, rank
+from nas_lightning.durable import write_whole
+from nas_lightning.ranking.recalibrate import Recalibration
+from nas_lightning.ranking.score import Score, rank_by_image
 from nas_lightning.ranking.table import read_parts, write_part
-from nas_lightning.space import Candidate, Population
+from nas_lightning.space import Architecture, Candidate, Population
 from nas_lightning.supernet import Supernet
 from nas_lightning.trainer import make_trainer
 
 Chunk = tuple[int, list[Candidate]]
+Prediction = tuple[list[Score], Tensor]
 
 
 def rank_to_folder(
@@ -30,6 +36,8 @@ def rank_to_folder(
     prefix_memory: float,
     chunk_size: int,
     trainer_arguments: Mapping[str, Any],
+    recalibration: Recalibration | None = None,
+    keep_losses: bool = False,
     label: str = "ranking",
 ) -> list[Score]:
     """The scores in the list's order; rows that ``folder`` holds already are not computed again.
@@ -42,6 +50,8 @@ def rank_to_folder(
         prefix_memory: GiB that features shared by candidates may take, per device.
         chunk_size: candidates a chunk, and a file.
         trainer_arguments: of pl.Trainer.
+        recalibration: where the norms take their statistics from; None as the supernet has them.
+        keep_losses: also writes what ``read_losses`` reads.
         label: what the progress bar is called.
     """
     done = read_parts(folder, population.space)
@@ -52,16 +62,34 @@ def rank_to_folder(
         chunks = [(run[0], [ordered[number] for number in run]) for run in _runs(missing, chunk_size)]
         trainer = make_trainer(
             trainer_arguments,
-            callbacks=[_PartWriter(folder), _RankingProgress(label, len(ordered), len(ordered) - len(missing))],
+            callbacks=[_PartWriter(folder, keep_losses), _RankingProgress(label, len(ordered), len(ordered) - len(missing))],
             default_root_dir=folder,
             enable_checkpointing=False,
             use_distributed_sampler=True,  # in prediction it deals out chunks without padding or repeating
         )
         loader = DataLoader(cast(Dataset[Chunk], chunks), batch_size=None)
-        trainer.predict(_Ranking(supernet, images, labels, batch_size, prefix_memory), loader, return_predictions=False)
+        module = _Ranking(supernet, images, labels, batch_size, prefix_memory, recalibration)
+        trainer.predict(module, loader, return_predictions=False)
         trainer.strategy.barrier()
         done = read_parts(folder, population.space)
     return [done[candidate.architecture] for candidate in population]
+
+
+def read_losses(folder: Path, architectures: Sequence[Architecture]) -> npt.NDArray[np.float32]:
+    """(n, images) cross entropies that ``rank_to_folder`` kept of these candidates."""
+    found: dict[Architecture, npt.NDArray[np.float32]] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        found.update({Architecture.parse(key): losses.numpy() for key, losses in load_file(path).items()})
+    return np.stack([found[architecture] for architecture in architectures])
+
+
+def _write_losses(folder: Path, start: int, candidates: Sequence[Candidate], losses: Tensor) -> None:
+    path, number = folder / f"{start}.safetensors", 1
+    while path.exists():  # of another list, as in write_part
+        number += 1
+        path = folder / f"{start}_{number}.safetensors"
+    rows = {str(one.architecture): row.clone() for one, row in zip(candidates, losses.cpu(), strict=True)}
+    write_whole(path, lambda temporary: temporary.write_bytes(save(rows)))
 
 
 def _runs(numbers: Sequence[int], longest: int) -> list[list[int]]:
@@ -75,37 +103,49 @@ def _runs(numbers: Sequence[int], longest: int) -> list[list[int]]:
 
 
 class _Ranking(pl.LightningModule):
-    def __init__(self, supernet: Supernet, images: Tensor, labels: Tensor, batch_size: int | None, prefix_memory: float) -> None:
+    def __init__(
+        self,
+        supernet: Supernet,
+        images: Tensor,
+        labels: Tensor,
+        batch_size: int | None,
+        prefix_memory: float,
+        recalibration: Recalibration | None,
+    ) -> None:
         super().__init__()
-        self.supernet, self.batch_size, self.prefix_memory = supernet, batch_size, prefix_memory
+        self.supernet, self.batch_size, self.prefix_memory, self.recalibration = supernet, batch_size, prefix_memory, recalibration
         self.images: Tensor
         self.labels: Tensor
         self.register_buffer("images", images, persistent=False)
         self.register_buffer("labels", labels, persistent=False)
 
-    def predict_step(self, chunk: Chunk, _: int) -> list[Score]:
+    def predict_step(self, chunk: Chunk, _: int) -> Prediction:
         architectures = [one.architecture for one in chunk[1]]
-        return rank(self.supernet, architectures, self.images, self.labels, self.batch_size, self.prefix_memory)
+        settings = (self.batch_size, self.prefix_memory, self.recalibration)
+        return rank_by_image(self.supernet, architectures, self.images, self.labels, *settings)
 
     def transfer_batch_to_device(self, batch: Chunk, *_: Any) -> Chunk:
         return batch  # candidates are values, not tensors
 
 
 class _PartWriter(BasePredictionWriter):
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, keep_losses: bool) -> None:
         super().__init__(write_interval="batch")
-        self.folder = folder
+        self.folder, self.keep_losses = folder, keep_losses
 
     def write_on_batch_end(
         self,
         trainer: pl.Trainer,  # noqa: ARG002
         pl_module: pl.LightningModule,  # noqa: ARG002
-        prediction: Sequence[Score],
+        prediction: Prediction,
         batch_indices: Sequence[int] | None,  # noqa: ARG002
         batch: Chunk,
         *_: Any,
     ) -> None:
-        write_part(self.folder, batch[0], batch[1], prediction)
+        scores, losses = prediction
+        if self.keep_losses:  # first: a row of the part says that its candidate is finished
+            _write_losses(self.folder, *batch, losses)
+        write_part(self.folder, *batch, scores)
 
 
 class _RankingProgress(pl.Callback):
@@ -123,8 +163,8 @@ class _RankingProgress(pl.Callback):
             leave=False,
         )
 
-    def on_predict_batch_end(self, trainer: pl.Trainer, _: pl.LightningModule, outputs: Sequence[Score], *__: Any) -> None:
-        self.bar.update(len(outputs) * trainer.world_size)
+    def on_predict_batch_end(self, trainer: pl.Trainer, _: pl.LightningModule, outputs: Prediction, *__: Any) -> None:
+        self.bar.update(len(outputs[0]) * trainer.world_size)
 
     def on_predict_end(self, *_: Any) -> None:
         self.bar.close()

@@ -10,7 +10,7 @@ from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.network import Features
 
 
-def walk_prefixes(supernet: Supernet, architectures: Sequence[Architecture], images: Tensor, memory: int) -> Iterator[Tensor]:
+def walk_prefixes(supernet: Supernet, architectures: Sequence[Architecture], images: Features, memory: int) -> Iterator[Tensor]:
     """Yields each candidate's logits, (batch, classes), those of ``supernet(images, architecture)`` to rounding.
 
     Goes down the tree of prefixes depth first: features that the next candidate shares are kept for it, all others are let go. A layer
@@ -18,13 +18,13 @@ def walk_prefixes(supernet: Supernet, architectures: Sequence[Architecture], ima
     list makes the most of both.
 
     Args:
-        images: (batch, channels, H, W).
+        images: ``Features(images)``, before any layer; with a calibration its batches run along.
         memory: bytes that kept features may take. Where they would take more, the shallowest are computed anew when they are needed:
             few candidates branch off there. With 0 each candidate runs alone, equal to the last bit.
     """
     agreements = _agreements(architectures)
     widest = _widest_siblings(architectures, agreements)
-    kept: dict[int, Features] = {0: Features(images)}  # by how many layers have run: what the next candidate goes on from
+    kept: dict[int, Features] = {0: images}  # by how many layers have run: what the next candidate goes on from
     wide: dict[int, Features] = {}  # likewise, but the last layer as wide as the widest of those needs it that agree on the others
     for number, (architecture, agreement) in enumerate(zip(architectures, agreements, strict=True)):
         start = max(kept)
@@ -80,5 +80,6 @@ def _forget_shallow(kept: dict[int, Features], wide: dict[int, Features], memory
 
 
 def _bytes(features: Sequence[Features]) -> int:
-    tensors = {id(tensor): tensor for one in features for tensor in one if tensor is not None}  # a block's input stands in two of them
+    # Counted once where a block's input stands in two of them.
+    tensors = {id(tensor): tensor for one in features for tensor in (one.x, one.hidden) if tensor is not None}
     return sum(tensor.nbytes for tensor in tensors.values())

@@ -2,11 +2,15 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nas_lightning.durable import write_json
 from nas_lightning.errors import InputError
+
+UNSAID = {"statistics": "batch", "cheap_first": False}
+"""What a key means that a protocol does not hold: the defaults are not written."""
 
 
 def file_hash(path: Path) -> str:
@@ -24,6 +28,8 @@ def make_protocol(
     norm: str,
     shortcuts: str,
     precision: str,
+    recalibration: Mapping[str, Any] | None = None,
+    cheap_first: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The protocol of one ranking.
 
@@ -32,8 +38,10 @@ def make_protocol(
         images: how many there are.
         batch_size: images a pass; None is all in one.
         precision: pl.Trainer's, such as ``32-true``.
+        recalibration: entries of a ranking whose norms take their statistics from training images.
+        cheap_first: the rule of a ranking that gives most candidates few images.
     """
-    return {
+    protocol = {
         "checkpoint_sha256": file_hash(checkpoint),
         "data_sha256": data,
         "images": images,
@@ -42,6 +50,8 @@ def make_protocol(
         "shortcuts": shortcuts,
         "dtype": precision,
     }
+    further = {} if cheap_first is None else {"cheap_first": dict(cheap_first)}
+    return {**protocol, **(recalibration or {}), **further}
 
 
 def claim(folder: Path, protocol: dict[str, Any]) -> None:
@@ -58,6 +68,7 @@ def claim(folder: Path, protocol: dict[str, Any]) -> None:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         raise InputError(f"{path}: is not JSON; remove the folder to rank again") from None
-    for key, value in protocol.items():
-        if found.get(key) != value:
-            raise InputError(f"{path}: {key} is {found.get(key)!r}, but this ranking has {value!r}; give another run_dir")
+    for key in {**protocol, **found}:
+        old, new = (one.get(key, UNSAID.get(key)) for one in (found, protocol))
+        if old != new:
+            raise InputError(f"{path}: {key} is {old!r}, but this ranking has {new!r}; give another run_dir")

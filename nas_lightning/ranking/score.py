@@ -1,4 +1,4 @@
-"""The score of a candidate: how its slice of the supernet does on fixed images, without any calibration."""
+"""The score of a candidate: how its slice of the supernet does on fixed images."""
 
 import math
 from collections.abc import Sequence
@@ -10,8 +10,10 @@ from torch.nn import functional as F
 
 from nas_lightning.errors import InputError
 from nas_lightning.ranking.prefix_walk import walk_prefixes
+from nas_lightning.ranking.recalibrate import Recalibration
 from nas_lightning.space import Architecture
 from nas_lightning.supernet import Supernet
+from nas_lightning.supernet.network import Features
 
 
 class Score(NamedTuple):
@@ -25,7 +27,6 @@ class Score(NamedTuple):
     """Mean over the images, in nats."""
 
 
-@torch.inference_mode()
 def rank(
     supernet: Supernet,
     architectures: Sequence[Architecture],
@@ -33,6 +34,7 @@ def rank(
     labels: Tensor,
     batch_size: int | None = None,
     prefix_memory: float = 1.0,
+    recalibration: Recalibration | None = None,
 ) -> list[Score]:
     """The scores of candidates, in their order, computed on the device of the images.
 
@@ -44,25 +46,47 @@ def rank(
         labels: (n,) integers.
         batch_size: images a pass; None takes all n in one, the original protocol.
         prefix_memory: GiB that shared features may take; with 0 nothing is shared.
+        recalibration: where the norms take their statistics from instead, whatever the supernet's norms are; then the batch size does
+            not matter to a score, but the training images run again with each batch.
 
     Raises:
         InputError: if an architecture is not in the supernet's space, or a score is not finite.
     """
+    return rank_by_image(supernet, architectures, images, labels, batch_size, prefix_memory, recalibration)[0]
+
+
+@torch.inference_mode()
+def rank_by_image(
+    supernet: Supernet,
+    architectures: Sequence[Architecture],
+    images: Tensor,
+    labels: Tensor,
+    batch_size: int | None = None,
+    prefix_memory: float = 1.0,
+    recalibration: Recalibration | None = None,
+) -> tuple[list[Score], Tensor]:
+    """As ``rank``, and the cross entropy of every image: (candidates, n), in nats, on the images' device."""
     ordered = sorted(set(architectures), key=lambda architecture: architecture.widths)
     for architecture in ordered:
         supernet.space.check(architecture)
     supernet = supernet.to(images.device).eval()
     size = batch_size or len(images)
     sums = torch.zeros(len(ordered), len(Score._fields), dtype=torch.float64, device=images.device)
-    for batch, wanted in zip(images.split(size), labels.split(size), strict=True):
-        for row, logits in zip(sums, walk_prefixes(supernet, ordered, batch, int(prefix_memory * 2**30)), strict=True):
-            row += _sums(logits, wanted)
+    losses = torch.empty(len(ordered), len(images), device=images.device)
+    for batch, wanted, part in zip(images.split(size), labels.split(size), losses.split(size, dim=1), strict=True):
+        start = Features(batch) if recalibration is None else recalibration.before(batch)
+        walk = walk_prefixes(supernet, ordered, start, int(prefix_memory * 2**30))
+        for row, by_image, logits in zip(sums, part, walk, strict=True):
+            one = F.cross_entropy(logits, wanted, reduction="none")
+            row += _sums(logits, wanted, one)
+            by_image.copy_(one)
     # Read once for all candidates, so that a GPU never waits for the CPU in between.
     scores = {architecture: Score(*row) for architecture, row in zip(ordered, (sums / len(images)).tolist(), strict=True)}
+    places = {architecture: place for place, architecture in enumerate(ordered)}
     for architecture, score in scores.items():
         if not all(map(math.isfinite, score)):
             raise InputError(f"checkpoint: the score of {architecture} is not finite; the supernet's weights have diverged")
-    return [scores[architecture] for architecture in architectures]
+    return [scores[one] for one in architectures], losses[[places[one] for one in architectures]]
 
 
 def score(supernet: Supernet, architecture: Architecture, images: Tensor, labels: Tensor, batch_size: int | None = None) -> Score:
@@ -70,8 +94,7 @@ def score(supernet: Supernet, architecture: Architecture, images: Tensor, labels
     return rank(supernet, [architecture], images, labels, batch_size)[0]
 
 
-def _sums(logits: Tensor, labels: Tensor) -> Tensor:
-    """The fields of Score, summed over the images: (3,) float64."""
+def _sums(logits: Tensor, labels: Tensor, losses: Tensor) -> Tensor:
+    """The fields of Score, summed over the images, whose cross entropies are ``losses``: (3,) float64."""
     hits = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
-    losses = F.cross_entropy(logits, labels, reduction="none").double()
-    return torch.stack([hits[:, 0].sum(), hits.sum(), losses.sum()]).double()
+    return torch.stack([hits[:, 0].sum(), hits.sum(), losses.double().sum()]).double()

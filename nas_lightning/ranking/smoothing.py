@@ -4,6 +4,7 @@ A score of one slice carries noise of its own (what the weights it shares happen
 carries much less. The regression sees the supernet's scores alone, never a known accuracy.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,10 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from nas_lightning.draws import generator
 from nas_lightning.errors import InputError
+from nas_lightning.ranking.score import Score
+from nas_lightning.space import Candidate, Population
 
 STRENGTHS = np.logspace(-1, 4, 26)
 """Of the ridge; leave-one-out cross-validation against the supernet's scores chooses."""
@@ -56,6 +60,27 @@ class Smoothing:
     def smoothed(self, widths: npt.NDArray[np.int64], scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """(n,) means of the candidates' own scores and the regression's."""
         return RAW_SHARE * scores + (1 - RAW_SHARE) * self.predict(widths)
+
+
+def further_candidates(population: Population, count: int, seed: int) -> Population:
+    """Candidates out of the space that a list lacks, as many as bring it to ``count``; fewer where the space has no more."""
+    listed = set(population.architectures)
+    space = population.space
+    wanted = min(count, space.size) - len(listed)
+    if wanted <= 0:
+        return Population(space, ())
+    drawn = space.sample_distinct(min(count + len(listed), space.size), generator(seed, "smoothing"))
+    fresh = [architecture for architecture in drawn if architecture not in listed][:wanted]
+    return Population(space, tuple(Candidate(f"further{number}", space.text(one), one) for number, one in enumerate(fresh, start=1)))
+
+
+def smoothed_cross_entropies(population: Population, scores: Sequence[Score], listed: int) -> npt.NDArray[np.float64]:
+    """Of the first ``listed`` candidates, (listed,), fitted on the cross entropies of all."""
+    losses = np.array([one.cross_entropy for one in scores])
+    first = {architecture: row for row, architecture in reversed(list(enumerate(population.architectures)))}
+    distinct = sorted(first.values())  # a candidate that is listed twice counts once
+    fitted = Smoothing.fit(population.widths[distinct], losses[distinct])
+    return fitted.smoothed(population.widths[:listed], losses[:listed])
 
 
 def _features(widths: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

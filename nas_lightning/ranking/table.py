@@ -26,15 +26,30 @@ class ScoreTable:
     scores: tuple[Score, ...]
     multiply_adds: npt.NDArray[np.int64]
     parameters: npt.NDArray[np.int64]
+    smoothed: npt.NDArray[np.float64] | None = None
+    """Cross entropies smoothed over the widths, where asked for."""
 
     @classmethod
-    def of(cls, population: Population, scores: Iterable[Score], *, classes: int, channels: int, shortcuts: ShortcutRule) -> "ScoreTable":
+    def of(
+        cls,
+        population: Population,
+        scores: Iterable[Score],
+        *,
+        classes: int,
+        channels: int,
+        shortcuts: ShortcutRule,
+        smoothed: npt.NDArray[np.float64] | None = None,
+    ) -> "ScoreTable":
         """Adds the candidates' costs to their scores."""
         costs = cost(population.space, population.widths, classes=classes, channels=channels, shortcuts=shortcuts)
-        return cls(population, tuple(scores), costs.multiply_adds, costs.parameters)
+        return cls(population, tuple(scores), costs.multiply_adds, costs.parameters, smoothed)
 
     def quality(self, key: str) -> npt.NDArray[np.float64]:
-        """(n,) numbers, higher is better, by ``top1``, ``top5`` or ``cross_entropy`` (its negative)."""
+        """(n,) numbers, higher is better, by ``top1``, ``top5``, or the negative of ``cross_entropy`` or ``smoothed``."""
+        if key == "smoothed":
+            if self.smoothed is None:
+                raise ValueError("the scores were not smoothed")
+            return -self.smoothed
         values = np.array([getattr(one, key) for one in self.scores], dtype=np.float64)
         return -values if key == "cross_entropy" else values
 
@@ -44,11 +59,15 @@ class ScoreTable:
 
     def write(self, path: Path) -> None:
         """Writes ``scores.csv``."""
-        rows = zip(self.population, self.scores, self.multiply_adds, self.parameters, strict=True)
+        further = [] if self.smoothed is None else [self.smoothed]
+        rows = zip(self.population, self.scores, self.multiply_adds, self.parameters, *further, strict=True)
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows((one.name, one.text, *map(repr, s), int(macs), int(parameters)) for one, s, macs, parameters in rows)
+        writer.writerow((*COLUMNS, "smoothed") if further else COLUMNS)
+        writer.writerows(
+            (one.name, one.text, *map(repr, s), int(macs), int(parameters), *(repr(float(value)) for value in more))
+            for one, s, macs, parameters, *more in rows
+        )
         write_text(path, text.getvalue())
 
     def write_submission(self, path: Path, key: str) -> None:

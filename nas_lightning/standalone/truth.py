@@ -3,8 +3,10 @@
 import csv
 import io
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ from tqdm import tqdm
 from nas_lightning.data import ImageDataset
 from nas_lightning.durable import write_text
 from nas_lightning.errors import InputError
-from nas_lightning.space import Architecture, Population, ShortcutRule, cost
+from nas_lightning.space import Architecture, Population, SearchSpace
+from nas_lightning.standalone.side_by_side import Training, side_by_side
 from nas_lightning.standalone.train_alone import Recipe, train_alone
 
 
@@ -44,15 +47,6 @@ class Truth:
         return float(np.sqrt(self.accuracies.var(axis=1, ddof=1).mean())) if self.accuracies.shape[1] > 1 else None
 
 
-def spread_by_cost(population: Population, count: int, *, classes: int, channels: int, shortcuts: ShortcutRule) -> Population:
-    """``count`` candidates spread evenly over the list in order of multiply-adds, in the list's order."""
-    if not 1 <= count <= len(population):
-        raise InputError(f"standalone.count: {count} candidates cannot be taken from a list of {len(population)}")
-    macs = cost(population.space, population.widths, classes=classes, channels=channels, shortcuts=shortcuts).multiply_adds
-    places = np.linspace(0, len(population) - 1, count).round().astype(int)
-    return Population(population.space, tuple(population[row] for row in sorted(np.argsort(macs, kind="stable")[places])))
-
-
 def train_truth(
     population: Population,
     dataset: ImageDataset,
@@ -60,20 +54,34 @@ def train_truth(
     seeds: Sequence[int],
     folder: Path,
     trainer_arguments: Mapping[str, Any],
+    processes: int = 1,
 ) -> Truth:
-    """Trains what ``folder`` does not hold yet; writes ``accuracies.csv`` after each training, ``known_accuracies.json`` at the end."""
+    """Trains what ``folder`` does not hold yet; writes ``accuracies.csv`` after each training, ``known_accuracies.json`` at the end.
+
+    Args:
+        processes: trainings at a time; 1 trains in this process with all its threads.
+    """
     path = folder / "accuracies.csv"
     done = _read(path, population)
-    wanted = [(candidate, seed) for seed in seeds for candidate in population]
-    left = [(candidate, seed) for candidate, seed in wanted if (candidate.architecture, seed) not in done]
-    for candidate, seed in tqdm(left, desc="training alone", unit="net", disable=None, dynamic_ncols=True, leave=False):
-        accuracy = train_alone(population.space, candidate.architecture, dataset, recipe, seed, trainer_arguments)
-        done[candidate.architecture, seed] = accuracy
-        _write(path, population, seeds, done)
+    wanted = [Training(candidate, seed) for seed in seeds for candidate in population]
+    left = [training for training in wanted if (training.candidate.architecture, training.seed) not in done]
+    train = _one_after_another if processes == 1 else partial(side_by_side, processes=processes)
+    bar = partial(tqdm, total=len(left), desc="training alone", unit="net", disable=None, dynamic_ncols=True, leave=False)
+    with closing(train(left, population.space, dataset, recipe, trainer_arguments)) as finished:
+        for (candidate, seed), accuracy in bar(finished):
+            done[candidate.architecture, seed] = accuracy
+            _write(path, population, seeds, done)
     truth = Truth(population, np.array([[done[one.architecture, seed] for seed in seeds] for one in population]))
     population.write(folder / "known_accuracies.json", (round(float(value), 6) for value in truth.mean))
     rank_zero_only(print)(f"trained alone: {len(population)} candidates x {len(seeds)} seeds, {describe(truth)}", file=sys.stderr)
     return truth
+
+
+def _one_after_another(
+    trainings: Sequence[Training], space: SearchSpace, dataset: ImageDataset, recipe: Recipe, trainer_arguments: Mapping[str, Any]
+) -> Generator[tuple[Training, float], None, None]:
+    for training in trainings:
+        yield training, train_alone(space, training.candidate.architecture, dataset, recipe, training.seed, trainer_arguments)
 
 
 def describe(truth: Truth) -> str:

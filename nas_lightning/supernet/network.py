@@ -1,5 +1,6 @@
 """The supernet: one set of weights whose slices are all candidates of a space."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -20,15 +21,15 @@ class SlicedBlock(nn.Module):
         self.unit2 = SlicedUnit(max_width, max_width, 3, statistics=statistics)
         self.shortcut = SlicedUnit(max_in_width, max_width, 1, block.stride, statistics=statistics)
 
-    def first(self, x: Tensor, width: int) -> Tensor:
+    def first(self, x: Tensor, width: int, calibration: Sequence[int] = ()) -> Tensor:
         """The first half: (batch, in_width, H, W) -> (batch, width, H / stride, W / stride)."""
-        return rectified_sum([(self.unit1, x)], width)
+        return rectified_sum([(self.unit1, x)], width, calibration=calibration)
 
-    def second(self, x: Tensor, hidden: Tensor, width: int) -> Tensor:
+    def second(self, x: Tensor, hidden: Tensor, width: int, calibration: Sequence[int] = ()) -> Tensor:
         """The second half, of the block's input and the first half's output: -> (batch, width, H / stride, W / stride)."""
         if self.shortcuts.applies(self.opens_stage, x.shape[1], width):
-            return rectified_sum([(self.unit2, hidden), (self.shortcut, x)], width)
-        return rectified_sum([(self.unit2, hidden)], width, identity=x)
+            return rectified_sum([(self.unit2, hidden), (self.shortcut, x)], width, calibration=calibration)
+        return rectified_sum([(self.unit2, hidden)], width, identity=x, calibration=calibration)
 
 
 class Features(NamedTuple):
@@ -38,6 +39,8 @@ class Features(NamedTuple):
     """(batch, width, H, W), the output of the last whole block or of the stem; the images before any layer."""
     hidden: Tensor | None = None
     """The output of a block's first layer, where the second is still to come."""
+    calibration: tuple[int, ...] = ()
+    """Sizes of batches that stand before the images, only for the norms: they normalise the images with the statistics of these."""
 
     @property
     def newest(self) -> Tensor:
@@ -50,7 +53,7 @@ class Features(NamedTuple):
         if newest.shape[1] == width:
             return self
         newest = newest[:, :width].contiguous(memory_format=CHANNELS_LAST)
-        return Features(newest) if self.hidden is None else Features(self.x, newest)
+        return self._replace(x=newest) if self.hidden is None else self._replace(hidden=newest)
 
     def bytes_if_extended(self, width: int) -> int:
         """Of the output of a next layer of ``width`` channels, at most: a stride takes a part of it."""
@@ -106,11 +109,14 @@ class Supernet(nn.Module):
             layer: the index of the layer in an architecture's widths.
             width: its width.
         """
-        x, hidden = features
+        x, hidden, calibration = features
         if layer == 0:
-            return Features(rectified_sum([(self.stem, x.contiguous(memory_format=CHANNELS_LAST))], width))
+            stem = rectified_sum([(self.stem, x.contiguous(memory_format=CHANNELS_LAST))], width, calibration=calibration)
+            return features._replace(x=stem)
         block = cast(SlicedBlock, self.blocks[(layer - 1) // 2])
-        return Features(x, block.first(x, width)) if hidden is None else Features(block.second(x, hidden, width))
+        if hidden is None:
+            return features._replace(hidden=block.first(x, width, calibration))
+        return features._replace(x=block.second(x, hidden, width, calibration), hidden=None)
 
     def nests(self, features: Features, layer: int, width: int) -> bool:
         """Whether ``extend`` makes the first channels of what it makes with a larger width: not so behind an identity shortcut."""
@@ -120,8 +126,8 @@ class Supernet(nn.Module):
         return bool(self.shortcuts.applies(block.opens_stage, features.x.shape[1], width))
 
     def classify(self, features: Features) -> Tensor:
-        """The features of all layers -> logits (batch, classes)."""
-        return self.classifier(features.x.mean(dim=(2, 3)))
+        """The features of all layers -> logits (batch, classes) of the images, without those of the calibration."""
+        return self.classifier(features.x[sum(features.calibration) :].mean(dim=(2, 3)))
 
     @property
     def skips_parameters(self) -> bool:

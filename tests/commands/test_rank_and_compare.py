@@ -1,4 +1,4 @@
-"""``nas-rank`` and ``nas-compare`` on the run of ``experiment=micro``."""
+"""``nas-rank`` on the run of ``experiment=micro``."""
 
 import csv
 import json
@@ -49,7 +49,34 @@ def test_the_agreement_of_a_run_is_with_its_own_truth(micro: Path):
     expected = agreement.kendall_tau([-float(table[code]["cross_entropy"]) for code in known], list(known.values()))
     assert written["n"] == 6
     assert written["scores"]["negative cross entropy"]["kendall"]["value"] == pytest.approx(expected)
-    assert set(written["baselines"]) == {"parameters", "multiply-adds", "last width"}
+    assert set(written["baselines"]) == {"parameters", "multiply-adds", "last width", "sum of widths"}
+
+
+def test_the_known_accuracies_of_a_ranking_are_those_of_its_list_by_its_names(micro: Path):
+    listed = {one["arch"]: name for name, one in json.loads((micro / "ranking/submission.json").read_text()).items()}
+    truth = json.loads((micro / "standalone/known_accuracies.json").read_text())
+    accuracies: dict[str, list[float]] = {}
+    for row in rows(micro / "standalone/accuracies.csv"):
+        accuracies.setdefault(row["architecture"], []).append(float(row["accuracy"]))
+    written = json.loads((micro / "ranking/known_accuracies.json").read_text())
+    assert {name: one["arch"] for name, one in written.items()} == {listed[one["arch"]]: one["arch"] for one in truth.values()}
+    for one in written.values():
+        assert one["acc"] == pytest.approx(sum(accuracies[one["arch"]]) / len(accuracies[one["arch"]]))
+
+
+def test_the_truth_of_a_run_limits_its_agreement_where_it_has_several_seeds(micro: Path):
+    seeds = {row["seed"] for row in rows(micro / "standalone/accuracies.csv")}
+    written = json.loads((micro / "ranking/agreement.json").read_text())["ceiling"]
+    assert written is None if len(seeds) == 1 else written["seeds"] == len(seeds)
+
+
+def test_the_terminal_says_which_baselines_a_score_beats(micro: Path, protocol: list[str], tmp_path: Path, command: Callable):
+    known = f"ranking.known_accuracies={micro}/standalone/known_accuracies.json"
+    done = command("rank", f"checkpoint={micro}/supernet.safetensors", *protocol, known, "ranking.resamples=50", f"run_dir={tmp_path}")
+    assert done.code == 0, done.err
+    verdicts = [line for line in done.out.splitlines() if " by Kendall" in line]
+    assert [line.startswith(name) for line, name in zip(verdicts, ("top-1 ", "negative cross entropy "), strict=True)] == [True, True]
+    assert json.loads((tmp_path / "ranking/agreement.json").read_text())["ceiling"] is None  # its own truth is another's
 
 
 @pytest.mark.parametrize("file", ["supernet.safetensors", "stages/distill/last.ckpt"])
@@ -193,17 +220,6 @@ def test_a_checkpoint_that_is_none_is_refused(content: bytes | None, micro: Path
         assert name in done.err
 
 
-def test_two_seeds_are_compared_by_the_command(micro: Path, other_seed: Path, tmp_path: Path, command: Callable):
-    first, second = (folder / "ranking/scores.csv" for folder in (micro, other_seed))
-    done = command("compare", f"first={first}", f"second={second}", "space=resnet_tiny", "resamples=20", f"run_dir={tmp_path}")
-    assert done.code == 0, done.err
-    written = json.loads((tmp_path / "agreement.json").read_text())
-    losses = [[-float(row["cross_entropy"]) for row in rows(path)] for path in (first, second)]
-    assert written["n"] == 24
-    assert written["scores"]["negative cross entropy"]["kendall"]["value"] == pytest.approx(agreement.kendall_tau(*losses))
-    assert "Agreement of 24 candidates" in done.out
-
-
 def test_the_truth_of_the_run_is_a_list_in_the_challenges_format(micro: Path):
     space = load_supernet(micro / "supernet.safetensors")[0].space
     assert len(Population.read(micro / "standalone/known_accuracies.json", space)) == 6
@@ -254,3 +270,25 @@ def test_a_data_set_of_ones_own_trains_and_ranks(tmp_path: Path, command: Callab
     ranked = command("rank", f"checkpoint={tmp_path}/run/supernet.safetensors", *lists, f"run_dir={tmp_path}/ranked")
     assert ranked.code == 0, ranked.err
     assert (tmp_path / "ranked/ranking/scores.csv").read_bytes() == (tmp_path / "run/ranking/scores.csv").read_bytes()
+
+
+def test_smoothing_adds_a_column_and_its_own_row_and_leaves_the_other_scores_as_they_are(
+    micro: Path, protocol: list[str], tmp_path: Path, command: Callable
+):
+    known = f"ranking.known_accuracies={micro}/standalone/known_accuracies.json"
+    smoothing = ("ranking.smoothing=true", "ranking.smoothing_candidates=60", "ranking.score=smoothed")
+    done = command("rank", f"checkpoint={micro}/supernet.safetensors", *protocol, *smoothing, known, f"run_dir={tmp_path}")
+    assert done.code == 0, done.err
+    plain, smooth = rows(micro / "ranking/scores.csv"), rows(tmp_path / "ranking/scores.csv")
+    assert [float(row.pop("smoothed")) for row in smooth] == [-one["acc"] for one in _read(tmp_path / "ranking/submission.json").values()]
+    assert smooth == plain
+    agreed = _read(tmp_path / "ranking/agreement.json")
+    assert list(agreed["scores"]) == ["top-1", "negative cross entropy", "smoothed"]
+    parts = [row for path in (tmp_path / "ranking/parts").glob("*.csv") for row in rows(path)]
+    assert len(parts) == 60  # the list's 24 candidates, and 36 that it is fitted on beside them
+    again = command("rank", f"checkpoint={micro}/supernet.safetensors", *protocol, "ranking.score=smoothed", f"run_dir={tmp_path}/2")
+    assert (again.code, again.err) == (2, "error: ranking.score: smoothed needs ranking.smoothing=true\n")
+
+
+def _read(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -98,10 +98,32 @@ def test_the_first_batches_of_all_processes_together_are_the_first_of_one_proces
 
 def test_the_data_module_takes_its_share_from_the_trainer() -> None:
     data = module()
-    progress = SimpleNamespace(current=SimpleNamespace(processed=5))
-    data.trainer = SimpleNamespace(global_rank=1, world_size=4, fit_loop=SimpleNamespace(epoch_progress=progress))
+    data.trainer = SimpleNamespace(global_rank=1, world_size=4, fit_loop=fit_loop(epoch=5))
     sampler = data.train_dataloader().sampler
     assert (sampler.rank, sampler.world_size, sampler.epoch) == (1, 4, 5)
+
+
+def fit_loop(epoch: int, batches_done: int | None = None) -> SimpleNamespace:
+    """Lightning's progress at the start of an epoch, or within it."""
+    within = batches_done is not None
+    return SimpleNamespace(
+        epoch_progress=SimpleNamespace(current=SimpleNamespace(processed=epoch, started=epoch + within)),
+        epoch_loop=SimpleNamespace(batch_progress=SimpleNamespace(current=SimpleNamespace(processed=batches_done or 0))),
+    )
+
+
+def test_an_epoch_that_goes_on_has_its_remaining_batches_and_the_next_all_of_them() -> None:
+    whole, resumed = module(), module()
+    whole.trainer = SimpleNamespace(global_rank=0, world_size=1, fit_loop=fit_loop(epoch=2))
+    resumed.trainer = SimpleNamespace(global_rank=0, world_size=1, fit_loop=fit_loop(epoch=2, batches_done=3))
+    loaders = [one.train_dataloader() for one in (whole, resumed)]
+    assert len(loaders[0]) == len(loaders[1]) > 3
+    labels = [[batch[1].tolist() for batch in loader] for loader in loaders]
+    assert labels[1] == labels[0][3:]
+    for loader in loaders:
+        loader.sampler.set_epoch(3)  # type: ignore[attr-defined]
+    labels = [[batch[1].tolist() for batch in loader] for loader in loaders]
+    assert labels[1] == labels[0]
 
 
 def test_the_hold_out_is_seeded_disjoint_and_the_same_in_every_stage_and_epoch() -> None:

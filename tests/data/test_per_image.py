@@ -32,9 +32,9 @@ def turned() -> PerImage:
 def module(augmentation: Any, epoch: int = 0, **arguments: Any) -> ImageDataModule:
     """A data module whose trainer is about to train ``epoch``."""
     data = ImageDataModule(DIGITS, augmentation, **{"batch_size": 16, **arguments})
-    progress = SimpleNamespace(current=SimpleNamespace(processed=epoch))
+    progress = SimpleNamespace(current=SimpleNamespace(processed=epoch, started=epoch))
     place = {"current_epoch": epoch, "global_step": 0, "global_rank": 0, "world_size": 1}
-    trainer: Any = SimpleNamespace(training=True, fit_loop=SimpleNamespace(epoch_progress=progress), **place)
+    trainer: Any = SimpleNamespace(training=True, fit_loop=SimpleNamespace(epoch_progress=progress, epoch_loop=None), **place)
     data.trainer = trainer
     return data
 

@@ -53,9 +53,9 @@ def test_the_run_folder_holds_the_files_of_the_contract_and_no_others(micro: Pat
     kept = {f"stages/pretrain/epoch_{epoch}.ckpt" for epoch in (1, 2)}
     truth = {"standalone/accuracies.csv", "standalone/known_accuracies.json"}
     parts = {f"ranking/parts/{part}.csv" for part in ("0-6", "7-13", "14-20", "21-23")}
-    ranking = {f"ranking/{file}" for file in ("protocol.json", "scores.csv", "submission.json", "agreement.json")}
+    ranking = {f"ranking/{file}" for file in ("protocol.json", "scores.csv", "submission.json", "agreement.json", "known_accuracies.json")}
     reports = {"report.html", "report.md"}
-    rest = {"config.yaml", "environment.json", "supernet.safetensors"}
+    rest = {"config.yaml", "environment.json", "supernet.safetensors", ".lock"}
     assert files - reports == {*stages, *listed, *kept, *truth, *parts, *ranking, *rest}
 
 
@@ -117,7 +117,7 @@ def test_a_run_in_its_own_folder_repeats_no_stage_no_truth_and_no_score(copied: 
         raise AssertionError("something finished was computed again")
 
     monkeypatch.setattr("nas_lightning.standalone.truth.train_alone", refuse)
-    monkeypatch.setattr("nas_lightning.ranking.predict.rank", refuse)
+    monkeypatch.setattr("nas_lightning.ranking.predict.rank_by_image", refuse)
     monkeypatch.setattr("pytorch_lightning.Trainer.fit", refuse)
     before = hashes(copied, "**/*.*")
     untouched = times(copied, "stages/*/*.*") | times(copied, "ranking/parts/*")

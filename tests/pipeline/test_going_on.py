@@ -1,6 +1,8 @@
 """Stages run in order, and a run that was stopped anywhere ends as one that was not: bit by bit."""
 
 import dataclasses
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from nas_lightning.errors import InputError
 from nas_lightning.experiment.prepare import prepare
 from nas_lightning.experiment.run import run_experiment
 from nas_lightning.pipeline.checkpoints import StageCheckpoints
+from nas_lightning.pipeline.interruption import SIGNALS, Interrupted
 from nas_lightning.pipeline.stage import Stage
 from nas_lightning.supernet import Supernet
 from nas_lightning.training import SupernetTraining
@@ -53,6 +56,19 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, kind: type, method: str, call: int,
     return monkeypatch.undo
 
 
+def count_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Receives the number of each step that is trained."""
+    steps: list[int] = []
+    step = SupernetTraining.training_step
+
+    def counted(self: SupernetTraining, *arguments: Any) -> None:
+        steps.append(self.global_step)
+        step(self, *arguments)
+
+    monkeypatch.setattr(SupernetTraining, "training_step", counted)
+    return steps
+
+
 def assert_same_run(one: Path, other: Path) -> None:
     for stage in STAGES:
         first, second = (torch.load(run / "stages" / stage / "last.ckpt", weights_only=True) for run in (one, other))
@@ -88,6 +104,60 @@ POINTS = {  # where a run stops -> the class, its method, which call (pretrain: 
 }
 
 
+@pytest.mark.parametrize("every", [1, 2])
+@pytest.mark.parametrize("stop", range(1, 13))
+def test_with_checkpoints_every_few_steps_a_run_goes_on_within_an_epoch(
+    stop: int, every: int, micro: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    undo = stop_at(monkeypatch, SupernetTraining, "training_step", stop)
+    with pytest.raises(Stopped):
+        train(tmp_path, f"save_every_steps={every}")
+    undo()
+    steps = count_steps(monkeypatch)
+    train(tmp_path)
+    assert_same_run(tmp_path, micro)
+    kept = {1: stop - 1, 2: max(step for step in (0, 2, 3, 4, 6, 8, 9, 11) if step < stop)}[every]  # an epoch has 3 steps
+    assert len(steps) == 12 - kept
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("step", [0, 1, 2, 4, 5])
+def test_a_run_that_is_asked_to_end_leaves_a_checkpoint_of_its_last_step(
+    step: int, signum: signal.Signals, micro: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    whole = SupernetTraining.training_step
+
+    def signalled(self: SupernetTraining, *arguments: Any) -> None:
+        if self.global_step == step:
+            os.kill(os.getpid(), signum)
+        whole(self, *arguments)
+
+    monkeypatch.setattr(SupernetTraining, "training_step", signalled)
+    before = {one: signal.getsignal(one) for one in SIGNALS}
+    with pytest.raises(Interrupted, match=str(128 + signum)) as stopped:
+        train(tmp_path)
+    assert {one: signal.getsignal(one) for one in SIGNALS} == before
+    assert signum.name in stopped.value.message
+    monkeypatch.undo()
+    assert torch.load(tmp_path / "stages/pretrain/last.ckpt", weights_only=True)["global_step"] == step + 1
+    steps = count_steps(monkeypatch)
+    train(tmp_path)
+    assert_same_run(tmp_path, micro)
+    assert len(steps) == 12 - step - 1
+
+
+def test_a_stage_that_ends_within_an_epoch_goes_on_within_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    shorter = ("++stages.pretrain.max_steps=5", "save_every_steps=1")
+    train(tmp_path / "straight", *shorter)
+    for stop in (2, 5):
+        undo = stop_at(monkeypatch, SupernetTraining, "training_step", stop)
+        with pytest.raises(Stopped):
+            train(tmp_path / f"stopped_{stop}", *shorter)
+        undo()
+        train(tmp_path / f"stopped_{stop}", *shorter)
+        assert_same_run(tmp_path / f"stopped_{stop}", tmp_path / "straight")
+
+
 @pytest.mark.parametrize("point", POINTS)
 def test_a_run_that_is_stopped_goes_on_and_ends_with_the_same_bits(
     point: str, micro: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -97,14 +167,7 @@ def test_a_run_that_is_stopped_goes_on_and_ends_with_the_same_bits(
     with pytest.raises(Stopped):
         train(tmp_path)
     undo()
-    steps: list[int] = []
-    step = SupernetTraining.training_step
-
-    def counted(self: SupernetTraining, *arguments: Any) -> None:
-        steps.append(self.global_step)
-        step(self, *arguments)
-
-    monkeypatch.setattr(SupernetTraining, "training_step", counted)
+    steps = count_steps(monkeypatch)
     train(tmp_path)
     assert_same_run(tmp_path, micro)
     assert len(steps) == 12 - steps_kept  # what a checkpoint holds is not repeated

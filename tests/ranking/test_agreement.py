@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 
 from nas_lightning.errors import InputError
-from nas_lightning.ranking import resampling
-from nas_lightning.ranking.agreement import Agreement, kendall_tau, measure, pearson, spearman, top_k_overlap
-from nas_lightning.ranking.resampling import bootstrap, resample_counts
+from nas_lightning.ranking.agreement import Agreement, kendall_tau, measure, pearson, spearman
+from nas_lightning.ranking.resampling import resample_counts
+from nas_lightning.ranking.top import best_rank, regret, top_k_overlap
 
 BY_SCIPY = {
     "pearson": lambda x, y: stats.pearsonr(x, y).statistic,
@@ -74,81 +74,6 @@ def test_a_statistic_refuses_what_has_no_order(statistic, scores, truth, rule: s
         statistic(np.array(scores), np.array(truth))
 
 
-def test_top_k_overlap_counts_the_shared_best():
-    truth = np.arange(10)
-    scores = np.array([0, 1, 2, 3, 4, 5, 9, 8, 6, 7])  # its best three are 6, 7 and 9
-    assert top_k_overlap(scores, truth, 3) == pytest.approx(2 / 3)
-    assert top_k_overlap(truth, truth, 3) == 1
-    assert top_k_overlap(-truth, truth, 3) == 0
-    assert top_k_overlap(-truth, truth, 10) == 1
-
-
-def test_top_k_overlap_of_ties_is_the_mean_over_random_tie_breaks():
-    scores, truth = np.array([3, 2, 2, 2, 1, 0]), np.array([5, 1, 4, 1, 1, 0])
-    rng = np.random.default_rng(0)
-
-    def best(values: np.ndarray) -> set[int]:
-        return set(np.lexsort((rng.random(len(values)), values))[-3:])
-
-    mean = np.mean([len(best(scores) & best(truth)) / 3 for _ in range(4000)])
-    assert top_k_overlap(scores, truth, 3) == pytest.approx(mean, abs=0.015)
-    assert top_k_overlap(scores, truth, 3) == pytest.approx((1 + 2 / 3 * 1 + 2 * 2 / 3 * 1 / 3) / 3)
-
-
-def test_top_k_overlap_ignores_the_order_of_the_list_and_gives_a_constant_score_chance():
-    truth = np.sort(related(20)[1])[::-1]
-    assert top_k_overlap(np.zeros(20), truth, 5) == pytest.approx(5 / 20)
-    assert top_k_overlap(np.zeros(20), truth[::-1], 5) == pytest.approx(5 / 20)
-
-
-@pytest.mark.parametrize("k", [0, 4])
-def test_top_k_overlap_refuses_a_k_outside_the_list(k: int):
-    with pytest.raises(ValueError, match=f"top {k} of 3"):
-        top_k_overlap(np.arange(3), np.arange(3), k)
-
-
-@pytest.mark.parametrize("decimals", [0, 8])
-@pytest.mark.parametrize("pair_matrix_limit", [0, 2_000])
-def test_every_resample_equals_scipy_on_the_resample_written_out(monkeypatch, decimals: int, pair_matrix_limit: int):
-    monkeypatch.setattr(resampling, "PAIR_MATRIX_LIMIT", pair_matrix_limit)
-    scores, truth = related(12, decimals=decimals)
-    draws = bootstrap(scores, truth, resamples=60, seed=3)
-    for row, times in enumerate(np.concatenate(list(resample_counts(12, 60, 3)))):
-        x, y = np.repeat(scores, times), np.repeat(truth, times)
-        for statistic, by_scipy in BY_SCIPY.items():
-            assert draws[statistic][row] == pytest.approx(by_scipy(x, y), abs=1e-12)
-
-
-def test_a_resample_draws_as_many_as_there_are_and_does_not_depend_on_the_chunks(monkeypatch):
-    whole = np.concatenate(list(resample_counts(10, 25, seed=0)))
-    assert whole.shape == (25, 10)
-    assert (whole.sum(axis=1) == 10).all()
-    monkeypatch.setattr(resampling, "CHUNK_ELEMENTS", 40)
-    chunks = list(resample_counts(10, 25, seed=0))
-    assert [len(chunk) for chunk in chunks] == [4, 4, 4, 4, 4, 4, 1]
-    np.testing.assert_array_equal(np.concatenate(chunks), whole)
-    assert not np.array_equal(np.concatenate(list(resample_counts(10, 25, seed=1))), whole)
-
-
-def test_resamples_with_a_constant_side_are_dropped_and_counted():
-    scores, truth = np.array([1.0, 1.0, 2.0, 1.0]), np.array([0.1, 0.2, 0.3, 0.4])
-    counts = np.concatenate(list(resample_counts(4, 200, seed=0)))
-    constant = (counts[:, 2] == 0) | (counts.max(axis=1) == 4)
-    found = measure({"top-1": scores}, truth, resamples=200).by_score["top-1"]
-    assert 0 < constant.sum() < 200
-    assert found.dropped == constant.sum()
-    for draws in found.draws.values():
-        np.testing.assert_array_equal(np.isnan(draws), constant)
-
-
-def test_a_large_offset_costs_no_digits():
-    scores, truth = related(30)
-    scores = np.round(scores * 64) / 64  # so that the sum below is exact
-    plain, shifted = bootstrap(scores, truth, 20, seed=0), bootstrap(scores + 2.0**40, truth, 20, seed=0)
-    np.testing.assert_allclose(shifted["pearson"], plain["pearson"], rtol=0, atol=1e-12)
-    np.testing.assert_array_equal(shifted["spearman"], plain["spearman"])
-
-
 def test_intervals_cover_a_known_correlation_about_95_percent_of_the_time():
     rho, sets = 0.6, 150
     known = {"pearson": rho, "kendall": 2 / np.pi * np.arcsin(rho), "spearman": 6 / np.pi * np.arcsin(rho / 2)}
@@ -169,7 +94,7 @@ def test_the_estimate_is_the_statistic_on_all_architectures_inside_its_percentil
     found = measure({"score": scores}, truth, resamples=100).by_score["score"]
     for statistic, ours in OURS.items():
         estimate = getattr(found, statistic)
-        assert estimate.value == ours(scores, truth)
+        assert estimate.value == pytest.approx(ours(scores, truth), abs=1e-14)
         assert (estimate.low, estimate.high) == pytest.approx(np.percentile(found.draws[statistic], [2.5, 97.5]))
         assert estimate.low < estimate.value < estimate.high
 
@@ -180,7 +105,9 @@ def test_a_constant_score_is_named_and_has_no_estimate():
     assert found.ties == 1
     assert found.dropped == 100
     assert (found.pearson.value, found.kendall.low, found.spearman.high) == (None, None, None)
-    assert found.top_k_overlap == {10: pytest.approx(10 / 40)}
+    assert (found.weighted_kendall.value, found.kendall_top_third.value) == (None, None)
+    overlap = found.top_k_overlap[10]
+    assert (overlap.value, overlap.low, overlap.high) == pytest.approx((10 / 40, 10 / 40, 10 / 40))
 
 
 def test_a_constant_truth_leaves_every_estimate_undefined():
@@ -222,10 +149,14 @@ def test_three_architectures_are_enough():
     assert found.top_k_overlap == {}
 
 
-def test_the_overlap_is_given_up_to_half_of_the_architectures():
+def test_statistics_of_the_top_are_given_up_to_half_of_the_architectures_and_for_the_best_alone():
     scores, truth = related(40)
-    found = measure({"top-1": scores}, truth, resamples=2, top=[10, 20, 21]).by_score["top-1"]
-    assert found.top_k_overlap == {k: top_k_overlap(scores, truth, k) for k in (10, 20)}
+    found = measure({"top-1": scores}, truth, resamples=20, top=[10, 20, 21]).by_score["top-1"]
+    assert {k: one.value for k, one in found.top_k_overlap.items()} == {k: top_k_overlap(scores, truth, k) for k in (10, 20)}
+    assert {k: one.value for k, one in found.best_rank.items()} == {k: best_rank(scores, truth, k) for k in (1, 10, 20)}
+    assert {k: one.value for k, one in found.regret.items()} == {k: regret(scores, truth, k) for k in (1, 10, 20)}
+    for one in (*found.top_k_overlap.values(), *found.best_rank.values(), *found.regret.values()):
+        assert one.low <= one.high
 
 
 def test_columns_that_do_not_fit_are_refused():
@@ -243,10 +174,18 @@ def test_a_much_better_score_beats_a_weak_one():
     assert found.beats("top-1", "last width") is None
 
 
+def test_of_best_rank_and_regret_the_lower_is_the_better():
+    truth = related(40)[1]
+    found = measure({"truth": truth, "reversed": -truth}, truth, resamples=50)
+    assert {"top_k_overlap_10", "best_rank_1", "best_rank_10", "regret_1", "regret_10"} <= set(found.statistics)
+    assert {found.beats("truth", "reversed", statistic) for statistic in found.statistics} == {1}
+    assert {found.beats("reversed", "truth", statistic) for statistic in found.statistics} == {0}
+
+
 def test_the_same_ranking_in_another_unit_beats_itself_half_of_the_time():
     scores, truth = related(30)
     found = measure({"fraction": scores, "shifted percent": 100 * scores + 0.7}, truth, resamples=50)
-    assert [found.beats("fraction", "shifted percent", statistic) for statistic in OURS] == [0.5, 0.5, 0.5]
+    assert {found.beats("fraction", "shifted percent", statistic) for statistic in found.statistics} == {0.5}
 
 
 def test_equally_good_scores_beat_each_other_half_of_the_time_on_average():
@@ -279,6 +218,13 @@ def test_json_is_plain_without_nan_and_sorts_scores_from_baselines():
     assert content["scores"]["top-1"]["top_k_overlap"].keys() == {"10"}  # 50 is more than half of 40
     assert content["beats"]["top-1"]["parameters"]["kendall"] > 0.98
     assert content["beats"]["top-1"]["last width"]["kendall"] is None
+    assert content["beats"]["top-1"]["last width"]["regret_10"] > 0.5
+    estimate = {"value", "low", "high"}
+    for statistic in ("pearson", "kendall", "spearman", "weighted_kendall", "kendall_top_third"):
+        assert content["scores"]["top-1"][statistic].keys() == estimate
+    for statistic, depths in (("top_k_overlap", {"10"}), ("best_rank", {"1", "10"}), ("regret", {"1", "10"})):
+        assert {k: one.keys() for k, one in content["scores"]["top-1"][statistic].items()} == dict.fromkeys(depths, estimate)
+    assert (content["fitted"], content["ceiling"]) == ({}, None)
 
 
 def test_a_seed_repeats_the_result_and_another_does_not():
@@ -286,15 +232,25 @@ def test_a_seed_repeats_the_result_and_another_does_not():
     assert example(seed=4).by_score["top-1"].kendall != example(seed=5).by_score["top-1"].kendall
 
 
-def test_the_table_shows_estimates_and_puts_baselines_below_a_line():
+def test_the_tables_show_estimates_and_put_baselines_below_a_line():
     agreement = example()
-    lines = agreement.table().splitlines()
-    assert lines[0].split() == ["score", "Pearson", "Kendall", "Spearman", "top-10"]
-    assert lines[1] == lines[3]
-    assert lines[2].startswith("top-1 ")
-    assert str(agreement.by_score["top-1"].kendall) in lines[2]
-    assert lines[5].split()[:5] == ["last", "width", "constant", "constant", "constant"]
-    assert lines[6] == "40 architectures; 95 % intervals from 100 resamples, seed 0"
+    order, top, last = agreement.table().split("\n\n")
+    assert order.split("\n")[0].split() == ["score", "Pearson", "Kendall", "Spearman", "top-10"]
+    good = agreement.by_score["top-1"]
+    for lines, shown in ((order.split("\n"), good.kendall.text()), (top.split("\n"), good.kendall_top_third.text(2))):
+        assert lines[1] == lines[3]
+        assert lines[2].startswith("top-1 ")
+        assert shown in lines[2]
+        assert lines[5].split()[:4] == ["last", "width", "constant", "constant"]
+    assert good.regret[10].text(3) in top
+    assert f" {good.top_k_overlap[10].value:.2f}\n" in order
+    assert last == "40 architectures; 95 % intervals from 100 resamples, seed 0"
+
+
+def test_few_architectures_are_judged_by_the_best_alone():
+    table = measure({"top-1": np.array([1.0, 2, 3, 5, 4])}, np.arange(5.0), resamples=20).table()
+    assert "best of 1" in table
+    assert "top-" not in table.splitlines()[0]
 
 
 def test_the_table_fits_a_hundred_columns():
@@ -312,13 +268,3 @@ def test_no_resamples_leave_the_intervals_out():
     assert found.beats("top-1", "parameters") is None
     assert "[" not in found.table()
     json.dumps(found.to_json(), allow_nan=False)
-
-
-def test_the_table_of_probabilities_shows_what_beats_says():
-    rng = np.random.default_rng(3)
-    truth = rng.normal(size=40)
-    scores = {"good": truth + 0.1 * rng.normal(size=40), "poor": rng.normal(size=40), "constant": np.zeros(40)}
-    agreement = measure(scores, truth, baselines=["poor", "constant"], resamples=50)
-    table = agreement.beats_table()
-    assert f"{agreement.beats('good', 'poor'):.3f}" in table
-    assert "undefined" in table

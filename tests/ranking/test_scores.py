@@ -12,7 +12,7 @@ from torchmetrics.functional.classification import multiclass_accuracy
 from nas_lightning.errors import InputError
 from nas_lightning.ranking import predict
 from nas_lightning.ranking.predict import rank_to_folder
-from nas_lightning.ranking.score import Score, rank, score
+from nas_lightning.ranking.score import Score, rank, rank_by_image, score
 from nas_lightning.ranking.table import write_part
 from nas_lightning.space import Architecture, Candidate, Population, SearchSpace
 from nas_lightning.supernet import Supernet, cut
@@ -109,11 +109,11 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Architecture]:
     """The candidates that are computed."""
     computed: list[Architecture] = []
 
-    def counting(supernet: Supernet, architectures: list[Architecture], *more: Any) -> list[Score]:
+    def counting(supernet: Supernet, architectures: list[Architecture], *more: Any) -> tuple[list[Score], torch.Tensor]:
         computed.extend(architectures)
-        return rank(supernet, architectures, *more)
+        return rank_by_image(supernet, architectures, *more)
 
-    monkeypatch.setattr(predict, "rank", counting)
+    monkeypatch.setattr(predict, "rank_by_image", counting)
     return computed
 
 

@@ -118,7 +118,7 @@ def test_the_agreement_is_measured_on_the_candidates_with_a_known_accuracy():
     agreement = agreement_with(table, known, resamples=20)
     assert (agreement.n, agreement.missing) == (14, 0)
     assert agreement.by_score["negative cross entropy"].kendall.value == pytest.approx(1)
-    assert set(agreement.baselines) == {"parameters", "multiply-adds", "last width"}
+    assert set(agreement.baselines) == {"parameters", "multiply-adds", "last width", "sum of widths"}
 
 
 # --- protocol
@@ -156,6 +156,24 @@ def test_another_protocol_is_refused_with_both_values(changed: dict, key: str, o
     with pytest.raises(InputError, match=rf"protocol\.json: {key} is {old}, but this ranking has {new}; give another run_dir"):
         claim(tmp_path / "ranking", make_protocol(checkpoint, **{**BASE, **changed}))
     assert (tmp_path / "ranking/protocol.json").read_bytes() == before
+
+
+OTHERS = {
+    "statistics": ({"recalibration": {"statistics": "recalibrated", "recalibration_images": 10}}, "'batch'", "'recalibrated'"),
+    "cheap_first": ({"cheap_first": {"keep": 0.1, "z": 2.0}}, "False", r"\{'keep': 0.1, 'z': 2.0\}"),
+}
+
+
+@pytest.mark.parametrize("key", OTHERS)
+def test_what_the_defaults_do_not_write_is_compared_all_the_same(key: str, checkpoint: Path, tmp_path: Path):
+    more, default, other = OTHERS[key]
+    first, second = make_protocol(checkpoint, **BASE), make_protocol(checkpoint, **BASE, **more)
+    assert list(first) == ["checkpoint_sha256", "data_sha256", "images", "batch_size", "norm", "shortcuts", "dtype"]
+    for folder, kept, asked, old, new in (("a", first, second, default, other), ("b", second, first, other, default)):
+        claim(tmp_path / folder, kept)
+        claim(tmp_path / folder, kept)
+        with pytest.raises(InputError, match=rf"protocol\.json: {key} is {old}, but this ranking has {new}; give another run_dir"):
+            claim(tmp_path / folder, asked)
 
 
 def test_other_weights_and_other_images_are_other_protocols(checkpoint: Path, tmp_path: Path):

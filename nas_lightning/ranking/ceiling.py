@@ -1,0 +1,65 @@
+"""How far any ranking can agree with a truth that was itself measured with noise: what a perfect predictor would reach."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nas_lightning.draws import generator
+from nas_lightning.ranking.resampling import Estimate
+
+DRAWS = 1000
+"""Of the noise."""
+FEWEST_ARCHITECTURES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """Agreement of the expected accuracies with the measured means; the intervals hold 95 % of the simulated trainings' values."""
+
+    seeds: int
+    kendall: Estimate
+    pearson: Estimate
+
+    @classmethod
+    def of(cls, accuracies: np.ndarray, seed: int = 0) -> "Ceiling | None":
+        """Estimates it from how accuracies spread over seeds and over architectures (one-way variance components).
+
+        The expected accuracy and the noise of a training are taken as independent, the noise as equally large for all architectures.
+        Pearson is the square root of the mean's reliability, the share of its variance that is not noise. Kendall, and both
+        intervals, come from simulation: means shrunk until their spread is that of the expected accuracies, against the same with
+        normal noise. Where the spread over architectures is not larger than noise makes it, nothing can be predicted and both are 0;
+        without any noise both are 1.
+
+        Args:
+            accuracies: (n, s) fractions, a column a seed.
+            seed: of the simulated noise, at least 0.
+
+        Returns:
+            None with one seed or fewer than three architectures, or where all means are the same.
+        """
+        n, seeds = accuracies.shape
+        means = accuracies.mean(axis=1)
+        if seeds < 2 or n < FEWEST_ARCHITECTURES or means.min() == means.max():
+            return None
+        noise = accuracies.var(axis=1, ddof=1).mean() / seeds  # variance of a mean over its seeds
+        reliability = max(0.0, 1 - noise / means.var(ddof=1))
+        if reliability in (0.0, 1.0):
+            return cls(seeds, *2 * (Estimate(reliability, None, None),))
+        expected = np.sqrt(reliability) * (means - means.mean())
+        measured = expected + np.sqrt(noise) * generator(seed, "ceiling").standard_normal((DRAWS, n))
+        pearson = np.array([np.corrcoef(expected, one)[0, 1] for one in measured])
+        kendall = _kendall(expected, measured)
+        return cls(seeds, Estimate.of(kendall.mean(), kendall), Estimate.of(np.sqrt(reliability), pearson))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"seeds": self.seeds, "kendall": self.kendall.to_json(), "pearson": self.pearson.to_json()}
+
+
+def _kendall(expected: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    """tau-b of (n,) with each of (draws, n), which are taken to have no ties."""
+    n = len(expected)
+    agreed = sum(np.sign(measured[:, row, None] - measured[:, :row]) @ np.sign(expected[row] - expected[:row]) for row in range(1, n))
+    sizes = np.unique(expected, return_counts=True)[1]
+    return agreed / np.sqrt(n * (n - 1) / 2) / np.sqrt((n**2 - (sizes**2).sum()) / 2)

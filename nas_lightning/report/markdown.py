@@ -1,0 +1,58 @@
+"""The report as Markdown, with pictures beside it."""
+
+import html
+import re
+from collections.abc import Sequence
+
+from nas_lightning.report.content import Part, Table, Tile
+
+SPECIAL = re.compile(r"([\\`*_\[\]|~$])")
+OPENING = re.compile(r"^([#+-](?=[#+-]*(\s|$))|\d+(?=[.)](\s|$)))")
+"""What makes a heading or a list at the start of a line."""
+LINK = re.compile(r"(?<=www)\.|:(?=//)", re.IGNORECASE)
+"""What makes a link of a bare address."""
+
+
+def as_markdown(title: str, parts: Sequence[Part], pictures: str) -> str:
+    """The whole text.
+
+    Args:
+        title: of the report.
+        parts: the first is the verdict.
+        pictures: the folder of the figures' PNG files, as seen from the text.
+    """
+    return f"# {literal(title)}\n\n" + "\n\n".join(block for part in parts for block in _blocks(part, pictures)) + "\n"
+
+
+def literal(text: str) -> str:
+    """Text that Markdown and the HTML in it leave as it is, in one line."""
+    escaped = SPECIAL.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))
+    return OPENING.sub(_entity, LINK.sub(_entity, escaped))
+
+
+def _blocks(part: Part, pictures: str) -> list[str]:
+    figure = part.figure
+    return [
+        f"## {literal(part.title)}",
+        *(map(_tiles, [part.tiles] if part.tiles else [])),
+        *map(literal, part.paragraphs),
+        *(f"**{literal(about)}.** {literal(said)}" for about, said in part.statements),
+        *([] if figure is None else [f"![{literal(figure.says)}]({pictures}/{figure.name}.png)"]),
+        *map(literal, part.notes),
+        *map(_table, part.tables),
+    ]
+
+
+def _entity(found: re.Match[str]) -> str:
+    return "".join(f"&#{ord(character)};" for character in found.group())
+
+
+def _tiles(tiles: Sequence[Tile]) -> str:
+    rows = [[tile.label, f"{tile.value} {tile.note}".strip()] for tile in tiles]
+    return _table(Table(["", ""], rows))
+
+
+def _table(table: Table) -> str:
+    rows = [table.head, ["---"] * len(table.head), *table.rows]
+    lines = [f"| {' | '.join(cell if number == 1 else literal(cell) for cell in row)} |" for number, row in enumerate(rows)]
+    return ("" if not table.caption else f"{literal(table.caption)}:\n\n") + "\n".join(lines)

@@ -1,0 +1,185 @@
+"""Everything that a run folder's files say, read once; a file that is not there is None or empty."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nas_lightning.errors import InputError
+from nas_lightning.report.agreement import Agreement, Row, read_agreement
+from nas_lightning.report.candidates import KINDS, Candidates, ScoreKind, match, read_candidates, read_code, read_known, read_number
+from nas_lightning.report.reading import read_json, read_rows, read_text, read_yaml
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage's ``metrics.csv``."""
+
+    name: str
+    steps: npt.NDArray[np.int64]
+    """(rows,) ascending."""
+    columns: Mapping[str, npt.NDArray[np.float64]]
+    """(rows,) each, nan where a row has no value."""
+
+
+@dataclass(frozen=True)
+class Alone:
+    """``standalone/accuracies.csv``: candidates trained alone."""
+
+    accuracies: Mapping[str, tuple[float, ...]]
+    """Fractions by code, one for each seed."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder."""
+
+    folder: Path
+    config: Mapping[str, Any] | None
+    config_text: str | None
+    environment: Mapping[str, Any] | None
+    protocol: Mapping[str, Any] | None
+    stages: tuple[Stage, ...]
+    """Trained ones, in the config's order."""
+    untrained: tuple[str, ...]
+    """Stages of the config that left no metrics."""
+    kind: ScoreKind
+    """What the config chooses the best by."""
+    candidates: Candidates | None
+    truth: npt.NDArray[np.float64] | None
+    """(n,) known accuracies of the candidates, nan where none is known; None where no file has any."""
+    truth_file: str | None
+    """Where the known accuracies stand, below the folder."""
+    agreement: Agreement | None
+    alone: Alone | None
+
+    @property
+    def row(self) -> Row | None:
+        """The agreement of the configured score."""
+        return None if self.agreement is None else self.agreement.row(self.kind.name, self.kind.column)
+
+    @cached_property
+    def quality(self) -> npt.NDArray[np.float64]:
+        """(n,) configured scores, higher is better; none without candidates."""
+        return np.zeros(0) if self.candidates is None else self.candidates.quality(self.kind)
+
+    @cached_property
+    def known(self) -> npt.NDArray[np.int64]:
+        """Rows of the candidates whose accuracy is known."""
+        return np.zeros(0, dtype=np.int64) if self.truth is None else np.flatnonzero(~np.isnan(self.truth))
+
+    @cached_property
+    def ten_best(self) -> npt.NDArray[np.int64]:
+        """Rows of up to ten candidates, best score first."""
+        return np.zeros(0, dtype=np.int64) if self.candidates is None else self.candidates.order(self.kind)[:10]
+
+
+def read_run(folder: Path) -> Run:
+    """Reads what a report shows.
+
+    Raises:
+        InputError: if the folder holds no run, or naming the first file that is not what it should be.
+    """
+    if not folder.is_dir():
+        raise InputError(f"run_dir: {folder} is not a folder")
+    ranking = folder / "ranking"
+    config_path = _first(folder / "config.yaml", ranking / "config.yaml")
+    config = None if config_path is None else read_yaml(config_path)
+    scores = _first(ranking / "scores.csv")
+    stages = _read_stages(folder / "stages", list(_section(config, "stages")))
+    if config is None and scores is None and not stages:
+        raise InputError(f"run_dir: {folder} holds no run (none of config.yaml, stages/*/metrics.csv, ranking/scores.csv)")
+    candidates = None if scores is None else read_candidates(scores, _layers(config))
+    truth_path = _first(ranking / "known_accuracies.json", folder / "standalone" / "known_accuracies.json")
+    known = {} if truth_path is None else read_known(truth_path)
+    trained = {stage.name for stage in stages}
+    return Run(
+        folder=folder,
+        config=config,
+        config_text=None if config_path is None else read_text(config_path),
+        environment=_optional_json(_first(folder / "environment.json", ranking / "environment.json")),
+        protocol=_optional_json(_first(ranking / "protocol.json")),
+        stages=stages,
+        untrained=tuple(str(name) for name in _section(config, "stages") if str(name) not in trained),
+        kind=_kind(folder, config, candidates),
+        candidates=candidates,
+        truth=None if candidates is None or not known else match(candidates, known),
+        truth_file=None if truth_path is None else str(truth_path.relative_to(folder)),
+        agreement=read_agreement(ranking / "agreement.json") if (ranking / "agreement.json").is_file() else None,
+        alone=_read_alone(folder / "standalone" / "accuracies.csv"),
+    )
+
+
+def _kind(folder: Path, config: Mapping[str, Any] | None, candidates: Candidates | None) -> ScoreKind:
+    """The configured score; nas-rank keeps the config of its ranking beside it."""
+    own = folder / "ranking" / "config.yaml"
+    node = _section(read_yaml(own) if own.is_file() else config, "ranking")
+    key = node.get("score", "top1")
+    if key not in KINDS:
+        raise InputError(f"{folder}: ranking.score: {str(key)[:80]!r} is not one of {', '.join(KINDS)}")
+    if candidates is not None and KINDS[key].column not in candidates.columns:
+        raise InputError(f"{folder}/ranking/scores.csv: has no column {KINDS[key].column}, which ranking.score names")
+    return KINDS[key]
+
+
+def _layers(config: Mapping[str, Any] | None) -> int | None:
+    """How many widths an architecture has: a stem, and two in each block; None where the config names no space."""
+    blocks = _section(config, "space").get("blocks")
+    if not isinstance(blocks, list) or not all(isinstance(count, int) and 0 < count < 1000 for count in blocks):
+        return None
+    return 1 + 2 * sum(blocks)
+
+
+def _read_stages(folder: Path, order: list[str]) -> tuple[Stage, ...]:
+    paths = {path.parent.name: path for path in sorted(folder.glob("*/metrics.csv"))}
+    names = [name for name in order if name in paths]
+    return tuple(_read_stage(name, paths[name]) for name in (*names, *(name for name in paths if name not in names)))
+
+
+def _read_stage(name: str, path: Path) -> Stage:
+    rows = read_rows(path, ("step",))
+    steps = [read_step(row["step"], f"{path}: line {line}: step") for line, row in rows]
+    columns = [column for column in (rows[0][1] if rows else {}) if column != "step"]
+    values = {column: np.array([read_metric(row[column], f"{path}: line {line}: {column}") for line, row in rows]) for column in columns}
+    return Stage(name, np.array(steps, dtype=np.int64), values)
+
+
+def read_step(text: str, place: str) -> int:
+    """A count of optimizer steps."""
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise InputError(f"{place}: {text[:80]!r} is not a count of steps")
+    return int(text)
+
+
+def read_metric(text: str, place: str) -> float:
+    """A value of a metrics table; nan where it is empty or was not finite."""
+    return np.nan if text in ("", "nan", "inf", "-inf") else read_number(text, place)
+
+
+def _read_alone(path: Path) -> Alone | None:
+    if not path.is_file():
+        return None
+    found: dict[str, list[float]] = {}
+    for line, row in read_rows(path, ("architecture", "seed", "accuracy")):
+        place = f"{path}: line {line}"
+        read_code(row["architecture"], place)
+        found.setdefault(row["architecture"], []).append(read_number(row["accuracy"], f"{place}: accuracy"))
+    return Alone({code: tuple(values) for code, values in found.items()})
+
+
+def _section(config: Mapping[str, Any] | None, key: str) -> Mapping[str, Any]:
+    """A mapping of the config; empty where there is none."""
+    node = None if config is None else config.get(key)
+    return node if isinstance(node, dict) else {}
+
+
+def _first(*paths: Path) -> Path | None:
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _optional_json(path: Path | None) -> dict[str, Any] | None:
+    return None if path is None else read_json(path)

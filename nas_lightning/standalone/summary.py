@@ -1,0 +1,48 @@
+"""What trainings alone gave, a row a candidate: for a file and for the terminal."""
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from tabulate import tabulate
+
+from nas_lightning.durable import write_text
+from nas_lightning.space import Architecture
+from nas_lightning.standalone.truth import Truth
+
+COLUMNS = ("name", "architecture", "mean", "standard_deviation", "lowest", "highest", "seeds")
+MOST_LINES = 15
+"""Of the table on the terminal, its two of headings among them."""
+
+
+def write_summary(path: Path, truth: Truth) -> None:
+    """A row a candidate in the list's order: accuracies over the seeds, as fractions, the deviation empty with one seed."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for one, row in zip(truth.population, truth.accuracies, strict=True):
+        deviation = f"{row.std(ddof=1):.6f}" if len(row) > 1 else ""
+        writer.writerow((one.name, one.text, f"{row.mean():.6f}", deviation, f"{row.min():.6f}", f"{row.max():.6f}", len(row)))
+    write_text(path, text.getvalue())
+
+
+def table(truth: Truth, known: Mapping[Architecture, float]) -> str:
+    """The candidates, best first, in at most ``MOST_LINES`` lines.
+
+    Args:
+        known: accuracies to show beside the trained ones, fractions; empty for none.
+    """
+    best_first = np.argsort(-truth.mean, kind="stable")
+    are_all = len(best_first) <= MOST_LINES - 2
+    shown = best_first if are_all else best_first[: MOST_LINES - 3]
+    candidates, accuracies = [truth.population[int(row)] for row in shown], truth.accuracies[shown]
+    columns = {"name": [one.name for one in candidates], "accuracy": [f"{value:.4f}" for value in accuracies.mean(axis=1)]}
+    if accuracies.shape[1] > 1:
+        columns["over seeds"] = [f"+- {value:.4f}" for value in accuracies.std(axis=1, ddof=1)]
+    if known:
+        columns["known"] = [f"{known[one.architecture]:.4f}" for one in candidates]
+    columns["architecture"] = [one.text for one in candidates]
+    lines = tabulate(columns, headers="keys", disable_numparse=True)
+    return lines if are_all else f"{lines}\nand {len(best_first) - len(shown):,} more"

@@ -1,0 +1,64 @@
+"""``nas-compare`` on runs of ``experiment=micro`` with two seeds."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nas_lightning.ranking import agreement
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_two_seeds_are_compared_by_the_command(micro: Path, other_seed: Path, tmp_path: Path, command: Callable):
+    first, second = (folder / "ranking/scores.csv" for folder in (micro, other_seed))
+    done = command("compare", f"first={first}", f"second={second}", "space=resnet_tiny", "resamples=20", f"run_dir={tmp_path}")
+    assert done.code == 0, done.err
+    written = json.loads((tmp_path / "agreement.json").read_text())
+    losses = [[-float(row["cross_entropy"]) for row in rows(path)] for path in (first, second)]
+    assert written["n"] == 24
+    assert written["scores"]["negative cross entropy"]["kendall"]["value"] == pytest.approx(agreement.kendall_tau(*losses))
+    assert "Agreement of 24 candidates" in done.out
+
+
+def test_two_seeds_are_compared_by_known_accuracies(micro: Path, other_seed: Path, tmp_path: Path, command: Callable):
+    tables = [f"first={micro}/ranking/scores.csv", f"second={other_seed}/ranking/scores.csv", "space=resnet_tiny", "resamples=50"]
+    known = f"known_accuracies={micro}/standalone/known_accuracies.json"
+    done = command("compare", *tables, known, f"run_dir={tmp_path}")
+    assert (done.code, done.err) == (0, "")
+    assert "that a ranking is the better one" in done.out
+    written = json.loads((tmp_path / "comparison.json").read_text())
+    assert written["n"] == 6
+    for better in written["better"]["negative cross entropy"].values():
+        assert better["first"] is None or better["first"] + better["second"] == pytest.approx(1)
+    own = json.loads((micro / "ranking/agreement.json").read_text())["scores"]["negative cross entropy"]["kendall"]["value"]
+    assert written["scores"]["first negative cross entropy"]["kendall"]["value"] == pytest.approx(own)
+    assert json.loads((tmp_path / "agreement.json").read_text())["n"] == 24
+
+
+def test_a_comparison_of_different_protocols_is_warned_of_in_one_line(micro: Path, tmp_path: Path, command: Callable):
+    shutil.copy(micro / "ranking/scores.csv", tmp_path)
+    protocol = json.loads((micro / "ranking/protocol.json").read_text())
+    (tmp_path / "protocol.json").write_text(json.dumps({**protocol, "batch_size": 10, "checkpoint_sha256": "of another"}))
+    tables = [f"first={micro}/ranking/scores.csv", f"second={tmp_path}/scores.csv", "space=resnet_tiny", "resamples=20"]
+    done = command("compare", *tables)
+    assert (done.code, done.err) == (0, "warning: a comparison of different protocols: batch_size is 300 and 10\n")
+
+
+@pytest.mark.parametrize("content", [None, "{", '{"a": {"acc": 50, "arch": "4-4-4-4-4-4-4"}}'])
+def test_known_accuracies_that_are_none_end_a_comparison_in_one_line(
+    content: str | None, micro: Path, other_seed: Path, tmp_path: Path, command: Callable
+):
+    if content is not None:
+        (tmp_path / "known.json").write_text(content)
+    tables = [f"first={micro}/ranking/scores.csv", f"second={other_seed}/ranking/scores.csv", "space=resnet_tiny", "resamples=20"]
+    done = command("compare", *tables, f"known_accuracies={tmp_path}/known.json", f"run_dir={tmp_path}/out")
+    assert (done.code, done.err.count("\n"), done.out) == (2, 1, ""), done.err
+    assert "known.json" in done.err
+    assert not (tmp_path / "out").exists()

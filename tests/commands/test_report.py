@@ -1,0 +1,94 @@
+"""``nas-report`` as from a shell, on the run of ``experiment=micro``."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CODE = (
+    "import sys\n"
+    "from nas_lightning.commands.report import main\n"
+    "try:\n    main()\n"
+    "finally:\n    print('imported:', sorted(sys.modules.keys() & {'torch', 'pytorch_lightning', 'torchmetrics', 'sklearn'}))\n"
+)
+
+
+def nas_report(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", CODE, *arguments], capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.fixture
+def run(micro: Path, tmp_path: Path) -> Path:
+    """What a report reads of the run, to be written into."""
+    names = (
+        "config.yaml",
+        "environment.json",
+        "ranking",
+        "standalone",
+        *(f"stages/{one}/metrics.csv" for one in ("pretrain", "finetune", "distill")),
+    )
+    for name in names:
+        target = tmp_path / "run" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (micro / name).is_dir():
+            shutil.copytree(micro / name, target)
+        else:
+            shutil.copy(micro / name, target)
+    return tmp_path / "run"
+
+
+def test_a_real_run_gets_its_report_without_importing_torch(run: Path):
+    done = nas_report(f"run_dir={run}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"written: {run}/report.html, report.md\nimported: []\n"
+    text = (run / "report.md").read_text(encoding="utf-8")
+    assert "24 candidates are ranked by top-1; the order is compared with 6 known accuracies, which are few" in text
+    kendall = json.loads((run / "ranking/agreement.json").read_text())["scores"]["top-1"]["kendall"]["value"]
+    assert f"{kendall:.3f}" in text
+    assert "Missing" not in text
+    assert sorted(path.stem for path in (run / "report").iterdir()) == [
+        "against_truth",
+        "baselines",
+        "costs",
+        "ranks",
+        "training",
+        "widths",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "holds"),
+    [
+        ("ranking/agreement.json", "{", ["ranking/agreement.json", "is not JSON"]),
+        ("ranking/scores.csv", "name,architecture\n", ["ranking/scores.csv", "has no column top1"]),
+        ("config.yaml", "a: [\n\n", ["config.yaml", "is not YAML"]),
+    ],
+)
+def test_a_wrong_file_ends_in_one_line_and_writes_nothing(name: str, content: str, holds: list[str], run: Path):
+    (run / name).write_text(content)
+    done = nas_report(f"run_dir={run}")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert done.stderr.startswith("error: ")
+    for part in holds:
+        assert part in done.stderr
+    assert not list(run.glob("report*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "holds"),
+    [
+        ([], ["run_dir"]),
+        (["run_dir=/nowhere"], ["/nowhere", "is not a folder"]),
+        (["run_dir=x", "points=3"], ["points: 3", "at least 100"]),
+        (["run_dir=x", "point=300"], ["point", "points"]),
+    ],
+    ids=str,
+)
+def test_a_wrong_argument_ends_in_one_line(arguments: list[str], holds: list[str]):
+    done = nas_report(*arguments)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    for part in holds:
+        assert part in done.stderr

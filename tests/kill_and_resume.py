@@ -1,0 +1,144 @@
+"""Kills one ``experiment=micro`` again and again, at random instants, and checks that it ends with the bits of one that nobody touched.
+
+    python tests/kill_and_resume.py [--kills 20] [--terms 5] [--seed 0] [--folder DIR]
+
+SIGKILL may strike anywhere: stages, truth, ranking. SIGTERM while a stage trains must leave the checkpoint that the last line names.
+A run that ends before it is killed is compared and begun anew, until the kills are used up. Exit code 1 on a difference.
+"""
+
+import argparse
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+ROOT = Path(__file__).parents[1]
+TEXTS = (
+    "stages/*/metrics.csv",
+    "stages/*/architectures.json",
+    "standalone/accuracies.csv",
+    "standalone/known_accuracies.json",
+    "ranking/scores.csv",
+    "ranking/submission.json",
+    "ranking/agreement.json",
+    "supernet.safetensors",
+)
+LONGEST = 300.0
+"""Seconds that any call may take."""
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    """The run, once it has taken its folder: what is before has nothing to lose."""
+    command = [sys.executable, "train.py", "experiment=micro", "save_every_steps=1", f"run_dir={folder}"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    if not process.stdout.readline().startswith("run folder:"):
+        sys.exit(f"the run did not start: {process.communicate()[1]}")
+    return process
+
+
+def finish(process: subprocess.Popen[str]) -> None:
+    out, error = process.communicate(timeout=LONGEST)
+    if process.returncode != 0:
+        sys.exit(f"the run failed with exit code {process.returncode}:\n{out}\n{error}")
+
+
+def kill_until_done(folder: Path, kills: int, longest_wait: float, draw: random.Random) -> int:
+    """Kills up to so many times; returns how often. Unless all kills are used up, the run has ended; else it is left to end."""
+    for number in range(kills):
+        process = start(folder)
+        try:
+            process.wait(draw.uniform(0, longest_wait))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            continue
+        finish(process)
+        return number
+    finish(start(folder))
+    return kills
+
+
+def terminate(folder: Path, longest_wait: float, draw: random.Random) -> bool:
+    """Sends SIGTERM; whether a stage was training then, whose promised checkpoint is checked."""
+    process = start(folder)
+    time.sleep(draw.uniform(0, longest_wait))
+    process.send_signal(signal.SIGTERM)
+    _, error = process.communicate(timeout=LONGEST)
+    if process.returncode != 128 + signal.SIGTERM:
+        return False
+    last = error.strip().splitlines()[-1]
+    promised = re.fullmatch(r"stopped by SIGTERM after step (\d+): (.*last\.ckpt); give the same run_dir again to go on", last)
+    if promised is None:
+        sys.exit(f"the last line of a terminated run promises no checkpoint: {last}")
+    found = torch.load(promised[2], weights_only=True)["global_step"]
+    if found != int(promised[1]):
+        sys.exit(f"{promised[2]} holds step {found}, but {promised[1]} was promised")
+    return True
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """Every file that is not the same to the last bit, checkpoints by what they hold."""
+    found = []
+    for pattern in TEXTS:
+        for name in {path.relative_to(run) for run in (one, other) for path in run.glob(pattern)}:
+            first, second = one / name, other / name
+            if not (first.is_file() and second.is_file() and first.read_bytes() == second.read_bytes()):
+                found.append(str(name))
+    for path in one.glob("stages/*/last.ckpt"):
+        name = path.relative_to(one)
+        kept, again = (torch.load(run / name, weights_only=True) for run in (one, other))
+        found += [f"{name}: {key}" for key in ("state_dict", "optimizer_states", "global_step") if not same(kept[key], again[key])]
+    return found
+
+
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--terms", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, help="keeps the runs there; otherwise they are removed")
+    arguments = parser.parse_args()
+    draw = random.Random(arguments.seed)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.folder or Path(temporary)
+        began = time.monotonic()
+        reference = start(folder / "reference")
+        work = time.monotonic()
+        finish(reference)
+        work = time.monotonic() - work
+        done, runs, terms = 0, 0, 0
+        while done < arguments.kills or terms < arguments.terms:
+            runs += 1
+            if runs > 10 * (arguments.kills + arguments.terms):
+                sys.exit(f"only {done} kills and {terms} terminations after {runs - 1} runs")
+            victim = folder / f"victim_{runs}"
+            if terms < arguments.terms:
+                terms += terminate(victim, work / 2, draw)
+            # On average a kill lets a twentieth of the work be done, so that one run meets many kills, wherever it is.
+            done += kill_until_done(victim, arguments.kills - done, work / 10, draw)
+            if found := differences(folder / "reference", victim):
+                sys.exit(f"run {runs} (seed {arguments.seed}) differs from the reference in {', '.join(found)}")
+    took = time.monotonic() - began
+    print(f"{done} kills and {terms} terminations in {runs} runs: every weight, row and score as in the reference ({took:.0f} s)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""Two rankings beside known accuracies, and what is said of a score that beats a baseline or does not."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from nas_lightning.errors import InputError
+from nas_lightning.ranking.agreement import measure
+from nas_lightning.ranking.compare import compare_with_known, other_protocol
+from nas_lightning.ranking.resampling import resample_counts
+from nas_lightning.ranking.score import Score
+from nas_lightning.ranking.summary import agreement_summary, agreement_with, verdict
+from nas_lightning.ranking.table import ScoreTable
+from nas_lightning.space import Population, SearchSpace, ShortcutRule
+
+SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8, trailing_entries=1)
+RNG = np.random.default_rng(0)
+POPULATION = Population.draw(SPACE, 40, 0)
+TRUTH = RNG.uniform(0.3, 0.7, 40).round(3)
+
+
+def table(noise: float, seed: int) -> ScoreTable:
+    rng = np.random.default_rng(seed)
+    values = TRUTH + noise * rng.normal(size=40)
+    scores = [Score(float(round(value, 2)), 0.9, float(2 - value)) for value in values]
+    return ScoreTable.of(POPULATION, scores, classes=5, channels=1, shortcuts=ShortcutRule.ALWAYS)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """A good ranking's scores, a poor one's, and known accuracies of the first thirty."""
+    for name, noise in (("good", 0.02), ("poor", 0.2)):
+        (tmp_path / name).mkdir()
+        table(noise, seed=1).write(tmp_path / name / "scores.csv")
+    Population(SPACE, POPULATION.candidates[:30]).write(tmp_path / "known.json", TRUTH[:30].tolist())
+    return tmp_path / "good/scores.csv", tmp_path / "poor/scores.csv", tmp_path / "known.json"
+
+
+def test_the_probability_that_one_is_better_is_that_over_resamples_written_out(files: tuple[Path, Path, Path]):
+    found = compare_with_known(*files, SPACE, 40)
+    assert found.agreement.n == 30
+    content = found.to_json()
+    for score, quality in (("top-1", "top1"), ("negative cross entropy", "cross_entropy")):
+        good, poor = (table(noise, seed=1).quality(quality)[:30] for noise in (0.02, 0.2))
+        wins = []
+        for times in np.concatenate(list(resample_counts(30, 40, 0))):
+            one, other, known = (np.repeat(values, times) for values in (good, poor, TRUTH[:30]))
+            wins.append(np.heaviside(stats.kendalltau(one, known).statistic - stats.kendalltau(other, known).statistic, 0.5))
+        assert content["better"][score]["kendall"] == pytest.approx({"first": np.mean(wins), "second": 1 - np.mean(wins)})
+        assert content["better"][score]["regret_10"]["first"] >= 0.5
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
+    assert list(content["scores"]) == [f"{side} {score}" for side in ("first", "second") for score in ("top-1", "negative cross entropy")]
+    assert f"{content['better']['top-1']['pearson']['first']:.3f}" in found.table()
+
+
+def test_changing_the_places_of_two_tables_changes_the_places_of_their_probabilities(files: tuple[Path, Path, Path]):
+    good, poor, known = files
+    one, other = (compare_with_known(*tables, known, SPACE, 30).to_json()["better"] for tables in ((good, poor), (poor, good)))
+    for score, statistics in one.items():
+        for name, better in statistics.items():
+            assert other[score][name] == {"first": better["second"], "second": better["first"]}
+
+
+def test_too_few_known_accuracies_are_an_input_error_with_their_file(files: tuple[Path, Path, Path]):
+    good, poor, known = files
+    Population(SPACE, POPULATION.candidates[:2]).write(known, TRUTH[:2].tolist())
+    with pytest.raises(InputError, match=r"known\.json: has accuracies of 2 of the candidates in both tables; at least 3"):
+        compare_with_known(good, poor, known, SPACE, 30)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "says"),
+    [
+        ({"images": 5, "checkpoint_sha256": "a"}, {"images": 5, "checkpoint_sha256": "b"}, None),
+        ({"images": 5, "norm": "batch"}, {"images": 6, "norm": "batch"}, "images is 5 and 6"),
+        ({"images": 5}, {"images": 6, "dtype": "64-true"}, "images is 5 and 6, dtype is None and '64-true'"),
+        ({"images": 5}, {"images": 5, "statistics": "batch"}, None),  # the default
+        ({"images": 5}, None, None),
+    ],
+)
+def test_protocols_differ_by_any_key_but_the_checkpoint(one, other, says, files: tuple[Path, Path, Path]):
+    for path, content in zip(files, (one, other), strict=False):
+        if content is not None:
+            (path.parent / "protocol.json").write_text(json.dumps(content))
+    assert other_protocol(*files[:2]) == says
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", "\xff"])
+def test_a_protocol_that_is_none_is_an_input_error(content: str, files: tuple[Path, Path, Path]):
+    (files[0].parent / "protocol.json").write_text("{}")
+    (files[1].parent / "protocol.json").write_text(content, encoding="latin-1")
+    with pytest.raises(InputError, match=r"poor/protocol\.json: is not a JSON object"):
+        other_protocol(*files[:2])
+
+
+def test_the_verdict_sorts_baselines_by_the_share_of_resamples():
+    truth = np.arange(40.0)
+    rng = np.random.default_rng(0)
+    scores = {"score": truth + 8 * rng.normal(size=40), "poor": rng.normal(size=40), "much alike": truth + 8 * rng.normal(size=40)}
+    scores |= {"perfect": truth, "constant": np.zeros(40)}
+    agreement = measure(scores, truth, baselines=["poor", "much alike", "perfect", "constant"], resamples=60)
+    alike = agreement.beats("score", "much alike")
+    assert 0.05 < alike < 0.95
+    assert verdict(agreement, "score") == (
+        f"score beats poor (p = 1.00) by Kendall; does not beat much alike (p = {alike:.2f}); is beaten by perfect (p = 0.00)"
+    )
+
+
+def test_a_score_without_order_is_compared_with_no_baseline():
+    agreement = measure({"score": np.zeros(9), "parameters": np.arange(9)}, np.arange(9), baselines=["parameters"], resamples=9)
+    assert verdict(agreement, "score") == "score cannot be compared with a baseline: one side has no order"
+
+
+def test_the_summary_has_a_sentence_a_score_and_names_what_was_fitted_and_the_ceiling():
+    known = dict(zip(POPULATION.architectures, TRUTH.tolist(), strict=True))
+    alone = agreement_summary(agreement_with(table(0.02, 1), known, 50)).splitlines()
+    assert sum(line.startswith(("top-1 beats", "negative cross entropy beats")) for line in alone) == 2
+    assert not any("ceiling" in line or "fitted" in line for line in alone)
+    by_seed = TRUTH[:, None] + 0.03 * np.array([1, -1]) * RNG.normal(size=(40, 1))
+    agreement = agreement_with(table(0.02, 1), known, 50, by_seed=by_seed)
+    assert agreement.ceiling.seeds == 2
+    assert (
+        agreement_summary(agreement)
+        .splitlines()[-1]
+        .startswith("ceiling: against means over 2 seeds a perfect predictor would reach Kendall 0.")
+    )
+    assert agreement.to_json()["ceiling"]["kendall"]["value"] == agreement.ceiling.kendall.value
+
+
+def test_enough_known_accuracies_are_also_fitted():
+    population = Population.draw(SPACE, 90, 0)
+    scores = [Score(0.5, 0.9, float(value)) for value in RNG.random(90)]
+    ranked = ScoreTable.of(population, scores, classes=5, channels=1, shortcuts=ShortcutRule.ALWAYS)
+    accuracies = 0.4 + np.log(population.widths) @ np.geomspace(0.01, 0.1, SPACE.layers)
+    agreement = agreement_with(ranked, dict(zip(population.architectures, accuracies.tolist(), strict=True)), 20)
+    assert agreement.to_json()["fitted"].keys() == {"50"}
+    assert "fitted on 50 known accuracies (least squares on log widths), on the others: Kendall 1.000 [1.000, 1.000]" in agreement_summary(
+        agreement
+    )

@@ -1,0 +1,113 @@
+"""The correlations on resamples that are held as counts, against SciPy and plain loops on the resamples written out."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from nas_lightning.ranking import pair_order, resampling
+from nas_lightning.ranking.agreement import measure
+from nas_lightning.ranking.resampling import Sides, bootstrap, correlations, resample_counts
+
+
+def related(n: int, seed: int = 0, decimals: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and truth; few decimals make ties on both sides."""
+    rng = np.random.default_rng(seed)
+    truth = rng.normal(size=n)
+    return np.round(truth + rng.normal(size=n), decimals), np.round(truth, decimals)
+
+
+def weighted_kendall_by_hand(x: np.ndarray, y: np.ndarray) -> float:
+    places = stats.rankdata(-y, method="ordinal")
+    weights = [np.mean(1 / places[y == value]) for value in y]
+    pairs = [(np.sign(x[i] - x[j]), np.sign(y[i] - y[j]), weights[i] + weights[j]) for i in range(len(x)) for j in range(i)]
+    agreed = sum(one * other * weight for one, other, weight in pairs)
+    return agreed / math.sqrt(math.prod(sum(weight for *signs, weight in pairs if signs[side] != 0) for side in (0, 1)))
+
+
+def kendall_top_third_by_scipy(x: np.ndarray, y: np.ndarray) -> float:
+    third = y >= np.sort(y)[-math.ceil(len(y) / 3)]
+    return stats.kendalltau(x[third], y[third]).statistic
+
+
+INDEPENDENT = {
+    "pearson": lambda x, y: stats.pearsonr(x, y).statistic,
+    "kendall": lambda x, y: stats.kendalltau(x, y).statistic,
+    "spearman": lambda x, y: stats.spearmanr(x, y).statistic,
+    "weighted_kendall": weighted_kendall_by_hand,
+    "kendall_top_third": kendall_top_third_by_scipy,
+}
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 8])
+@pytest.mark.parametrize("block", [2, 8, 128])
+@pytest.mark.parametrize("n", [12, 21])
+def test_every_resample_equals_scipy_and_plain_loops_on_the_resample_written_out(monkeypatch, n: int, decimals: int, block: int):
+    monkeypatch.setattr(pair_order, "BLOCK", block)  # one matrix of all pairs, or merges of many
+    scores, truth = related(n, decimals=decimals)
+    draws = bootstrap(Sides.of(scores, truth), 30, 3, correlations)
+    assert draws.keys() == INDEPENDENT.keys()
+    for row, times in enumerate(np.concatenate(list(resample_counts(n, 30, 3))).astype(int)):
+        x, y = np.repeat(scores, times), np.repeat(truth, times)
+        for statistic, independent in INDEPENDENT.items():
+            assert draws[statistic][row] == pytest.approx(independent(x, y), abs=1e-12, nan_ok=True), statistic
+
+
+@pytest.mark.parametrize("decimals", [2, 8])
+def test_merges_of_many_blocks_are_exact(decimals: int):
+    scores, truth = related(3_000, decimals=decimals)
+    draws = bootstrap(Sides.of(scores, truth), 2, 0, correlations)
+    for row, times in enumerate(np.concatenate(list(resample_counts(3_000, 2, 0))).astype(int)):
+        x, y = np.repeat(scores, times), np.repeat(truth, times)
+        assert draws["kendall"][row] == pytest.approx(stats.kendalltau(x, y).statistic, abs=1e-12)
+        assert draws["kendall_top_third"][row] == pytest.approx(kendall_top_third_by_scipy(x, y), abs=1e-12)
+
+
+def test_without_ties_the_weighted_kendall_is_scipys_with_the_truths_ranks():
+    scores, truth = related(500)
+    expected = stats.weightedtau(scores, truth, rank=stats.rankdata(-truth).astype(int) - 1).statistic
+    assert measure({"score": scores}, truth, resamples=0).by_score["score"].weighted_kendall.value == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_mistake_among_the_best_weighs_more_than_one_among_the_worst():
+    truth = np.arange(20.0)
+    worst_swapped, best_swapped = truth.copy(), truth.copy()
+    worst_swapped[[0, 1]], best_swapped[[18, 19]] = [1, 0], [19, 18]
+    found = measure({"worst": worst_swapped, "best": best_swapped}, truth, resamples=0).by_score
+    assert found["worst"].kendall == found["best"].kendall
+    assert found["worst"].weighted_kendall.value > found["best"].weighted_kendall.value
+    assert found["worst"].kendall_top_third.value == pytest.approx(1)
+    assert found["best"].kendall_top_third.value == pytest.approx(1 - 2 / 21)  # seven architectures, 21 pairs, one reversed
+
+
+def test_a_resample_draws_as_many_as_there_are_and_does_not_depend_on_the_chunks(monkeypatch):
+    whole = np.concatenate(list(resample_counts(10, 25, seed=0)))
+    assert whole.shape == (25, 10)
+    assert (whole.sum(axis=1) == 10).all()
+    monkeypatch.setattr(resampling, "CHUNK_ELEMENTS", 40)
+    chunks = list(resample_counts(10, 25, seed=0))
+    assert [len(chunk) for chunk in chunks] == [4, 4, 4, 4, 4, 4, 1]
+    np.testing.assert_array_equal(np.concatenate(chunks), whole)
+    assert not np.array_equal(np.concatenate(list(resample_counts(10, 25, seed=1))), whole)
+
+
+def test_resamples_with_a_constant_side_are_dropped_and_counted():
+    scores, truth = np.array([1.0, 1.0, 2.0, 1.0]), np.array([0.1, 0.2, 0.3, 0.4])
+    counts = np.concatenate(list(resample_counts(4, 200, seed=0)))
+    constant = (counts[:, 2] == 0) | (counts.max(axis=1) == 4)
+    found = measure({"top-1": scores}, truth, resamples=200).by_score["top-1"]
+    assert 0 < constant.sum() < 200
+    assert found.dropped == constant.sum()
+    for statistic in ("pearson", "kendall", "spearman", "weighted_kendall"):
+        np.testing.assert_array_equal(np.isnan(found.draws[statistic]), constant)
+    assert np.isnan(found.draws["kendall_top_third"])[constant].all()  # and where the third alone is constant
+    assert not np.isnan(found.draws["regret_1"]).any()
+
+
+def test_a_large_offset_costs_no_digits():
+    scores, truth = related(30)
+    scores = np.round(scores * 64) / 64  # so that the sum below is exact
+    plain, shifted = (bootstrap(Sides.of(values, truth), 20, 0, correlations) for values in (scores, scores + 2.0**40))
+    np.testing.assert_allclose(shifted["pearson"], plain["pearson"], rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(shifted["spearman"], plain["spearman"])

@@ -1,0 +1,208 @@
+"""What a report says and shows of a run."""
+
+import json
+from pathlib import Path
+
+import plotly.graph_objects as go
+import pytest
+from example_run import LAYERS, agreement, change_json, write_example, write_json, write_metrics, write_scores
+from page_reader import Page
+
+from nas_lightning.report import write_report
+from nas_lightning.report.look import merged
+from nas_lightning.report.markdown import as_markdown
+from nas_lightning.report.page import as_page
+from nas_lightning.report.run import read_run
+from nas_lightning.report.write import make_parts
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with its report; read it, do not change it."""
+    folder = write_example(tmp_path_factory.mktemp("report") / "example")
+    write_report(folder, points=3000)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path) -> Page:
+    return Page.parse((folder / "report.html").read_text(encoding="utf-8"))
+
+
+def text_of(folder: Path, points: int = 3000) -> str:
+    """A report's text, without its pictures."""
+    return as_markdown("run", make_parts(read_run(folder), points), "report")
+
+
+def page_of(folder: Path, points: int = 3000) -> Page:
+    return Page.parse(as_page("run", "", make_parts(read_run(folder), points)))
+
+
+SAID = [
+    "The order tells good candidates from bad ones; it does not settle close calls. A baseline that needs no training does better.",
+    "60 candidates are ranked by negative cross entropy; the order is compared with 40 known accuracies.",
+    "Kendall tau-b of 0.700",
+    "Pearson correlation of 0.700",
+    "the score puts the better one first about 85 times in 100",
+    "it beats parameters (1.000); it does not beat multiply-adds (0.500); it is worse than last width (0.010)",
+    "Of its 10 best by score, 40 % [35 %, 45 %] are among the 10 truly best (chance: 25 %; the best baseline for this, parameters, has "
+    "40 %, with a probability of 0.60 that the score does better).",
+    "The best of its 10 best stands at place 2 [1, 3] of 40 by known accuracy and lies 0.40 [0.20, 0.60] points of accuracy below",
+]
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_the_verdict_says_in_the_page_and_in_the_text(said: str, folder: Path, page: Page):
+    assert said in " ".join(page.text.split())
+    assert said in (folder / "report.md").read_text(encoding="utf-8").replace("\\", "")
+
+
+@pytest.mark.parametrize(
+    ("kendall", "said"),
+    [
+        (0.9, "can be trusted"),
+        (0.7, "does not settle close calls"),
+        (0.4, "coarse sieve"),
+        (0.1, "a little better"),
+        (0.04, "No agreement"),
+    ],
+)
+def test_the_headline_follows_the_lower_end_of_the_interval(kendall: float, said: str, tmp_path: Path):
+    write_example(tmp_path)
+    write_json(tmp_path / "ranking/agreement.json", agreement(40, kendall))
+    assert said in text_of(tmp_path).split("\n## ")[1]
+
+
+def test_a_score_beats_a_baseline_from_a_probability_of_095_and_is_worse_up_to_005(tmp_path: Path):
+    write_example(tmp_path)
+    write_json(tmp_path / "ranking/agreement.json", agreement(40, chances=(0.95, 0.949, 0.05)))
+    text = text_of(tmp_path)
+    assert "it beats parameters (0.950); it does not beat multiply-adds (0.949); it is worse than last width (0.050)" in text
+
+
+def test_a_score_that_beats_all_baselines_gets_no_warning(tmp_path: Path):
+    write_example(tmp_path)
+    write_json(tmp_path / "ranking/agreement.json", agreement(40, chances=(1.0, 0.99, 0.96)))
+    assert "A baseline" not in text_of(tmp_path).split("\n## ")[1]
+
+
+def test_few_known_accuracies_are_called_a_hint(tmp_path: Path):
+    write_example(tmp_path, known=12)
+    assert "12 known accuracies, which are few: take all that follows as a hint" in text_of(tmp_path)
+
+
+def test_every_candidate_is_a_point_and_every_score_a_dot(page: Page):
+    assert page.points("against_truth") == 40
+    assert page.points("ranks") == 40
+    assert page.points("costs") == 60
+    assert page.points("baselines") == 3 * (2 + 3 + 1)
+    assert len(page.data["widths"]["traces"][0]["x"]) == LAYERS  # not the sixth entry, which no layer reads
+    assert len(page.data["training"]["traces"]) == 1 + 4 + 1 + 1
+
+
+def test_every_figure_is_one_that_plotly_knows_in_both_arrangements(page: Page):
+    assert set(page.data) == {"against_truth", "baselines", "ranks", "costs", "widths", "training"}
+    for figure in page.data.values():
+        for layout in (figure["layout"], merged(figure["layout"], figure["narrow"])):
+            go.Figure({"data": figure["traces"], "layout": layout})
+
+
+def test_a_point_tells_name_architecture_score_truth_and_multiply_adds(page: Page, folder: Path):
+    known = json.loads((folder / "ranking/known_accuracies.json").read_text())
+    (text,) = [text for trace in page.data["against_truth"]["traces"] for text in trace["text"] if "<b>arch7</b>" in text]
+    assert known["arch7"]["arch"] in text
+    assert f"known accuracy {100 * known['arch7']['acc']:.2f} %" in text
+    assert "negative cross entropy -" in text
+    assert "M multiply-adds" in text
+
+
+def test_the_ten_best_are_those_of_least_cross_entropy_in_order(folder: Path):
+    lines = (folder / "ranking/scores.csv").read_text().splitlines()[1:]
+    best = sorted((line.split(",") for line in lines), key=lambda row: float(row[4]))[:10]
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    part = text.split("## The ten best by score")[1].split("\n## ")[0]
+    found = [line.split(" | ")[1] for line in part.splitlines() if line.startswith("| ") and line[2].isdigit()]
+    assert found == [row[0] for row in best]
+
+
+def test_the_curves_of_the_stages_follow_each_other_in_the_configs_order(page: Page):
+    (loss,) = [trace for trace in page.data["training"]["traces"] if trace["name"] == "training loss"]
+    steps = [step for step in loss["x"] if step is not None]
+    assert steps == [*range(0, 100, 2), *range(100, 120, 2)]  # pretrain, then finetune
+    assert "Stages in order: pretrain (100 steps), finetune (20 steps)" in page.text
+    assert "Not trained yet, or without metrics: distill." in page.text
+
+
+def test_long_curves_are_averaged_and_the_report_says_so(tmp_path: Path):
+    write_metrics(write_example(tmp_path), "pretrain", 4000)
+    assert "neighbouring rows are averaged" in text_of(tmp_path)
+    (loss,) = [one for one in page_of(tmp_path).data["training"]["traces"] if one["name"] == "training loss"]
+    values = [value for value in loss["y"] if value is not None]
+    assert len(values) == 500 + 10
+    assert sum(values[:500]) / 500 == pytest.approx(3.5, abs=0.001)
+
+
+def test_fitted_scores_and_the_ceiling_are_marked_as_what_they_are(page: Page, folder: Path):
+    assert "fitted on that many known accuracies" in page.text
+    assert "against means over 3 trainings" in page.text
+    assert "| fitted on 20 known | fitted on known accuracies |" in (folder / "report.md").read_text(encoding="utf-8")
+    assert [shape["x0"] for shape in page.data["baselines"]["layout"]["shapes"]] == [0.9, 0.95]
+
+
+def test_protocol_environment_recipe_and_truth_are_told(page: Page):
+    for said in ("c0ffee", "0123456789abcdef", "experiment=example, seed 3, commit 0123456 with changes", "SGD (lr 0.1)", "numpy 2.0"):
+        assert said in page.text
+    assert "from seed to seed (standard deviation) 0.71 points" in " ".join(page.text.split())
+
+
+def test_many_candidates_are_sampled_evenly_and_the_report_says_so(tmp_path: Path):
+    write_example(tmp_path, candidates=220, known=200)
+    text = text_of(tmp_path, points=100)
+    assert "Drawn are 100 of 200, evenly spaced by score." in text
+    assert "Drawn are 100 of 200, evenly spaced by known accuracy." in text
+    page = page_of(tmp_path, points=100)
+    assert page.points("against_truth") == page.points("ranks") == 100
+    _, front = page.data["costs"]["traces"]
+    assert page.points("costs") == 100 + len(front["x"])
+
+
+def test_a_smoothed_score_is_shown_where_a_ranking_has_it(tmp_path: Path):
+    write_example(tmp_path, score="smoothed")
+    rows = [[f"a{one}", f"4-8-4-8-{4 * one}-4", 0.5, 0.9, 2.0 + one / 10, 1e6, 1e3, 2.5 - one / 10] for one in (1, 2, 3)]
+    write_scores(tmp_path, rows, ["smoothed"])
+    change_json(tmp_path / "ranking/agreement.json", scores={"smoothed": agreement(40)["scores"]["top-1"]})
+    text = text_of(tmp_path)
+    assert "3 candidates are ranked by smoothed" in text
+    assert text.index("| a3 |") < text.index("| a2 |") < text.index("| a1 |")
+
+
+def test_the_same_files_give_the_same_bytes(folder: Path, tmp_path: Path):
+    again = write_example(tmp_path / "example")
+    write_report(again, points=3000)
+    names = ["report.html", "report.md", *(f"report/{path.name}" for path in (folder / "report").iterdir())]
+    assert len(names) == 2 + 6
+    for name in names:
+        assert (again / name).read_bytes() == (folder / name).read_bytes(), name
+
+
+def test_every_picture_of_the_text_is_a_file(folder: Path):
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    named = {line.rsplit("(", 1)[1].rstrip(")") for line in text.splitlines() if line.startswith("![")}
+    assert named == {f"report/{path.name}" for path in (folder / "report").iterdir()}
+    for name in named:
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_fifty_thousand_candidates_give_a_light_page(tmp_path: Path):
+    write_example(tmp_path)
+    codes = (
+        f"{number % 16 * 4 + 4}-{number // 16 % 16 * 4 + 4}-{number // 256 % 16 * 4 + 4}-4-{number // 4096 * 4 + 4}"
+        for number in range(50_000)
+    )
+    rows = [[f"arch{number}", code, 0.5, 0.9, 2 + number / 50_000, 10**7 + number, 10**5] for number, code in enumerate(codes)]
+    write_scores(tmp_path, rows)
+    write_json(tmp_path / "ranking/known_accuracies.json", {row[0]: {"acc": 0.5 + row[4] / 100, "arch": row[1]} for row in rows})
+    write_report(tmp_path, points=3000)
+    assert (tmp_path / "report.html").stat().st_size < 10 * 2**20
+    assert "50,000 candidates are ranked" in (tmp_path / "report.md").read_text(encoding="utf-8")

@@ -1,0 +1,169 @@
+"""A report of what is there; of a file that is wrong, one line."""
+
+import json
+from pathlib import Path
+
+import pytest
+from example_run import change_json, estimate, write_example, write_json, write_text
+
+from nas_lightning.errors import InputError
+from nas_lightning.report import write_report
+from nas_lightning.report.content import Figure
+from nas_lightning.report.markdown import as_markdown
+from nas_lightning.report.run import read_run
+from nas_lightning.report.write import make_parts
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_example(tmp_path / "example")
+
+
+def text_of(folder: Path) -> str:
+    return as_markdown("run", make_parts(read_run(folder), points=3000), "report").replace("\\", "")
+
+
+def figures_of(folder: Path) -> dict[str, Figure]:
+    return {part.figure.name: part.figure for part in make_parts(read_run(folder), points=3000) if part.figure is not None}
+
+
+MISSING = {
+    "ranking/scores.csv": "Nothing was ranked yet.",
+    "ranking/agreement.json": "How far to trust this order is unknown.",
+    "ranking/known_accuracies.json": "Missing: ranking/known_accuracies.json or standalone/known_accuracies.json.",
+    "ranking/protocol.json": "Missing: ranking/protocol.json.",
+    "environment.json": "Missing: environment.json.",
+    "config.yaml": "Missing: config.yaml.",
+}
+
+
+@pytest.mark.parametrize("name", MISSING)
+def test_a_missing_file_is_named_and_the_rest_is_shown(name: str, folder: Path):
+    if name == "config.yaml":  # without it top-1 chooses, and the codes' last entry counts
+        write_json(folder / "ranking/known_accuracies.json", {"a": {"acc": 0.5, "arch": "4-4-4-4-4"}})
+    (folder / name).unlink()
+    assert MISSING[name] in text_of(folder)
+
+
+def test_a_run_that_only_trained_shows_its_curves(tmp_path: Path, folder: Path):
+    write_text(tmp_path / "run/stages/pretrain/metrics.csv", (folder / "stages/pretrain/metrics.csv").read_text())
+    assert "1 stage of the training has left metrics." in text_of(tmp_path / "run")
+    assert set(figures_of(tmp_path / "run")) == {"training"}
+
+
+def test_a_ranking_alone_is_shown_with_the_config_beside_it(tmp_path: Path, folder: Path):
+    write_text(tmp_path / "run/ranking/scores.csv", (folder / "ranking/scores.csv").read_text())
+    write_text(tmp_path / "run/ranking/config.yaml", "checkpoint: a.ckpt\nranking: {score: cross_entropy}\n")
+    text = text_of(tmp_path / "run")
+    assert "60 candidates are ranked by negative cross entropy" in text
+    assert "all 6 entries of a code are shown" in text
+
+
+def test_truth_that_the_run_trained_is_used_where_none_was_given(folder: Path):
+    (folder / "ranking/known_accuracies.json").rename(folder / "standalone/known_accuracies.json")
+    assert "40 candidates with an accuracy in standalone/known_accuracies.json" in text_of(folder)
+
+
+def test_the_files_of_older_runs_are_read(folder: Path):
+    path = folder / "ranking/agreement.json"
+    content = json.loads(path.read_text())
+    for group in ("scores", "baselines"):
+        for score in content[group].values():
+            for key in ("weighted_kendall", "kendall_top_third", "best_rank", "regret"):
+                del score[key]
+            score["top_k_overlap"] = {"10": 0.475}
+    for key in ("fitted", "ceiling"):
+        del content[key]
+    write_json(path, content)
+    text = text_of(folder)
+    assert "48 %" in text
+    assert "fitted" not in text
+    assert "stands at place" not in text
+
+
+def test_an_agreement_without_order_is_told_as_such(folder: Path):
+    path = folder / "ranking/agreement.json"
+    scores = json.loads(path.read_text())["scores"]
+    nothing = {"value": None, "low": None, "high": None}
+    scores["negative cross entropy"] |= {"constant": True, **dict.fromkeys(("kendall", "pearson", "spearman"), nothing)}
+    change_json(path, scores=scores, ceiling=None, fitted={})
+    text = text_of(folder)
+    assert "How far to trust this order is unknown." in text
+    assert "the score is the same for all of them" in text
+
+
+def test_an_interval_that_is_not_defined_is_left_out(folder: Path):
+    path = folder / "ranking/agreement.json"
+    scores = json.loads(path.read_text())["scores"]
+    scores["negative cross entropy"]["kendall"] = {"value": 0.7, "low": None, "high": None}
+    change_json(path, scores=scores)
+    assert "Kendall tau-b of 0.700, and" in text_of(folder)
+
+
+SCORES = "name,architecture,top1,top5,cross_entropy,macs,parameters\n"
+WRONG = [
+    ("ranking/scores.csv", "", ["has no column name"]),
+    ("ranking/scores.csv", SCORES, ["holds no scores"]),
+    ("ranking/scores.csv", f"{SCORES}a,4-4-4-4-4-4,0.5,0.9,2.0,100", ["line 2", "is not a row of"]),
+    ("ranking/scores.csv", f"{SCORES}a,4-4-4-4-4-4,0.5,0.9,2.0,100,10,7\n", ["line 2", "is not a row of"]),
+    ("ranking/scores.csv", f"{SCORES}a,4-4-4-4-4-4,0.5,0.9,nan,100,10\n", ["line 2", "cross_entropy", "finite"]),
+    ("ranking/scores.csv", f"{SCORES}a,4-x-4-4-4-4,0.5,0.9,2.0,100,10\n", ["line 2", "4-x-4"]),
+    ("ranking/scores.csv", f"{SCORES}a,4-4-4-4-4-4,0.5,0.9,2.0,100,10\nb,4-4,0.5,0.9,2.0,100,10\n", ["line 3", "has 2 entries"]),
+    ("ranking/scores.csv", f"{SCORES}a,4-4,0.5,0.9,2.0,100,10\n", ["2 entries", "5 layers"]),
+    ("ranking/scores.csv", b"\xff\xfe\x00", ["is not a CSV table"]),
+    ("ranking/agreement.json", '{"n": 3, "scores": {', ["is not JSON"]),
+    ("ranking/agreement.json", "[]", ["must be a JSON object, not a list"]),
+    ("ranking/agreement.json", '{"n": NaN}', ["NaN"]),
+    ("ranking/agreement.json", '{"n": "many"}', ["n: 'many' is not a count"]),
+    ("ranking/agreement.json", '{"n": 3, "scores": {"top-1": {"kendall": "high"}}}', ["scores.top-1.kendall", "'high'"]),
+    ("ranking/agreement.json", '{"n": 3, "scores": {"top-1": {"kendall": {"value": 1e999}}}}', ["scores.top-1.kendall", "is not a number"]),
+    ("ranking/agreement.json", '{"n": 3, "scores": {"top-1": 4}}', ["scores.top-1", "object"]),
+    ("ranking/agreement.json", '{"n": 3, "baselines": {"a": {"regret": {"x": 1}}}}', ["baselines.a.regret", "'x'"]),
+    ("ranking/agreement.json", f'{{"n": 3, "scores": {{"a": {{"kendall": {"9" * 400}}}}}}}', ["scores.a.kendall"]),
+    ("ranking/agreement.json", "[" * 100_000, ["is not JSON"]),
+    ("ranking/known_accuracies.json", '{"a": {"acc": 63.1, "arch": "4-4"}}', ["'a'", "63.1", "fraction"]),
+    ("ranking/known_accuracies.json", '{"a": {"acc": 0.5}}', ["'a'", "arch"]),
+    ("ranking/protocol.json", "{", ["is not JSON"]),
+    ("environment.json", "3", ["JSON object"]),
+    ("config.yaml", "stages: [", ["is not YAML"]),
+    ("config.yaml", "- a", ["must be a mapping"]),
+    ("config.yaml", "ranking: {score: best}", ["'best'", "top1, cross_entropy"]),
+    ("config.yaml", "ranking: {score: smoothed}", ["scores.csv", "smoothed"]),
+    ("stages/pretrain/metrics.csv", "loss\n3\n", ["has no column step"]),
+    ("stages/pretrain/metrics.csv", "step,loss\n0,1.5\n1", ["line 3", "is not a row of step,loss"]),
+    ("stages/pretrain/metrics.csv", "step,loss\n0,high\n", ["line 2", "loss", "'high'"]),
+    ("stages/pretrain/metrics.csv", "step,loss\n1e300,2\n", ["line 2", "'1e300'"]),
+    ("standalone/accuracies.csv", "name,seed\n", ["has no column architecture, accuracy"]),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "holds"), WRONG)
+def test_a_wrong_file_is_named_in_one_line_and_nothing_is_written(name: str, content: str | bytes, holds: list[str], folder: Path):
+    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(InputError) as refused:
+        write_report(folder, points=3000)
+    for part in [Path(name).name if "config" not in name or "YAML" in holds[0] else "", *holds]:
+        assert part in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert not list(folder.glob("report*"))
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path):
+    for folder, holds in ((tmp_path, "holds no run"), (tmp_path / "none", "is not a folder")):
+        with pytest.raises(InputError, match=holds):
+            write_report(folder, points=3000)
+
+
+def test_metrics_that_were_not_finite_leave_a_gap(folder: Path):
+    write_text(folder / "stages/pretrain/metrics.csv", "step,loss\n0,2.5\n1,nan\n2,inf\n3,1.5\n")
+    traces = figures_of(folder)["training"].traces
+    assert [value for value in traces[0]["y"] if value is not None][:2] == [2.5, 1.5]
+
+
+def test_numbers_and_estimates_of_one_value_are_read_alike(folder: Path):
+    path = folder / "ranking/agreement.json"
+    baselines = {"as a number": {"kendall": 0.31}, "as an estimate": {"kendall": estimate(0.31, 0.0)}}
+    change_json(path, baselines=baselines, beats={})
+    text = text_of(folder)
+    assert "| as a number | baseline | 0.310 |" in text
+    assert "| as an estimate | baseline | 0.310 [0.310, 0.310] |" in text
