@@ -72,7 +72,8 @@ def dots(x: npt.NDArray[Any], y: npt.NDArray[Any], **more: Any) -> dict[str, Any
 
 def cloud(points: int) -> dict[str, Any]:
     """Markers that let a crowd be seen through."""
-    return {"size": 7, "opacity": 0.5, "color": ACCENT} if points <= 500 else {"size": 5, "opacity": 0.35, "color": ACCENT}
+    size, opacity = (8, 0.8) if points <= 50 else (7, 0.5) if points <= 500 else (5, 0.35)
+    return {"size": size, "opacity": opacity, "color": ACCENT}
 
 
 def plain(values: npt.NDArray[Any], digits: int = 6) -> list[float | None]:

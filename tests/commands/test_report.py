@@ -59,21 +59,11 @@ def test_a_real_run_gets_its_report_without_importing_torch(run: Path):
     ]
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "holds"),
-    [
-        ("ranking/agreement.json", "{", ["ranking/agreement.json", "is not JSON"]),
-        ("ranking/scores.csv", "name,architecture\n", ["ranking/scores.csv", "has no column top1"]),
-        ("config.yaml", "a: [\n\n", ["config.yaml", "is not YAML"]),
-    ],
-)
-def test_a_wrong_file_ends_in_one_line_and_writes_nothing(name: str, content: str, holds: list[str], run: Path):
-    (run / name).write_text(content)
+def test_a_wrong_file_ends_in_one_line_and_writes_nothing(run: Path):
+    (run / "config.yaml").write_text("a: [\n\n")
     done = nas_report(f"run_dir={run}")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-    assert done.stderr.startswith("error: ")
-    for part in holds:
-        assert part in done.stderr
+    assert done.stderr.startswith(f"error: {run}/config.yaml: is not YAML")
     assert not list(run.glob("report*"))
 
 

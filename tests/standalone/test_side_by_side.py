@@ -96,9 +96,8 @@ STARTED: list[float] = []
 @pytest.mark.parametrize("processes", [1, 3])
 def test_on_a_cpu_every_process_has_a_trainer_of_one_device(processes: int):
     arguments = {**CPU, "devices": 2, "strategy": "ddp", "precision": "32-true"}
-    assert (
-        side_by_side.on_one_device(arguments, processes) == [{**arguments, "devices": 1, "strategy": None, "num_nodes": None}] * processes
-    )
+    alone = {**arguments, "devices": 1, "strategy": None, "num_nodes": None}
+    assert side_by_side.on_one_device(arguments, processes) == [alone] * processes
 
 
 def test_processes_take_turns_on_the_devices(monkeypatch: pytest.MonkeyPatch):

@@ -19,7 +19,7 @@ MARKERS = {  # plotly's symbol, matplotlib's, filled, colour
     Kind.FITTED: ("diamond-open", "D", False, INK),
 }
 ROW_HEIGHT = 34  # pixels
-LINE_LENGTH = 18  # characters of a label before it is broken
+LINE_LENGTH = 20  # characters of a label before it is broken
 
 
 def baselines(run: Run) -> Part:
@@ -205,7 +205,7 @@ def _table(agreement: Agreement, rows: Sequence[Row]) -> Table:
 
 
 def _chances_table(agreement: Agreement, score: str) -> list[Table]:
-    statistics = list(dict.fromkeys(one for found in agreement.beats.get(score, {}).values() for one in found))
+    statistics = list(dict.fromkeys([*STATISTICS, *(one for found in agreement.beats.get(score, {}).values() for one in found)]))
     by_statistic: Mapping[str, Mapping[str, float]] = {one: chances(agreement, score, one) for one in statistics}
     measured = [one for one, found in by_statistic.items() if found]
     names = list(dict.fromkeys(name for one in measured for name in by_statistic[one]))
