@@ -23,6 +23,8 @@ FREE = (
     "standalone.count",
     "standalone.seeds",
     "standalone.enabled",
+    "standalone.choose",
+    "standalone.processes",
     "data.root",
     "data.download",
     "loader.workers",

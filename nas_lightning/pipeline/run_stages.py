@@ -72,6 +72,8 @@ def train_stages(
             panel=panel,
             header={**header, "stage": stage.name, "stage_index": stage.index},
         )
+        if saved is not None:
+            _check_complete(module, saved, last)
         data = make_data(stage.index)
         interruption = Interruption()
         trainer = make_trainer(
@@ -114,6 +116,16 @@ def _read_last(path: Path) -> dict[str, Any] | None:
             f"{path}: is not a whole checkpoint of this project ({type(error).__name__}); remove it to repeat the stage"
         ) from None
     return content
+
+
+def _check_complete(module: SupernetTraining, saved: Mapping[str, Any], path: Path) -> None:
+    shapes = [{name: tensor.shape for name, tensor in state.items()} for state in (module.state_dict(), saved["state_dict"])]
+    differing = [name for name in {**shapes[0], **shapes[1]} if shapes[0].get(name) != shapes[1].get(name)]
+    if differing:
+        raise InputError(
+            f"{path}: is of another supernet or another version of this project ({len(differing)} tensors differ, such as {differing[0]}); "
+            "remove it to repeat the stage"
+        )
 
 
 def _load_weights(supernet: Supernet, saved: Mapping[str, Any], path: Path) -> None:

@@ -57,8 +57,9 @@ def side_by_side(
     try:
         for job, training in zip(jobs, waiting, strict=False):
             ours, theirs = context.Pipe()
-            workers[ours] = context.Process(target=_work, args=(theirs, job, threads))
-            workers[ours].start()
+            worker = context.Process(target=_work, args=(theirs, job, threads), daemon=True)
+            worker.start()
+            workers[ours] = worker
             theirs.close()  # the worker holds the only one: when it dies, ours ends
             _hand_out(ours, training, running)
         while running:
@@ -76,10 +77,10 @@ def side_by_side(
             if failure is not None:
                 raise failure
     finally:
-        for worker in workers.values():
-            worker.kill()  # Lightning would put off a gentler signal while it trains
-        for worker in workers.values():
-            worker.join()
+        for started in workers.values():
+            started.kill()  # Lightning would put off a gentler signal while it trains
+        for started in workers.values():
+            started.join()
 
 
 def on_one_device(trainer_arguments: Mapping[str, Any], processes: int) -> list[dict[str, Any]]:

@@ -209,6 +209,20 @@ def test_a_stage_ends_after_max_steps_and_its_schedule_with_it(tmp_path: Path):
     assert rates == pytest.approx([0.02, 0.01])  # half way down the cosine at the second of two steps
 
 
+def test_a_half_finished_checkpoint_of_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    undo = stop_at(monkeypatch, SupernetTraining, "training_step", 5)
+    with pytest.raises(Stopped):
+        train(tmp_path)
+    undo()
+    path = tmp_path / "stages/pretrain/last.ckpt"
+    saved = torch.load(path, weights_only=True)
+    del saved["state_dict"]["skipped"]
+    torch.save(saved, path)
+    with pytest.raises(InputError, match=r"last\.ckpt: is of another supernet or another version .* such as skipped"):
+        train(tmp_path)
+    assert torch.load(path, weights_only=True)["global_step"] == 3
+
+
 def test_a_finished_checkpoint_of_another_supernet_is_refused(micro: Path, tmp_path: Path):
     (tmp_path / "stages" / "pretrain").mkdir(parents=True)
     (tmp_path / "stages/pretrain/last.ckpt").write_bytes((micro / "stages/pretrain/last.ckpt").read_bytes())
