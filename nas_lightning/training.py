@@ -188,9 +188,7 @@ class SupernetTraining(pl.LightningModule):
         found = {name: float(value) for name, value in self.accuracy.compute().items()}
         self.accuracy.reset()
         self.log_dict(found, logger=False)
-        for logger in self.loggers:
-            logger.log_metrics(found, self.global_step - 1)
-            logger.save()
+        self._to_loggers(found)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         """Evaluates the panel on held-out training images."""
@@ -230,9 +228,12 @@ class SupernetTraining(pl.LightningModule):
         # Lightning would hand them to the loggers only after the callbacks, and a run stopped by one of them lose the row.
         self.log_dict(dict(values), logger=False)
         if self.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            for logger in self.loggers:
-                logger.log_metrics({name: float(value) for name, value in values.items()}, self.global_step - 1)
-                logger.save()
+            self._to_loggers({name: float(value) for name, value in values.items()})
+
+    def _to_loggers(self, values: dict[str, float]) -> None:
+        for logger in self.loggers:
+            logger.log_metrics(values, self.global_step - 1)
+            logger.save()
 
     def _set_rate(self, optimizer: LightningOptimizer, elapsed: float) -> float:
         for group, peak in zip(optimizer.param_groups, self.peaks, strict=True):

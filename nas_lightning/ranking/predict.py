@@ -16,7 +16,7 @@ from tqdm import tqdm
 from nas_lightning.durable import write_whole
 from nas_lightning.ranking.recalibrate import Recalibration
 from nas_lightning.ranking.score import Score, rank_by_image
-from nas_lightning.ranking.table import read_parts, write_part
+from nas_lightning.ranking.table import part_path, read_parts, write_part
 from nas_lightning.space import Architecture, Candidate, Population
 from nas_lightning.supernet import Supernet
 from nas_lightning.trainer import make_trainer
@@ -84,10 +84,7 @@ def read_losses(folder: Path, architectures: Sequence[Architecture]) -> npt.NDAr
 
 
 def _write_losses(folder: Path, start: int, candidates: Sequence[Candidate], losses: Tensor) -> None:
-    path, number = folder / f"{start}.safetensors", 1
-    while path.exists():  # of another list, as in write_part
-        number += 1
-        path = folder / f"{start}_{number}.safetensors"
+    path = part_path(folder, str(start), ".safetensors")
     rows = {str(one.architecture): row.clone() for one, row in zip(candidates, losses.cpu(), strict=True)}
     write_whole(path, lambda temporary: temporary.write_bytes(save(rows)))
 

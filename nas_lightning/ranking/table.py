@@ -102,12 +102,17 @@ def write_part(folder: Path, start: int, candidates: Sequence[Candidate], scores
     """Writes the finished rows ``start`` to ``start + n - 1`` of a ranking in progress."""
     lines = [",".join([one.text, *map(repr, row)]) for one, row in zip(candidates, scores, strict=True)]
     header = "architecture,top1,top5,cross_entropy"
-    name = f"{start}-{start + len(lines) - 1}"
-    path, number = folder / f"{name}.csv", 1
-    while path.exists():  # of another list, whose rows count differently: this one's finished rows may be among them
-        number += 1
-        path = folder / f"{name}_{number}.csv"
+    path = part_path(folder, f"{start}-{start + len(lines) - 1}", ".csv")
     write_text(path, "\n".join([header, *lines, ""]))
+
+
+def part_path(folder: Path, name: str, suffix: str) -> Path:
+    """Where a part may be written: a file that exists is of another list, whose rows count differently, and may hold finished rows."""
+    path, number = folder / f"{name}{suffix}", 1
+    while path.exists():
+        number += 1
+        path = folder / f"{name}_{number}{suffix}"
+    return path
 
 
 def read_parts(folder: Path, space: SearchSpace) -> dict[Architecture, Score]:
