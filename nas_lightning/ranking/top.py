@@ -61,12 +61,12 @@ def top_statistics(drawn: Drawn, k: int) -> dict[str, np.ndarray]:
     truth_sizes = np.take(drawn.y_sizes, y.codes[few], axis=1)
     in_both = (sure + tied * (places / number_tied)) * np.clip((k - truth_above) / np.maximum(truth_sizes, 1), 0.0, 1.0)
     none_so_far = np.where(np.cumsum(sure, axis=1) > 0, 0.0, _chance_of_none(np.cumsum(tied, axis=1), number_tied, places))
-    chance = -np.diff(none_so_far, axis=1, prepend=1.0)  # that this one is the truly best of the top
+    chance = np.maximum(0.0 - np.diff(none_so_far, axis=1, prepend=1.0), 0.0)  # but for rounding never less: that this one is the truly best of the top
     best = y.centred[len(y.codes) - 1 - np.argmax(drawn.counts[:, ::-1] > 0, axis=1)]
     return {
         "top_k_overlap": in_both.sum(axis=1) / k,
         "best_rank": (chance * (1 + truth_above)).sum(axis=1),
-        "regret": (chance * (best[:, None] - y.centred[few])).sum(axis=1),
+        "regret": (chance * np.maximum(best[:, None] - y.centred[few], 0.0)).sum(axis=1),
     }
 
 
