@@ -61,7 +61,8 @@ def top_statistics(drawn: Drawn, k: int) -> dict[str, np.ndarray]:
     truth_sizes = np.take(drawn.y_sizes, y.codes[few], axis=1)
     in_both = (sure + tied * (places / number_tied)) * np.clip((k - truth_above) / np.maximum(truth_sizes, 1), 0.0, 1.0)
     none_so_far = np.where(np.cumsum(sure, axis=1) > 0, 0.0, _chance_of_none(np.cumsum(tied, axis=1), number_tied, places))
-    chance = np.maximum(0.0 - np.diff(none_so_far, axis=1, prepend=1.0), 0.0)  # but for rounding never less: that this one is the truly best of the top
+    # That this one is the truly best of the top; rounding must not leave less than nothing.
+    chance = np.maximum(0.0 - np.diff(none_so_far, axis=1, prepend=1.0), 0.0)
     best = y.centred[len(y.codes) - 1 - np.argmax(drawn.counts[:, ::-1] > 0, axis=1)]
     return {
         "top_k_overlap": in_both.sum(axis=1) / k,
