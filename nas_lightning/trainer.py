@@ -9,18 +9,23 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
+from typeguard import TypeCheckError, check_type
 
-from nas_lightning.errors import InputError, check_known
+from nas_lightning.errors import InputError, check_at_least, check_known
 
 OWNED = {
     "max_epochs": "stages.<name>.epochs",
+    "min_epochs": "stages.<name>.epochs",
     "max_steps": "stages.<name>.max_steps",
+    "min_steps": "stages.<name>.max_steps",
     "check_val_every_n_epoch": "monitor.every_epochs",
     "default_root_dir": "run_dir",
     "fast_dev_run": "stages.<name>.max_steps",
     "limit_predict_batches": "ranking.count",
 }
 """Arguments of pl.Trainer that another key of ours decides."""
+LEAST = {"log_every_n_steps": 1, "num_sanity_val_steps": -1}
+"""Of arguments that Lightning takes unchecked."""
 
 
 def make_trainer(
@@ -44,8 +49,9 @@ def make_trainer(
         InputError: for an argument that another key decides, or a value that Lightning refuses.
     """
     given = {key: value for key, value in arguments.items() if value is not None}
+    parameters = inspect.signature(pl.Trainer.__init__).parameters
     for key in given:
-        check_known(f"trainer.{key}", key, inspect.signature(pl.Trainer.__init__).parameters)
+        check_known(f"trainer.{key}", key, parameters)
     # Lightning refuses to clip with manual optimization; the module does it.
     clip, algorithm = given.pop("gradient_clip_val", None), given.pop("gradient_clip_algorithm", "norm")
     if clip is not None and not (isinstance(clip, int | float) and clip > 0):
@@ -59,6 +65,15 @@ def make_trainer(
         raise InputError(
             f"trainer.accumulate_grad_batches: {given['accumulate_grad_batches']} cannot be used; a step has several paths instead"
         )
+    for key, value in given.items():
+        try:
+            check_type(value, parameters[key].annotation)
+        except TypeCheckError:
+            wanted = inspect.formatannotation(parameters[key].annotation).replace("typing.", "")
+            raise InputError(f"trainer.{key}: {value!r} is none of what pl.Trainer takes, {wanted}") from None
+    for key, least in LEAST.items():
+        if key in given:
+            check_at_least(f"trainer.{key}", given[key], least)
     given.setdefault("enable_model_summary", False)
     given.setdefault("use_distributed_sampler", False)
     takes_ddp = given.get("strategy") == "ddp" or (
@@ -76,7 +91,7 @@ def make_trainer(
             callbacks=[*callbacks, *configured_callbacks],
             logger=loggers or False,
         )
-    except (TypeError, ValueError, pl.utilities.exceptions.MisconfigurationException) as error:
+    except (TypeError, ValueError, RuntimeError, AttributeError, pl.utilities.exceptions.MisconfigurationException) as error:
         raise InputError(f"trainer: {' '.join(str(error).split())}") from error
 
 

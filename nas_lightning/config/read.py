@@ -1,5 +1,6 @@
 """Turns a composed config into the dataclasses of schema.py and refuses what they do not name."""
 
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -10,6 +11,9 @@ from nas_lightning.config.schema import Target
 from nas_lightning.errors import InputError, check_known
 
 T = TypeVar("T")
+
+LARGEST = 2**53
+"""Of a number's magnitude: what every consumer, numpy's and torch's integers and floats among them, takes without loss."""
 
 
 def read(kind: type[T], node: Any, place: str = "") -> T:
@@ -44,6 +48,7 @@ def _value(hint: Any, value: Any, place: str) -> Any:
     if hint is Target:
         if not isinstance(value, Mapping):
             raise InputError(f"{place}: {value!r} must be a mapping with _target_")
+        _check_numbers(value, place)
         return Target(dict(value))
     if is_dataclass(hint):
         return read(typing.cast(type, hint), value, place)
@@ -51,6 +56,7 @@ def _value(hint: Any, value: Any, place: str) -> Any:
         if not isinstance(value, Mapping):
             raise InputError(f"{place}: {value!r} must be a mapping of keys to values")
         inner = typing.get_args(hint)[1]
+        _check_numbers(value, place)
         return {str(key): item if inner is Any else _value(inner, item, join(place, str(key))) for key, item in value.items()}
     if origin is list:
         if not isinstance(value, list):
@@ -59,6 +65,7 @@ def _value(hint: Any, value: Any, place: str) -> Any:
     legal = (int, float) if hint is float else hint
     if not isinstance(value, legal) or (isinstance(value, bool) and hint is not bool):
         raise InputError(f"{place}: {value!r} must be {_NAMES[hint]}")
+    _check_numbers(value, place)
     return value
 
 
@@ -76,6 +83,20 @@ def _check_range(metadata: Mapping[str, Any], value: Any, place: str) -> None:
             raise InputError(f"{place}: {one} must be at least {least}")
         if most is not None and not one <= most:
             raise InputError(f"{place}: {one} must be at most {most}")
+
+
+def _check_numbers(value: Any, place: str) -> None:
+    """Refuses nan, the infinite and the absurdly large, at any depth: no class checks each of its numbers for them."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _check_numbers(item, join(place, str(key)))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _check_numbers(item, f"{place}[{index}]")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{place}: {value} must be a finite number")
+    elif isinstance(value, int | float) and abs(value) > LARGEST:
+        raise InputError(f"{place}: {value:.3g} must lie within 2^53 of 0")
 
 
 def join(place: str, key: str) -> str:

@@ -42,7 +42,7 @@ class LoaderConfig:
     """Held-out images a validation batch."""
     holdout: int = number(0, least=0)
     """Training images kept out of training for monitoring."""
-    workers: int = number(0, least=0)
+    workers: int = number(0, least=0, most=512)
     """Processes that read images; 0 reads in the main one."""
 
 
@@ -52,7 +52,7 @@ class PopulationConfig:
 
     file: str | None = None
     """In the challenge's format; None draws a list."""
-    count: int = number(50_000, least=1)
+    count: int = number(50_000, least=1, most=10_000_000)
     """Candidates to draw."""
     seed: int = number(0, least=0)
     """Of the draw."""
@@ -135,11 +135,11 @@ class RankingConfig:
     """What the best are chosen by, and what the submission's ``acc`` holds (cross entropies as their negative)."""
     smoothing: bool = False
     """Adds cross entropies smoothed over the widths, by a regression on the supernet's own scores."""
-    smoothing_candidates: int = number(400, least=30)
+    smoothing_candidates: int = number(400, least=30, most=1_000_000)
     """Fitted on; where the list has fewer, others are drawn from the space and scored for it."""
     known_accuracies: str | None = None
     """A file in the challenge's format with true accuracies as fractions; only measured against: no score is fitted on them."""
-    resamples: int = number(1000, least=10)
+    resamples: int = number(1000, least=10, most=1_000_000)
     """Of the bootstrap behind the 95 % intervals."""
     budgets: Integers | None = number(None, least=1)
     """Multiply-adds for one image; None takes the quartiles of the list."""
@@ -157,7 +157,7 @@ class StandaloneConfig:
     """In which order they are spread: of multiply-adds, or of the accuracies that the list's own file holds."""
     seeds: list[int] = number(least=0)
     """A training for each; the accuracy is their mean."""
-    processes: int = number(1, least=1)
+    processes: int = number(1, least=1, most=512)
     """Trainings at a time, in worker processes that share out the machine's threads and take turns on the trainer's devices."""
     epochs: int = number(least=1)
     batch_size: int = number(128, least=2)
@@ -240,7 +240,7 @@ class CompareConfig:
     space: Target
     known_accuracies: str | None = None
     """A file in the challenge's format with true accuracies as fractions: which table agrees better with them."""
-    resamples: int = number(1000, least=10)
+    resamples: int = number(1000, least=10, most=1_000_000)
     run_dir: str | None = None
     """Receives ``agreement.json``, and ``comparison.json`` with known accuracies; None only prints."""
 
@@ -250,5 +250,5 @@ class ReportConfig:
     """``nas-report``: pictures and pages from a run folder's files."""
 
     run_dir: str
-    points: int = number(3000, least=100)
+    points: int = number(3000, least=100, most=100_000)
     """Candidates that a figure draws at most; of more it draws an evenly spaced sample and says so."""

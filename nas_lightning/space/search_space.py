@@ -11,6 +11,8 @@ import numpy.typing as npt
 from nas_lightning.errors import InputError, check_at_least
 from nas_lightning.space.architecture import Architecture
 
+MOST_TRAILING = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -51,13 +53,15 @@ class SearchSpace:
     def __post_init__(self) -> None:
         object.__setattr__(self, "blocks", tuple(self.blocks))
         object.__setattr__(self, "max_widths", tuple(self.max_widths))
-        for key, values in (("blocks", self.blocks), ("max_widths", self.max_widths)):
-            if not values or any(not isinstance(value, int) or isinstance(value, bool) or value < 1 for value in values):
-                raise InputError(f"space.{key}: {list(values)} must be one or more integers of at least 1")
+        for key, values, most in (("blocks", self.blocks, 1000), ("max_widths", self.max_widths, 65_536)):
+            if not values or any(not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most for value in values):
+                raise InputError(f"space.{key}: {list(values)} must be one or more integers from 1 to {most}")
         if len(self.blocks) != len(self.max_widths):
             raise InputError(f"space.max_widths: {list(self.max_widths)} must have one entry for each of the {len(self.blocks)} stages")
         for key, least in (("width_step", 1), ("resolution", 4), ("trailing_entries", 0)):
             check_at_least(f"space.{key}", getattr(self, key), least)
+        if self.trailing_entries > MOST_TRAILING:
+            raise InputError(f"space.trailing_entries: {self.trailing_entries} must be at most {MOST_TRAILING}")
         if any(width % self.width_step for width in self.max_widths):
             raise InputError(f"space.max_widths: {list(self.max_widths)} must be multiples of space.width_step={self.width_step}")
 
