@@ -73,5 +73,7 @@ def run_folder(configured: str) -> Path:
 
 
 def _stop(line: str) -> NoReturn:
-    print(f"error: {' '.join(line.split())}", file=sys.stderr)
+    shown = " ".join(line.split())
+    # Names in foreign files may hold what moves a terminal's cursor or changes its colours.
+    print(f"error: {''.join(one if one.isprintable() else ascii(one)[1:-1] for one in shown)}", file=sys.stderr)
     sys.exit(2)

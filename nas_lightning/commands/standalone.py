@@ -15,13 +15,14 @@ def task(cfg: DictConfig) -> None:
     config = read(AloneConfig, node)
     import numpy as np
 
-    from nas_lightning.config.build import Builder
+    from nas_lightning.config.build import Builder, import_plugins
     from nas_lightning.experiment.prepare import check_recipe, choose_alone, make_population, make_recipe, read_known
     from nas_lightning.experiment.run_folder import claim_run_folder
     from nas_lightning.lock import only_owner
     from nas_lightning.ranking.agreement import FEWEST_ARCHITECTURES, measure
     from nas_lightning.standalone import table, train_truth, write_summary
 
+    import_plugins(config.plugins)
     builder = Builder(tuple(config.plugins), {"seed": config.seed})
     space, dataset = builder.build(config.space, "space"), builder.build(config.data, "data")
     listed = config.population.file

@@ -56,6 +56,8 @@ class PopulationConfig:
     """Candidates to draw."""
     seed: int = number(0, least=0)
     """Of the draw."""
+    max_mib: float = number(64, least=0)
+    """The size that a file may have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +143,8 @@ class RankingConfig:
     """A file in the challenge's format with true accuracies as fractions; only measured against: no score is fitted on them."""
     resamples: int = number(1000, least=10, most=1_000_000)
     """Of the bootstrap behind the 95 % intervals."""
+    max_mib: float = number(64, least=0)
+    """The size that ``list`` and ``known_accuracies`` may have."""
     budgets: Integers | None = number(None, least=1)
     """Multiply-adds for one image; None takes the quartiles of the list."""
 

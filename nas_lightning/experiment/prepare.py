@@ -1,11 +1,12 @@
 """Makes every object of a run from its config, so that a wrong value stops the run before it starts."""
 
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from nas_lightning.config.build import Builder
+from nas_lightning.config.build import Builder, import_plugins
 from nas_lightning.config.schema import LowResolutionConfig, PopulationConfig, StageConfig, StandaloneConfig, Target, TrainConfig
 from nas_lightning.data import ImageDataset
 from nas_lightning.data.data_module import ImageDataModule
@@ -35,6 +36,7 @@ class Run(NamedTuple):
 
 def prepare(config: TrainConfig) -> Run:
     """Makes the objects of a run; a wrong value anywhere in the config stops here."""
+    import_plugins(config.plugins)
     builder = Builder(tuple(config.plugins), {"seed": config.seed})
     space: SearchSpace = builder.build(config.space, "space")
     dataset: ImageDataset = builder.build(config.data, "data")
@@ -73,7 +75,7 @@ def prepare(config: TrainConfig) -> Run:
 def make_population(config: PopulationConfig, space: SearchSpace) -> Population:
     """The run's list: of a file, or drawn."""
     if config.file is not None:
-        return Population.read(Path(config.file), space)
+        return Population.read(Path(config.file), space, config.max_mib)
     return Population.draw(space, min(config.count, space.size), config.seed)
 
 
@@ -166,7 +168,7 @@ def choose_alone(config: StandaloneConfig, population: Population, dataset: Imag
 
 def read_known(listed: str | None, space: SearchSpace) -> dict[Architecture, float]:
     """The accuracies in a list's own file, fractions; none where there is no file, or all are 0, as in the official list."""
-    known = {} if listed is None else read_accuracies(Path(listed), space)
+    known = {} if listed is None else read_accuracies(Path(listed), space, max_mib=math.inf)  # its size was checked when the list was read
     return known if any(known.values()) else {}
 
 

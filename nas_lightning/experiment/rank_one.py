@@ -52,7 +52,7 @@ def rank_checkpoint(
     supernet, _ = load_supernet(checkpoint)
     candidates = choose_candidates(config, supernet.space, population)
     if config.known_accuracies is not None:
-        known, by_seed = read_accuracies(Path(config.known_accuracies), supernet.space), None
+        known, by_seed = read_accuracies(Path(config.known_accuracies), supernet.space, config.max_mib), None
         check_enough_known(known, candidates, config.known_accuracies)
     check_smoothing(config, supernet.space)
     images, labels = evaluation_images(dataset, config.images)
@@ -140,7 +140,8 @@ def check_ranking(config: RankingConfig, dataset: ImageDataset, candidates: Popu
     make_recalibration(config, dataset)
     check_smoothing(config, candidates.space)
     if config.known_accuracies is not None:
-        check_enough_known(read_accuracies(Path(config.known_accuracies), candidates.space), candidates, config.known_accuracies)
+        known = read_accuracies(Path(config.known_accuracies), candidates.space, config.max_mib)
+        check_enough_known(known, candidates, config.known_accuracies)
 
 
 def plan_levels(config: RankingConfig, images: int) -> list[Level] | None:
@@ -186,7 +187,7 @@ def check_enough_known(known: Mapping[Architecture, float], candidates: Populati
 def choose_candidates(config: RankingConfig, space: SearchSpace, population: Population | None) -> Population:
     """The candidates to score: the config's list, else the run's, and of it the configured number."""
     if config.list is not None:
-        population = Population.read(Path(config.list), space)
+        population = Population.read(Path(config.list), space, config.max_mib)
     if population is None:
         raise InputError("ranking.list: is missing; name a file of candidates in the challenge's format")
     return population if config.count is None else population.sample(config.count, config.seed, "ranking sample")

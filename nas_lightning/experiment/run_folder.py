@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from nas_lightning.durable import write_json, write_text
+from nas_lightning.durable import read_json, write_json, write_text
 from nas_lightning.errors import InputError
 
 FREE = (
@@ -26,6 +26,7 @@ FREE = (
     "standalone.choose",
     "standalone.processes",
     "data.root",
+    "population.max_mib",
     "data.download",
     "loader.workers",
     "checkpoint",
@@ -64,8 +65,9 @@ def claim_run_folder(folder: Path, config: Mapping[str, Any]) -> None:
         write_text(path, OmegaConf.to_yaml(OmegaConf.create(dict(config))))
     path = folder / "environment.json"
     if path.is_file():  # the folder goes on: what made its first files stays on record
-        first = json.loads(path.read_text(encoding="utf-8"))
-        write_json(path, {**first, "continued": [*first.get("continued", []), environment(config)]})
+        first = read_json(path)
+        continued = first.get("continued", [])
+        write_json(path, {**first, "continued": [*(continued if isinstance(continued, list) else []), environment(config)]})
     else:
         write_json(path, environment(config))
 

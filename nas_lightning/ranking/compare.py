@@ -1,6 +1,5 @@
 """How far two rankings agree with each other, and which of them agrees better with known accuracies."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
+from nas_lightning.durable import read_json
 from nas_lightning.errors import InputError
 from nas_lightning.ranking.agreement import FEWEST_ARCHITECTURES, Agreement, measure
 from nas_lightning.ranking.protocol import UNSAID
@@ -92,19 +92,9 @@ def other_protocol(first: Path, second: Path) -> str | None:
     paths = [table.parent / "protocol.json" for table in (first, second)]
     if not all(path.is_file() for path in paths):
         return None
-    one, other = ({**UNSAID, **_read_object(path)} for path in paths)
+    one, other = ({**UNSAID, **read_json(path)} for path in paths)
     keys = [key for key in {**one, **other} if key != "checkpoint_sha256" and one.get(key) != other.get(key)]
     return ", ".join(f"{key} is {one.get(key)!r} and {other.get(key)!r}" for key in keys) or None
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        content = None
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: is not a JSON object")
-    return content
 
 
 def _shared(one: dict[Architecture, Score], other: dict[Architecture, Score], places: str) -> list[Architecture]:

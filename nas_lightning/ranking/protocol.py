@@ -1,12 +1,11 @@
 """What a score means: everything that decides it, kept beside the scores and compared before they are continued."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nas_lightning.durable import write_json
+from nas_lightning.durable import read_json, write_json
 from nas_lightning.errors import InputError
 
 UNSAID = {"statistics": "batch", "cheap_first": False}
@@ -42,13 +41,13 @@ def make_protocol(
         cheap_first: the rule of a ranking that gives most candidates few images.
     """
     protocol = {
-        "checkpoint_sha256": file_hash(checkpoint),
-        "data_sha256": data,
         "images": images,
         "batch_size": batch_size or images,
         "norm": norm,
         "shortcuts": shortcuts,
         "dtype": precision,
+        "checkpoint_sha256": file_hash(checkpoint),
+        "data_sha256": data,
     }
     further = {} if cheap_first is None else {"cheap_first": dict(cheap_first)}
     return {**protocol, **(recalibration or {}), **further}
@@ -64,10 +63,7 @@ def claim(folder: Path, protocol: dict[str, Any]) -> None:
     if not path.is_file():
         write_json(path, protocol)
         return
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise InputError(f"{path}: is not JSON; remove the folder to rank again") from None
+    found = read_json(path)
     for key in {**protocol, **found}:
         old, new = (one.get(key, UNSAID.get(key)) for one in (found, protocol))
         if old != new:

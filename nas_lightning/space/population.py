@@ -141,20 +141,21 @@ class ListFile:
     """Takes the candidates of a file of its own instead of the run's list."""
 
     path: str
+    max_mib: float = MAX_FILE_MIB
 
     def __call__(self, population: Population) -> Population:
         """The file's candidates, checked against the list's space."""
-        return Population.read(Path(self.path), population.space)
+        return Population.read(Path(self.path), population.space, self.max_mib)
 
 
-def read_accuracies(path: Path, space: SearchSpace) -> dict[Architecture, float]:
+def read_accuracies(path: Path, space: SearchSpace, max_mib: float = MAX_FILE_MIB) -> dict[Architecture, float]:
     """Reads known accuracies, fractions in [0, 1], in the challenge's format.
 
     Raises:
         InputError: also where an accuracy is not a fraction, or one architecture has two different ones.
     """
     known: dict[Architecture, float] = {}
-    for candidate, row in _read_rows(path, space, MAX_FILE_MIB):
+    for candidate, row in _read_rows(path, space, max_mib):
         acc = row.get("acc")
         if not isinstance(acc, int | float) or isinstance(acc, bool) or not 0 <= acc <= 1:  # nor NaN
             hint = " (is it in percent?)" if isinstance(acc, int | float) and 1 < acc <= 100 else ""

@@ -73,7 +73,8 @@ def train_truth(
             _write(path, population, seeds, done)
     truth = Truth(population, np.array([[done[one.architecture, seed] for seed in seeds] for one in population]))
     population.write(folder / "known_accuracies.json", (round(float(value), 6) for value in truth.mean))
-    rank_zero_only(print)(f"trained alone: {len(population)} candidates x {len(seeds)} seeds, {describe(truth)}", file=sys.stderr)
+    if left:
+        rank_zero_only(print)(f"trained alone: {len(population)} candidates x {len(seeds)} seeds, {describe(truth)}", file=sys.stderr)
     return truth
 
 
@@ -114,6 +115,15 @@ def _read(path: Path, population: Population) -> Done:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
-        return {(population.space.parse(row["architecture"]), int(row["seed"])): float(row["accuracy"]) for row in rows}
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: is not a table of accuracies ({error}); remove it to train again") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None
+    done: Done = {}
+    for line, row in enumerate(rows, start=2):
+        try:
+            accuracy = float(row["accuracy"])
+            if not 0 <= accuracy <= 1:
+                raise ValueError(f"accuracy {accuracy} is not a fraction from 0 to 1")
+            done[population.space.parse(row["architecture"]), int(row["seed"])] = accuracy
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{path}: line {line} is not a row of accuracies ({error}); remove it to train again") from None
+    return done

@@ -39,7 +39,7 @@ def load_supernet(path: Path) -> tuple[Supernet, dict[str, Any]]:
     """The supernet in evaluation mode, and its header.
 
     Raises:
-        InputError: if the file is missing, truncated, of another kind, or does not hold what its header says.
+        InputError: if the file is missing, truncated, of another kind, diverged, or does not hold what its header says.
     """
     if not path.is_file():
         raise InputError(f"checkpoint: {path} is not a file")
@@ -53,6 +53,9 @@ def load_supernet(path: Path) -> tuple[Supernet, dict[str, Any]]:
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"checkpoint: {path} does not hold the supernet that its header names ({reason})") from None
+    diverged = [name for name, tensor in supernet.state_dict().items() if not tensor.isfinite().all()]
+    if diverged:
+        raise InputError(f"checkpoint: {path} holds weights that are not finite (in {len(diverged)} tensors, such as {diverged[0]})")
     return supernet.eval(), header
 
 
@@ -72,7 +75,7 @@ def _read_safetensors(path: Path) -> tuple[Any, dict[str, Tensor]]:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get(HEADER_KEY, "null"))
             return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise InputError(f"checkpoint: {path} is not a whole safetensors file ({error})") from None
 
 

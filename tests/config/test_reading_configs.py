@@ -133,7 +133,7 @@ def test_a_bound_above_is_held_too():
     assert read(Share, {"share": 1}).share == 1
     with pytest.raises(InputError, match=r"^share: 1.5 must be at most 1$"):
         read(Share, {"share": 1.5})
-    with pytest.raises(InputError, match=r"^share: nan must be at least 0$"):
+    with pytest.raises(InputError, match=r"^share: nan must be a finite number$"):
         read(Share, {"share": float("nan")})
 
 

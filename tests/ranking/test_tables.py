@@ -168,7 +168,7 @@ OTHERS = {
 def test_what_the_defaults_do_not_write_is_compared_all_the_same(key: str, checkpoint: Path, tmp_path: Path):
     more, default, other = OTHERS[key]
     first, second = make_protocol(checkpoint, **BASE), make_protocol(checkpoint, **BASE, **more)
-    assert list(first) == ["checkpoint_sha256", "data_sha256", "images", "batch_size", "norm", "shortcuts", "dtype"]
+    assert list(first) == ["images", "batch_size", "norm", "shortcuts", "dtype", "checkpoint_sha256", "data_sha256"]
     for folder, kept, asked, old, new in (("a", first, second, default, other), ("b", second, first, other, default)):
         claim(tmp_path / folder, kept)
         claim(tmp_path / folder, kept)
