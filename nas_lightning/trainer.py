@@ -92,7 +92,8 @@ def make_trainer(
             logger=loggers or False,
         )
     except (TypeError, ValueError, RuntimeError, AttributeError, pl.utilities.exceptions.MisconfigurationException) as error:
-        raise InputError(f"trainer: {' '.join(str(error).split())}") from error
+        shown = ", ".join(f"{key}={value}" for key, value in given.items())
+        raise InputError(f"trainer: {' '.join(str(error).split())} (given: {shown})") from error
 
 
 def _listed(value: Any) -> list[Any]:

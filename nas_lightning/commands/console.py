@@ -61,15 +61,36 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
 
 
-def run_folder(configured: str) -> Path:
-    """The run's folder: as configured, in a multirun the job's own."""
+def run_folder(configured: str, resume: str | None = None) -> Path:
+    """The run's folder: as configured, in a multirun the job's own.
+
+    Args:
+        configured: ``run_dir``.
+        resume: ``auto`` takes the newest folder of a run beside the configured one, where there is any.
+
+    Raises:
+        InputError: if both a folder and ``auto`` are asked for.
+    """
     hydra_config = HydraConfig.get()
+    if resume == "auto" and any(one.startswith("run_dir=") for one in hydra_config.overrides.task):
+        raise InputError("resume: auto cannot go with run_dir, which names a folder itself; give one of them")
     if hydra_config.mode == RunMode.MULTIRUN:
+        if resume == "auto":
+            raise InputError("resume: auto cannot go with a multirun; give hydra.sweep.dir, the folder of the one to go on with")
         return Path(hydra_config.runtime.output_dir)
     if "LOCAL_RANK" in os.environ and RUN_DIR_VARIABLE in os.environ:
         return Path(os.environ[RUN_DIR_VARIABLE])
-    os.environ[RUN_DIR_VARIABLE] = configured
-    return Path(configured)
+    folder = _newest_beside(Path(configured)) if resume == "auto" else Path(configured)
+    os.environ[RUN_DIR_VARIABLE] = str(folder)
+    return folder
+
+
+def _newest_beside(folder: Path) -> Path:
+    """The run beside ``folder`` that was begun last; ``folder`` itself where there is none."""
+    begun = {
+        path.parents[depth]: path.stat().st_mtime_ns for depth in (1, 0) for path in folder.parent.glob("*/" * (depth + 1) + "config.yaml")
+    }
+    return max(begun, key=lambda run: begun[run], default=folder)
 
 
 def _stop(line: str) -> NoReturn:

@@ -25,7 +25,7 @@ def task(cfg: DictConfig) -> dict[str, Any] | None:
 
         print(dry_run(config, run))
         return None
-    run_dir = run_folder(config.run_dir)
+    run_dir = run_folder(config.run_dir, config.resume)
     with only_owner(run_dir):
         claim_run_folder(run_dir, node)
         print(f"run folder: {run_dir}")

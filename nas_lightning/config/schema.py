@@ -19,7 +19,7 @@ def number(default: Any = ..., *, least: float | None = None, most: float | None
     return field(metadata=metadata) if default is ... else field(default=default, metadata=metadata)
 
 
-def choice(default: str, *, among: tuple[str, ...]) -> Any:
+def choice(default: str | None, *, among: tuple[str, ...]) -> Any:
     """A field whose value must be one of a few words."""
     return field(default=default, metadata={"among": among})
 
@@ -178,6 +178,8 @@ class TrainConfig:
 
     seed: int = number(0, least=0)
     run_dir: str
+    resume: str | None = choice(None, among=("auto",))
+    """``auto`` goes on with the newest run of the experiment instead of making a new folder."""
     dry_run: bool = False
     """Prints stages, steps, estimated time and memory, and stops."""
     initial_checkpoint: str | None = None
@@ -211,6 +213,8 @@ class RootConfig:
 class RankConfig:
     """``nas-rank``: a ranking from a checkpoint."""
 
+    resume: str | None = choice(None, among=("auto",))
+    """``auto`` goes on with the newest ranking."""
     checkpoint: str
     """A ``last.ckpt`` or ``supernet.safetensors``; a glob ranks with each and compares."""
     run_dir: str
@@ -227,6 +231,8 @@ class AloneConfig:
 
     seed: int = number(0, least=0)
     run_dir: str
+    resume: str | None = choice(None, among=("auto",))
+    """``auto`` goes on with the newest run."""
     space: Target
     data: Target
     population: PopulationConfig

@@ -16,6 +16,7 @@ from nas_lightning.errors import InputError
 
 FREE = (
     "run_dir",
+    "resume",
     "dry_run",
     "save_every_steps",
     "trainer",
@@ -55,7 +56,7 @@ def claim_run_folder(folder: Path, config: Mapping[str, Any]) -> None:
         except Exception as error:
             raise InputError(f"{path}: is not a config ({type(error).__name__})") from None
         wanted = _flat(config)
-        found["the order of stages"], wanted["the order of stages"] = (list(one.get("stages") or {}) for one in (kept, config))
+        found["the order of stages"], wanted["the order of stages"] = (_stages(one) for one in (kept, config))
         differing = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key) and not _is_free(key)]
         if differing:
             shown = "; ".join(f"{key} was {found.get(key)!r}, is {wanted.get(key)!r}" for key in differing[:5])
@@ -107,6 +108,11 @@ def _version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _stages(config: Any) -> list[str]:
+    stages = config.get("stages") if isinstance(config, Mapping) else None
+    return [str(name) for name in stages] if isinstance(stages, Mapping) else []
 
 
 def _is_free(key: str) -> bool:

@@ -8,12 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import BasePredictionWriter
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from nas_lightning.durable import write_whole
+from nas_lightning.errors import InputError
 from nas_lightning.ranking.recalibrate import Recalibration
 from nas_lightning.ranking.score import Score, rank_by_image
 from nas_lightning.ranking.table import part_path, read_parts, write_part
@@ -76,11 +78,24 @@ def rank_to_folder(
 
 
 def read_losses(folder: Path, architectures: Sequence[Architecture]) -> npt.NDArray[np.float32]:
-    """(n, images) cross entropies that ``rank_to_folder`` kept of these candidates."""
+    """(n, images) cross entropies that ``rank_to_folder`` kept of these candidates.
+
+    Raises:
+        InputError: if a file is damaged, or a candidate's are missing or of another number of images.
+    """
     found: dict[Architecture, npt.NDArray[np.float32]] = {}
     for path in sorted(folder.glob("*.safetensors")):
-        found.update({Architecture.parse(key): losses.numpy() for key, losses in load_file(path).items()})
-    return np.stack([found[architecture] for architecture in architectures])
+        try:
+            found.update({Architecture.parse(key): losses.float().numpy() for key, losses in load_file(path).items()})
+        except (SafetensorError, OSError, ValueError) as error:
+            raise InputError(f"{path}: does not hold the losses of candidates ({error}); remove the folder to rank again") from None
+    missing = [architecture for architecture in architectures if architecture not in found]
+    if missing:
+        raise InputError(f"{folder}: lacks the losses of {missing[0]} ({len(missing)} candidates in all); remove the folder to rank again")
+    rows = [found[architecture] for architecture in architectures]
+    if len({row.shape for row in rows}) != 1 or rows[0].ndim != 1 or not all(np.isfinite(row).all() for row in rows):
+        raise InputError(f"{folder}: holds losses that are not one finite number an image; remove the folder to rank again")
+    return np.stack(rows)
 
 
 def _write_losses(folder: Path, start: int, candidates: Sequence[Candidate], losses: Tensor) -> None:

@@ -171,6 +171,9 @@ def _read_rows(path: Path, space: SearchSpace, max_mib: float) -> list[tuple[Can
         raise InputError(f'{path}: must be a JSON object of one or more entries such as "arch1": {{"acc": 0, "arch": "16-8"}}')
     rows, wrong = [], []
     for name, row in content.items():
+        if not name.isprintable():  # it goes into tables, pages and terminals
+            wrong.append(f"name {name!a} holds characters that cannot be printed")
+            continue
         text = row.get("arch") if isinstance(row, dict) else None
         if not isinstance(text, str):
             wrong.append(f'{name}: {str(row)[:80]!r} is not an object with a text "arch"')

@@ -121,7 +121,9 @@ BAD = [
     bad_list("brackets without end", "[" * 100_000, ["is not JSON"]),
     bad_list("a list over the limit", " " * 2**21, ["2.0 MiB", "may have 1 MiB"], "ranking.max_mib=1"),
     bad_list("no UTF-8", b'{"a": "\xff"}', ["UTF-8", "byte 7"], shell=True),
-    bad_list("a line break in a name", json.dumps({"a\nb\x1b[31m": {"arch": "x"}}), ["'x'", "integer"]),
+    bad_list("a line break in a name", json.dumps({"a\nb\x1b[31m": {"arch": CODE}}), [r"name 'a\nb\x1b[31m'", "cannot be printed"]),
+    bad_list("half a character in a name", r'{"\ud800": {"arch": "' + CODE + '"}}', [r"name '\ud800'", "cannot be printed"]),
+    bad_list("a code that moves the cursor", json.dumps({"a": {"arch": "\x1b[31m"}}), [r"'\x1b[31m' is not an integer"]),
     train("more candidates than there are", ["ranking.count=500"], ["500", "has 24"]),
     train("a list that is a folder", ["population.file=HERE"], ["HERE", "cannot be read"]),
     # Known accuracies.
@@ -202,6 +204,7 @@ BAD = [
     Bad("a file for a run folder", "train", ["experiment=micro", "run_dir=HERE/file/run"], ["file", "cannot be written"], {"file": ""}),
     Bad("an unwritable run folder", "train", ["experiment=micro", "run_dir=/proc/run"], ["/proc/run", "cannot be written"], shell=True),
     train("a config that is none", [], ["config.yaml", "is not a config"], {"RUN/config.yaml": "seed: ["}),
+    train("a config whose stages are a number", [], ["another config", "stages"], {"RUN/config.yaml": "stages: 0.5"}),
     train("an environment that is none", [], ["environment.json", "JSON"], {"RUN/environment.json": "{"}),
     train("a last checkpoint cut short", [], ["last.ckpt", "is not a whole checkpoint"], {"RUN/stages/distill/last.ckpt": cut_short}),
     train("a table of truth that is none", [], ["accuracies.csv", "line 2"], {"RUN/standalone/accuracies.csv": "architecture,seed\nx,y\n"}),

@@ -285,3 +285,23 @@ def test_the_quickstarts_truth_has_spread_and_its_supernet_orders_it(tmp_path: P
     assert by_seed.mean(axis=1).std(ddof=1) >= 3 * np.sqrt(by_seed.var(axis=1, ddof=1).mean())
     agreement = json.loads((tmp_path / "run/ranking/agreement.json").read_text())
     assert agreement["scores"]["negative cross entropy"]["kendall"]["low"] > 0
+
+
+def test_resume_auto_goes_on_with_the_run_of_the_experiment_that_was_begun_last(
+    tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    worked_in: list[Path] = []
+    monkeypatch.setattr("nas_lightning.experiment.run.run_experiment", lambda _, folder, __: worked_in.append(folder))
+    assert command("train", MICRO, "resume=auto").code == 0  # there is none: a new one
+    assert worked_in[0].parent == Path("outputs/micro")
+    assert command("train", MICRO, "run_dir=outputs/micro/a_later_one").code == 0
+    assert command("train", MICRO, "run_dir=outputs/other/the_latest").code == 0
+    assert command("train", MICRO, "resume=auto").code == 0
+    assert worked_in[-1] == Path("outputs/micro/a_later_one")
+    refused = command("train", MICRO, "resume=auto", "seed=3")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "seed was 0, is 3" in refused.err
+    refused = command("train", MICRO, "resume=auto", "run_dir=here")
+    assert (refused.code, refused.err) == (2, "error: resume: auto cannot go with run_dir, which names a folder itself; give one of them\n")
+    assert command("train", MICRO, "resume=maybe").err == "error: resume: 'maybe' is not one of auto\n"
