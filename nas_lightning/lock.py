@@ -5,7 +5,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -36,7 +36,8 @@ def only_owner(folder: Path) -> Iterator[None]:
         raise InputError(f"{folder}: cannot be written ({error.strerror or error})") from None
     try:
         owner = {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-        (folder / ".owner.json").write_text(json.dumps(owner) + "\n", encoding="utf-8")
+        with suppress(OSError):  # on a full disk: it only tells others whom to wait for
+            (folder / ".owner.json").write_text(json.dumps(owner) + "\n", encoding="utf-8")
         yield
     finally:
         (folder / ".owner.json").unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """How every console entry starts Hydra, and how it ends when the user made a mistake: one line and exit code 2."""
 
+import errno
 import functools
 import os
 import sys
@@ -23,6 +24,8 @@ from nas_lightning.machine import tune_process
 Task = Callable[[DictConfig], Any]
 RUN_DIR_VARIABLE = "NAS_LIGHTNING_RUN_DIR"
 """Carries the run folder to the processes that Lightning starts for further devices, whose own clock would name another."""
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""What a library's writer, such as TensorBoard's, meets on a full or read-only disk; our own files tell it themselves."""
 
 
 def start(task: Task, config_name: str) -> None:
@@ -41,6 +44,10 @@ def start(task: Task, config_name: str) -> None:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise  # a launcher's worker reports it to its parent
             _stop(in_one_line(error))  # at once: Hydra would print a line of its own before it passes the error on
+        except OSError as error:
+            if error.errno not in UNWRITABLE or HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise
+            _stop(f"{error.filename or 'a file'}: cannot be written ({error.strerror})")
 
     try:
         hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(guarded)()

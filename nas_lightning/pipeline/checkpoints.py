@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from nas_lightning.durable import write_whole
 from nas_lightning.pipeline.interruption import Interrupted, Interruption
 from nas_lightning.training import NonFiniteLoss
 
@@ -61,9 +62,13 @@ class StageCheckpoints(Checkpoint):
 
 
 def save_whole(trainer: pl.Trainer, path: Path) -> None:
-    """Writes a checkpoint beside its place, then renames it: Lightning may copy over the old file, which a kill would tear."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    trainer.save_checkpoint(temporary)
+    """Writes a checkpoint beside its place, then renames it: Lightning may copy over the old file, which a kill would tear.
+
+    Raises:
+        InputError: if it cannot be written (full disk, read-only folder); an older one is still there.
+    """
     if trainer.is_global_zero:
-        temporary.replace(path)
+        write_whole(path, trainer.save_checkpoint)
+    else:
+        trainer.save_checkpoint(path)  # takes part in gathering, writes nothing
     trainer.strategy.barrier()

@@ -11,6 +11,7 @@ from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
 from nas_lightning.durable import write_text
+from nas_lightning.errors import InputError
 
 
 class MetricsTable(Logger):
@@ -62,5 +63,11 @@ class MetricsTable(Logger):
 
 
 def _whole_rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        for row in rows:
+            int(row["step"])
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:  # a ValueError: no UTF-8, or no number
+        raise InputError(f"{path}: is not a table of metrics ({error!r}); remove it to go on without its rows") from None
+    return rows
