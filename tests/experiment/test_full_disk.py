@@ -15,6 +15,7 @@ from nas_lightning.ranking import predict
 from nas_lightning.ranking.table import read_scores
 from nas_lightning.space import SearchSpace
 
+pytestmark = pytest.mark.slow
 MICRO = ("experiment=micro", "save_every_steps=1")
 
 
