@@ -45,6 +45,8 @@ REPORTED = ("nas_lightning", "torch", "torchvision", "pytorch-lightning", "hydra
 def claim_run_folder(folder: Path, config: Mapping[str, Any]) -> None:
     """Writes ``config.yaml`` and ``environment.json``, or checks that the folder belongs to this config.
 
+    The last stage may have more epochs than before, as long as nothing was ranked.
+
     Raises:
         InputError: naming the keys that differ, with both values.
     """
@@ -58,7 +60,12 @@ def claim_run_folder(folder: Path, config: Mapping[str, Any]) -> None:
         wanted = _flat(config)
         found["the order of stages"], wanted["the order of stages"] = (_stages(one) for one in (kept, config))
         differing = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key) and not _is_free(key)]
-        if differing:
+        if differing == [grown := _last_epochs(config)] and isinstance(found.get(grown), int) and found[grown] < wanted[grown]:
+            if (folder / "ranking" / "protocol.json").exists():
+                change = f"{grown} was {found[grown]}, is {wanted[grown]}"
+                raise InputError(f"{folder}: {change}, but ranking/ is of the weights before; move it away")
+            write_text(path, OmegaConf.to_yaml(OmegaConf.create(dict(config))))
+        elif differing:
             shown = "; ".join(f"{key} was {found.get(key)!r}, is {wanted.get(key)!r}" for key in differing[:5])
             more = f" (and {len(differing) - 5} more)" if len(differing) > 5 else ""
             raise InputError(f"{folder}: holds a run with another config: {shown}{more}; give another run_dir")
@@ -108,6 +115,11 @@ def _version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _last_epochs(config: Mapping[str, Any]) -> str:
+    """The key of the last stage's epochs."""
+    return f"stages.{(_stages(config) or [''])[-1]}.epochs"
 
 
 def _stages(config: Any) -> list[str]:

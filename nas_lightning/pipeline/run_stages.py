@@ -50,7 +50,7 @@ def train_stages(
         folder = run_dir / "stages" / stage.name
         last = folder / "last.ckpt"
         saved = _read_last(last)
-        if saved is not None and saved[HEADER_KEY]["finished"]:
+        if saved is not None and saved[HEADER_KEY]["finished"] and not _has_grown(stage, saved):
             _load_weights(supernet, saved, last)
             continue
         if isinstance(stage.sampler, ListedSampler):
@@ -110,12 +110,17 @@ def _read_last(path: Path) -> dict[str, Any] | None:
         return None
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        content[HEADER_KEY]["finished"], content["global_step"], content["state_dict"]
+        content[HEADER_KEY]["finished"], content["epoch"], content["global_step"], content["state_dict"]
     except Exception as error:
         raise InputError(
             f"{path}: is not a whole checkpoint of this project ({type(error).__name__}); remove it to repeat the stage"
         ) from None
     return content
+
+
+def _has_grown(stage: Stage, saved: Mapping[str, Any]) -> bool:
+    """Whether a finished stage was given more epochs since."""
+    return saved["epoch"] < stage.epochs and (stage.max_steps is None or saved["global_step"] < stage.max_steps)
 
 
 def _check_complete(module: SupernetTraining, saved: Mapping[str, Any], path: Path) -> None:

@@ -155,6 +155,22 @@ def test_where_and_how_fast_a_run_goes_on_may_change(tmp_path: Path):
         claim_run_folder(tmp_path, {**config, "data": {"root": "a", "name": "y"}})
 
 
+def test_the_last_stage_may_have_more_epochs_until_something_was_ranked(tmp_path: Path):
+    def config(first: int, last: int) -> dict[str, Any]:
+        return {"stages": {"a": {"epochs": first}, "b": {"epochs": last}}}
+
+    claim_run_folder(tmp_path, config(1, 1))
+    claim_run_folder(tmp_path, config(1, 3))
+    for first, last, says in ((1, 2, r"stages\.b\.epochs was 3, is 2"), (2, 3, r"stages\.a\.epochs was 1, is 2"), (2, 4, "another config")):
+        with pytest.raises(InputError, match=says):
+            claim_run_folder(tmp_path, config(first, last))
+    (tmp_path / "ranking").mkdir()
+    (tmp_path / "ranking" / "protocol.json").write_text("{}")
+    with pytest.raises(InputError, match=r"stages\.b\.epochs was 3, is 4, but ranking/ is of the weights before; move it away"):
+        claim_run_folder(tmp_path, config(1, 4))
+    claim_run_folder(tmp_path, config(1, 3))
+
+
 def test_truth_of_another_recipe_is_not_taken_for_this_ones(copied: Path, command: Callable):
     done = command("train", MICRO, "standalone.epochs=1", f"run_dir={copied}")
     assert done.code == 2, "accuracies of 2 epochs were taken for those of 1"

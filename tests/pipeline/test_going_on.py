@@ -247,3 +247,14 @@ def test_a_stages_steps_are_its_epochs_or_max_steps():
     assert stage.steps(7) == 21
     assert dataclasses.replace(stage, max_steps=5).steps(7) == 5
     assert dataclasses.replace(stage, max_steps=50).steps(7) == 21
+
+
+def test_a_last_stage_that_was_finished_goes_on_with_more_epochs_as_if_it_had_had_them(tmp_path: Path):
+    constant = "stages.distill.schedule.final_lr=0.02"  # so that the rate does not depend on how many epochs there are
+    train(tmp_path / "whole", constant, "stages.distill.epochs=3")
+    train(tmp_path / "grown", constant, "stages.distill.epochs=1")
+    first = torch.load(tmp_path / "grown" / "stages" / "distill" / "last.ckpt", weights_only=True)
+    train(tmp_path / "grown", constant, "stages.distill.epochs=3")
+    assert_same_run(tmp_path / "whole", tmp_path / "grown")
+    last = torch.load(tmp_path / "grown" / "stages" / "distill" / "last.ckpt", weights_only=True)
+    assert (first["epoch"], last["epoch"], last["global_step"]) == (1, 3, 3 * first["global_step"])
