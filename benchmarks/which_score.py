@@ -1,4 +1,4 @@
-"""``python -m benchmarks.which_score CHECKPOINT --data DIR --known FILE [--json FILE] [--few N]``: which score agrees best, at what cost.
+"""``python -m benchmarks.which_score CHECKPOINT --data DIR --known FILE [--json FILE] [--cheap-first] [--few N]``: which score agrees best, at what cost.
 
 One checkpoint, the candidates whose accuracy is known, one run of each way to score them. The intervals are over candidates alone; whether
 two ways differ is better seen in the last column, which compares them on the same resamples. Seconds are those of one run, of this machine
@@ -181,11 +181,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="where the data set's files lie")
     parser.add_argument("--known", type=Path, required=True, metavar="FILE", help="accuracies in the challenge's format")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows there, after each of them")
+    parser.add_argument("--cheap-first", action="store_true", help="only the full evaluation and cheap first, not the other ways")
     parser.add_argument("--few", type=int, metavar="N", help=f"a try: only N candidates, and 1/{FEWER} of all images")
     arguments = parser.parse_args()
     tune_process()
     subject = read(arguments)
     reference_way, cheap_way, *ways = (way if arguments.few is None else way.fewer() for way in (REFERENCE, CHEAP, *WAYS))
+    ways = [] if arguments.cheap_first else ways
     conditions = {**machine(), "command": " ".join(["python -m benchmarks.which_score", *sys.argv[1:]])}
     rows: list[dict[str, Any]] = []
 
