@@ -1,4 +1,4 @@
-"""``python -m benchmarks.which_score CHECKPOINT --data DIR --known FILE [--json FILE] [--cheap-first] [--few N]``: which score agrees best, at what cost.
+"""``python -m benchmarks.which_score CHECKPOINT --data DIR --known FILE [--json FILE] [...]``: which score agrees best, at what cost.
 
 One checkpoint, the candidates whose accuracy is known, one run of each way to score them. The intervals are over candidates alone; whether
 two ways differ is better seen in the last column, which compares them on the same resamples. Seconds are those of one run, of this machine

@@ -49,7 +49,7 @@ def train_alone(
         trainer_arguments: of pl.Trainer.
     """
     network = SingleNetwork(space, architecture, dataset.classes, dataset.channels, recipe.shortcuts, recipe.norm, seed)
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # on a CPU 0.7 of the time a step
+    network = network.to(memory_format=torch.channels_last)  # on a CPU 0.7 of the time a step
     clip = (trainer_arguments.get("gradient_clip_val"), trainer_arguments.get("gradient_clip_algorithm") or "norm")
     module = _Alone(network, recipe, clip)
     data = ImageDataModule(dataset, recipe.augmentation, batch_size=recipe.batch_size, seed=seed)
