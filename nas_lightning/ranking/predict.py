@@ -69,9 +69,12 @@ def rank_to_folder(
             enable_checkpointing=False,
             use_distributed_sampler=True,  # in prediction it deals out chunks without padding or repeating
         )
-        loader = DataLoader(cast(Dataset[Chunk], chunks), batch_size=None)
-        module = _Ranking(supernet, images, labels, batch_size, prefix_memory, recalibration)
+        # Numbers of chunks, not chunks: Lightning looks for tensors in a batch, and stumbles over candidates in double precision.
+        loader = DataLoader(cast(Dataset[int], range(len(chunks))), batch_size=None)
+        module = _Ranking(supernet, chunks, images, labels, batch_size, prefix_memory, recalibration)
+        dtype = next(supernet.parameters()).dtype
         trainer.predict(module, loader, return_predictions=False)
+        supernet.to(dtype)  # precision=64-true makes the weights double, and leaves them so
         trainer.strategy.barrier()
         done = read_parts(folder, population.space)
     return [done[candidate.architecture] for candidate in population]
@@ -118,6 +121,7 @@ class _Ranking(pl.LightningModule):
     def __init__(
         self,
         supernet: Supernet,
+        chunks: Sequence[Chunk],
         images: Tensor,
         labels: Tensor,
         batch_size: int | None,
@@ -125,19 +129,17 @@ class _Ranking(pl.LightningModule):
         recalibration: Recalibration | None,
     ) -> None:
         super().__init__()
+        self.chunks = chunks
         self.supernet, self.batch_size, self.prefix_memory, self.recalibration = supernet, batch_size, prefix_memory, recalibration
         self.images: Tensor
         self.labels: Tensor
         self.register_buffer("images", images, persistent=False)
         self.register_buffer("labels", labels, persistent=False)
 
-    def predict_step(self, chunk: Chunk, _: int) -> Prediction:
-        architectures = [one.architecture for one in chunk[1]]
+    def predict_step(self, number: int, _: int) -> Prediction:
+        architectures = [one.architecture for one in self.chunks[number][1]]
         settings = (self.batch_size, self.prefix_memory, self.recalibration)
         return rank_by_image(self.supernet, architectures, self.images, self.labels, *settings)
-
-    def transfer_batch_to_device(self, batch: Chunk, *_: Any) -> Chunk:
-        return batch  # candidates are values, not tensors
 
 
 class _PartWriter(BasePredictionWriter):
@@ -148,16 +150,17 @@ class _PartWriter(BasePredictionWriter):
     def write_on_batch_end(
         self,
         trainer: pl.Trainer,  # noqa: ARG002
-        pl_module: pl.LightningModule,  # noqa: ARG002
+        pl_module: pl.LightningModule,
         prediction: Prediction,
         batch_indices: Sequence[int] | None,  # noqa: ARG002
-        batch: Chunk,
+        batch: int,
         *_: Any,
     ) -> None:
         scores, losses = prediction
+        start, candidates = cast(_Ranking, pl_module).chunks[batch]
         if self.keep_losses:  # first: a row of the part says that its candidate is finished
-            _write_losses(self.folder, *batch, losses)
-        write_part(self.folder, *batch, scores)
+            _write_losses(self.folder, start, candidates, losses)
+        write_part(self.folder, start, candidates, scores)
 
 
 class _RankingProgress(pl.Callback):

@@ -195,3 +195,13 @@ def test_ranking_leaves_the_supernet_as_it_was(supernet, population, images, tmp
     before = {name: tensor.clone() for name, tensor in supernet.state_dict().items()}
     folder_ranking(supernet, population, images, tmp_path)
     assert all(torch.equal(before[name], tensor) for name, tensor in supernet.state_dict().items())
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("64-true", 1e-5), ("bf16-mixed", 0.05)])
+def test_another_precision_gives_nearly_the_same_scores(precision: str, tolerance: float, supernet, population, images, tmp_path):
+    whole, other = (
+        folder_ranking(supernet, population, images, tmp_path / one, trainer_arguments={**CPU, "precision": one})
+        for one in ("32-true", precision)
+    )
+    assert [one.cross_entropy for one in other] == pytest.approx([one.cross_entropy for one in whole], rel=tolerance)
+    assert other != whole
