@@ -244,7 +244,7 @@ def finished(micro: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.name)
+@pytest.mark.parametrize("bad", [pytest.param(bad, marks=pytest.mark.slow if bad.shell else (), id=bad.name) for bad in BAD])
 def test_a_bad_input_ends_in_one_line_and_leaves_what_was_there(
     bad: Bad, finished: Path, tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
 ):
