@@ -36,6 +36,8 @@ def only_owner(folder: Path) -> Iterator[None]:
         raise InputError(f"{folder}: cannot be written ({error.strerror or error})") from None
     try:
         owner = {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+        for left in folder.rglob(".*.tmp"):  # files that a killed owner had not finished
+            left.unlink(missing_ok=True)
         with suppress(OSError):  # on a full disk: it only tells others whom to wait for
             (folder / ".owner.json").write_text(json.dumps(owner) + "\n", encoding="utf-8")
         yield

@@ -92,6 +92,7 @@ def differences(one: Path, other: Path) -> list[str]:
             first, second = one / name, other / name
             if not (first.is_file() and second.is_file() and first.read_bytes() == second.read_bytes()):
                 found.append(str(name))
+    found += [str(path.relative_to(other)) for path in other.rglob("*.tmp")]  # left behind by a kill
     for path in one.glob("stages/*/last.ckpt"):
         name = path.relative_to(one)
         kept, again = (torch.load(run / name, weights_only=True) for run in (one, other))

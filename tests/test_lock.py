@@ -66,3 +66,13 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="file"), only_owner(tmp_path / "file" / "run"):
         pass
+
+
+def test_what_a_killed_owner_had_not_finished_is_removed_and_nothing_else(tmp_path: Path):
+    (tmp_path / "stages").mkdir()
+    left, kept = tmp_path / "stages" / ".last.ckpt.123.tmp", [tmp_path / "stages" / "last.ckpt", tmp_path / "my.tmp"]
+    for path in (left, *kept):
+        path.write_text("x")
+    with only_owner(tmp_path):
+        assert not left.exists()
+        assert all(path.exists() for path in kept)

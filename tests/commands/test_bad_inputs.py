@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from nas_lightning.space import SearchSpace
 from nas_lightning.supernet import Supernet
@@ -95,6 +96,10 @@ def not_a_number(path: Path) -> None:
     supernet = Supernet(SearchSpace("other", (1, 1, 1), (8, 12, 20), 2, 8), classes=10, channels=1)
     header = make_header(supernet, {"name": "digits", "arguments": {}, "mean": [0.5], "std": [0.25]})
     save_file(weights, path, metadata={"nas_lightning": json.dumps(header)})
+
+
+def stages_as_a_number(path: Path) -> None:
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "stages": 0.5}))
 
 
 def cifar_with_a_wrong_sha1(path: Path) -> None:
@@ -182,6 +187,9 @@ BAD = [
     ),
     train("a class that runs programs", ["stages.pretrain.objective._target_=os.system"], ["_target_", "os.system", "nas_lightning"]),
     train("a class by a detour", ["stages.pretrain.objective._target_=torch.os.system"], ["_target_", "torch.os.system"]),
+    train("a function that runs pickles", ["stages.pretrain.objective._target_=torch.load"], ["_target_", "torch.load is not a class"]),
+    train("a plugin without a name", ["plugins=['']"], ["plugins: ''"]),
+    train("a plugin that is relative", ["plugins=[.x]"], ["plugins: '.x'"]),
     train("a plugin that is not there", ["plugins=[nowhere]"], ["plugins", "nowhere"]),
     train("nan for a number", ["stages.pretrain.optimizer.lr=nan"], ["stages.pretrain.optimizer.lr", "nan", "finite"]),
     train("a number that no one needs", ["loader.batch_size=1e30"], ["loader.batch_size", "1e+30", "integer"]),
@@ -204,10 +212,15 @@ BAD = [
     Bad("a file for a run folder", "train", ["experiment=micro", "run_dir=HERE/file/run"], ["file", "cannot be written"], {"file": ""}),
     Bad("an unwritable run folder", "train", ["experiment=micro", "run_dir=/proc/run"], ["/proc/run", "cannot be written"], shell=True),
     train("a config that is none", [], ["config.yaml", "is not a config"], {"RUN/config.yaml": "seed: ["}),
-    train("a config whose stages are a number", [], ["another config", "stages"], {"RUN/config.yaml": "stages: 0.5"}),
+    train("a config whose stages are a number", [], ["another config", "stages"], {"RUN/config.yaml": stages_as_a_number}),
     train("an environment that is none", [], ["environment.json", "JSON"], {"RUN/environment.json": "{"}),
     train("a last checkpoint cut short", [], ["last.ckpt", "is not a whole checkpoint"], {"RUN/stages/distill/last.ckpt": cut_short}),
-    train("a table of truth that is none", [], ["accuracies.csv", "line 2"], {"RUN/standalone/accuracies.csv": "architecture,seed\nx,y\n"}),
+    train(
+        "a table of truth that is none",
+        [],
+        ["accuracies.csv", "line 2"],
+        {"RUN/standalone/accuracies.csv": "name,architecture,seed,accuracy\na,x,0,0.5\n"},
+    ),
     train("another protocol", ["ranking.images=200"], ["ranking", "images", "300", "200"]),
     train("a protocol that is none", [], ["protocol.json", "JSON"], {"RUN/ranking/protocol.json": "nothing"}),
     train(
@@ -277,6 +290,7 @@ def test_a_bad_input_ends_in_one_line_and_leaves_what_was_there(
     assert "\x1b" not in err
     for part in bad.holds:
         assert placed(part) in err
+    assert not list(tmp_path.rglob("exploded"))
     assert {path: content for path, content in after.items() if path in before} == before
 
 
