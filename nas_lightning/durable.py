@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and what stands in them."""
+"""Files that are either whole or absent."""
 
 import json
 import os
@@ -33,23 +33,6 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text as a whole."""
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object of a file of ours, which another hand may have changed.
-
-    Raises:
-        InputError: if it is anything else.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:  # no UTF-8, or no JSON
-        raise InputError(f"{path}: is not JSON ({error})") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: is not a JSON object")
-    return content
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -23,7 +23,7 @@ def read_text(path: Path) -> str:
     try:
         size = path.stat().st_size
         if size > MAX_MIB * 2**20:
-            raise InputError(f"{path}: has {size / 2**20:.1f} MiB; a report reads files of up to {MAX_MIB} MiB")
+            raise InputError(f"{path}: has {size / 2**20:.1f} MiB; files of up to {MAX_MIB} MiB are read")
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None

@@ -25,13 +25,13 @@ with atheris.instrument_imports(include=["nas_lightning"]):
     import numpy as np
     import torch
 
-    from nas_lightning.durable import read_json
     from nas_lightning.errors import InputError
     from nas_lightning.experiment.run_folder import claim_run_folder
     from nas_lightning.ranking.predict import _write_losses, read_losses
     from nas_lightning.ranking.protocol import claim
     from nas_lightning.ranking.score import Score
     from nas_lightning.ranking.table import ScoreTable, read_parts, read_scores, write_part
+    from nas_lightning.reading import read_json
     from nas_lightning.report.run import read_run
     from nas_lightning.report.write import make_parts
     from nas_lightning.space import Population, SearchSpace, ShortcutRule, read_accuracies

@@ -68,18 +68,19 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
 
 
-def run_folder(configured: str, resume: str | None = None) -> Path:
+def run_folder(configured: str, resume: str | None, claimed: str = "") -> Path:
     """The run's folder: as configured, in a multirun the job's own.
 
     Args:
         configured: ``run_dir``.
         resume: ``auto`` takes the newest folder of a run beside the configured one, where there is any.
+        claimed: what of a run folder the command claims by its config; the whole if empty.
 
     Raises:
         InputError: if both a folder and ``auto`` are asked for.
     """
     hydra_config = HydraConfig.get()
-    if resume == "auto" and any(one.startswith("run_dir=") for one in hydra_config.overrides.task):
+    if resume == "auto" and any(one.lstrip("+").startswith("run_dir=") for one in hydra_config.overrides.task):
         raise InputError("resume: auto cannot go with run_dir, which names a folder itself; give one of them")
     if hydra_config.mode == RunMode.MULTIRUN:
         if resume == "auto":
@@ -87,16 +88,14 @@ def run_folder(configured: str, resume: str | None = None) -> Path:
         return Path(hydra_config.runtime.output_dir)
     if "LOCAL_RANK" in os.environ and RUN_DIR_VARIABLE in os.environ:
         return Path(os.environ[RUN_DIR_VARIABLE])
-    folder = _newest_beside(Path(configured)) if resume == "auto" else Path(configured)
+    folder = _newest_beside(Path(configured), claimed) if resume == "auto" else Path(configured)
     os.environ[RUN_DIR_VARIABLE] = str(folder)
     return folder
 
 
-def _newest_beside(folder: Path) -> Path:
+def _newest_beside(folder: Path, claimed: str) -> Path:
     """The run beside ``folder`` that was begun last; ``folder`` itself where there is none."""
-    begun = {
-        path.parents[depth]: path.stat().st_mtime_ns for depth in (1, 0) for path in folder.parent.glob("*/" * (depth + 1) + "config.yaml")
-    }
+    begun = {run: config.stat().st_mtime_ns for run in folder.parent.glob("*") if (config := run / claimed / "config.yaml").is_file()}
     return max(begun, key=lambda run: begun[run], default=folder)
 
 

@@ -19,7 +19,7 @@ def task(cfg: DictConfig) -> dict[str, Any]:
     from nas_lightning.lock import only_owner
 
     checkpoints = find_checkpoints(config.checkpoint)
-    run_dir = run_folder(config.run_dir, config.resume)
+    run_dir = run_folder(config.run_dir, config.resume, "ranking")
     with only_owner(run_dir):
         claim_run_folder(run_dir / "ranking", node)
         return rank_checkpoints(checkpoints, config, run_dir)

@@ -30,7 +30,7 @@ def task(cfg: DictConfig) -> None:
     recipe = make_recipe(builder.offering(space=space), config.standalone)
     check_recipe(recipe, dataset)
     arguments = builder.build_values(config.trainer, "trainer")
-    run_dir = run_folder(config.run_dir, config.resume)
+    run_dir = run_folder(config.run_dir, config.resume, "standalone")
     folder = run_dir / "standalone"
     with only_owner(run_dir):
         claim_run_folder(folder, node)

@@ -96,7 +96,7 @@ def _check_numbers(value: Any, place: str) -> None:
     elif isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{place}: {value} must be a finite number")
     elif isinstance(value, int | float) and abs(value) > LARGEST:
-        raise InputError(f"{place}: {value:.3g} must lie within 2^53 of 0")
+        raise InputError(f"{place}: {str(value)[:20]} must lie within 2^53 of 0")
 
 
 def join(place: str, key: str) -> str:

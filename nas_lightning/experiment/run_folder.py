@@ -11,8 +11,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from nas_lightning.durable import read_json, write_json, write_text
+from nas_lightning.durable import write_json, write_text
 from nas_lightning.errors import InputError
+from nas_lightning.reading import read_json
 
 FREE = (
     "run_dir",

@@ -12,6 +12,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from nas_lightning.durable import write_text
 from nas_lightning.errors import InputError
+from nas_lightning.reading import read_rows
 
 
 class MetricsTable(Logger):
@@ -27,7 +28,7 @@ class MetricsTable(Logger):
         self.path = path
         self._rows: list[dict[str, str]] = []
         if resume_step and path.is_file():
-            self._rows = [row for row in _whole_rows(path) if int(row["step"]) < resume_step]
+            self._rows = _rows_before(path, resume_step)
 
     @property
     def name(self) -> str:
@@ -62,12 +63,9 @@ class MetricsTable(Logger):
         write_text(self.path, text.getvalue())
 
 
-def _whole_rows(path: Path) -> list[dict[str, str]]:
+def _rows_before(path: Path, step: int) -> list[dict[str, str]]:
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        for row in rows:
-            int(row["step"])
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:  # a ValueError: no UTF-8, or no number
-        raise InputError(f"{path}: is not a table of metrics ({error!r}); remove it to go on without its rows") from None
-    return rows
+        return [row for _, row in read_rows(path, ["step"]) if int(row["step"]) < step]
+    except ValueError as error:  # InputError is one
+        reason = str(error).removeprefix(f"{path}: ")
+        raise InputError(f"{path}: is not a table of metrics ({reason}); remove it to go on without its rows") from None

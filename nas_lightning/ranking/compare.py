@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from nas_lightning.durable import read_json
 from nas_lightning.errors import InputError
 from nas_lightning.ranking.agreement import FEWEST_ARCHITECTURES, Agreement, measure
 from nas_lightning.ranking.protocol import UNSAID
 from nas_lightning.ranking.score import Score
 from nas_lightning.ranking.table import read_scores
+from nas_lightning.reading import read_json
 from nas_lightning.space import Architecture, SearchSpace, read_accuracies
 
 SCORES = ("top-1", "negative cross entropy")

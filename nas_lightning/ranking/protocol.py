@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nas_lightning.durable import read_json, write_json
+from nas_lightning.durable import write_json
 from nas_lightning.errors import InputError
+from nas_lightning.reading import read_json
 
 UNSAID = {"statistics": "batch", "cheap_first": False}
 """What a key means that a protocol does not hold: the defaults are not written."""

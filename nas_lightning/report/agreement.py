@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nas_lightning.errors import InputError
-from nas_lightning.report.reading import read_json
+from nas_lightning.reading import read_json
 
 STATISTICS = {
     "kendall": "Kendall tau-b",

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nas_lightning.errors import InputError
-from nas_lightning.report.reading import read_json, read_rows
+from nas_lightning.reading import read_json, read_rows
 
 NUMBERS = ("top1", "top5", "cross_entropy", "macs", "parameters")
 OPTIONAL = ("smoothed",)

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nas_lightning.errors import InputError
+from nas_lightning.reading import read_json, read_rows, read_text, read_yaml
 from nas_lightning.report.agreement import Agreement, Row, read_agreement
 from nas_lightning.report.candidates import KINDS, Candidates, ScoreKind, match, read_candidates, read_code, read_known, read_number
-from nas_lightning.report.reading import read_json, read_rows, read_text, read_yaml
 
 
 @dataclass(frozen=True)

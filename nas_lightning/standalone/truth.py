@@ -18,6 +18,7 @@ from tqdm import tqdm
 from nas_lightning.data import ImageDataset
 from nas_lightning.durable import write_text
 from nas_lightning.errors import InputError
+from nas_lightning.reading import read_rows
 from nas_lightning.space import Architecture, Population, SearchSpace
 from nas_lightning.standalone.side_by_side import Training, side_by_side
 from nas_lightning.standalone.train_alone import Recipe, train_alone
@@ -92,13 +93,14 @@ def describe(truth: Truth) -> str:
     return f"accuracy {low:.3f} to {high:.3f}, spread {truth.spread:.3f}{noise}"
 
 
+COLUMNS = ("name", "architecture", "seed", "accuracy")
 Done = dict[tuple[Architecture, int], float]
 
 
 def _write(path: Path, population: Population, seeds: Sequence[int], done: Done) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("name", "architecture", "seed", "accuracy"))
+    writer.writerow(COLUMNS)
     for one in population:
         writer.writerows(
             (one.name, one.text, seed, repr(done[one.architecture, seed])) for seed in seeds if (one.architecture, seed) in done
@@ -112,18 +114,15 @@ def _write(path: Path, population: Population, seeds: Sequence[int], done: Done)
 def _read(path: Path, population: Population) -> Done:
     if not path.is_file():
         return {}
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from None
     done: Done = {}
-    for line, row in enumerate(rows, start=2):
-        try:
-            accuracy = float(row["accuracy"])
+    place = ""
+    try:
+        for line, row in read_rows(path, COLUMNS):
+            place, accuracy = f"line {line}: ", float(row["accuracy"])
             if not 0 <= accuracy <= 1:
                 raise ValueError(f"accuracy {accuracy} is not a fraction from 0 to 1")
             done[population.space.parse(row["architecture"]), int(row["seed"])] = accuracy
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"{path}: line {line} is not a row of accuracies ({error}); remove it to train again") from None
+    except ValueError as error:  # InputError is one
+        reason = f"{place}{error}".removeprefix(f"{path}: ")
+        raise InputError(f"{path}: is not a table of accuracies ({reason}); remove it to train again") from None
     return done

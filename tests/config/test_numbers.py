@@ -42,7 +42,7 @@ PLACES = list(numeric(NODE))
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: ".".join(map(str, place)))
 def test_a_number_out_of_range_is_refused(place: tuple[Any, ...]):
-    for value in (-7, math.nan, 10**30):
+    for value in (-7, math.nan, 10**30, 10**400):
         changed = copy.deepcopy(NODE)
         *parents, last = place
         functools.reduce(operator.getitem, parents, changed)[last] = value
@@ -53,8 +53,7 @@ def test_a_number_out_of_range_is_refused(place: tuple[Any, ...]):
         named = [str(one) for one in place if isinstance(one, str)]
         assert line.startswith(named[0]), line  # where
         assert named[-1] in line or named[-2] in line, line
-        shown = {f"{value:g}", repr(value), str(value), f"{value:.3g}", str(int(value)) if math.isfinite(value) else ""}
-        assert any(one and one in line for one in shown), line  # what
+        assert str(value)[:20] in line, line  # what
 
 
 def test_the_keys_are_those_of_a_whole_run():

@@ -313,6 +313,9 @@ def test_resume_auto_goes_on_with_the_run_of_the_experiment_that_was_begun_last(
     assert worked_in[0].parent == Path("outputs/micro")
     assert command("train", MICRO, "run_dir=outputs/micro/a_later_one").code == 0
     assert command("train", MICRO, "run_dir=outputs/other/the_latest").code == 0
+    for other in ("a_ranking/ranking", "an_archive/a_run"):  # no runs of this command
+        Path("outputs/micro", other).mkdir(parents=True)
+        Path("outputs/micro", other, "config.yaml").write_text("seed: 0\n")
     assert command("train", MICRO, "resume=auto").code == 0
     assert worked_in[-1] == Path("outputs/micro/a_later_one")
     refused = command("train", MICRO, "resume=auto", "seed=3")
