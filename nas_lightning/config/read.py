@@ -13,7 +13,7 @@ from nas_lightning.errors import InputError, check_known
 T = TypeVar("T")
 
 LARGEST = 2**53
-"""Of a number's magnitude: what every consumer, numpy's and torch's integers and floats among them, takes without loss."""
+"""Of an integer's magnitude: what every consumer, numpy's and torch's integers and floats among them, takes without loss."""
 
 
 def read(kind: type[T], node: Any, place: str = "") -> T:
@@ -86,7 +86,7 @@ def _check_range(metadata: Mapping[str, Any], value: Any, place: str) -> None:
 
 
 def _check_numbers(value: Any, place: str) -> None:
-    """Refuses nan, the infinite and the absurdly large, at any depth: no class checks each of its numbers for them."""
+    """Refuses nan, the infinite and absurdly large integers, at any depth: no class checks each of its numbers for them."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             _check_numbers(item, join(place, str(key)))
@@ -95,7 +95,7 @@ def _check_numbers(value: Any, place: str) -> None:
             _check_numbers(item, f"{place}[{index}]")
     elif isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{place}: {value} must be a finite number")
-    elif isinstance(value, int | float) and abs(value) > LARGEST:
+    elif isinstance(value, int) and abs(value) > LARGEST:
         raise InputError(f"{place}: {str(value)[:20]} must lie within 2^53 of 0")
 
 
