@@ -71,9 +71,13 @@ def make_trainer(
         except TypeCheckError:
             wanted = inspect.formatannotation(parameters[key].annotation).replace("typing.", "")
             raise InputError(f"trainer.{key}: {value!r} is none of what pl.Trainer takes, {wanted}") from None
+        if isinstance(value, bool) and "bool" not in inspect.formatannotation(parameters[key].annotation):
+            raise InputError(f"trainer.{key}: {value!r} must be a number, not true or false")
     for key, least in LEAST.items():
         if key in given:
             check_at_least(f"trainer.{key}", given[key], least)
+    if given.get("val_check_interval", 1) in (0, 0.0):
+        raise InputError(f"trainer.val_check_interval: {given['val_check_interval']} must be above 0")
     given.setdefault("enable_model_summary", False)
     given.setdefault("use_distributed_sampler", False)
     takes_ddp = given.get("strategy") == "ddp" or (
@@ -84,6 +88,8 @@ def make_trainer(
     _quieten()
     configured_callbacks = _listed(given.pop("callbacks", []))
     configured_loggers = given.pop("logger", True)
+    if any(not isinstance(one, Logger | bool) for one in _listed(configured_loggers)):
+        raise InputError(f"trainer.logger: {configured_loggers!r} must be true, false, or loggers chosen by _target_")
     loggers: Any = [*logger, *_listed(configured_loggers)] if not isinstance(configured_loggers, bool) else list(logger)
     try:
         return pl.Trainer(
@@ -91,7 +97,7 @@ def make_trainer(
             callbacks=[*callbacks, *configured_callbacks],
             logger=loggers or False,
         )
-    except (TypeError, ValueError, RuntimeError, AttributeError, pl.utilities.exceptions.MisconfigurationException) as error:
+    except (TypeError, ValueError, RuntimeError, ImportError, pl.utilities.exceptions.MisconfigurationException) as error:
         shown = ", ".join(f"{key}={value}" for key, value in given.items())
         raise InputError(f"trainer: {' '.join(str(error).split())} (given: {shown})") from error
 

@@ -110,7 +110,9 @@ def _read_last(path: Path) -> dict[str, Any] | None:
         return None
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        content[HEADER_KEY]["finished"], content["epoch"], content["global_step"], content["state_dict"]
+        content[HEADER_KEY]["finished"], content["state_dict"].items()
+        if not all(isinstance(content[key], int) for key in ("epoch", "global_step")):
+            raise TypeError("its position is no number")
     except Exception as error:
         raise InputError(
             f"{path}: is not a whole checkpoint of this project ({type(error).__name__}); remove it to repeat the stage"

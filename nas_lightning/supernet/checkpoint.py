@@ -47,6 +47,9 @@ def load_supernet(path: Path) -> tuple[Supernet, dict[str, Any]]:
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         found = header.get("format") if isinstance(header, dict) else "no header"
         raise InputError(f"checkpoint: {path} is not a supernet of this version (format {found}, expected {FORMAT})")
+    data = header.get("data")
+    if not isinstance(data, dict) or not isinstance(data.get("name"), str) or not isinstance(data.get("arguments"), dict):
+        raise InputError(f"checkpoint: {path} does not say in its header which images it was trained on (data.name, data.arguments)")
     try:
         supernet = Supernet.from_header(header["supernet"])
         supernet.load_state_dict(tensors)

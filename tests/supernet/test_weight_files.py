@@ -223,6 +223,12 @@ def test_weights_with_another_header_are_refused(supernet: Supernet, tmp_path: P
     refusal(tmp_path / name)
 
 
+@pytest.mark.parametrize("data", [None, {}, {"name": "digits"}, {"name": 3, "arguments": {}}, {"name": "digits", "arguments": []}], ids=str)
+def test_a_header_that_does_not_say_which_images_were_trained_on_is_refused(supernet: Supernet, tmp_path: Path, data: Any) -> None:
+    save_supernet(tmp_path / "weights.safetensors", supernet, make_header(supernet, data))
+    assert "data.name" in refusal(tmp_path / "weights.safetensors")
+
+
 @pytest.mark.parametrize(("save", "name"), BOTH)
 @pytest.mark.parametrize(
     ("key", "value"),
