@@ -292,7 +292,7 @@ def test_validation_does_not_change_what_is_learned(tmp_path: Path) -> None:
 
 def test_a_checkpoint_says_what_it_holds_and_loads_as_weights_only(tmp_path: Path) -> None:
     supernet = Supernet(SPACE, classes=7)
-    header = {**make_header(supernet, {"name": "digits"}), "stage": "warmup"}
+    header = {**make_header(supernet, {"name": "digits", "arguments": {}}), "stage": "warmup"}
     module = make_module(supernet, header=header, panel=Panel({"largest": SPACE.largest}, 7)).float()
     trainer = make_trainer(tmp_path)
     data = TensorDataset(*(tensor.float() if tensor.is_floating_point() else tensor for tensor in images_and_labels().tensors))

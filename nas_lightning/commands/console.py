@@ -47,7 +47,8 @@ def start(task: Task, config_name: str) -> None:
         except OSError as error:
             if error.errno not in UNWRITABLE or HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
-            _stop(f"{error.filename or 'a file'}: cannot be written ({error.strerror})")
+            place = error.filename or f"a file of {os.environ.get(RUN_DIR_VARIABLE, 'the run')}"
+            _stop(f"{place}: cannot be written ({error.strerror})")
 
     try:
         hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(guarded)()

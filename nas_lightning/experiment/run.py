@@ -13,9 +13,11 @@ from nas_lightning.draws import generator
 from nas_lightning.experiment.prepare import Run, make_data
 from nas_lightning.experiment.rank_one import rank_checkpoint
 from nas_lightning.panel import Panel
-from nas_lightning.pipeline.run_stages import train_stages
+from nas_lightning.pipeline.run_stages import check_stages, train_stages
+from nas_lightning.ranking.table import read_scores
+from nas_lightning.reading import read_json
 from nas_lightning.space import Architecture, read_accuracies
-from nas_lightning.standalone import Truth, train_truth
+from nas_lightning.standalone import Truth, read_accuracies_so_far, train_truth
 from nas_lightning.supernet.checkpoint import make_header, save_supernet
 
 
@@ -25,6 +27,7 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run) -> dict[str, An
     Returns:
         The agreement with known accuracies, where there are any.
     """
+    check_run_folder(config, run, run_dir)
     builder = Builder(tuple(config.plugins))
     data = {**run.dataset.header(), "mean": list(run.dataset.mean), "std": list(run.dataset.std)}
     header = make_header(run.supernet, data)
@@ -55,6 +58,22 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run) -> dict[str, An
     return rank_checkpoint(
         weights, config.ranking, run.dataset, run_dir, arguments, population=run.population, known=known, by_seed=by_seed
     )
+
+
+def check_run_folder(config: TrainConfig, run: Run, run_dir: Path) -> None:
+    """Reads what the run folder holds already of every part of the run, so that a damaged file stops it before it works.
+
+    Raises:
+        InputError: naming the first file that is damaged.
+    """
+    check_stages(run.stages, run_dir)
+    read_accuracies_so_far(run_dir / "standalone" / "accuracies.csv", run.population)
+    if not config.ranking.enabled:
+        return
+    if (protocol := run_dir / "ranking" / "protocol.json").is_file():
+        read_json(protocol)
+    for part in sorted((run_dir / "ranking" / "parts").rglob("*-*.csv")):
+        read_scores(part, run.space)
 
 
 def make_panel(config: TrainConfig, run: Run) -> Panel:

@@ -128,7 +128,7 @@ def _stages(config: Any) -> list[str]:
 
 
 def _is_free(key: str) -> bool:
-    return key.endswith(".max_mib") or key not in HELD and any(key == free or key.startswith(f"{free}.") for free in FREE)
+    return key.endswith(".max_mib") or (key not in HELD and any(key == free or key.startswith(f"{free}.") for free in FREE))
 
 
 def _flat(node: Any, place: str = "") -> dict[str, Any]:

@@ -105,6 +105,18 @@ def train_stages(
         supernet.to("cpu")
 
 
+def check_stages(stages: Sequence[Stage], run_dir: Path) -> None:
+    """Reads the checkpoints and metrics that ``train_stages`` would, so that a damaged one stops a run before an earlier stage trains.
+
+    Raises:
+        InputError: naming the first that is not whole.
+    """
+    for stage in stages:
+        folder = run_dir / "stages" / stage.name
+        if (saved := _read_last(folder / "last.ckpt")) is not None and not saved[HEADER_KEY]["finished"]:
+            MetricsTable(folder / "metrics.csv", resume_step=saved["global_step"])
+
+
 def _read_last(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None

@@ -63,7 +63,7 @@ def train_truth(
         processes: trainings at a time; 1 trains in this process with all its threads.
     """
     path = folder / "accuracies.csv"
-    done = _read(path, population)
+    done = read_accuracies_so_far(path, population)
     wanted = [Training(candidate, seed) for seed in seeds for candidate in population]
     left = [training for training in wanted if (training.candidate.architecture, training.seed) not in done]
     train = _one_after_another if processes == 1 else partial(side_by_side, processes=processes)
@@ -111,7 +111,15 @@ def _write(path: Path, population: Population, seeds: Sequence[int], done: Done)
     write_text(path, text.getvalue())
 
 
-def _read(path: Path, population: Population) -> Done:
+def read_accuracies_so_far(path: Path, population: Population) -> Done:
+    """The accuracies of an ``accuracies.csv``, by candidate and seed; none where there is no file.
+
+    Args:
+        population: of the space that the candidates belong to.
+
+    Raises:
+        InputError: naming the first line that is not a row of such a table.
+    """
     if not path.is_file():
         return {}
     done: Done = {}

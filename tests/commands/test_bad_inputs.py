@@ -294,6 +294,28 @@ def test_a_bad_input_ends_in_one_line_and_leaves_what_was_there(
     assert {path: content for path, content in after.items() if path in before} == before
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("stages/distill/last.ckpt", "PK"),
+        ("standalone/accuracies.csv", "name,architecture,seed,accuracy\na,x,0,0.5\n"),
+        ("ranking/protocol.json", "{"),
+        ("ranking/parts/0-6.csv", "architecture,top1,top5,cross_entropy\nx,1,2,3\n"),
+    ],
+)
+def test_a_damaged_file_of_a_later_part_stops_a_run_before_an_earlier_one_works(
+    name: str, content: str, micro: Path, tmp_path: Path, command: Callable
+):
+    folder = tmp_path / "run"
+    shutil.copytree(micro, folder)
+    (folder / "stages" / "pretrain" / "last.ckpt").unlink()
+    (folder / name).write_text(content, encoding="utf-8")
+    done = command("train", "experiment=micro", f"run_dir={folder}")
+    assert (done.code, done.err.count("\n")) == (2, 1), done.err
+    assert Path(name).name in done.err
+    assert not (folder / "stages" / "pretrain" / "last.ckpt").exists()
+
+
 def in_this_process(command: Callable, name: str, arguments: list[str]) -> tuple[int, str, str]:
     done = command(name, *arguments)
     return done.code, done.err, done.out
