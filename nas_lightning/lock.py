@@ -11,9 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from nas_lightning.errors import InputError
-
-RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
-"""What torchrun, Lightning and Slurm tell a process of its place in a launch."""
+from nas_lightning.processes import is_first
 
 
 @contextmanager
@@ -23,7 +21,7 @@ def only_owner(folder: Path) -> Iterator[None]:
     Raises:
         InputError: if another process holds it, naming that one.
     """
-    if any(os.environ.get(name, "0") != "0" for name in RANKS):
+    if not is_first():
         yield
         return
     try:

@@ -10,7 +10,7 @@ import pytest
 import nas_lightning
 
 PACKAGE = Path(nas_lightning.__file__).parent
-GROUND = {"errors", "draws", "durable", "reading", "machine", "lock"}  # everyone may import them
+GROUND = {"errors", "draws", "durable", "reading", "machine", "processes", "lock"}  # everyone may import them
 BEFORE_PIPELINE = {"space", "data", "supernet", "sampling", "objective", "schedule", "trainer", "panel", "training"}
 MAY_IMPORT = {
     "errors": set(),
@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "durable": set(),
     "reading": set(),
     "machine": set(),
+    "processes": set(),
     "lock": set(),
     "space": set(),
     "schedule": set(),

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from nas_lightning.errors import InputError
-from nas_lightning.lock import RANKS, only_owner
+from nas_lightning.lock import only_owner
+from nas_lightning.processes import RANKS
 
 HOLD = """
 import sys

@@ -18,8 +18,10 @@ from yaml import YAMLError
 
 from nas_lightning.commands.conf_folder import conf_folder
 from nas_lightning.commands.mistakes import in_one_line, unknown_key
+from nas_lightning.commands.multirun import as_a_run_of_its_own
 from nas_lightning.errors import InputError
 from nas_lightning.machine import tune_process
+from nas_lightning.processes import check_common_folder
 
 Task = Callable[[DictConfig], Any]
 RUN_DIR_VARIABLE = "NAS_LIGHTNING_RUN_DIR"
@@ -39,6 +41,10 @@ def start(task: Task, config_name: str) -> None:
         nonlocal composed
         composed = True
         try:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                tune_process()  # it may be a launcher's worker
+                with as_a_run_of_its_own(task.__module__):
+                    return task(cfg)
             return task(cfg)
         except (InputError, OmegaConfBaseException) as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -81,14 +87,18 @@ def run_folder(configured: str, resume: str | None, claimed: str = "") -> Path:
         InputError: if both a folder and ``auto`` are asked for.
     """
     hydra_config = HydraConfig.get()
-    if resume == "auto" and any(one.lstrip("+").startswith("run_dir=") for one in hydra_config.overrides.task):
+    is_given = any(one.lstrip("+").startswith("run_dir=") for one in hydra_config.overrides.task)
+    if resume == "auto" and is_given:
         raise InputError("resume: auto cannot go with run_dir, which names a folder itself; give one of them")
     if hydra_config.mode == RunMode.MULTIRUN:
         if resume == "auto":
             raise InputError("resume: auto cannot go with a multirun; give hydra.sweep.dir, the folder of the one to go on with")
-        return Path(hydra_config.runtime.output_dir)
+        folder = Path(hydra_config.runtime.output_dir)
+        os.environ[RUN_DIR_VARIABLE] = str(folder)
+        return folder
     if "LOCAL_RANK" in os.environ and RUN_DIR_VARIABLE in os.environ:
         return Path(os.environ[RUN_DIR_VARIABLE])
+    check_common_folder(is_given)
     folder = _newest_beside(Path(configured), claimed) if resume == "auto" else Path(configured)
     os.environ[RUN_DIR_VARIABLE] = str(folder)
     return folder

@@ -1,19 +1,29 @@
 """``nas-train``, and ``python train.py`` in a checkout: stages, truth, ranking in one run."""
 
-from typing import Any
+import time
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from nas_lightning.commands.console import plain, run_folder, start
+from nas_lightning.processes import is_first
 
 
-def task(cfg: DictConfig) -> dict[str, Any] | None:
-    """One run."""
+def task(cfg: DictConfig) -> float | None:
+    """One run; returns what ``returns`` names, for a sweeper."""
     from nas_lightning.config.read import read
     from nas_lightning.config.schema import TrainConfig
 
     node = plain(cfg)
     config = read(TrainConfig, node)
+    from nas_lightning.experiment.outcome import finished, value_of, write_outcome
+
+    began = time.monotonic()
+    is_job = HydraConfig.get().mode == RunMode.MULTIRUN
+    if is_job and (done := finished(job_dir := run_folder(config.run_dir, config.resume), node)) is not None:
+        print(f"finished before: {job_dir}")
+        return done["value"]
     from nas_lightning.experiment.prepare import prepare
     from nas_lightning.experiment.run import run_experiment
     from nas_lightning.experiment.run_folder import claim_run_folder
@@ -28,10 +38,20 @@ def task(cfg: DictConfig) -> dict[str, Any] | None:
     run_dir = run_folder(config.run_dir, config.resume)
     with only_owner(run_dir):
         claim_run_folder(run_dir, node)
-        print(f"run folder: {run_dir}")
-        return run_experiment(config, run_dir, run)
+        if is_first():
+            print(f"run folder: {run_dir}")
+        agreement = run_experiment(config, run_dir, run)
+        if not is_first():
+            return None
+        value = value_of(run_dir, node, agreement)
+        write_outcome(run_dir, node, value, time.monotonic() - began)
+        return value
 
 
 def main() -> None:
     """The console entry."""
     start(task, "config")
+
+
+if __name__ == "__main__":
+    main()

@@ -182,6 +182,8 @@ class TrainConfig:
     """``auto`` goes on with the newest run of the experiment instead of making a new folder."""
     dry_run: bool = False
     """Prints stages, steps, estimated time and memory, and stops."""
+    returns: str = choice("agreement", among=("agreement", "panel_cross_entropy"))
+    """What a sweeper is told of a run: Kendall's tau of ``ranking.score`` with known accuracies, or the panel's mean cross entropy."""
     initial_checkpoint: str | None = None
     """Weights that the first stage starts from; None starts from scratch."""
     save_every_steps: int | None = number(None, least=1)

@@ -50,6 +50,8 @@ def prepare(config: TrainConfig) -> Run:
         if stage.path_execution is PathExecution.BATCHED:
             check_batchable(supernet, f"stages.{stage.name}.path_execution")
     builder.build(config.augmentation, "augmentation")
+    if config.returns == "panel_cross_entropy" and not (config.loader.holdout and stages):
+        raise InputError("returns: panel_cross_entropy needs a panel; give loader.holdout, and a stage")
     ranked = choose_candidates(config.ranking, space, population) if config.ranking.enabled else population
     truth = None
     if config.standalone.enabled:

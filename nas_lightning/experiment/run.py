@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pytorch_lightning.utilities import rank_zero_only
 
 from nas_lightning.config.build import Builder
 from nas_lightning.config.schema import TrainConfig
@@ -14,6 +13,7 @@ from nas_lightning.experiment.prepare import Run, make_data
 from nas_lightning.experiment.rank_one import rank_checkpoint
 from nas_lightning.panel import Panel
 from nas_lightning.pipeline.run_stages import check_stages, train_stages
+from nas_lightning.processes import is_first
 from nas_lightning.ranking.table import read_scores
 from nas_lightning.reading import read_json
 from nas_lightning.space import Architecture, read_accuracies
@@ -43,8 +43,9 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run) -> dict[str, An
         save_every_steps=config.save_every_steps,
     )
     weights = run_dir / "supernet.safetensors"
-    save_supernet(weights, run.supernet, header)
-    rank_zero_only(print)(f"weights: {weights}")
+    if is_first():
+        save_supernet(weights, run.supernet, header)
+        print(f"weights: {weights}")
     arguments = builder.build_values(config.trainer, "trainer")
     known: dict[Architecture, float] | None = None
     by_seed: npt.NDArray[np.float64] | None = None

@@ -13,12 +13,14 @@ from omegaconf import OmegaConf
 
 from nas_lightning.durable import write_json, write_text
 from nas_lightning.errors import InputError
+from nas_lightning.processes import is_first
 from nas_lightning.reading import read_json
 
 FREE = (
     "run_dir",
     "resume",
     "dry_run",
+    "returns",
     "save_every_steps",
     "trainer",
     "ranking",
@@ -45,7 +47,7 @@ REPORTED = ("nas_lightning", "torch", "torchvision", "pytorch-lightning", "hydra
 def claim_run_folder(folder: Path, config: Mapping[str, Any]) -> None:
     """Writes ``config.yaml`` and ``environment.json``, or checks that the folder belongs to this config.
 
-    The last stage may have more epochs than before, as long as nothing was ranked.
+    The last stage may have more epochs than before, as long as nothing was ranked. Of the processes of a launch all compare, one writes.
 
     Raises:
         InputError: naming the keys that differ, with both values.
@@ -64,13 +66,16 @@ def claim_run_folder(folder: Path, config: Mapping[str, Any]) -> None:
             if (folder / "ranking" / "protocol.json").exists():
                 change = f"{grown} was {found[grown]}, is {wanted[grown]}"
                 raise InputError(f"{folder}: {change}, but ranking/ is of the weights before; move it away")
-            write_text(path, OmegaConf.to_yaml(OmegaConf.create(dict(config))))
+            if is_first():
+                write_text(path, OmegaConf.to_yaml(OmegaConf.create(dict(config))))
         elif differing:
             shown = "; ".join(f"{key} was {found.get(key)!r}, is {wanted.get(key)!r}" for key in differing[:5])
             more = f" (and {len(differing) - 5} more)" if len(differing) > 5 else ""
             raise InputError(f"{folder}: holds a run with another config: {shown}{more}; give another run_dir")
-    else:
+    elif is_first():
         write_text(path, OmegaConf.to_yaml(OmegaConf.create(dict(config))))
+    if not is_first():
+        return
     path = folder / "environment.json"
     if path.is_file():  # the folder goes on: what made its first files stays on record
         first = read_json(path)

@@ -15,6 +15,7 @@ from nas_lightning.pipeline.interruption import Interruption
 from nas_lightning.pipeline.metrics_table import MetricsTable
 from nas_lightning.pipeline.progress import StageProgress
 from nas_lightning.pipeline.stage import Stage
+from nas_lightning.processes import is_first
 from nas_lightning.sampling import ListedSampler
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import HEADER_KEY, supernet_weights
@@ -53,7 +54,7 @@ def train_stages(
         if saved is not None and saved[HEADER_KEY]["finished"] and not _has_grown(stage, saved):
             _load_weights(supernet, saved, last)
             continue
-        if isinstance(stage.sampler, ListedSampler):
+        if isinstance(stage.sampler, ListedSampler) and is_first():
             stage.sampler.listed.write(folder / "architectures.json")
         trainer_arguments = make_arguments()
         module = SupernetTraining(

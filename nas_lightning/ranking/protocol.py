@@ -7,6 +7,7 @@ from typing import Any
 
 from nas_lightning.durable import write_json
 from nas_lightning.errors import InputError
+from nas_lightning.processes import is_first
 from nas_lightning.reading import read_json
 
 UNSAID = {"statistics": "batch", "cheap_first": False}
@@ -62,7 +63,8 @@ def claim(folder: Path, protocol: dict[str, Any]) -> None:
     """
     path = folder / "protocol.json"
     if not path.is_file():
-        write_json(path, protocol)
+        if is_first():
+            write_json(path, protocol)
         return
     found = read_json(path)
     for key in {**protocol, **found}:
