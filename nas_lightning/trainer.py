@@ -4,11 +4,15 @@ import inspect
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import timedelta
+from typing import Any, cast
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.strategies import DDPStrategy
+from torch.utils.data import DataLoader, Dataset
 from typeguard import TypeCheckError, check_type
 
 from nas_lightning.errors import InputError, check_at_least, check_known
@@ -24,6 +28,8 @@ OWNED = {
     "limit_predict_batches": "ranking.count",
 }
 """Arguments of pl.Trainer that another key of ours decides."""
+BUCKET = 25
+"""MiB of gradients that several devices reduce at once; a supernet of this kind fits into one."""
 LEAST = {"log_every_n_steps": 1, "num_sanity_val_steps": -1}
 """Of arguments that Lightning takes unchecked."""
 
@@ -58,9 +64,9 @@ def make_trainer(
         raise InputError(f"trainer.gradient_clip_val: {clip!r} must be a number above 0")
     if algorithm not in ("norm", "value"):
         raise InputError(f"trainer.gradient_clip_algorithm: {algorithm!r} is not one of norm, value")
-    for key, ours in OWNED.items():
+    for key, other in OWNED.items():
         if key in given:
-            raise InputError(f"trainer.{key}: {given[key]!r} cannot be given here; use {ours}")
+            raise InputError(f"trainer.{key}: {given[key]!r} cannot be given here; use {other}")
     if given.get("accumulate_grad_batches", 1) != 1:
         raise InputError(
             f"trainer.accumulate_grad_batches: {given['accumulate_grad_batches']} cannot be used; a step has several paths instead"
@@ -80,26 +86,60 @@ def make_trainer(
         raise InputError(f"trainer.val_check_interval: {given['val_check_interval']} must be above 0")
     given.setdefault("enable_model_summary", False)
     given.setdefault("use_distributed_sampler", False)
-    takes_ddp = given.get("strategy") == "ddp" or (
-        given.get("strategy") in (None, "auto") and given.get("devices") not in (None, 1, "1", "auto")
-    )
-    if find_unused_parameters and takes_ddp:
-        given["strategy"] = "ddp_find_unused_parameters_true"
     _quieten()
     configured_callbacks = _listed(given.pop("callbacks", []))
     configured_loggers = given.pop("logger", True)
     if any(not isinstance(one, Logger | bool) for one in _listed(configured_loggers)):
         raise InputError(f"trainer.logger: {configured_loggers!r} must be true, false, or loggers chosen by _target_")
     loggers: Any = [*logger, *_listed(configured_loggers)] if not isinstance(configured_loggers, bool) else list(logger)
+    all_of_them: dict[str, Any] = {
+        "enable_progress_bar": False,
+        **given,
+        **owned,
+        "callbacks": [*callbacks, *configured_callbacks],
+        "logger": loggers or False,
+    }
     try:
-        return pl.Trainer(
-            **{"enable_progress_bar": False, **given, **owned},
-            callbacks=[*callbacks, *configured_callbacks],
-            logger=loggers or False,
-        )
+        trainer = pl.Trainer(**all_of_them)
+        if given.get("strategy") in (None, "auto", "ddp") and type(trainer.strategy) is DDPStrategy and not _is_in_a_notebook(trainer):
+            # The cap, said aloud, holds for the first bucket too, which by default is small and would cost an all-reduce of its own.
+            strategy = DDPStrategy(find_unused_parameters=find_unused_parameters, bucket_cap_mb=BUCKET)
+            trainer = pl.Trainer(**{**all_of_them, "strategy": strategy})
+        return trainer
     except (TypeError, ValueError, RuntimeError, ImportError, pl.utilities.exceptions.MisconfigurationException) as error:
         shown = ", ".join(f"{key}={value}" for key, value in given.items())
         raise InputError(f"trainer: {' '.join(str(error).split())} (given: {shown})") from error
+
+
+def start_processes(arguments: Mapping[str, Any]) -> None:
+    """Lets Lightning start the processes of all devices, where it has not yet, and waits until each is here."""
+    trainer = make_trainer(arguments, enable_checkpointing=False)
+    if trainer.world_size > 1 and not torch.distributed.is_initialized():
+        trainer.predict(_Nothing(), DataLoader(cast(Dataset[int], range(1)), batch_size=None), return_predictions=False)
+
+
+def place() -> tuple[int, int]:
+    """The number of this process, from 0, and how many were started; a process alone is 0 of 1."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return 0, 1
+    return torch.distributed.get_rank(), torch.distributed.get_world_size()
+
+
+def wait_for_all() -> None:
+    """Waits until every process of the launch is here, however long: between trainings the usual half an hour may not do."""
+    if place()[1] > 1:
+        group = torch.distributed.new_group(backend="gloo", timeout=timedelta(days=365))
+        torch.distributed.barrier(cast(torch.distributed.ProcessGroup, group))
+
+
+class _Nothing(pl.LightningModule):
+    def predict_step(self, *_: Any) -> bool:
+        return True
+
+
+def _is_in_a_notebook(trainer: pl.Trainer) -> bool:
+    launcher = trainer.strategy.launcher
+    return launcher is not None and launcher.is_interactive_compatible
 
 
 def _listed(value: Any) -> list[Any]:
@@ -110,11 +150,13 @@ def _quieten() -> None:
     # What Lightning says of devices, workers and tips is not news to who runs this; warnings of substance stay.
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     for message in _NO_NEWS:
         warnings.filterwarnings("ignore", message=message)
 
 
 _NO_NEWS = (
+    ".*to use `self.log.*sync_dist=True.*",  # our metrics are reduced over the processes before they are logged
     ".*does not have many workers.*",
     ".*LeafSpec.*",
     ".*Couldn't infer the batch indices.*",

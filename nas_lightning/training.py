@@ -1,5 +1,6 @@
 """The LightningModule: brings sampler, objective, optimizer and schedule to the supernet, and nothing else."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
@@ -28,6 +29,32 @@ class GradientRule(StrEnum):
 
     SUM = "sum"
     MEAN = "mean"
+
+
+class PathsAcrossDevices(StrEnum):
+    """Which candidates the devices train at a step."""
+
+    SAME = "same"
+    """All the same, on different images: what one device with their joined batch would train, but for the norms' statistics."""
+
+    DIFFERENT = "different"
+    """Each its own: as many times more candidates a step, each on one device's images."""
+
+
+class RateScaling(StrEnum):
+    """How the learning rate grows with the number of devices, as a step sees that many times more images."""
+
+    NONE = "none"
+
+    LINEAR = "linear"
+    """Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.1."""
+
+    SQRT = "sqrt"
+    """Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014, section 5."""
+
+    def factor(self, devices: int) -> float:
+        """What the configured rate is multiplied by."""
+        return {RateScaling.NONE: 1.0, RateScaling.LINEAR: float(devices), RateScaling.SQRT: math.sqrt(devices)}[self]
 
 
 class PathExecution(StrEnum):
@@ -87,6 +114,8 @@ class SupernetTraining(pl.LightningModule):
         stage_index: keys the draws, so that stages do not share them.
         gradients: sum over a step's paths, or mean.
         path_execution: how a step's passes run.
+        across_devices: which candidates several devices train at a step.
+        rate_scaling: how the learning rate grows with the devices.
         non_finite: what happens at a step whose loss is nan or infinite.
         low_resolution: trains on smaller images first; None never does.
         clip_norm: largest norm (or value) of the gradients of a step; None does not clip.
@@ -106,6 +135,8 @@ class SupernetTraining(pl.LightningModule):
         stage_index: int = 0,
         gradients: GradientRule | str = GradientRule.SUM,
         path_execution: PathExecution | str = PathExecution.SEQUENTIAL,
+        across_devices: PathsAcrossDevices | str = PathsAcrossDevices.SAME,
+        rate_scaling: RateScaling | str = RateScaling.NONE,
         non_finite: NonFiniteRule | str = NonFiniteRule.STOP,
         low_resolution: LowResolutionFirst | None = None,
         clip_norm: float | None = None,
@@ -119,6 +150,7 @@ class SupernetTraining(pl.LightningModule):
         self.make_optimizer, self.schedule = make_optimizer, schedule
         self.stage_index, self.gradients, self.clip_norm = stage_index, GradientRule(gradients), clip_norm
         self.path_execution, self.clip_algorithm = PathExecution(path_execution), clip_algorithm
+        self.across_devices, self.rate_scaling = PathsAcrossDevices(across_devices), RateScaling(rate_scaling)
         self.non_finite, self.low_resolution = NonFiniteRule(non_finite), low_resolution
         self.panel, self.header = panel, dict(header or {})
         self.finished = False
@@ -131,13 +163,15 @@ class SupernetTraining(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """One optimizer over all parameters, norms and biases too."""
         optimizer = self.make_optimizer(self.supernet.parameters())
-        self.peaks = [group["lr"] for group in optimizer.param_groups]
+        factor = self.rate_scaling.factor(self.trainer.world_size)
+        self.peaks = [factor * group["lr"] for group in optimizer.param_groups]
         return optimizer
 
     @property
     def position(self) -> Position:
-        """Where the run is; every device draws the same candidates."""
-        return Position(self.stage_index, self.current_epoch, self.global_step)
+        """Where the run is, for the draws of candidates."""
+        rank = self.trainer.global_rank if self.across_devices is PathsAcrossDevices.DIFFERENT else 0
+        return Position(self.stage_index, self.current_epoch, self.global_step, rank)
 
     def on_train_start(self) -> None:
         """Measures the stage: the schedule needs its length."""

@@ -4,6 +4,7 @@ from omegaconf import DictConfig
 
 from nas_lightning.commands.console import plain, run_folder, start
 from nas_lightning.errors import InputError
+from nas_lightning.processes import is_first
 
 
 def task(cfg: DictConfig) -> None:
@@ -21,6 +22,7 @@ def task(cfg: DictConfig) -> None:
     from nas_lightning.lock import only_owner
     from nas_lightning.ranking.agreement import FEWEST_ARCHITECTURES, measure
     from nas_lightning.standalone import table, train_truth, write_summary
+    from nas_lightning.trainer import start_processes
 
     import_plugins(config.plugins)
     builder = Builder(tuple(config.plugins), {"seed": config.seed})
@@ -34,7 +36,11 @@ def task(cfg: DictConfig) -> None:
     folder = run_dir / "standalone"
     with only_owner(run_dir):
         claim_run_folder(folder, node)
+        if config.standalone.processes == 1:  # else this process trains through workers of its own
+            start_processes(arguments)
         truth = train_truth(chosen, dataset, recipe, config.standalone.seeds, folder, arguments, config.standalone.processes)
+        if not is_first():
+            return
         write_summary(folder / "summary.csv", truth)
     try:
         known = read_known(listed, space)

@@ -44,7 +44,8 @@ def task(cfg: DictConfig) -> float | None:
         if not is_first():
             return None
         value = value_of(run_dir, node, agreement)
-        write_outcome(run_dir, node, value, time.monotonic() - began)
+        if finished(run_dir, node) is None:
+            write_outcome(run_dir, node, value, time.monotonic() - began)
         return value
 
 

@@ -85,6 +85,10 @@ class StageConfig:
     """Over the passes of a step; sum makes the effective rate grow with the paths."""
     path_execution: str = choice("sequential", among=("sequential", "batched"))
     """A step's passes one after another, or in one full-width pass; the same gradients to rounding."""
+    across_devices: str = choice("same", among=("same", "different"))
+    """Whether several devices train the same candidates at a step, on different images, or each its own."""
+    rate_scaling: str = choice("none", among=("none", "linear", "sqrt"))
+    """How the learning rate grows with the devices, a step of which sees that many times ``loader.batch_size`` images."""
     non_finite: str = choice("stop", among=("stop", "skip"))
     """At a step whose loss is nan or infinite: end the stage, or leave the weights as they are and count it."""
     low_resolution: LowResolutionConfig | None = None

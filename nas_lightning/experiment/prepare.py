@@ -20,7 +20,7 @@ from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import load_supernet
 from nas_lightning.supernet.path_batched import check_batchable
 from nas_lightning.trainer import make_trainer
-from nas_lightning.training import GradientRule, NonFiniteRule, PathExecution
+from nas_lightning.training import GradientRule, NonFiniteRule, PathExecution, PathsAcrossDevices, RateScaling
 
 
 class Run(NamedTuple):
@@ -94,6 +94,8 @@ def make_stage(builder: Builder, name: str, index: int, config: StageConfig, res
         schedule=builder.build(config.schedule, f"{place}.schedule"),
         gradients=GradientRule(config.gradients),
         path_execution=PathExecution(config.path_execution),
+        across_devices=PathsAcrossDevices(config.across_devices),
+        rate_scaling=RateScaling(config.rate_scaling),
         non_finite=NonFiniteRule(config.non_finite),
         low_resolution=make_low_resolution(config.low_resolution, resolution, f"{place}.low_resolution"),
         max_steps=config.max_steps,

@@ -15,10 +15,12 @@ from nas_lightning.data import dataset_from_header
 from nas_lightning.durable import write_json
 from nas_lightning.errors import InputError
 from nas_lightning.experiment.rank_one import rank_checkpoint
+from nas_lightning.processes import is_first
 from nas_lightning.ranking.agreement import kendall_tau
 from nas_lightning.ranking.table import read_scores
 from nas_lightning.space import SearchSpace
 from nas_lightning.supernet.checkpoint import read_header
+from nas_lightning.trainer import start_processes
 
 
 def find_checkpoints(pattern: str) -> list[Path]:
@@ -38,14 +40,16 @@ def rank_checkpoints(checkpoints: list[Path], config: RankConfig, run_dir: Path)
     import_plugins(config.plugins)
     arguments = Builder(tuple(config.plugins)).build_values(config.trainer, "trainer")
     checkpoints, headers = _in_training_order(checkpoints)
+    start_processes(arguments)
     results: dict[str, Any] = {}
     for path, header, label in zip(checkpoints, headers, _labels(checkpoints), strict=True):
         data = {"name": header["data"]["name"], "arguments": header["data"]["arguments"]}
         dataset = dataset_from_header(data, config.data.root)
         folder = "ranking" if len(checkpoints) == 1 else f"ranking/{label}"
-        print(f"\n{path}")
+        if is_first():
+            print(f"\n{path}")
         results[label] = rank_checkpoint(path, config.ranking, dataset, run_dir, arguments, folder_name=folder)
-    if len(checkpoints) > 1:
+    if len(checkpoints) > 1 and is_first():
         _compare(SearchSpace(**headers[-1]["supernet"]["space"]), results, run_dir)
     return results
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from nas_lightning.config.schema import RankingConfig
@@ -15,6 +14,7 @@ from nas_lightning.data import ImageDataset, evaluation_images, fingerprint
 from nas_lightning.data.image_dataset import LabelledImages
 from nas_lightning.durable import write_json
 from nas_lightning.errors import InputError
+from nas_lightning.processes import is_first
 from nas_lightning.ranking.cheap_first import Level, Losses, Z, make_levels, rank_cheap_first
 from nas_lightning.ranking.predict import rank_to_folder, read_losses
 from nas_lightning.ranking.protocol import claim, make_protocol
@@ -95,18 +95,20 @@ def rank_checkpoint(
     table = ScoreTable.of(
         candidates, scores, classes=supernet.classes, channels=supernet.channels, shortcuts=supernet.shortcuts, smoothed=smoothed
     )
+    if not is_first():
+        return None
     table.write(folder / "scores.csv")
     table.write_submission(folder / "submission.json", config.score)
-    rank_zero_only(print)(f"\n{summary(table, config.score, config.budgets)}")
+    print(f"\n{summary(table, config.score, config.budgets)}")
     if known is None:
-        rank_zero_only(print)(f"\nwritten: {folder}/scores.csv, submission.json")
+        print(f"\nwritten: {folder}/scores.csv, submission.json")
         return None
     agreement = agreement_with(table, known, config.resamples, by_seed=by_seed)
     result = agreement.to_json()
     write_json(folder / "agreement.json", result)
     with_known = Population(supernet.space, tuple(one for one in candidates if one.architecture in known))
     with_known.write(folder / "known_accuracies.json", (known[architecture] for architecture in with_known.architectures))
-    rank_zero_only(print)(
+    print(
         f"\nAgreement with {agreement.n} known accuracies (95 % bootstrap intervals)\n{agreement_summary(agreement)}\n"
         f"\nwritten: {folder}/scores.csv, submission.json, agreement.json, known_accuracies.json"
     )
@@ -129,8 +131,9 @@ def _rank_cheap_first(
         return scores, read_losses(parts, some.architectures)
 
     found = rank_cheap_first(candidates, levels, keep, evaluate)
-    write_json(folder / "cheap_first.json", found.to_json())
-    rank_zero_only(print)(f"\n{found}")
+    if is_first():
+        write_json(folder / "cheap_first.json", found.to_json())
+        print(f"\n{found}")
     return found.scores
 
 

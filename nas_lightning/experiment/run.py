@@ -19,6 +19,7 @@ from nas_lightning.reading import read_json
 from nas_lightning.space import Architecture, read_accuracies
 from nas_lightning.standalone import Truth, read_accuracies_so_far, train_truth
 from nas_lightning.supernet.checkpoint import make_header, save_supernet
+from nas_lightning.trainer import start_processes, wait_for_all
 
 
 def run_experiment(config: TrainConfig, run_dir: Path, run: Run) -> dict[str, Any] | None:
@@ -29,6 +30,7 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run) -> dict[str, An
     """
     check_run_folder(config, run, run_dir)
     builder = Builder(tuple(config.plugins))
+    start_processes(builder.build_values(config.trainer, "trainer"))
     data = {**run.dataset.header(), "mean": list(run.dataset.mean), "std": list(run.dataset.std)}
     header = make_header(run.supernet, data)
     train_stages(
@@ -46,6 +48,7 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run) -> dict[str, An
     if is_first():
         save_supernet(weights, run.supernet, header)
         print(f"weights: {weights}")
+    wait_for_all()
     arguments = builder.build_values(config.trainer, "trainer")
     known: dict[Architecture, float] | None = None
     by_seed: npt.NDArray[np.float64] | None = None
@@ -68,7 +71,7 @@ def check_run_folder(config: TrainConfig, run: Run, run_dir: Path) -> None:
         InputError: naming the first file that is damaged.
     """
     check_stages(run.stages, run_dir)
-    read_accuracies_so_far(run_dir / "standalone" / "accuracies.csv", run.population)
+    read_accuracies_so_far(run_dir / "standalone", run.population)
     if not config.ranking.enabled:
         return
     if (protocol := run_dir / "ranking" / "protocol.json").is_file():

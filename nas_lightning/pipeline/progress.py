@@ -2,10 +2,12 @@
 
 import sys
 import time
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 from tqdm import tqdm
+
+from nas_lightning.training import SupernetTraining
 
 LIVE = ("loss", "top1", "panel/kendall")
 """What the bar shows; more would leave it no room."""
@@ -24,10 +26,12 @@ class StageProgress(pl.Callback):
         self.label = label
         self._bar: tqdm[Any] | None = None
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Opens the bar where the stage starts or is resumed."""
         self._began = time.monotonic()
         if trainer.is_global_zero:
+            if trainer.world_size > 1:
+                print(f"{self.label}: {self._joined(trainer, cast(SupernetTraining, pl_module))}", file=sys.stderr)
             self._bar = tqdm(
                 total=int(trainer.estimated_stepping_batches),
                 initial=trainer.global_step,
@@ -37,6 +41,13 @@ class StageProgress(pl.Callback):
                 dynamic_ncols=True,
                 leave=False,
             )
+
+    @staticmethod
+    def _joined(trainer: pl.Trainer, module: SupernetTraining) -> str:
+        """What several devices change: images a step, steps an epoch, and the rate only where that is asked for."""
+        factor, steps = module.rate_scaling.factor(trainer.world_size), trainer.num_training_batches
+        rate = "the learning rate stays" if factor == 1 else f"the learning rate is multiplied by {factor:.3g}"
+        return f"{trainer.world_size} devices, loader.batch_size images on each, {steps} steps an epoch; {rate} (rate_scaling)"
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Counts a step; the loss is read only where it is logged, so as not to wait for the device."""

@@ -66,6 +66,8 @@ def train_stages(
             stage_index=stage.index,
             gradients=stage.gradients,
             path_execution=stage.path_execution,
+            across_devices=stage.across_devices,
+            rate_scaling=stage.rate_scaling,
             non_finite=stage.non_finite,
             low_resolution=stage.low_resolution,
             clip_norm=trainer_arguments.get("gradient_clip_val"),

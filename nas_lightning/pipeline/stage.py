@@ -7,7 +7,7 @@ from nas_lightning.errors import InputError
 from nas_lightning.objective import Objective
 from nas_lightning.sampling import Sampler
 from nas_lightning.schedule import LowResolutionFirst, Schedule
-from nas_lightning.training import GradientRule, MakeOptimizer, NonFiniteRule, PathExecution
+from nas_lightning.training import GradientRule, MakeOptimizer, NonFiniteRule, PathExecution, PathsAcrossDevices, RateScaling
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class Stage:
         keep_every: keeps a checkpoint every so many epochs, beside the last one.
         gradients: sum over a step's paths, or mean.
         path_execution: how a step's passes run.
+        across_devices: which candidates several devices train at a step.
+        rate_scaling: how the learning rate grows with the devices.
         non_finite: what happens at a step whose loss is nan or infinite.
         low_resolution: trains on smaller images first; None never does.
     """
@@ -35,6 +37,8 @@ class Stage:
     schedule: Schedule
     gradients: GradientRule = GradientRule.SUM
     path_execution: PathExecution = PathExecution.SEQUENTIAL
+    across_devices: PathsAcrossDevices = PathsAcrossDevices.SAME
+    rate_scaling: RateScaling = RateScaling.NONE
     non_finite: NonFiniteRule = NonFiniteRule.STOP
     low_resolution: LowResolutionFirst | None = None
     max_steps: int | None = None

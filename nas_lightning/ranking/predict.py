@@ -61,7 +61,6 @@ def rank_to_folder(
     ordered = sorted(set(population), key=lambda candidate: candidate.architecture.widths)
     missing = [number for number, candidate in enumerate(ordered) if candidate.architecture not in done]
     if missing:
-        chunks = [(run[0], [ordered[number] for number in run]) for run in _runs(missing, chunk_size)]
         trainer = make_trainer(
             trainer_arguments,
             callbacks=[_PartWriter(folder, keep_losses), _RankingProgress(label, len(ordered), len(ordered) - len(missing))],
@@ -69,6 +68,10 @@ def rank_to_folder(
             enable_checkpointing=False,
             use_distributed_sampler=True,  # in prediction it deals out chunks without padding or repeating
         )
+        chunks: list[Chunk] = [
+            (run[0], [ordered[number] for number in run]) for run in _runs(missing, _even(chunk_size, len(missing), trainer.world_size))
+        ]
+        chunks += [(len(ordered), [])] * (trainer.world_size - len(chunks))  # none of the processes may go without
         # Numbers of chunks, not chunks: Lightning looks for tensors in a batch, and stumbles over candidates in double precision.
         loader = DataLoader(cast(Dataset[int], range(len(chunks))), batch_size=None)
         module = _Ranking(supernet, chunks, images, labels, batch_size, prefix_memory, recalibration)
@@ -105,6 +108,11 @@ def _write_losses(folder: Path, start: int, candidates: Sequence[Candidate], los
     path = part_path(folder, str(start), ".safetensors")
     rows = {str(one.architecture): row.clone() for one, row in zip(candidates, losses.cpu(), strict=True)}
     write_whole(path, lambda temporary: temporary.write_bytes(save(rows)))
+
+
+def _even(chunk_size: int, count: int, processes: int) -> int:
+    """The largest size of chunks, up to the given one, that gives every process as many of them, where there are several."""
+    return chunk_size if processes == 1 else -(-count // (processes * -(-count // (processes * chunk_size))))
 
 
 def _runs(numbers: Sequence[int], longest: int) -> list[list[int]]:
@@ -158,6 +166,8 @@ class _PartWriter(BasePredictionWriter):
     ) -> None:
         scores, losses = prediction
         start, candidates = cast(_Ranking, pl_module).chunks[batch]
+        if not candidates:
+            return
         if self.keep_losses:  # first: a row of the part says that its candidate is finished
             _write_losses(self.folder, start, candidates, losses)
         write_part(self.folder, start, candidates, scores)

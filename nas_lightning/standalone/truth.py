@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pytorch_lightning.utilities import rank_zero_only
 from tqdm import tqdm
 
 from nas_lightning.data import ImageDataset
@@ -20,8 +19,9 @@ from nas_lightning.durable import write_text
 from nas_lightning.errors import InputError
 from nas_lightning.reading import read_rows
 from nas_lightning.space import Architecture, Population, SearchSpace
-from nas_lightning.standalone.side_by_side import Training, side_by_side
+from nas_lightning.standalone.side_by_side import Training, on_one_device, side_by_side
 from nas_lightning.standalone.train_alone import Recipe, train_alone
+from nas_lightning.trainer import place, wait_for_all
 
 
 @dataclass(frozen=True)
@@ -59,23 +59,38 @@ def train_truth(
 ) -> Truth:
     """Trains what ``folder`` does not hold yet; writes ``accuracies.csv`` after each training, ``known_accuracies.json`` at the end.
 
+    A training runs on one device, as its recipe says. Of a launch of several processes each trains its share, and writes a table of its
+    own until all have ended.
+
     Args:
         processes: trainings at a time; 1 trains in this process with all its threads.
     """
-    path = folder / "accuracies.csv"
-    done = read_accuracies_so_far(path, population)
+    rank, world_size = place()
+    path = folder / ("accuracies.csv" if rank == 0 else f"accuracies.{rank}.csv")
+    done = read_accuracies_so_far(folder, population)
+    wait_for_all()
     wanted = [Training(candidate, seed) for seed in seeds for candidate in population]
-    left = [training for training in wanted if (training.candidate.architecture, training.seed) not in done]
+    left = [training for training in wanted if (training.candidate.architecture, training.seed) not in done][rank::world_size]
+    if world_size > 1:
+        trainer_arguments = on_one_device(trainer_arguments, world_size)[rank]
     train = _one_after_another if processes == 1 else partial(side_by_side, processes=processes)
     bar = partial(tqdm, total=len(left), desc="training alone", unit="net", disable=None, dynamic_ncols=True, leave=False)
     with closing(train(left, population.space, dataset, recipe, trainer_arguments)) as finished:
         for (candidate, seed), accuracy in bar(finished):
             done[candidate.architecture, seed] = accuracy
             _write(path, population, seeds, done)
+    wait_for_all()
+    done = read_accuracies_so_far(folder, population)
+    wait_for_all()
     truth = Truth(population, np.array([[done[one.architecture, seed] for seed in seeds] for one in population]))
+    if rank > 0:
+        return truth
+    _write(path, population, seeds, done)
+    for other in folder.glob("accuracies.*.csv"):
+        other.unlink()
     population.write(folder / "known_accuracies.json", (round(float(value), 6) for value in truth.mean))
     if left:
-        rank_zero_only(print)(f"trained alone: {len(population)} candidates x {len(seeds)} seeds, {describe(truth)}", file=sys.stderr)
+        print(f"trained alone: {len(population)} candidates x {len(seeds)} seeds, {describe(truth)}", file=sys.stderr)
     return truth
 
 
@@ -111,26 +126,31 @@ def _write(path: Path, population: Population, seeds: Sequence[int], done: Done)
     write_text(path, text.getvalue())
 
 
-def read_accuracies_so_far(path: Path, population: Population) -> Done:
-    """The accuracies of an ``accuracies.csv``, by candidate and seed; none where there is no file.
+def read_accuracies_so_far(folder: Path, population: Population) -> Done:
+    """The accuracies in ``accuracies.csv``, and in the tables of processes that were stopped, by candidate and seed.
 
     Args:
         population: of the space that the candidates belong to.
 
     Raises:
-        InputError: naming the first line that is not a row of such a table.
+        InputError: naming the first file and line that is not a row of such a table.
     """
-    if not path.is_file():
-        return {}
+    found: Done = {}
+    for path in sorted(folder.glob("accuracies*.csv")):
+        found.update(_read(path, population))
+    return found
+
+
+def _read(path: Path, population: Population) -> Done:
     done: Done = {}
-    place = ""
+    line_place = ""
     try:
         for line, row in read_rows(path, COLUMNS):
-            place, accuracy = f"line {line}: ", float(row["accuracy"])
+            line_place, accuracy = f"line {line}: ", float(row["accuracy"])
             if not 0 <= accuracy <= 1:
                 raise ValueError(f"accuracy {accuracy} is not a fraction from 0 to 1")
             done[population.space.parse(row["architecture"]), int(row["seed"])] = accuracy
     except ValueError as error:  # InputError is one
-        reason = f"{place}{error}".removeprefix(f"{path}: ")
+        reason = f"{line_place}{error}".removeprefix(f"{path}: ")
         raise InputError(f"{path}: is not a table of accuracies ({reason}); remove it to train again") from None
     return done

@@ -99,6 +99,8 @@ class _SlicedConv2d(torch.autograd.Function):
             of_weight = torch.zeros_like(weight)
             of_weight[: part.shape[0], : part.shape[1]] = of_part
             return of_x, of_weight, None, None
+        if of_part is not None and weight.shape[2] == 1:
+            of_part = of_part.flatten(1)[..., None, None]  # DistributedDataParallel minds the strides of dimensions of size 1, too
         return of_x, of_part, None, None
 
 

@@ -55,7 +55,7 @@ def test_the_run_folder_holds_the_files_of_the_contract_and_no_others(micro: Pat
     parts = {f"ranking/parts/{part}.csv" for part in ("0-6", "7-13", "14-20", "21-23")}
     ranking = {f"ranking/{file}" for file in ("protocol.json", "scores.csv", "submission.json", "agreement.json", "known_accuracies.json")}
     reports = {"report.html", "report.md"}
-    rest = {"config.yaml", "environment.json", "supernet.safetensors", ".lock"}
+    rest = {"config.yaml", "environment.json", "supernet.safetensors", "finished.json", ".lock"}
     assert files - reports == {*stages, *listed, *kept, *truth, *parts, *ranking, *rest}
 
 

@@ -1,0 +1,111 @@
+"""A program that two processes run together: what their gradients are at each step of several trainings, and how often they talk.
+
+    torchrun --nproc-per-node 2 tests/devices/gradients_on_two.py FOLDER
+
+Each process writes ``FOLDER/<rank>.pt``: by case a list of steps, each the gradients by name, and the number of all-reduces.
+"""
+
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
+from torch.utils.data import DataLoader, TensorDataset
+
+from nas_lightning.objective import CrossEntropy, InplaceDistillation
+from nas_lightning.sampling import UniformSampler
+from nas_lightning.schedule import Cosine
+from nas_lightning.space import SearchSpace
+from nas_lightning.supernet import Supernet
+from nas_lightning.trainer import make_trainer
+from nas_lightning.training import SupernetTraining
+
+SPACE = SearchSpace("small", (2, 1), (4, 8), 2, 8)
+TRACK1 = SearchSpace("resnet20_track1", (3, 3, 3), (16, 32, 64), 4, 32)
+STEPS, BATCH, RATE = 3, 6, 0.05
+
+CASES: dict[str, dict[str, Any]] = {
+    "same images": {"same_images": True},
+    "different images": {},
+    "skipped shortcuts": {"shortcuts": "where_needed"},
+    "distillation": {"objective": InplaceDistillation(SPACE)},
+    "different paths": {"across_devices": "different"},
+    "different paths, skipped shortcuts": {"across_devices": "different", "shortcuts": "where_needed"},
+    "all paths at once": {"path_execution": "batched"},
+    "scaled rate": {"rate_scaling": "linear"},
+    "real space": {"space": TRACK1, "paths": 6},
+}
+
+
+def batches(space: SearchSpace, rank: int) -> TensorDataset:
+    """The images of one process, ``STEPS`` batches of them."""
+    rng = torch.Generator().manual_seed(rank)
+    count, side = STEPS * BATCH, space.resolution
+    return TensorDataset(torch.randn(count, 3, side, side, generator=rng, dtype=torch.float64), torch.randint(7, (count,), generator=rng))
+
+
+def make_module(case: dict[str, Any]) -> SupernetTraining:
+    """The training of one case, in double precision."""
+    space = case.get("space", SPACE)
+    supernet = Supernet(space, classes=7, shortcuts=case.get("shortcuts", "always")).double()
+    return SupernetTraining(
+        supernet,
+        UniformSampler(space, seed=0, paths=case.get("paths", 3)),
+        case.get("objective", CrossEntropy()),
+        partial(torch.optim.SGD, lr=RATE, momentum=0.9, weight_decay=0.01),
+        Cosine(),
+        **{key: case[key] for key in ("across_devices", "path_execution", "rate_scaling") if key in case},
+    )
+
+
+class Watch(pl.Callback):
+    """Keeps the gradients that a step was made with, and counts all-reduces."""
+
+    def __init__(self) -> None:
+        self.steps: list[dict[str, Tensor]] = []
+        self.rates: list[float] = []
+        self.calls: list[int] = []
+        self.count = 0
+
+    def on_train_start(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
+        if trainer.world_size > 1:
+            trainer.strategy.model.register_comm_hook(None, self._reduce)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        self.steps.append({name: one.grad.clone() for name, one in pl_module.named_parameters() if one.grad is not None})
+        self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+        self.calls.append(self.count)
+        self.count = 0
+
+    def _reduce(self, _: None, bucket: torch.distributed.GradBucket) -> torch.futures.Future[Tensor]:
+        self.count += 1
+        return allreduce_hook(None, bucket)
+
+
+def train(case: dict[str, Any], images: TensorDataset, devices: int, batch: int = BATCH) -> Watch:
+    """One epoch; the weights of every case begin alike."""
+    watch, module = Watch(), make_module(case)
+    arguments = {"accelerator": "cpu", "devices": devices}
+    skips = module.supernet.skips_parameters
+    trainer = make_trainer(arguments, callbacks=[watch], find_unused_parameters=skips, max_epochs=1, enable_checkpointing=False)
+    trainer.fit(module, DataLoader(images, batch_size=batch))
+    return watch
+
+
+def main(folder: Path) -> None:
+    rank = int(os.environ["RANK"])
+    found = {}
+    for name, case in CASES.items():
+        watch = train(case, batches(case.get("space", SPACE), 0 if case.get("same_images") else rank), devices=2)
+        found[name] = {"gradients": watch.steps, "calls": watch.calls, "rates": watch.rates}
+    torch.save(found, folder / f"{rank}.pt")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main(Path(sys.argv[1]))
