@@ -14,13 +14,14 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
-from nas_lightning.commands import compare, rank, report, standalone, train
+from nas_lightning.commands import compare, merge, rank, report, standalone, train
 
 COMMANDS: dict[str, Callable[[], None]] = {
     "train": train.main,
     "rank": rank.main,
     "standalone": standalone.main,
     "compare": compare.main,
+    "merge": merge.main,
     "report": report.main,
 }
 

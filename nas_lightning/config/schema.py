@@ -118,6 +118,8 @@ class RankingConfig:
     """A file in the challenge's format; None takes the run's population."""
     count: int | None = number(None, least=1)
     """Scores so many candidates, taken at random from the list with ``seed``; None scores all."""
+    shard: str | None = None
+    """``3/16`` scores the third of 16 parts of the list alone; ``nas-merge`` joins them."""
     seed: int = number(0, least=0)
     images: int | None = number(None, least=1)
     """The first so many of the test split; None takes all."""
@@ -259,6 +261,24 @@ class CompareConfig:
     resamples: int = number(1000, least=10, most=1_000_000)
     run_dir: str | None = None
     """Receives ``agreement.json``, and ``comparison.json`` with known accuracies; None only prints."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeConfig:
+    """``nas-merge``: joins the shards of one ranking."""
+
+    shards: str
+    """A glob of the shards' run folders."""
+    run_dir: str
+    score: str = choice("top1", among=("top1", "cross_entropy", "smoothed"))
+    smoothing: bool = False
+    smoothing_candidates: int = number(400, least=30, most=1_000_000)
+    """The list must have so many: no other can be scored here."""
+    known_accuracies: str | None = None
+    resamples: int = number(1000, least=10, most=1_000_000)
+    max_mib: float = number(64, least=0)
+    """The size that ``known_accuracies`` may have."""
+    budgets: Integers | None = number(None, least=1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from nas_lightning.ranking.predict import rank_to_folder, read_losses
 from nas_lightning.ranking.protocol import claim, make_protocol
 from nas_lightning.ranking.recalibrate import Recalibration
 from nas_lightning.ranking.score import Score
+from nas_lightning.ranking.shards import Shard, check_shard_folder, write_shard
 from nas_lightning.ranking.smoothing import FEWEST, further_candidates, smoothed_cross_entropies
 from nas_lightning.ranking.summary import agreement_summary, agreement_with, summary
 from nas_lightning.ranking.table import ScoreTable
@@ -50,8 +51,11 @@ def rank_checkpoint(
         The agreement with known accuracies, where there are any.
     """
     supernet, _ = load_supernet(checkpoint)
-    candidates = choose_candidates(config, supernet.space, population)
-    if config.known_accuracies is not None:
+    candidates = whole = choose_candidates(config, supernet.space, population)
+    if (shard := choose_shard(config)) is not None:
+        rows = shard.rows(whole)
+        candidates = Population(whole.space, tuple(whole[row] for row in rows))
+    elif config.known_accuracies is not None:
         known, by_seed = read_accuracies(Path(config.known_accuracies), supernet.space, config.max_mib), None
         check_enough_known(known, candidates, config.known_accuracies)
     check_smoothing(config, supernet.space)
@@ -71,6 +75,7 @@ def rank_checkpoint(
         recalibration=None if recalibration is None else recalibration.protocol(),
         cheap_first=None if levels is None else {"keep": config.cheap_first_keep, "z": Z},
     )
+    check_shard_folder(folder, shard)
     claim(folder, protocol)
     ranking = partial(
         rank_to_folder,
@@ -97,16 +102,40 @@ def rank_checkpoint(
     )
     if not is_first():
         return None
+    if shard is not None:
+        table.write(folder / "scores.csv")
+        write_shard(folder, shard, whole, rows)
+        print(
+            f"\nshard {shard}: {len(table.population):,} of {len(whole):,} candidates; nas-merge joins them\nwritten: {folder}/scores.csv"
+        )
+        return None
+    return tell_ranking(table, folder, config.score, config.budgets, config.resamples, known, by_seed)
+
+
+def tell_ranking(
+    table: ScoreTable,
+    folder: Path,
+    score: str,
+    budgets: Sequence[int] | None,
+    resamples: int,
+    known: Mapping[Architecture, float] | None,
+    by_seed: npt.NDArray[np.float64] | None = None,
+) -> dict[str, Any] | None:
+    """Writes and prints a whole ranking; arguments as the config's and ``rank_checkpoint``'s.
+
+    Returns:
+        The agreement with known accuracies, where there are any.
+    """
     table.write(folder / "scores.csv")
-    table.write_submission(folder / "submission.json", config.score)
-    print(f"\n{summary(table, config.score, config.budgets)}")
+    table.write_submission(folder / "submission.json", score)
+    print(f"\n{summary(table, score, budgets)}")
     if known is None:
         print(f"\nwritten: {folder}/scores.csv, submission.json")
         return None
-    agreement = agreement_with(table, known, config.resamples, by_seed=by_seed)
+    agreement = agreement_with(table, known, resamples, by_seed=by_seed)
     result = agreement.to_json()
     write_json(folder / "agreement.json", result)
-    with_known = Population(supernet.space, tuple(one for one in candidates if one.architecture in known))
+    with_known = Population(table.population.space, tuple(one for one in table.population if one.architecture in known))
     with_known.write(folder / "known_accuracies.json", (known[architecture] for architecture in with_known.architectures))
     print(
         f"\nAgreement with {agreement.n} known accuracies (95 % bootstrap intervals)\n{agreement_summary(agreement)}\n"
@@ -142,6 +171,7 @@ def check_ranking(config: RankingConfig, dataset: ImageDataset, candidates: Popu
     plan_levels(config, len(evaluation_images(dataset, config.images)[1]))
     make_recalibration(config, dataset)
     check_smoothing(config, candidates.space)
+    choose_shard(config)
     if config.known_accuracies is not None:
         known = read_accuracies(Path(config.known_accuracies), candidates.space, config.max_mib)
         check_enough_known(known, candidates, config.known_accuracies)
@@ -178,6 +208,23 @@ def check_smoothing(config: RankingConfig, space: SearchSpace) -> None:
         raise InputError("ranking.score: smoothed needs ranking.smoothing=true")
     if config.smoothing and space.size < FEWEST:
         raise InputError(f"ranking.smoothing: needs {FEWEST} candidates to fit on; space {space.name} has {space.size}")
+
+
+def choose_shard(config: RankingConfig) -> Shard | None:
+    """The part of the list that is scored alone; None for the whole.
+
+    Raises:
+        InputError: if another key needs the whole list.
+    """
+    if config.shard is None:
+        return None
+    if config.cheap_first:
+        raise InputError(
+            f"ranking.cheap_first: true cannot go with shard={config.shard}: which candidates may be among the best, all decide"
+        )
+    if config.smoothing:
+        raise InputError(f"ranking.smoothing: true cannot go with shard={config.shard}; nas-merge smooths over the whole list")
+    return Shard.parse(config.shard)
 
 
 def check_enough_known(known: Mapping[Architecture, float], candidates: Population, place: str) -> None:

@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,10 @@ import numpy.typing as npt
 from nas_lightning.durable import write_text
 from nas_lightning.errors import InputError
 from nas_lightning.ranking.score import Score
+from nas_lightning.reading import read_rows
 from nas_lightning.space import Architecture, Candidate, Population, SearchSpace, ShortcutRule, cost
 
+PART_COLUMNS = ("architecture", *Score._fields)
 COLUMNS = ("name", "architecture", "top1", "top5", "cross_entropy", "macs", "parameters")
 
 
@@ -76,34 +78,40 @@ class ScoreTable:
 
 
 def read_scores(path: Path, space: SearchSpace) -> dict[Architecture, Score]:
-    """Reads the scores of a ``scores.csv``.
+    """The scores of a ``scores.csv``, or of a part.
 
     Raises:
         InputError: naming the first line that is not a whole row.
     """
-    scores: dict[Architecture, Score] = {}
-    for line, row in enumerate(_rows(path), start=2):
-        place = f"{path}: line {line}"
-        try:
-            one = Score(*(float(row[key]) for key in ("top1", "top5", "cross_entropy")))
-            scores[space.parse(row["architecture"])] = one
-        except InputError as error:
-            raise InputError(f"{place}: {error}") from None
-        except (KeyError, TypeError, ValueError):
-            raise InputError(f"{place}: is not a row of {','.join(COLUMNS)}") from None
-        if not all(map(math.isfinite, one)):
-            raise InputError(f"{place}: a score is not a finite number")
+    scores = {architecture: score for _, _, architecture, score in _read(path, space)}
     if not scores:
         raise InputError(f"{path}: holds no scores")
     return scores
 
 
+def read_table(path: Path, space: SearchSpace) -> ScoreTable:
+    """A whole ``scores.csv``, but for smoothed scores.
+
+    Raises:
+        InputError: as ``read_scores``.
+    """
+    candidates, scores, costs = [], [], []
+    for line, row, architecture, score in _read(path, space, COLUMNS):
+        candidates.append(Candidate(row["name"], row["architecture"], architecture))
+        scores.append(score)
+        try:
+            costs.append([int(row["macs"]), int(row["parameters"])])
+        except ValueError:
+            raise InputError(f"{path}: line {line}: macs and parameters must be whole numbers") from None
+    multiply_adds, parameters = np.array(costs, dtype=np.int64).reshape(-1, 2).T
+    return ScoreTable(Population(space, tuple(candidates)), tuple(scores), multiply_adds, parameters)
+
+
 def write_part(folder: Path, start: int, candidates: Sequence[Candidate], scores: Sequence[Score]) -> None:
     """Writes the finished rows ``start`` to ``start + n - 1`` of a ranking in progress."""
     lines = [",".join([one.text, *map(repr, row)]) for one, row in zip(candidates, scores, strict=True)]
-    header = "architecture,top1,top5,cross_entropy"
     path = part_path(folder, f"{start}-{start + len(lines) - 1}", ".csv")
-    write_text(path, "\n".join([header, *lines, ""]))
+    write_text(path, "\n".join([",".join(PART_COLUMNS), *lines, ""]))
 
 
 def part_path(folder: Path, name: str, suffix: str) -> Path:
@@ -123,11 +131,20 @@ def read_parts(folder: Path, space: SearchSpace) -> dict[Architecture, Score]:
     return scores
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: is not a CSV table ({error})") from None
+def _read(
+    path: Path, space: SearchSpace, columns: Sequence[str] = PART_COLUMNS
+) -> Iterator[tuple[int, dict[str, str], Architecture, Score]]:
+    """The rows of a table with their lines."""
+    for line, row in read_rows(path, columns):
+        place = f"{path}: line {line}"
+        try:
+            architecture = space.parse(row["architecture"])
+        except InputError as error:
+            raise InputError(f"{place}: {error}") from None
+        try:
+            score = Score(*(float(row[key]) for key in Score._fields))
+        except ValueError:
+            raise InputError(f"{place}: is not a row of {','.join(columns)}") from None
+        if not all(map(math.isfinite, score)):
+            raise InputError(f"{place}: a score is not a finite number")
+        yield line, row, architecture, score

@@ -50,11 +50,11 @@ def test_scores_that_are_written_are_read_again_bit_by_bit(tmp_path: Path):
     ("damage", "says"),
     [
         (lambda text: text[: len(text) - 30], "line 4"),
-        (lambda text: text.replace("top5", "top_5"), "line 2: is not a row"),
+        (lambda text: text.replace("top5", "top_5"), "has no column top5"),
         (lambda text: text.splitlines()[0], "holds no scores"),
         (lambda text: text.replace("0.9,", "nan,", 1), "line 2: a score is not a finite number"),
         (lambda text: text.replace("0.9,", "much,", 1), "line 2: is not a row"),
-        (lambda _: "", "holds no scores"),
+        (lambda _: "", "has no column architecture, top1, top5, cross_entropy"),
     ],
 )
 def test_a_damaged_table_is_refused_with_its_line(damage, says: str, tmp_path: Path):
