@@ -3,7 +3,11 @@
 import ctypes
 import os
 import platform
+import signal
+import sys
 
+PR_SET_PDEATHSIG = 1
+"""Of Linux's prctl."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's mallopt."""
 
@@ -21,3 +25,9 @@ def tune_process() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, 2**30)
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def end_with_parent() -> None:
+    """Lets this process end when its parent does, however that ends; on Linux, where alone it can be asked for."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

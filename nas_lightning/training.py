@@ -197,7 +197,9 @@ class SupernetTraining(pl.LightningModule):
             with nullcontext() if done == passes else self._blocked_sync():  # one all-reduce a step, however many passes
                 self.manual_backward(share * loss)
             total += loss.detach()
-            if images.device.type == "cpu" and not total.isfinite():  # elsewhere a look at every pass would hold up the device
+            if (
+                images.device.type == "cpu" and self.trainer.world_size == 1 and not total.isfinite()
+            ):  # elsewhere a look at every pass would hold up the device
                 architectures = architectures[done - len(group) : done]
                 break
             if scored := [one.logits.detach() for one in group if one.is_path]:
@@ -245,14 +247,17 @@ class SupernetTraining(pl.LightningModule):
 
     def _is_bad(self, loss: Tensor) -> bool:
         bad = (~loss.isfinite()).float()
-        if self.non_finite is NonFiniteRule.SKIP and self.trainer.world_size > 1:  # all processes skip a step, or none
+        if self.trainer.world_size > 1:  # all processes skip a step, or stop, or none
             bad = self.trainer.strategy.reduce(bad, reduce_op="max")
         return bool(bad)
 
     def _stop_or_skip(self, loss: Tensor, architectures: Sequence[Architecture], rate: float, optimizer: LightningOptimizer) -> None:
         if self.non_finite is NonFiniteRule.STOP:
+            if not self.trainer.is_global_zero:
+                raise SystemExit(0)  # the first process tells
             among = ", ".join(map(str, architectures))
-            raise NonFiniteLoss(f"the loss is {float(loss)} at step {self.global_step}, learning rate {rate:.6g}, with {among}")
+            found = f"is {float(loss)}" if not loss.isfinite() else "of another device is nan or infinite"
+            raise NonFiniteLoss(f"the loss {found} at step {self.global_step}, learning rate {rate:.6g}, with {among}")
         self.skipped += 1
         optimizer.zero_grad()
         optimizer.step()  # without gradients it changes nothing, and counts the step

@@ -38,3 +38,7 @@ def task(cfg: DictConfig) -> None:
 def main() -> None:
     """The console entry."""
     start(task, "compare")
+
+
+if __name__ == "__main__":
+    main()

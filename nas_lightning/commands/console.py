@@ -20,7 +20,7 @@ from nas_lightning.commands.conf_folder import conf_folder
 from nas_lightning.commands.mistakes import in_one_line, unknown_key
 from nas_lightning.commands.multirun import as_a_run_of_its_own
 from nas_lightning.errors import InputError
-from nas_lightning.machine import tune_process
+from nas_lightning.machine import end_with_parent, tune_process
 from nas_lightning.processes import check_common_folder
 
 Task = Callable[[DictConfig], Any]
@@ -33,6 +33,8 @@ UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 def start(task: Task, config_name: str) -> None:
     """Runs ``task`` on the composed config."""
     tune_process()
+    if is_started_by_lightning():
+        end_with_parent()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # lets errors through to the lines below
     composed = False
 
@@ -75,6 +77,11 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
 
 
+def is_started_by_lightning() -> bool:
+    """Whether this is one of the further processes of a launch, not its first, and not one of torchrun's or Slurm's."""
+    return os.environ.get("LOCAL_RANK", "0") != "0" and "RANK" not in os.environ and RUN_DIR_VARIABLE in os.environ
+
+
 def run_folder(configured: str, resume: str | None, claimed: str = "") -> Path:
     """The run's folder: as configured, in a multirun the job's own.
 
@@ -96,7 +103,7 @@ def run_folder(configured: str, resume: str | None, claimed: str = "") -> Path:
         folder = Path(hydra_config.runtime.output_dir)
         os.environ[RUN_DIR_VARIABLE] = str(folder)
         return folder
-    if "LOCAL_RANK" in os.environ and RUN_DIR_VARIABLE in os.environ:
+    if is_started_by_lightning():
         return Path(os.environ[RUN_DIR_VARIABLE])
     check_common_folder(is_given)
     folder = _newest_beside(Path(configured), claimed) if resume == "auto" else Path(configured)

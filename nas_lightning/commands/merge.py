@@ -25,3 +25,7 @@ def task(cfg: DictConfig) -> dict[str, Any] | None:
 def main() -> None:
     """The console entry."""
     start(task, "merge")
+
+
+if __name__ == "__main__":
+    main()

@@ -28,3 +28,7 @@ def task(cfg: DictConfig) -> dict[str, Any]:
 def main() -> None:
     """The console entry."""
     start(task, "rank")
+
+
+if __name__ == "__main__":
+    main()

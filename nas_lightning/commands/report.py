@@ -22,3 +22,7 @@ def task(cfg: DictConfig) -> None:
 def main() -> None:
     """The console entry."""
     start(task, "report")
+
+
+if __name__ == "__main__":
+    main()

@@ -56,3 +56,7 @@ def task(cfg: DictConfig) -> None:
 def main() -> None:
     """The console entry."""
     start(task, "standalone")
+
+
+if __name__ == "__main__":
+    main()

@@ -6,6 +6,7 @@ from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -21,18 +22,30 @@ class Interrupted(SystemExit):
 class Interruption(pl.Callback):
     """Remembers a first SIGINT or SIGTERM while a stage trains; a second one acts at once, as without us.
 
-    With several processes Lightning's own way stands: it tells the others, which this one cannot.
+    Lightning's own handler of SIGTERM leaves within an epoch without a checkpoint, and with several processes it broadcasts from within
+    the handler, where the others may be in the middle of another exchange.
     """
 
     def __init__(self) -> None:
         self.signum: int | None = None
-        """What has arrived."""
+        """What has arrived, here or since ``agree`` in any process."""
         self._before: dict[int, Any] = {}
+        self._group: Any = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Takes over from Lightning, whose handler of SIGTERM leaves within an epoch without a checkpoint."""
-        if trainer.world_size == 1 and threading.current_thread() is threading.main_thread():
+        """Takes over from Lightning."""
+        if threading.current_thread() is threading.main_thread():
             self._before = {signum: signal.signal(signum, self._notice) for signum in SIGNALS}
+        if trainer.world_size > 1:  # over the CPU: a GPU need not wait for it
+            self._group = torch.distributed.new_group(backend="gloo")
+
+    def agree(self) -> int | None:
+        """What has arrived in any of the processes; each must call this after the same steps."""
+        if self._group is not None:
+            arrived = torch.tensor(self.signum or 0)
+            torch.distributed.all_reduce(arrived, torch.distributed.ReduceOp.MAX, group=self._group)
+            self.signum = int(arrived) or None
+        return self.signum
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """Gives back."""

@@ -1,5 +1,7 @@
 """Ranks a whole list through ``Trainer.predict``: chunks of candidates, the images resident, finished rows written at once."""
 
+import signal
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -146,6 +148,8 @@ class _Ranking(pl.LightningModule):
 
     def predict_step(self, number: int, _: int) -> Prediction:
         architectures = [one.architecture for one in self.chunks[number][1]]
+        if not architectures:
+            return [], self.images.new_empty(0, len(self.images))
         settings = (self.batch_size, self.prefix_memory, self.recalibration)
         return rank_by_image(self.supernet, architectures, self.images, self.labels, *settings)
 
@@ -178,6 +182,8 @@ class _RankingProgress(pl.Callback):
         self.label, self.total, self.done = label, total, done
 
     def on_predict_start(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Lightning would put it off; finished rows are on disk
         self.bar = tqdm(
             total=self.total,
             initial=self.done,

@@ -96,7 +96,7 @@ def edit(path: Path, **changed: Any) -> None:
         (lambda folders: edit(folders[2] / "shard.json", list_sha256="x"), "/3: is of another list than .*/1: list_sha256"),
         (lambda folders: edit(folders[1] / "shard.json", shards=4), "/2: is of another list than .*/1: shards is 4, there 3"),
         (lambda folders: edit(folders[1] / "shard.json", rows=[1, 2]), r"/2/scores.csv: has \d rows, but shard.json names 2"),
-        (lambda folders: edit(folders[1] / "shard.json", rows=[0] * rows_in(folders[1])), "/1: the rows of the shards are not those of a list of 12"),
+        (lambda folders: edit(folders[1] / "shard.json", rows=[0] * rows_in(folders[1])), "rows of the shards are not those of a list"),
         (lambda folders: edit(folders[1] / "shard.json", rows="all"), "/2/shard.json: must hold whole numbers"),
         (lambda folders: [edit(one / "shard.json", space={"name": 3}) for one in folders], "shard.json: does not name a space"),
         (lambda folders: [edit(one / "shard.json", list_sha256="x") for one in folders], "candidates are not those of the list"),

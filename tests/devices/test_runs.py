@@ -1,0 +1,189 @@
+"""Whole runs in two processes, from the command line: the files of one process, stopped and gone on with, in a multirun, under torchrun."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+ROOT = Path(__file__).parents[2]
+TWO = ["trainer=ddp", "trainer.accelerator=cpu"]
+ALONE = ["ranking.prefix_memory=0", "ranking.chunk_size=4"]  # no neighbour changes the rounding of a score
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def run(python: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``experiment=micro`` in two processes, uninterrupted."""
+    folder = tmp_path_factory.mktemp("devices") / "run"
+    done = python("train.py", "experiment=micro", *TWO, *ALONE, f"run_dir={folder}")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "2 devices, loader.batch_size images on each, 2 steps an epoch; the learning rate stays" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout.count("run folder:") == done.stdout.count("written:") == done.stdout.count("weights:") == 1
+    return folder
+
+
+@contextmanager
+def started(*arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """A program that goes on while the test looks at it, in a process group of its own, which ends with the test."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, *map(str, arguments)]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def wait_until(is_so: Callable[[], object], process: subprocess.Popen[str], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert process.poll() is None, process.communicate()[0][-3000:]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def further_process(process: subprocess.Popen[str]) -> int:
+    """The number of the process that Lightning started for the second device."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return next(int(one) for one in children if b"LOCAL_RANK=1" in Path(f"/proc/{one}/environ").read_bytes())
+
+
+def scores(folder: Path) -> dict[str, list[str]]:
+    with (folder / "ranking" / "scores.csv").open(newline="") as file:
+        return {row["architecture"]: [row[key] for key in ("top1", "top5", "cross_entropy")] for row in csv.DictReader(file)}
+
+
+def test_each_process_works_and_one_writes(run: Path):
+    assert sorted(path.name for path in (run / "standalone").iterdir()) == ["accuracies.csv", "known_accuracies.json"]
+    assert json.loads((run / "environment.json").read_text()).get("continued") is None
+    for stage, steps in (("pretrain", 4), ("finetune", 2), ("distill", 2)):  # 150 images, 64 on each of two devices
+        rows = (run / "stages" / stage / "metrics.csv").read_text().splitlines()[1:]
+        assert [int(row.split(",")[0]) for row in rows] == list(range(steps))
+    assert not list(run.rglob("*.tmp"))
+
+
+def test_what_is_trained_alone_is_what_one_process_trains(run: Path, micro: Path):
+    assert (run / "standalone" / "accuracies.csv").read_text() == (micro / "standalone" / "accuracies.csv").read_text()
+
+
+def test_the_scores_are_those_of_one_process(run: Path, command: Callable, tmp_path: Path):
+    listed = run / "ranking" / "submission.json"
+    arguments = [f"checkpoint={run}/supernet.safetensors", f"ranking.list={listed}", "ranking.images=300", *ALONE]
+    assert command("rank", *arguments, f"run_dir={tmp_path}").code == 0
+    assert scores(tmp_path) == scores(run)
+
+
+def test_a_list_shorter_than_the_devices_is_ranked(run: Path, python: Callable, tmp_path: Path):
+    arguments = [f"checkpoint={run}/supernet.safetensors", f"ranking.list={run}/ranking/submission.json", "ranking.images=300", *ALONE]
+    done = python("-m", "nas_lightning.commands.rank", *arguments, *TWO, "ranking.count=1", f"run_dir={tmp_path}")
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = scores(tmp_path)
+    assert len(found) == 1
+    assert found.items() <= scores(run).items()
+
+
+def test_a_run_that_is_terminated_goes_on_to_the_same_bits(run: Path, python: Callable, tmp_path: Path):
+    folder = tmp_path / "run"
+    arguments = ["train.py", "experiment=micro", *TWO, *ALONE, f"run_dir={folder}"]
+    with started(*arguments) as process:
+        wait_until(lambda: (folder / "stages" / "pretrain" / "epoch_1.ckpt").exists(), process)
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=120)[0]
+        assert process.returncode == 128 + signal.SIGTERM, said[-3000:]
+        assert "Traceback" not in said
+    assert (folder / "stages" / "pretrain" / "last.ckpt").exists()
+    assert not (folder / "ranking").exists()
+    done = python(*arguments)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found, expected = (load_file(one / "supernet.safetensors") for one in (folder, run))
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert scores(folder) == scores(run)
+
+
+def test_a_ranking_that_loses_a_process_keeps_what_was_written_and_goes_on(run: Path, python: Callable, tmp_path: Path):
+    folder = tmp_path / "ranked"
+    space = ["ranking.images=500", "ranking.prefix_memory=0", "ranking.chunk_size=1"]
+    listed = tmp_path / "list.json"
+    codes = {f"{a}-{b}-{c}-8-8-8-8" for a in (2, 4, 6, 8) for b in (2, 4, 6, 8) for c in (2, 4, 6, 8)}
+    listed.write_text(json.dumps({f"arch{number}": {"acc": 0, "arch": code} for number, code in enumerate(sorted(codes))}))
+    arguments = ["-m", "nas_lightning.commands.rank", f"checkpoint={run}/supernet.safetensors", f"ranking.list={listed}", *space, *TWO]
+    parts = folder / "ranking" / "parts"
+    with started(*arguments, f"run_dir={folder}") as process:
+        wait_until(lambda: len(list(parts.glob("*.csv"))) >= 4, process)
+        os.kill(further_process(process), signal.SIGKILL)
+        process.communicate(timeout=120)
+        assert process.returncode != 0
+    written = {path: path.read_bytes() for path in parts.glob("*.csv")}
+    assert 4 <= len(written) < len(codes)
+    done = python(*arguments, f"run_dir={folder}")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert {path: path.read_bytes() for path in written} == written
+    done = python(*arguments, f"run_dir={tmp_path}/whole")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert len(scores(folder)) == len(codes)
+    assert scores(folder) == scores(tmp_path / "whole")
+
+
+def test_the_jobs_of_a_multirun_have_a_folder_each_and_their_own_config(python: Callable, tmp_path: Path):
+    swept = ["stages.pretrain.optimizer.lr=0.05,0.02", "standalone=none", "hydra.mode=MULTIRUN", f"hydra.sweep.dir={tmp_path}/sweep"]
+    done = python("train.py", "experiment=micro", *TWO, *swept)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == ["0", "1", "multirun.yaml"]
+    for number, rate in (("0", 0.05), ("1", 0.02)):
+        job = tmp_path / "sweep" / number
+        assert f"lr: {rate}" in (job / "config.yaml").read_text()
+        assert (job / "finished.json").exists()
+        rows = (job / "stages" / "pretrain" / "metrics.csv").read_text().splitlines()
+        assert len(rows) == 1 + 4  # half of one process's steps: both trained
+        assert float(rows[1].split(",")[rows[0].split(",").index("lr")]) == rate
+
+
+def test_torchrun_needs_a_folder_and_then_runs_as_lightning_does(run: Path, torchrun: Callable, tmp_path: Path):
+    done = torchrun("train.py", "experiment=micro", *TWO, *ALONE)
+    assert done.returncode != 0
+    assert "error: run_dir: must be given where 2 processes are started from outside" in done.stderr
+    done = torchrun("train.py", "experiment=micro", *TWO, *ALONE, f"run_dir={tmp_path}/run")
+    assert done.returncode == 0, done.stderr[-3000:]
+    found, expected = (load_file(one / "supernet.safetensors") for one in (tmp_path / "run", run))
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert scores(tmp_path / "run") == scores(run)
+
+
+def test_a_loss_that_is_not_finite_stops_both_with_one_line(python: Callable, tmp_path: Path):
+    done = python("train.py", "experiment=micro", *TWO, "stages.pretrain.optimizer.lr=1e30", f"run_dir={tmp_path}/run")
+    assert done.returncode == 2, done.stderr[-3000:]
+    assert done.stderr.count("error:") == 1
+    assert "stages.pretrain: the loss" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_loss_that_is_not_finite_is_skipped_by_both(python: Callable, tmp_path: Path):
+    skip = [f"stages.{name}.non_finite=skip" for name in ("pretrain", "finetune", "distill")]
+    done = python("train.py", "experiment=micro", *TWO, *skip, "stages.pretrain.optimizer.lr=1e18", f"run_dir={tmp_path}/run")
+    rows = (tmp_path / "run" / "stages" / "pretrain" / "metrics.csv").read_text()
+    assert "skipped_steps" in rows, done.stderr[-3000:]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_checkpoint_that_cannot_be_written_stops_both_with_one_line(python: Callable, tmp_path: Path):
+    (tmp_path / "run" / "stages" / "pretrain" / "last.ckpt").mkdir(parents=True)
+    done = python("train.py", "experiment=micro", *TWO, f"run_dir={tmp_path}/run")
+    assert done.returncode == 2, done.stderr[-3000:]
+    assert done.stderr.count("error:") == 1
+    assert "last.ckpt: cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
