@@ -156,7 +156,7 @@ def test_an_unknown_path_execution_is_refused() -> None:
         make_module(make_supernet(), path_execution="parallel")
 
 
-BATCHED = [f"stages.{stage}.path_execution=batched" for stage in ("pretrain", "finetune", "distill")]
+BATCHED = [f"stages.{stage}.path_execution=batched" for stage in ("pretrain", "finetune", "distill_1")]
 TRAIN_ONLY = ["experiment=micro", "standalone.enabled=false", "ranking.enabled=false"]
 
 
@@ -173,7 +173,7 @@ def test_running_averages_stop_a_batched_run_before_its_first_stage_with_one_lin
     done = command("train", *TRAIN_ONLY, "supernet.norm=running", BATCHED[-1], f"run_dir={tmp_path / 'run'}")
     assert done.code == 2
     (line,) = done.err.splitlines()
-    assert "stages.distill.path_execution: batched needs supernet.norm=batch, not running" in line
+    assert "stages.distill_1.path_execution: batched needs supernet.norm=batch, not running" in line
     assert not list(tmp_path.iterdir())
 
 

@@ -214,7 +214,7 @@ BAD = [
     train("a config that is none", [], ["config.yaml", "is not a config"], {"RUN/config.yaml": "seed: ["}),
     train("a config whose stages are a number", [], ["another config", "stages"], {"RUN/config.yaml": stages_as_a_number}),
     train("an environment that is none", [], ["environment.json", "JSON"], {"RUN/environment.json": "{"}),
-    train("a last checkpoint cut short", [], ["last.ckpt", "is not a whole checkpoint"], {"RUN/stages/distill/last.ckpt": cut_short}),
+    train("a last checkpoint cut short", [], ["last.ckpt", "is not a whole checkpoint"], {"RUN/stages/distill_1/last.ckpt": cut_short}),
     train(
         "a table of truth that is none",
         [],
@@ -297,7 +297,7 @@ def test_a_bad_input_ends_in_one_line_and_leaves_what_was_there(
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("stages/distill/last.ckpt", "PK"),
+        ("stages/distill_1/last.ckpt", "PK"),
         ("standalone/accuracies.csv", "name,architecture,seed,accuracy\na,x,0,0.5\n"),
         ("ranking/protocol.json", "{"),
         ("ranking/parts/0-6.csv", "architecture,top1,top5,cross_entropy\nx,1,2,3\n"),

@@ -79,7 +79,7 @@ def test_the_terminal_says_which_baselines_a_score_beats(micro: Path, protocol: 
     assert json.loads((tmp_path / "ranking/agreement.json").read_text())["ceiling"] is None  # its own truth is another's
 
 
-@pytest.mark.parametrize("file", ["supernet.safetensors", "stages/distill/last.ckpt"])
+@pytest.mark.parametrize("file", ["supernet.safetensors", "stages/distill_1/last.ckpt"])
 def test_a_ranking_from_a_file_of_the_run_has_the_scores_of_the_run(
     file: str, micro: Path, protocol: list[str], tmp_path: Path, command: Callable
 ):
@@ -213,7 +213,7 @@ def test_a_mistake_of_a_ranking_ends_in_one_line_and_scores_nothing(mistake: str
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])
 def test_a_checkpoint_that_is_none_is_refused(content: bytes | None, micro: Path, protocol: list[str], tmp_path: Path, command: Callable):
     for name in ("last.ckpt", "supernet.safetensors"):
-        whole = (micro / ("stages/distill/last.ckpt" if name == "last.ckpt" else name)).read_bytes()
+        whole = (micro / ("stages/distill_1/last.ckpt" if name == "last.ckpt" else name)).read_bytes()
         (tmp_path / name).write_bytes(whole[: len(whole) // 2] if content is None else content)
         done = command("rank", f"checkpoint={tmp_path}/{name}", *protocol, f"run_dir={tmp_path}/run")
         assert (done.code, done.err.count("\n")) == (2, 1), done.err

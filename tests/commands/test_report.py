@@ -28,7 +28,7 @@ def run(micro: Path, tmp_path: Path) -> Path:
         "environment.json",
         "ranking",
         "standalone",
-        *(f"stages/{one}/metrics.csv" for one in ("pretrain", "finetune", "distill")),
+        *(f"stages/{one}/metrics.csv" for one in ("pretrain", "finetune", "distill_1")),
     )
     for name in names:
         target = tmp_path / "run" / name

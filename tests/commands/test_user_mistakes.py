@@ -36,7 +36,7 @@ MISTAKES = {  # arguments of nas-train -> what the line must hold
     "seed=[1": ["[1"],
     "augmentation=null": ["group"],
     "~augmentation": ["augmentation", "missing"],
-    "stages.distill.sampler.choose.count=500": ["stages.distill.sampler", "500", "24"],
+    "stages.distill_1.sampler.choose.count=500": ["stages.distill_1.sampler", "500", "24"],
     "trainer.max_epochs=3": ["trainer.max_epochs", "stages.<name>.epochs"],
 }
 VALUES = {  # key and value of micro's config -> what the line must hold
@@ -44,7 +44,7 @@ VALUES = {  # key and value of micro's config -> what the line must hold
     "stages.pretrain.epochs=0": ["stages.pretrain.epochs: 0", "at least 1"],
     "stages.pretrain.optimizer.lr=abc": ["stages.pretrain.optimizer"],
     "stages.pretrain.optimizer.lr=-1": ["stages.pretrain.optimizer", "-1"],
-    "stages.distill.sampler.choose.count=abc": ["stages.distill.sampler", "abc"],
+    "stages.distill_1.sampler.choose.count=abc": ["stages.distill_1.sampler", "abc"],
     "stages.pretrain.objective._target_=os.system": ["stages.pretrain.objective._target_", "os.system"],
     "stages.pretrain.non_finite=ignore": ["stages.pretrain.non_finite: 'ignore'", "stop, skip"],
     "stages.pretrain.low_resolution={side: 8, share: 0.5}": ["stages.pretrain.low_resolution.side: 8", "below the images' 8"],

@@ -71,7 +71,7 @@ def scores(folder: Path) -> dict[str, list[str]]:
 def test_each_process_works_and_one_writes(run: Path):
     assert sorted(path.name for path in (run / "standalone").iterdir()) == ["accuracies.csv", "known_accuracies.json"]
     assert json.loads((run / "environment.json").read_text()).get("continued") is None
-    for stage, steps in (("pretrain", 4), ("finetune", 2), ("distill", 2)):  # 150 images, 64 on each of two devices
+    for stage, steps in (("pretrain", 4), ("finetune", 2), ("distill_1", 2)):  # 150 images, 64 on each of two devices
         rows = (run / "stages" / stage / "metrics.csv").read_text().splitlines()[1:]
         assert [int(row.split(",")[0]) for row in rows] == list(range(steps))
     assert not list(run.rglob("*.tmp"))
@@ -173,7 +173,7 @@ def test_a_loss_that_is_not_finite_stops_both_with_one_line(python: Callable, tm
 
 
 def test_a_loss_that_is_not_finite_is_skipped_by_both(python: Callable, tmp_path: Path):
-    skip = [f"stages.{name}.non_finite=skip" for name in ("pretrain", "finetune", "distill")]
+    skip = [f"stages.{name}.non_finite=skip" for name in ("pretrain", "finetune", "distill_1")]
     done = python("train.py", "experiment=micro", *TWO, *skip, "stages.pretrain.optimizer.lr=1e18", f"run_dir={tmp_path}/run")
     rows = (tmp_path / "run" / "stages" / "pretrain" / "metrics.csv").read_text()
     assert "skipped_steps" in rows, done.stderr[-3000:]

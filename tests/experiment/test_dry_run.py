@@ -17,7 +17,7 @@ def test_a_dry_run_names_every_stage_with_its_steps_and_passes(command: Callable
     # 150 training images in batches of 64 are 3 steps an epoch; stage, epochs, paths, passes, steps.
     assert table["pretrain"][1:5] == ["2", "3", "3", "6"]
     assert table["finetune"][1:5] == ["1", "3", "3", "2"]
-    assert table["distill"][1:5] == ["1", "2", "3", "3"]
+    assert table["distill_1"][1:5] == ["1", "2", "3", "3"]
 
 
 def test_a_dry_run_tells_of_ranking_truth_time_and_memory(command: Callable, tmp_path: Path):

@@ -23,7 +23,7 @@ from nas_lightning.ranking.predict import _PartWriter
 from nas_lightning.space import Population, SearchSpace
 from nas_lightning.supernet.checkpoint import load_supernet
 
-STAGES = ("pretrain", "finetune", "distill")
+STAGES = ("pretrain", "finetune", "distill_1")
 MICRO = "experiment=micro"
 
 
@@ -49,7 +49,7 @@ def copied(micro: Path, tmp_path: Path) -> Path:
 def test_the_run_folder_holds_the_files_of_the_contract_and_no_others(micro: Path):
     files = {str(path.relative_to(micro)) for path in micro.glob("**/*") if path.is_file() and "tensorboard" not in path.parts}
     stages = {f"stages/{stage}/{file}" for stage in STAGES for file in ("last.ckpt", "metrics.csv")}
-    listed = {f"stages/{stage}/architectures.json" for stage in ("finetune", "distill")}
+    listed = {f"stages/{stage}/architectures.json" for stage in ("finetune", "distill_1")}
     kept = {f"stages/pretrain/epoch_{epoch}.ckpt" for epoch in (1, 2)}
     truth = {"standalone/accuracies.csv", "standalone/known_accuracies.json"}
     parts = {f"ranking/parts/{part}.csv" for part in ("0-6", "7-13", "14-20", "21-23")}
@@ -75,13 +75,13 @@ def test_the_environment_names_commit_versions_and_command(micro: Path):
 
 def test_a_row_is_written_a_log_step_with_the_schedules_rate(micro: Path):
     # 200 images, 50 held out, batches of 64: 3 steps an epoch; a row a step.
-    for stage, steps in (("pretrain", 6), ("finetune", 3), ("distill", 3)):
+    for stage, steps in (("pretrain", 6), ("finetune", 3), ("distill_1", 3)):
         table = rows(micro / "stages" / stage / "metrics.csv")
         assert [int(row["step"]) for row in table] == list(range(steps))
         assert all(row["loss"] and row["lr"] for row in table)
         assert [bool(row["top1"]) for row in table] == [(step + 1) % 3 == 0 for step in range(steps)]
         assert [bool(row["largest/top1"]) for row in table] == [(step + 1) % 3 == 0 for step in range(steps)]
-    rates = [float(row["lr"]) for row in rows(micro / "stages" / "distill" / "metrics.csv")]
+    rates = [float(row["lr"]) for row in rows(micro / "stages" / "distill_1" / "metrics.csv")]
     assert rates == pytest.approx([0.02, 0.02 * 0.75, 0.02 * 0.25])  # a cosine over three steps: cos 0, 60 and 120 degrees
 
 
@@ -89,8 +89,8 @@ def test_the_lists_of_the_listed_stages_are_written(micro: Path, tiny: SearchSpa
     population = Population.draw(tiny, 24, 0)
     texts = {stage: [one.text for one in Population.read(micro / f"stages/{stage}/architectures.json", tiny)] for stage in STAGES[1:]}
     assert texts["finetune"] == [population[row].text for row in range(0, 16, 2)]
-    assert len(texts["distill"]) == 5
-    assert set(texts["distill"]) <= {one.text for one in population}
+    assert len(texts["distill_1"]) == 5
+    assert set(texts["distill_1"]) <= {one.text for one in population}
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_a_kept_checkpoint_of_the_last_epoch_has_the_weights_of_the_last_one_and
 
 def test_the_final_weights_are_those_of_the_last_stage(micro: Path):
     final = load_file(micro / "supernet.safetensors")
-    last = load_supernet(micro / "stages/distill/last.ckpt")[0].state_dict()
+    last = load_supernet(micro / "stages/distill_1/last.ckpt")[0].state_dict()
     assert final.keys() == last.keys()
     assert all(torch.equal(final[name], last[name]) for name in last)
 

@@ -23,7 +23,7 @@ from nas_lightning.pipeline.stage import Stage
 from nas_lightning.supernet import Supernet
 from nas_lightning.training import SupernetTraining
 
-STAGES = ("pretrain", "finetune", "distill")
+STAGES = ("pretrain", "finetune", "distill_1")
 
 
 class Stopped(Exception):
@@ -200,12 +200,12 @@ def test_a_stage_ends_after_max_steps_and_its_schedule_with_it(tmp_path: Path):
         tmp_path,
         "++stages.pretrain.max_steps=1",
         "++stages.finetune.max_steps=1",
-        "++stages.distill.max_steps=2",
-        "stages.distill.epochs=5",
+        "++stages.distill_1.max_steps=2",
+        "stages.distill_1.epochs=5",
     )
-    saved = torch.load(tmp_path / "stages/distill/last.ckpt", weights_only=True)
+    saved = torch.load(tmp_path / "stages/distill_1/last.ckpt", weights_only=True)
     assert saved["global_step"] == 2
-    rates = [float(line.split(",")[2]) for line in (tmp_path / "stages/distill/metrics.csv").read_text().splitlines()[1:]]
+    rates = [float(line.split(",")[2]) for line in (tmp_path / "stages/distill_1/metrics.csv").read_text().splitlines()[1:]]
     assert rates == pytest.approx([0.02, 0.01])  # half way down the cosine at the second of two steps
 
 
@@ -250,11 +250,11 @@ def test_a_stages_steps_are_its_epochs_or_max_steps():
 
 
 def test_a_last_stage_that_was_finished_goes_on_with_more_epochs_as_if_it_had_had_them(tmp_path: Path):
-    constant = "stages.distill.schedule.final_lr=0.02"  # so that the rate does not depend on how many epochs there are
-    train(tmp_path / "whole", constant, "stages.distill.epochs=3")
-    train(tmp_path / "grown", constant, "stages.distill.epochs=1")
-    first = torch.load(tmp_path / "grown" / "stages" / "distill" / "last.ckpt", weights_only=True)
-    train(tmp_path / "grown", constant, "stages.distill.epochs=3")
+    constant = "stages.distill_1.schedule.final_lr=0.02"  # so that the rate does not depend on how many epochs there are
+    train(tmp_path / "whole", constant, "stages.distill_1.epochs=3")
+    train(tmp_path / "grown", constant, "stages.distill_1.epochs=1")
+    first = torch.load(tmp_path / "grown" / "stages" / "distill_1" / "last.ckpt", weights_only=True)
+    train(tmp_path / "grown", constant, "stages.distill_1.epochs=3")
     assert_same_run(tmp_path / "whole", tmp_path / "grown")
-    last = torch.load(tmp_path / "grown" / "stages" / "distill" / "last.ckpt", weights_only=True)
+    last = torch.load(tmp_path / "grown" / "stages" / "distill_1" / "last.ckpt", weights_only=True)
     assert (first["epoch"], last["epoch"], last["global_step"]) == (1, 3, 3 * first["global_step"])
