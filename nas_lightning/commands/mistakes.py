@@ -47,7 +47,8 @@ def unknown_key(error: Exception, config_name: str, arguments: Sequence[str]) ->
         while parents and node is None:  # the mistake is further up
             key = parents.pop()
             node = _composed(config_name, [], parents)
-        check_known(".".join([*parents, key]), key, [str(name) for name in node or {}])
+        known = [str(name) for name in node or {} if parents or name != "hydra"]
+        check_known(".".join([*parents, key]), key, known)
     except InputError as mistake:
         return str(mistake)
     except (HydraException, OmegaConfBaseException, ValueError):
@@ -58,6 +59,6 @@ def unknown_key(error: Exception, config_name: str, arguments: Sequence[str]) ->
 def _composed(config_name: str, overrides: list[str], parents: list[str]) -> DictConfig | None:
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        config = hydra.compose(config_name, overrides=[one for one in overrides if "." not in one.split("=")[0]])
+        config = hydra.compose(config_name, overrides=[one for one in overrides if "." not in one.split("=")[0]], return_hydra_config=True)
     node = OmegaConf.select(config, ".".join(parents)) if parents else config
     return node if isinstance(node, DictConfig) else None

@@ -1,10 +1,16 @@
 """``nas-standalone``: trains given candidates alone, into the challenge's format."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from omegaconf import DictConfig
 
 from nas_lightning.commands.console import plain, run_folder, start
 from nas_lightning.errors import InputError
 from nas_lightning.processes import is_first
+
+if TYPE_CHECKING:
+    from nas_lightning.space import Architecture, Population
 
 
 def task(cfg: DictConfig) -> None:
@@ -32,6 +38,7 @@ def task(cfg: DictConfig) -> None:
     recipe = make_recipe(builder.offering(space=space), config.standalone)
     check_recipe(recipe, dataset)
     arguments = builder.build_values(config.trainer, "trainer")
+    losses = None if config.scores is None else read_losses_of(Path(config.scores), chosen)
     run_dir = run_folder(config.run_dir, config.resume, "standalone")
     folder = run_dir / "standalone"
     with only_owner(run_dir):
@@ -46,11 +53,30 @@ def task(cfg: DictConfig) -> None:
         known = read_known(listed, space)
     except InputError:  # its values are no accuracies, such as scores by cross entropy: there is nothing to compare with
         known = {}
-    print(f"\n{table(truth, known)}")
+    print(f"\n{table(truth, known, losses)}")
+    ours = {} if losses is None else {"supernet": -np.array([losses[one] for one in chosen.architectures])}
     if known and len(chosen) >= FEWEST_ARCHITECTURES:
-        agreement = measure({"trained alone": truth.mean}, np.array([known[one] for one in chosen.architectures]))
+        agreement = measure({"trained alone": truth.mean, **ours}, np.array([known[one] for one in chosen.architectures]))
         print(f"\nAgreement with the accuracies in {listed} (95 % bootstrap intervals)\n{agreement.table()}")
+    if ours and len(chosen) >= FEWEST_ARCHITECTURES:
+        agreement = measure(ours, truth.mean)
+        print(f"\nAgreement of {config.scores} with what was trained alone (95 % bootstrap intervals)\n{agreement.table()}")
     print(f"\nwritten: {folder}/known_accuracies.json, accuracies.csv, summary.csv")
+
+
+def read_losses_of(path: Path, population: "Population") -> "dict[Architecture, float]":
+    """A ranking's cross entropies of given candidates.
+
+    Raises:
+        InputError: if the file lacks one.
+    """
+    from nas_lightning.ranking.table import read_scores
+
+    scores = read_scores(path, population.space)
+    missing = [one for one in population if one.architecture not in scores]
+    if missing:
+        raise InputError(f"scores: {path} lacks {missing[0].name}, {missing[0].text} ({len(missing)} candidates in all)")
+    return {one: scores[one].cross_entropy for one in population.architectures}
 
 
 def main() -> None:

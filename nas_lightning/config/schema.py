@@ -244,6 +244,8 @@ class AloneConfig:
     space: Target
     data: Target
     population: PopulationConfig
+    scores: str | None = None
+    """A ranking's ``scores.csv`` with the same candidates, to compare with."""
     trainer: dict[str, Any]
     standalone: StandaloneConfig
     plugins: list[str]

@@ -33,6 +33,7 @@ FREE = (
     "data.download",
     "loader.workers",
     "checkpoint",
+    "scores",
     "plugins",
 )
 """Keys that may change when a run goes on: they decide where and how fast, or what is remade from files."""

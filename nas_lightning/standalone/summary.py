@@ -28,11 +28,12 @@ def write_summary(path: Path, truth: Truth) -> None:
     write_text(path, text.getvalue())
 
 
-def table(truth: Truth, known: Mapping[Architecture, float]) -> str:
+def table(truth: Truth, known: Mapping[Architecture, float], losses: Mapping[Architecture, float] | None = None) -> str:
     """The candidates, best first, in at most ``MOST_LINES`` lines.
 
     Args:
         known: accuracies to show beside the trained ones, fractions; empty for none.
+        losses: a supernet's cross entropies to show beside them.
     """
     best_first = np.argsort(-truth.mean, kind="stable")
     are_all = len(best_first) <= MOST_LINES - 2
@@ -43,6 +44,8 @@ def table(truth: Truth, known: Mapping[Architecture, float]) -> str:
         columns["over seeds"] = [f"+- {value:.4f}" for value in accuracies.std(axis=1, ddof=1)]
     if known:
         columns["known"] = [f"{known[one.architecture]:.4f}" for one in candidates]
+    if losses is not None:
+        columns["supernet's loss"] = [f"{losses[one.architecture]:.4f}" for one in candidates]
     columns["architecture"] = [one.text for one in candidates]
     lines = tabulate(columns, headers="keys", disable_numparse=True)
     return lines if are_all else f"{lines}\nand {len(best_first) - len(shown):,} more"

@@ -111,3 +111,24 @@ def test_a_list_without_accuracies_is_compared_with_nothing(accuracies: Callable
     assert done.code == 0, done.err
     assert "architectures" not in done.out
     assert "known " not in done.out.splitlines()[1]
+
+
+def test_a_rankings_scores_stand_beside_and_are_compared(micro: Path, command: Callable, tmp_path: Path):
+    listed = micro / "standalone" / "known_accuracies.json"
+    arguments = ["data=digits", "data.train_images=60", "space=resnet_tiny", "standalone=short", "standalone.epochs=1"]
+    arguments += [f"population.file={listed}", f"run_dir={tmp_path}/run", "standalone.count=4", "standalone.choose=accuracy"]
+    done = command("standalone", *arguments, f"scores={micro}/ranking/scores.csv")
+    assert done.code == 0, done.err
+    with (micro / "ranking" / "scores.csv").open(newline="") as file:
+        losses = {row["architecture"]: float(row["cross_entropy"]) for row in csv.DictReader(file)}
+    trained = json.loads((tmp_path / "run" / "standalone" / "known_accuracies.json").read_text())
+    for row in trained.values():
+        line = next(line for line in done.out.splitlines() if line.endswith(row["arch"]))
+        assert f"{losses[row['arch']]:.4f}" in line
+    assert "with what was trained alone" in done.out
+    assert done.out.count("supernet ") >= 2
+    few = tmp_path / "few.csv"
+    few.write_text("\n".join((micro / "ranking" / "scores.csv").read_text().splitlines()[:2]) + "\n")
+    done = command("standalone", *arguments, f"scores={few}")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert f"scores: {few} lacks" in done.err
