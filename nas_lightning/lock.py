@@ -44,6 +44,17 @@ def only_owner(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def is_owned(folder: Path) -> bool:
+    """Whether a living process holds the folder."""
+    if not folder.is_dir():
+        return False
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
 def _owner(folder: Path) -> str:
     try:
         owner = json.loads((folder / ".owner.json").read_text(encoding="utf-8"))

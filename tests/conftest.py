@@ -14,7 +14,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
-from nas_lightning.commands import compare, merge, rank, report, standalone, train
+from nas_lightning.commands import compare, merge, rank, report, standalone, train, tune
 
 COMMANDS: dict[str, Callable[[], None]] = {
     "train": train.main,
@@ -23,6 +23,7 @@ COMMANDS: dict[str, Callable[[], None]] = {
     "compare": compare.main,
     "merge": merge.main,
     "report": report.main,
+    "tune": tune.main,
 }
 
 

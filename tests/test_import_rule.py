@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "objective": {"space"},
     "panel": {"space", "supernet"},
     "training": {"space", "sampling", "objective", "panel", "supernet", "schedule"},
+    "tuning": set(),
     "pipeline": BEFORE_PIPELINE,
     "standalone": {"space", "data", "supernet", "schedule", "trainer"},
     "ranking": {"space", "supernet", "data", "trainer"},

@@ -266,6 +266,27 @@ class CompareConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TuneConfig:
+    """``nas-tune``: a search over values of the keys of ``train.py``."""
+
+    run_dir: str
+    overrides: list[str]
+    """Of ``train.py``, for every trial."""
+    search: dict[str, Any]
+    """By key: a list of values, or ``{low, high}`` with ``log`` or ``step``."""
+    trials: int = number(20, least=1)
+    """The study ends with so many that gave a value or were pruned, those of all its processes."""
+    study: str = "study"
+    storage: str | None = None
+    """The URL of a database; None keeps a journal in ``run_dir``, which processes that see this folder share."""
+    proposals: str = choice("tpe", among=("tpe", "random"))
+    pruning: str = choice("median", among=("median", "none"))
+    """By the panel (``loader.holdout``): stops a trial that does worse than the median of the others after as many epochs."""
+    seed: int | None = number(None, least=0)
+    """Of the proposals."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class MergeConfig:
     """``nas-merge``: joins the shards of one ranking."""
 
@@ -285,8 +306,10 @@ class MergeConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportConfig:
-    """``nas-report``: pictures and pages from a run folder's files."""
+    """``nas-report``: pictures and pages from the files of a run folder, or of a multirun's; one of the two must be given."""
 
-    run_dir: str
+    run_dir: str | None = None
+    sweep_dir: str | None = None
+    """Given as ``sweep=DIR``."""
     points: int = number(3000, least=100, most=100_000)
     """Candidates that a figure draws at most; of more it draws an evenly spaced sample and says so."""

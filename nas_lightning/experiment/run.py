@@ -1,10 +1,12 @@
 """Wires a whole run: stages in order, truth, ranking, agreement."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pytorch_lightning.callbacks import Callback
 
 from nas_lightning.config.build import Builder
 from nas_lightning.config.schema import TrainConfig
@@ -22,8 +24,11 @@ from nas_lightning.supernet.checkpoint import make_header, save_supernet
 from nas_lightning.trainer import start_processes, wait_for_all
 
 
-def run_experiment(config: TrainConfig, run_dir: Path, run: Run) -> dict[str, Any] | None:
+def run_experiment(config: TrainConfig, run_dir: Path, run: Run, watching: Sequence[Callback] = ()) -> dict[str, Any] | None:
     """Trains, writes the weights, trains the truth and ranks, as far as the config asks and the folder does not hold it yet.
+
+    Args:
+        watching: further callbacks of the stages.
 
     Returns:
         The agreement with known accuracies, where there are any.
@@ -40,6 +45,7 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run) -> dict[str, An
         run_dir,
         header=header,
         make_arguments=lambda: builder.build_values(config.trainer, "trainer"),
+        watching=watching,
         panel=make_panel(config, run) if config.loader.holdout else None,
         every_epochs=config.monitor.every_epochs,
         save_every_steps=config.save_every_steps,

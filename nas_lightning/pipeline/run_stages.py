@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 
@@ -36,6 +37,7 @@ def train_stages(
     panel: Panel | None,
     every_epochs: int = 1,
     save_every_steps: int | None = None,
+    watching: Sequence[pl.Callback] = (),
 ) -> None:
     """Trains the supernet in place and writes ``stages/<name>/``; a finished stage is read, not repeated.
 
@@ -46,6 +48,7 @@ def train_stages(
         panel: candidates that are evaluated on the hold-out, where there is one.
         every_epochs: how often.
         save_every_steps: writes a checkpoint within an epoch, too.
+        watching: further callbacks.
     """
     for stage in stages:
         folder = run_dir / "stages" / stage.name
@@ -79,13 +82,14 @@ def train_stages(
             _check_complete(module, saved, last)
         data = make_data(stage.index)
         interruption = Interruption()
+        checkpoints = StageCheckpoints(folder, interruption, stage.keep_every, save_every_steps)
         trainer = make_trainer(
             trainer_arguments,
             max_epochs=stage.epochs,
             max_steps=-1 if stage.max_steps is None else stage.max_steps,
             check_val_every_n_epoch=every_epochs,
             default_root_dir=folder,
-            callbacks=[StageProgress(stage.name), interruption, StageCheckpoints(folder, interruption, stage.keep_every, save_every_steps)],
+            callbacks=[StageProgress(stage.name), interruption, checkpoints, *watching],
             logger=[
                 MetricsTable(folder / "metrics.csv", resume_step=0 if saved is None else saved["global_step"]),
                 TensorBoardLogger(folder, name="", version="tensorboard"),

@@ -1,0 +1,25 @@
+"""``nas-tune``: searches over values of train.py's keys."""
+
+from omegaconf import DictConfig
+
+from nas_lightning.commands.console import plain, start
+
+
+def task(cfg: DictConfig) -> None:
+    """Runs trials until the study has as many as were asked for."""
+    from nas_lightning.config.read import read
+    from nas_lightning.config.schema import TuneConfig
+
+    config = read(TuneConfig, plain(cfg))
+    from nas_lightning.experiment.tune import tune
+
+    tune(config)
+
+
+def main() -> None:
+    """The console entry."""
+    start(task, "tune")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""A study by ``nas-tune``: proposes, keeps, goes on, and is shared."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import optuna
+import pytest
+from optuna.storages.journal import JournalFileBackend
+
+from nas_lightning.errors import InputError
+from nas_lightning.tuning import FOLDER, STORAGE, Choice, Prune
+
+ROOT = Path(__file__).parents[2]
+OVERRIDES = ["experiment=micro", "standalone=none", "ranking.count=4", "ranking.images=100", "returns=panel_cross_entropy"]
+SHORT = ["stages.finetune.max_steps=1"]
+SEARCH = "search={stages.pretrain.optimizer.lr: {low: 0.01, high: 0.3, log: true}, stages.pretrain.sampler.paths: [1, 2]}"
+
+
+def given(folder: Path, *more: str) -> list[str]:
+    listed = ",".join(json.dumps(one) for one in (*OVERRIDES, *SHORT))
+    own = {one.split("=", 1)[0]: one for one in (f"overrides=[{listed}]", SEARCH, f"run_dir={folder}", "seed=0", *more)}
+    return list(own.values())
+
+
+def trials(folder: Path) -> list[optuna.trial.FrozenTrial]:
+    storage = optuna.storages.JournalStorage(JournalFileBackend(str(folder / STORAGE)))
+    return optuna.load_study(study_name="study", storage=storage).trials
+
+
+@pytest.fixture(scope="module")
+def study(command: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tune") / "study"
+    done = command("tune", *given(folder, "trials=3", "pruning=none"))
+    assert done.code == 0, done.err
+    return folder
+
+
+def test_each_trial_is_a_run_with_the_studys_values(study: Path):
+    found = trials(study)
+    assert [one.state.name for one in found] == ["COMPLETE"] * 3
+    for one in found:
+        folder = study / "trials" / f"{one.number:04d}"
+        config = (folder / "config.yaml").read_text()
+        assert f"lr: {one.params['stages.pretrain.optimizer.lr']}" in config
+        assert f"paths: {one.params['stages.pretrain.sampler.paths']}" in config
+        assert json.loads((folder / "finished.json").read_text())["value"] == one.value
+    assert len({one.params["stages.pretrain.optimizer.lr"] for one in found}) == 3
+
+
+def test_the_best_is_the_one_with_the_lowest_loss(study: Path):
+    best = json.loads((study / "best.json").read_text())
+    expected = min(trials(study), key=lambda one: one.value)
+    assert (best["trial"], best["value"], best["values"]) == (expected.number, expected.value, expected.params)
+
+
+def test_the_same_command_goes_on_and_proposes_anew(study: Path, command: Callable, tmp_path: Path):
+    folder = tmp_path / "study"
+    shutil.copytree(study, folder)
+    done = command("tune", *given(folder, "trials=5", "pruning=none"))
+    assert done.code == 0, done.err
+    found = trials(folder)
+    assert [one.number for one in found] == [0, 1, 2, 3, 4]
+    assert len({one.params["stages.pretrain.optimizer.lr"] for one in found}) == 5
+    assert "trial 2:" not in done.err
+    done = command("tune", *given(folder, "trials=5", "pruning=none"))
+    assert done.code == 0
+    assert "trial 5:" not in done.err
+
+
+def test_a_trial_whose_process_died_is_gone_on_with_in_its_folder(command: Callable, tmp_path: Path):
+    folder = tmp_path / "study"
+    folder.mkdir()
+    storage = optuna.storages.JournalStorage(JournalFileBackend(str(folder / STORAGE)))
+    dead = optuna.create_study(storage=storage, study_name="study", direction="minimize").ask()
+    dead.suggest_float("stages.pretrain.optimizer.lr", 0.01, 0.3, log=True)
+    dead.suggest_categorical("stages.pretrain.sampler.paths", [1, 2])
+    values = dict(dead.params)
+    done = command("tune", *given(folder, "trials=1"))
+    assert done.code == 0, done.err
+    first, second = trials(folder)
+    assert (first.state.name, second.state.name) == ("FAIL", "COMPLETE")
+    assert second.params == values
+    assert second.user_attrs[FOLDER] == "trials/0000"
+    assert (folder / "trials" / "0000" / "finished.json").exists()
+    assert not (folder / "trials" / "0001").exists()
+
+
+def test_values_that_diverge_fail_their_trial_and_three_in_a_row_end_the_study(command: Callable, tmp_path: Path):
+    done = command("tune", *given(tmp_path / "study", "search={stages.pretrain.optimizer.lr: [1e30]}", "trials=9"))
+    assert done.code == 2
+    assert done.err.count("failed: stages.pretrain: the loss is") == 3
+    assert done.err.splitlines()[-1].endswith("3 trials in a row failed; their lines stand above")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["search={}"], "search: must name at least one key"),
+        (["search={stages.pretrain.optimizer.lr: {low: 1}}"], "search.stages.pretrain.optimizer.lr: {'low': 1} must be a list"),
+        (["search={stages.pretrain.optimizer.rate: [1]}"], "overrides, search: cannot be composed"),
+        (["search={stages.pretrain.optimizer.lr: [-1.0]}"], "stages.pretrain.optimizer"),
+        (["overrides=['experiment=none']"], "overrides, search: cannot be composed"),
+        (["overrides=['experiment=micro','trainer=ddp','trainer.accelerator=cpu']"], "a trial trains on one device"),
+        (["overrides=['experiment=micro','standalone=none']"], "returns=agreement needs ranking.known_accuracies"),
+        (["proposals=best"], "proposals: 'best' is not one of tpe, random"),
+        (["storage=nonsense://x"], "storage: nonsense://x cannot be opened"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line_before_anything_is_written(arguments: list[str], says: str, command: Callable, tmp_path: Path):
+    done = command("tune", *given(tmp_path / "study", *arguments))
+    assert (done.code, done.err.count("\n")) == (2, 1), done.err
+    assert says in done.err
+    assert not (tmp_path / "study" / "trials").exists()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [],
+        [[1]],
+        3,
+        None,
+        {"low": 1},
+        {"low": 2, "high": 1},
+        {"low": 0, "high": 1, "log": True},
+        {"low": "a", "high": 1},
+        {"low": True, "high": 2},
+        {"low": 1, "high": 2, "step": 0},
+        {"low": 1, "high": 2, "step": 1, "log": True},
+        {"low": 1, "high": 2, "among": 1},
+    ],
+    ids=str,
+)
+def test_what_is_no_choice_is_refused(said: Any):
+    with pytest.raises(InputError, match=r"search\.key: "):
+        Choice.parse("key", said)
+
+
+@pytest.mark.parametrize(
+    ("said", "legal"),
+    [
+        (["a", None, True], {"a", None, True}),
+        ({"low": 1, "high": 3}, {1, 2, 3}),
+        ({"low": 2, "high": 6, "step": 2}, {2, 4, 6}),
+        ({"low": 0.5, "high": 1, "step": 0.25}, {0.5, 0.75, 1.0}),
+    ],
+    ids=str,
+)
+def test_a_choice_suggests_its_values(said: Any, legal: set[Any]):
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    assert {Choice.parse("key", said).suggest(study.ask()) for _ in range(40)} == legal
+
+
+def test_the_panel_is_reported_by_epochs_of_the_whole_run_and_prunes():
+    told, answers = [], iter([False, True])
+    trial = SimpleNamespace(report=lambda value, step: told.append((value, step)), should_prune=lambda: next(answers))
+    prune = Prune(trial, before={0: 0, 1: 5}, by_agreement=False)
+    metrics = {"largest/cross_entropy": 2.0, "smallest/cross_entropy": 4.0, "largest/top1": 0.3, "panel/kendall": 0.6}
+    trainer = SimpleNamespace(callback_metrics=metrics, sanity_checking=False, current_epoch=2)
+    prune.on_validation_end(trainer, SimpleNamespace(stage_index=0))
+    prune.by_agreement = True
+    with pytest.raises(optuna.TrialPruned):
+        prune.on_validation_end(trainer, SimpleNamespace(stage_index=1))
+    assert told == [(3.0, 3), (0.6, 8)]
+    prune.on_validation_end(SimpleNamespace(**{**vars(trainer), "callback_metrics": {}}), SimpleNamespace(stage_index=1))
+    assert len(told) == 2
+
+
+def start(folder: Path, *more: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "nas_lightning.commands.tune", *given(folder, *more)]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_study_and_one_that_is_killed_loses_nothing(tmp_path: Path):
+    folder = tmp_path / "study"
+    killed = start(folder, "trials=6", "pruning=none")
+    while not (folder / "trials" / "0001" / "stages").exists():
+        assert killed.poll() is None, killed.communicate()[0][-3000:]
+        time.sleep(0.02)
+    killed.kill()
+    killed.communicate()
+    both = [start(folder, "trials=6", "pruning=none") for _ in range(2)]
+    for one in both:
+        said = one.communicate(timeout=300)[0]
+        assert one.returncode == 0, said[-3000:]
+    found = trials(folder)
+    ended = [one for one in found if one.state.name == "COMPLETE"]
+    assert 6 <= len(ended) <= 7  # the other may have had one in hand when the sixth ended
+    assert [one.state.name for one in found].count("FAIL") == 1
+    assert [one for one in ended if one.user_attrs.get(FOLDER) == "trials/0001"]
+    assert len({one.params["stages.pretrain.optimizer.lr"] for one in ended}) == len(ended)
