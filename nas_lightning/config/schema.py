@@ -30,6 +30,8 @@ class SupernetConfig:
 
     shortcuts: str = choice("always", among=("always", "where_needed"))
     norm: str = choice("batch", among=("batch", "running"))
+    channels_last: bool = True
+    """How images lie in memory on a GPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,8 @@ class LoaderConfig:
     """Training images kept out of training for monitoring."""
     workers: int = number(0, least=0, most=512)
     """Processes that read images; 0 reads in the main one."""
+    resident: bool | None = None
+    """Whether the training images stay on the device that trains; None where that is a GPU and nothing else is in the way."""
 
 
 @dataclass(frozen=True, kw_only=True)

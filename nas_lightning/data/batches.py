@@ -29,7 +29,8 @@ class IndexedImages(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, indices: BatchIndices) -> tuple[Tensor, Tensor]:
         """Uint8 (batch, channels, H, W) and labels (batch,)."""
-        return self.split.images[indices.images], self.split.labels[indices.images]
+        chosen = indices.images.to(self.split.images.device, non_blocking=True)
+        return self.split.images[chosen], self.split.labels[chosen]
 
     def __len__(self) -> int:
         return len(self.split.labels)

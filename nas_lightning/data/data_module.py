@@ -12,10 +12,11 @@ from torch.utils.data import DataLoader
 
 from nas_lightning.data.arguments import check_integer
 from nas_lightning.data.batches import AugmentedImages, EpochBatches, FixedBatches, IndexedImages
-from nas_lightning.data.image_dataset import ImageDataset
+from nas_lightning.data.image_dataset import ImageDataset, LabelledImages
 from nas_lightning.data.operations import normalize, to_unit
 from nas_lightning.data.per_image import PerImage
 from nas_lightning.draws import generator
+from nas_lightning.errors import InputError
 
 Batch = tuple[Tensor, Tensor]  # images, labels
 BatchAugmentation = Callable[[Tensor, np.random.Generator], Tensor]  # uint8 (batch, channels, H, W) -> float32 in [0, 1]
@@ -43,6 +44,8 @@ class ImageDataModule(pl.LightningDataModule):
         holdout: training images set aside for validation, drawn with the seed, the same in every stage.
         eval_batch_size: images of a validation batch.
         workers: processes that read ahead; 0 reads in the main process.
+        resident: whether the training images stay on the device that trains, so that a step moves indices only; None does so on a GPU where
+            no workers and no PerImage read them.
         seed: the run's.
         stage_index: which stage of the run; stages share neither order nor augmentation.
     """
@@ -56,6 +59,7 @@ class ImageDataModule(pl.LightningDataModule):
         holdout: int = 0,
         eval_batch_size: int = 500,
         workers: int = 0,
+        resident: bool | None = None,
         seed: int = 0,
         stage_index: int = 0,
     ) -> None:
@@ -69,7 +73,11 @@ class ImageDataModule(pl.LightningDataModule):
         self.batch_size = batch_size
         self.holdout = holdout
         self.eval_batch_size = eval_batch_size
+        if resident and (workers or isinstance(augmentation, PerImage)):
+            other = f"workers={workers}" if workers else "an augmentation of single images"
+            raise InputError(f"loader.resident: true cannot go with {other}, which reads images on the CPU")
         self.workers = workers
+        self.resident = resident
         self.seed = seed
         self.stage_index = stage_index
 
@@ -123,10 +131,20 @@ class ImageDataModule(pl.LightningDataModule):
 
     def _training_images(self) -> IndexedImages:
         split = self.dataset.train()
+        if (device := self._resident_on()) is not None:
+            return IndexedImages(LabelledImages(split.images.to(device), split.labels.to(device)))
         if not isinstance(self.augmentation, PerImage):
             return IndexedImages(split)
         self.augmentation.check(split.images[:1])
         return AugmentedImages(split, self.augmentation, seed=self.seed, stage_index=self.stage_index)
+
+    def _resident_on(self) -> torch.device | None:
+        """The device that the training images stay on; None where they are read on the CPU."""
+        possible = self.resident or torch.cuda.is_available()
+        if self.trainer is None or not possible or self.workers or isinstance(self.augmentation, PerImage):
+            return None
+        device = self.trainer.strategy.root_device
+        return device if self.resident or (self.resident is None and device.type == "cuda") else None
 
     def _loader(self, images: IndexedImages, batches: EpochBatches | FixedBatches) -> DataLoader[Batch]:
         return ResumableLoader(
@@ -136,5 +154,5 @@ class ImageDataModule(pl.LightningDataModule):
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             generator=torch.Generator(),  # of the workers' global seeds, which nothing here uses; torch's own stays as it is
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=torch.cuda.is_available() and images.split.images.device.type == "cpu",
         )

@@ -43,7 +43,15 @@ def prepare(config: TrainConfig) -> Run:
     if dataset.resolution != space.resolution:
         raise InputError(f"space.resolution: {space.resolution} differs from the images' {dataset.resolution} ({dataset.name})")
     population = make_population(config.population, space)
-    supernet = Supernet(space, dataset.classes, dataset.channels, config.supernet.shortcuts, config.supernet.norm, seed=config.seed)
+    supernet = Supernet(
+        space,
+        dataset.classes,
+        dataset.channels,
+        config.supernet.shortcuts,
+        config.supernet.norm,
+        config.seed,
+        config.supernet.channels_last,
+    )
     builder = builder.offering(space=space, population=population)
     stages = [make_stage(builder, name, index, stage, space.resolution) for index, (name, stage) in enumerate(config.stages.items())]
     for stage in stages:
@@ -186,6 +194,7 @@ def make_data(config: TrainConfig, builder: Builder, dataset: ImageDataset, inde
         holdout=loader.holdout,
         eval_batch_size=loader.eval_batch_size,
         workers=loader.workers,
+        resident=loader.resident,
         seed=config.seed,
         stage_index=index,
     )

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from torch import Tensor
 
 from nas_lightning.errors import InputError
-from nas_lightning.objective.losses import cross_entropy, soft_cross_entropy
+from nas_lightning.objective.losses import at_least_float32, cross_entropy, soft_cross_entropy
 from nas_lightning.space import Architecture, SearchSpace
 
 Network = Callable[[Tensor, Architecture], Tensor]
@@ -86,7 +86,7 @@ class InplaceDistillation:
         """See Objective."""
         teacher = network(images, self.space.largest)
         yield Pass(len(paths) * self.hard_weight * cross_entropy(teacher, labels), teacher, is_path=False)
-        probabilities = (teacher.detach() / self.temperature).softmax(dim=1)
+        probabilities = (at_least_float32(teacher.detach()) / self.temperature).softmax(dim=1)
         for architecture in paths:
             logits = network(images, architecture)
             hard = cross_entropy(logits, labels)

@@ -77,6 +77,7 @@ def rank_by_image(
         start = Features(batch) if recalibration is None else recalibration.before(batch)
         walk = walk_prefixes(supernet, ordered, start, int(prefix_memory * 2**30))
         for row, by_image, logits in zip(sums, part, walk, strict=True):
+            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
             one = F.cross_entropy(logits, wanted, reduction="none")
             row += _sums(logits, wanted, one)
             by_image.copy_(one)

@@ -6,6 +6,7 @@ elsewhere or under autocast; tests hold both together.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -41,21 +42,27 @@ def is_hand_written(x: Tensor) -> bool:
     return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled("cpu")
 
 
-def sliced_conv2d(x: Tensor, weight: Tensor, out_width: int, stride: int) -> Tensor:
+def sliced_conv2d(x: Tensor, weight: Tensor, out_width: int, stride: int, channels_last: bool = True) -> Tensor:
     """Convolution with the first ``out_width`` filters and their first input channels, padded to keep the size.
 
     Args:
         x: (batch, in_width, H, W).
         weight: (max_out_width, max_in_width, k, k), k odd.
+        channels_last: how the plain way lays out memory; the hand-written one knows no other.
 
     Returns:
-        (batch, out_width, H / stride, W / stride), channels last.
+        (batch, out_width, H / stride, W / stride).
     """
     if is_hand_written(x):
         return _SlicedConv2d.apply(x, weight, out_width, stride)
     # A slice is not contiguous; left so, some channels_last kernels fall back to a reference implementation.
-    part = weight[:out_width, : x.shape[1]].contiguous(memory_format=CHANNELS_LAST)
+    part = weight[:out_width, : x.shape[1]].contiguous(memory_format=CHANNELS_LAST if channels_last else torch.contiguous_format)
     return F.conv2d(x, part, stride=stride, padding=weight.shape[2] // 2)
+
+
+def full_precision(x: Tensor) -> AbstractContextManager[Any]:
+    """Within it autocast lowers nothing that is made of ``x``: for sums over many numbers, such as a norm's."""
+    return torch.autocast(x.device.type, enabled=False) if x.dtype in (torch.bfloat16, torch.float16) else nullcontext()
 
 
 @torch.no_grad()

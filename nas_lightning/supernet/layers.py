@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nas_lightning.supernet.functions import NormTerm, batch_moments, is_hand_written, norm_add_relu, sliced_conv2d
+from nas_lightning.supernet.functions import NormTerm, batch_moments, full_precision, is_hand_written, norm_add_relu, sliced_conv2d
 
 MOMENTUM = 0.1
 """Of running averages, PyTorch's default."""
@@ -29,10 +29,11 @@ class SlicedConv2d(nn.Module):
     def __init__(self, max_in_width: int, max_out_width: int, kernel_size: int, stride: int = 1) -> None:
         super().__init__()
         self.full = nn.Conv2d(max_in_width, max_out_width, kernel_size, stride, padding=kernel_size // 2, bias=False)
+        self.channels_last = True
 
     def forward(self, x: Tensor, out_width: int) -> Tensor:
         """(batch, in_width, H, W) -> (batch, out_width, H / stride, W / stride)."""
-        return sliced_conv2d(x, self.full.weight, out_width, self.full.stride[0])
+        return sliced_conv2d(x, self.full.weight, out_width, self.full.stride[0], self.channels_last)
 
 
 class SlicedBatchNorm2d(nn.Module):
@@ -45,16 +46,17 @@ class SlicedBatchNorm2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, width, H, W) -> the same shape, each channel normalised over batch and pixels."""
         full, width = self.full, x.shape[1]
-        return F.batch_norm(
-            x,
-            running_mean=None if full.running_mean is None else full.running_mean[:width],
-            running_var=None if full.running_var is None else full.running_var[:width],
-            weight=full.weight[:width] if full.affine else None,
-            bias=full.bias[:width] if full.affine else None,
-            training=self.training or full.running_mean is None,
-            momentum=MOMENTUM,
-            eps=full.eps,
-        )
+        with full_precision(x):
+            return F.batch_norm(
+                x.to(torch.promote_types(x.dtype, torch.float32)),
+                running_mean=None if full.running_mean is None else full.running_mean[:width],
+                running_var=None if full.running_var is None else full.running_var[:width],
+                weight=full.weight[:width] if full.affine else None,
+                bias=full.bias[:width] if full.affine else None,
+                training=self.training or full.running_mean is None,
+                momentum=MOMENTUM,
+                eps=full.eps,
+            )
 
     def term(self, x: Tensor) -> NormTerm:
         """What ``forward`` would do to ``x``, for ``norm_add_relu`` to do; running averages move as they would."""

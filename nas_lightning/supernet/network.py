@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from nas_lightning.space import Architecture, Block, SearchSpace, ShortcutRule
-from nas_lightning.supernet.functions import CHANNELS_LAST
-from nas_lightning.supernet.layers import NormStatistics, SlicedLinear, SlicedUnit, initialise, rectified_sum
+from nas_lightning.supernet.functions import CHANNELS_LAST, is_hand_written
+from nas_lightning.supernet.layers import NormStatistics, SlicedConv2d, SlicedLinear, SlicedUnit, initialise, rectified_sum
 
 
 class SlicedBlock(nn.Module):
@@ -70,6 +70,7 @@ class Supernet(nn.Module):
         shortcuts: which blocks have a 1x1 convolution on their shortcut.
         norm: where the batch norms take their statistics from.
         seed: of the initial weights.
+        channels_last: how the images lie in memory where the hand-written operations do not serve, as on a GPU; results differ by rounding.
     """
 
     @torch.random.fork_rng(devices=())  # PyTorch's layers draw from the global generator when they are made
@@ -81,8 +82,10 @@ class Supernet(nn.Module):
         shortcuts: ShortcutRule | str = ShortcutRule.ALWAYS,
         norm: NormStatistics | str = NormStatistics.BATCH,
         seed: int = 0,
+        channels_last: bool = True,
     ) -> None:
         super().__init__()
+        self.channels_last = channels_last
         self.space, self.classes, self.channels = space, classes, channels
         self.shortcuts, self.norm = ShortcutRule(shortcuts), NormStatistics(norm)
         max_widths = space.largest.widths
@@ -93,6 +96,9 @@ class Supernet(nn.Module):
         )
         self.classifier = SlicedLinear(max_widths[-1], classes)
         initialise(self, seed)
+        for module in self.modules():
+            if isinstance(module, SlicedConv2d):
+                module.channels_last = channels_last
 
     def forward(self, images: Tensor, architecture: Architecture) -> Tensor:
         """(batch, channels, H, W) -> logits (batch, classes) of one candidate."""
@@ -111,7 +117,8 @@ class Supernet(nn.Module):
         """
         x, hidden, calibration = features
         if layer == 0:
-            stem = rectified_sum([(self.stem, x.contiguous(memory_format=CHANNELS_LAST))], width, calibration=calibration)
+            layout = CHANNELS_LAST if self.channels_last or is_hand_written(x) else torch.contiguous_format
+            stem = rectified_sum([(self.stem, x.contiguous(memory_format=layout))], width, calibration=calibration)
             return features._replace(x=stem)
         block = cast(SlicedBlock, self.blocks[(layer - 1) // 2])
         if hidden is None:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture, ShortcutRule
+from nas_lightning.supernet.functions import full_precision
 from nas_lightning.supernet.layers import NormStatistics, SlicedUnit
 from nas_lightning.supernet.network import SlicedBlock, Supernet
 
@@ -47,7 +48,9 @@ def batched_forward(supernet: Supernet, images: Tensor, widths: Tensor) -> Tenso
     # Layers hold (batch, paths, channels, H, W): without moving a number it is a larger batch to a convolution, and to a norm it is more
     # channels, each with statistics of its own. That takes images which lie channel by channel.
     stem, norm = supernet.stem.conv.full, supernet.stem.norm.full
-    x = F.relu(F.batch_norm(stem(images.contiguous()), None, None, training=True, eps=norm.eps))  # the same for every path
+    out = stem(images.contiguous())  # the same for every path
+    with full_precision(out):
+        x = F.relu(F.batch_norm(_full(out), None, None, training=True, eps=norm.eps))
     x = x[:, None] * kept[:, 0, : stem.out_channels, None, None].to(x.dtype)
     for block, module in zip(space.residual_blocks, supernet.blocks, strict=True):
         sliced = cast(SlicedBlock, module)
@@ -74,7 +77,12 @@ def _masked_unit(unit: SlicedUnit, x: Tensor, kept: Tensor) -> Tensor:
     conv, norm = unit.conv.full, unit.norm.full
     kept = kept[:, : conv.out_channels]
     out = conv(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-    # Scales and shifts of 0 are the mask. PyTorch takes the statistics in float32, whatever the precision of its input.
+    # Scales and shifts of 0 are the mask.
     scale, shift = (norm.weight * kept).flatten(), (norm.bias * kept).flatten()
-    out = F.batch_norm(out.flatten(1, 2), None, None, scale, shift, training=True, eps=norm.eps)
+    with full_precision(out):
+        out = F.batch_norm(_full(out).flatten(1, 2), None, None, scale, shift, training=True, eps=norm.eps)
     return out.unflatten(1, kept.shape)
+
+
+def _full(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))

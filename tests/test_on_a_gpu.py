@@ -1,0 +1,94 @@
+"""What only a GPU can show: equal to the CPU to stated tolerances, and a step that never waits for the device."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from nas_lightning.data import Augmentation, Cutout, Digits, RandomCrop, RandomHorizontalFlip
+from nas_lightning.data.data_module import ImageDataModule
+from nas_lightning.objective import CrossEntropy
+from nas_lightning.ranking import rank
+from nas_lightning.sampling import UniformSampler
+from nas_lightning.schedule import Cosine
+from nas_lightning.space import Population, SearchSpace
+from nas_lightning.supernet import Supernet
+from nas_lightning.trainer import make_trainer
+from nas_lightning.training import SupernetTraining
+
+pytestmark = [
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+    pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no `val_dataloader`"),
+]
+SPACE = SearchSpace("small", (2, 1), (8, 16), 4, 8)
+TOLERANCES = {"32-true": 1e-4, "bf16-mixed": 5e-2}
+"""Of the norm of the first step's gradients, relative to the CPU's in float32."""
+
+
+class Steps(pl.Callback):
+    """Keeps each step's gradients; from the third on a wait for the device is an error, if asked for."""
+
+    def __init__(self, forbid_waiting: bool = False) -> None:
+        self.gradients: list[list[Tensor]] = []
+        self.forbid_waiting = forbid_waiting
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        if self.forbid_waiting and trainer.global_step >= 2:  # the first compile and allocate
+            torch.cuda.set_sync_debug_mode("error")
+
+    def on_train_batch_end(self, _: pl.Trainer, pl_module: pl.LightningModule, *__: Any) -> None:
+        torch.cuda.set_sync_debug_mode("default")
+        self.gradients.append([one.grad.detach().cpu().clone() for one in pl_module.parameters() if one.grad is not None])
+
+
+def train(accelerator: str, precision: str, steps: Steps, **how: Any) -> None:
+    sampler, make_optimizer = UniformSampler(SPACE, seed=0, paths=3), partial(torch.optim.SGD, lr=0.05)
+    module = SupernetTraining(Supernet(SPACE, classes=10, channels=1), sampler, CrossEntropy(), make_optimizer, Cosine())
+    data = ImageDataModule(Digits(resolution=8, train_images=320), **{"augmentation": Augmentation(), "batch_size": 64, **how})
+    arguments = {"accelerator": accelerator, "devices": 1, "precision": precision, "log_every_n_steps": 1000}
+    make_trainer(arguments, callbacks=[steps], max_epochs=1, enable_checkpointing=False).fit(module, datamodule=data)
+
+
+@pytest.mark.parametrize("precision", TOLERANCES)
+def test_the_gradients_are_those_of_the_cpu(precision: str):
+    here, there = Steps(), Steps()
+    train("cpu", "32-true", here)
+    train("gpu", precision, there)
+    for one, other in zip(here.gradients[0], there.gradients[0], strict=True):
+        assert float((one - other.float()).norm()) <= TOLERANCES[precision] * float(one.norm()) + 1e-6
+
+
+@pytest.mark.parametrize("precision", TOLERANCES)
+def test_a_step_never_waits_for_the_device(precision: str):
+    operations = {"crop": RandomCrop(1), "flip": RandomHorizontalFlip(), "cutout": Cutout(4)}
+    steps = Steps(forbid_waiting=True)
+    train("gpu", precision, steps, augmentation=Augmentation(operations))
+    assert len(steps.gradients) == 5
+
+
+def test_images_that_stay_on_the_device_give_the_same_steps():
+    there, read = Steps(), Steps()
+    train("gpu", "32-true", there, resident=True)
+    train("gpu", "32-true", read, resident=False)
+    for one, other in zip(there.gradients, read.gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_scores_are_those_of_the_cpu():
+    candidates = Population.draw(SPACE, 20, seed=0).architectures
+    rng = torch.Generator().manual_seed(0)
+    images, labels = torch.randn(64, 3, 8, 8, generator=rng), torch.randint(10, (64,), generator=rng)
+    here, there = (rank(Supernet(SPACE, classes=10), candidates, images.to(device), labels.to(device)) for device in ("cpu", "cuda"))
+    for one, other in zip(here, there, strict=True):
+        assert other.cross_entropy == pytest.approx(one.cross_entropy, rel=1e-4)
+
+
+def test_a_whole_run_works(command: Callable, tmp_path: Path):
+    done = command("train", "experiment=micro", "trainer=gpu", "trainer.precision=bf16-mixed", f"run_dir={tmp_path}/run")
+    assert done.code == 0, done.err
+    assert (tmp_path / "run" / "ranking" / "agreement.json").is_file()
