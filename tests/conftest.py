@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 # One thread a process: tiny shapes gain nothing from more, and spinning threads of two processes slow each other down tenfold.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -53,6 +54,29 @@ def run_command(name: str, *arguments: object) -> Outcome:
         os.environ.update(environment)
         GlobalHydra.instance().clear()
     return Outcome(code, out.getvalue(), err.getvalue())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Iterator[None]:
+    """Lets a test fail that is skipped for another reason than those that NAS_SKIPS names, a line each, where it is set: in CI."""
+    report = yield
+    return unless_allowed(report)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Iterator[None]:
+    """The same for whole files."""
+    report = yield
+    return unless_allowed(report)
+
+
+def unless_allowed(report: Any) -> Any:
+    """The report of a test or a file; a skip for no allowed reason becomes a failure."""
+    if report.skipped and "NAS_SKIPS" in os.environ and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if not any(allowed in reason for allowed in os.environ["NAS_SKIPS"].splitlines() if allowed):
+            report.outcome, report.longrepr = "failed", f"must not be skipped here: {reason}"
+    return report
 
 
 @pytest.fixture(scope="session")

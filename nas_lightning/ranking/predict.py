@@ -1,7 +1,9 @@
 """Ranks a whole list through ``Trainer.predict``: chunks of candidates, the images resident, finished rows written at once."""
 
 import signal
+import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -184,6 +186,7 @@ class _RankingProgress(pl.Callback):
     def on_predict_start(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Lightning would put it off; finished rows are on disk
+        self.began = time.monotonic()
         self.bar = tqdm(
             total=self.total,
             initial=self.done,
@@ -197,5 +200,9 @@ class _RankingProgress(pl.Callback):
     def on_predict_batch_end(self, trainer: pl.Trainer, _: pl.LightningModule, outputs: Prediction, *__: Any) -> None:
         self.bar.update(len(outputs[0]) * trainer.world_size)
 
-    def on_predict_end(self, *_: Any) -> None:
+    def on_predict_end(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
         self.bar.close()
+        trainer.strategy.barrier()  # the slowest process counts
+        seconds, count = time.monotonic() - self.began, self.total - self.done
+        if trainer.is_global_zero:
+            print(f"{self.label}: {count:,} candidates in {seconds:.1f} s, {count / seconds:.3g} a second", file=sys.stderr)

@@ -231,7 +231,7 @@ def test_checkpoints_of_several_stages_are_compared_with_the_last_stage(
     done = command("rank", f"checkpoint={micro}/stages/*/last.ckpt", *protocol, "ranking.count=5", f"run_dir={tmp_path}")
     assert done.code == 0, done.err
     table = json.loads((tmp_path / "ranking/by_checkpoint.json").read_text())
-    assert [row["checkpoint"] for row in table] == ["pretrain_last", "finetune_last", "distill_last"]
+    assert [row["checkpoint"] for row in table] == ["pretrain_last", "finetune_last", "distill_1_last"]
     assert table[-1]["kendall with the last"] == pytest.approx(1)
 
 

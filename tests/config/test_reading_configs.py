@@ -77,7 +77,7 @@ def test_a_key_with_a_letter_too_many_is_refused_with_the_one_that_is_meant(kind
 
 
 def test_a_key_that_is_like_no_other_is_refused_with_all_that_are_known():
-    with pytest.raises(InputError, match=r"^supernet\.zzzz: is not a key; known: shortcuts, norm$"):
+    with pytest.raises(InputError, match=r"^supernet\.zzzz: is not a key; known: shortcuts, norm, channels_last$"):
         read(schema.SupernetConfig, {"zzzz": 1}, "supernet")
 
 
