@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.types import RunMode
+from omegaconf import OmegaConf
 
 from nas_lightning.commands.conf_folder import conf_folder
 from nas_lightning.commands.console import plain
 from nas_lightning.config.read import read
-from nas_lightning.config.schema import RankConfig, TrainConfig
+from nas_lightning.config.schema import MergeConfig, RankConfig, TrainConfig, TuneConfig
 
 REPOSITORY = Path(__file__).parent.parent
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -42,3 +44,29 @@ def test_a_command_composes_into_a_config_that_is_legal(line: str):
 def test_every_experiment_is_in_the_table():
     listed = set(re.findall(r"^\| `(\w+)`(?: \(default\))? \|", README, re.MULTILINE))
     assert {path.stem for path in (conf_folder() / "experiment").glob("*.yaml")} <= listed
+
+
+SCALE_OUT = re.findall(r"^\| [^|`]+ \| (.*) \|$", README.split("## Scale out")[1].split("\n## ")[0], re.MULTILINE)
+SPANS = [span.split("&& ")[-1] for row in SCALE_OUT for span in re.findall(r"`([^`]+)`", row)]
+KINDS = {
+    "train.py": ("config", TrainConfig),
+    "nas-rank": ("rank", RankConfig),
+    "nas-merge": ("merge", MergeConfig),
+    "nas-tune": ("tune", TuneConfig),
+}
+
+
+def test_scale_out_has_a_command_for_each_kind_of_machine():
+    assert len(SPANS) >= 8
+
+
+@pytest.mark.parametrize("line", SPANS)
+def test_a_command_of_scale_out_composes_with_its_launcher(line: str):
+    words = shlex.split(line)
+    place = next(number for number, word in enumerate(words) if word in KINDS)
+    config_name, kind = KINDS[words[place]]
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        overrides = [one for one in words[place + 1 :] if one != "-m" and not one.startswith("seed=0,")]
+        config = compose(config_name, overrides=[*overrides, *([] if "run_dir=" in line else ["run_dir=out"])], return_hydra_config=True)
+    assert "sweep=" not in line or config.hydra.mode == RunMode.MULTIRUN
+    read(kind, plain(OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])))
