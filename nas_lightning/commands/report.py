@@ -1,26 +1,36 @@
-"""``nas-report``: a page, a text and pictures from a run folder's files alone."""
+"""``nas-report``: a page, a text and pictures from the files of a run, or of a sweep, alone."""
 
+import re
+import sys
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from nas_lightning.commands.console import plain, start
+from nas_lightning.errors import InputError
 
 
 def task(cfg: DictConfig) -> None:
-    """Writes ``report.html`` and ``report.md`` into the run folder."""
+    """Writes ``report.html`` and ``report.md`` into the run folder, or ``sweep.html`` and ``sweep.md`` into the multirun's."""
     from nas_lightning.config.read import read
     from nas_lightning.config.schema import ReportConfig
 
     config = read(ReportConfig, plain(cfg))
-    from nas_lightning.report import write_report
+    if (config.run_dir is None) == (config.sweep_dir is None):
+        given = "both are given" if config.run_dir is not None else "none is given"
+        raise InputError(f"run_dir, sweep: {given}; give either run_dir=DIR, of a run, or sweep=DIR, of a multirun")
+    from nas_lightning.report import write_report, write_sweep_report
 
-    page, text = write_report(Path(config.run_dir), config.points)
+    if config.sweep_dir is not None:
+        page, text = write_sweep_report(Path(config.sweep_dir))
+    else:
+        page, text = write_report(Path(str(config.run_dir)), config.points)
     print(f"written: {page}, {text.name}")
 
 
 def main() -> None:
-    """The console entry."""
+    """The console entry; Hydra would take ``sweep=DIR`` for a choice of the group conf/sweep."""
+    sys.argv[1:] = [re.sub(r"^sweep=", "sweep_dir=", one) for one in sys.argv[1:]]
     start(task, "report")
 
 

@@ -1,5 +1,5 @@
-"""Pictures and pages from a run folder's files; needs no torch."""
+"""Pictures and pages from the files of a run folder or a multirun's; needs no torch."""
 
-from nas_lightning.report.write import write_report
+from nas_lightning.report.write import write_report, write_sweep_report
 
-__all__ = ["write_report"]
+__all__ = ["write_report", "write_sweep_report"]

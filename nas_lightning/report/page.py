@@ -16,8 +16,12 @@ from nas_lightning.report.content import Figure, Part, Table, Tile
 HERE = Path(__file__).parent
 
 
-def as_page(title: str, subtitle: str, parts: Sequence[Part]) -> str:
-    """The whole page; the first part is the verdict. The browser is told to run our two scripts only, whatever the data hold."""
+def as_page(title: str, subtitle: str, parts: Sequence[Part], text: str) -> str:
+    """The whole page; the first part is the verdict. The browser is told to run our two scripts only, whatever the data hold.
+
+    Args:
+        text: the name of the file that shows the figures as pictures.
+    """
     scripts = (_plotly(), (HERE / "page.js").read_text(encoding="utf-8"))
     allowed = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(one.encode()).digest()).decode()}'" for one in scripts)
     policy = f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:"
@@ -40,10 +44,10 @@ def as_page(title: str, subtitle: str, parts: Sequence[Part]) -> str:
             f"<header><p class='run'>{html.escape(title)}<span>{html.escape(subtitle)}</span></p>",
             f"<h1>{html.escape(verdict.title)}</h1>",
             *_tiles(verdict.tiles),
-            *_body(verdict),
+            *_body(verdict, text),
             "</header>",
             f"<nav>{links}</nav>",
-            *(line for number, part in enumerate(others, start=1) for line in _section(number, part)),
+            *(line for number, part in enumerate(others, start=1) for line in _section(number, part, text)),
             "</main>",
             f"<script>{scripts[0]}</script>",
             f"<script>{scripts[1]}</script>",
@@ -68,24 +72,25 @@ def _plotly() -> str:
     return get_plotlyjs().replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _section(number: int, part: Part) -> list[str]:
-    return [f'<section id="{_anchor(number)}">', f"<h2>{html.escape(part.title)}</h2>", *_tiles(part.tiles), *_body(part), "</section>"]
+def _section(number: int, part: Part, text: str) -> list[str]:
+    head = [f'<section id="{_anchor(number)}">', f"<h2>{html.escape(part.title)}</h2>", *_tiles(part.tiles)]
+    return [*head, *_body(part, text), "</section>"]
 
 
-def _body(part: Part) -> list[str]:
+def _body(part: Part, text: str) -> list[str]:
     lines = [f"<p>{html.escape(one)}</p>" for one in part.paragraphs]
     lines += [f"<p><b>{html.escape(about)}.</b> {html.escape(said)}</p>" for about, said in part.statements]
     if part.figure is not None:
-        lines += _figure(part.figure, part.notes)
+        lines += _figure(part.figure, part.notes, text)
     for table in part.tables:
         lines += _table(table)
     if part.folded is not None:
-        title, text = part.folded
-        lines.append(f"<details><summary>{html.escape(title)}</summary><pre>{html.escape(text)}</pre></details>")
+        title, content = part.folded
+        lines.append(f"<details><summary>{html.escape(title)}</summary><pre>{html.escape(content)}</pre></details>")
     return lines
 
 
-def _figure(figure: Figure, notes: Sequence[str]) -> list[str]:
+def _figure(figure: Figure, notes: Sequence[str], text: str) -> list[str]:
     data = as_data({"traces": figure.traces, "layout": figure.layout, "narrow": figure.narrow})
     name, tall = html.escape(figure.name), figure.layout["height"]
     heights = f"--wide: {tall}px; --narrow: {figure.narrow.get('height', tall)}px"  # kept free until it is drawn
@@ -93,7 +98,7 @@ def _figure(figure: Figure, notes: Sequence[str]) -> list[str]:
         "<figure>",
         f'<div class="drawing" id="{name}" role="img" aria-label="{html.escape(figure.says)}" style="{heights}"></div>',
         f'<script type="application/json" id="{name}-data">{data}</script>',
-        "<noscript><p class='quiet'>This figure needs JavaScript; report.md shows it as a picture.</p></noscript>",
+        f"<noscript><p class='quiet'>This figure needs JavaScript; {html.escape(text)} shows it as a picture.</p></noscript>",
         *([f"<figcaption>{html.escape(' '.join(notes))}</figcaption>"] if notes else []),
         "</figure>",
     ]

@@ -67,10 +67,25 @@ def test_a_wrong_file_ends_in_one_line_and_writes_nothing(run: Path):
     assert not list(run.glob("report*"))
 
 
+def test_a_sweep_gets_its_report_without_importing_torch(run: Path):
+    sweep = run.parent / "a sweep"
+    for number in range(2):
+        shutil.copytree(run, sweep / str(number))
+    done = nas_report(f"sweep='{sweep}'")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"written: {sweep}/sweep.html, sweep.md\nimported: []\n"
+    text = (sweep / "sweep.md").read_text(encoding="utf-8")
+    kendall = json.loads((run / "ranking/agreement.json").read_text())["scores"]["top-1"]["kendall"]["value"]
+    assert text.count(f"| {kendall:.3f} ") == 2  # a row a job
+    assert [path.name for path in (sweep / "sweep").iterdir()] == ["curves.png"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "holds"),
     [
-        ([], ["run_dir"]),
+        ([], ["run_dir, sweep: none is given"]),
+        (["run_dir=x", "sweep=y"], ["run_dir, sweep: both are given"]),
+        (["sweep=/nowhere"], ["sweep: /nowhere is not a folder"]),
         (["run_dir=/nowhere"], ["/nowhere", "is not a folder"]),
         (["run_dir=x", "points=3"], ["points: 3", "at least 100"]),
         (["run_dir=x", "point=300"], ["point", "points"]),

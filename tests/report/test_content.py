@@ -35,7 +35,7 @@ def text_of(folder: Path, points: int = 3000) -> str:
 
 
 def page_of(folder: Path, points: int = 3000) -> Page:
-    return Page.parse(as_page("run", "", make_parts(read_run(folder), points)))
+    return Page.parse(as_page("run", "", make_parts(read_run(folder), points), "report.md"))
 
 
 SAID = [

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 from example_run import write_example
+from example_sweep import write_sweep
 
-from nas_lightning.report import write_report
+from nas_lightning.report import write_report, write_sweep_report
 
 webdriver = pytest.importorskip("selenium.webdriver")
 from selenium.webdriver.chrome.service import Service  # noqa: E402
@@ -49,6 +50,13 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = write_example(tmp_path_factory.mktemp("browser") / "run", names=[f"{EVIL}{number}" for number in range(60)])
     write_report(folder, points=3000)
     return (folder / "report.html").as_uri()
+
+
+@pytest.fixture(scope="module")
+def sweep_page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = write_sweep(tmp_path_factory.mktemp("browser") / "sweep", EVIL)
+    write_sweep_report(folder)
+    return (folder / "sweep.html").as_uri()
 
 
 def set_width(browser: Any, width: int) -> None:
@@ -95,6 +103,23 @@ def test_every_figure_is_drawn_quietly_within_the_page(browser: Any, page: str, 
     assert count(browser, "#widths .heatmaplayer image") == 1
     assert count(browser, "#training .scatterlayer .js-line") == 7 * 2  # curves in two stages
     assert_nothing_hangs_over(browser)
+    assert_quiet(browser, page)
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_every_figure_of_a_sweep_is_drawn_quietly_within_the_page(browser: Any, sweep_page: str, width: int):
+    opened(browser, sweep_page, width)
+    for effect in ("effect_1", "effect_2"):
+        assert count(browser, f"#{effect} .scatterlayer .point") == 11 + 2  # jobs with a result, means
+    assert count(browser, "#curves .scatterlayer .trace") == 12 * 3  # jobs in three strips
+    assert count(browser, "#curves .legend .traces") == 4
+    assert_nothing_hangs_over(browser)
+    assert_quiet(browser, sweep_page)
+    assert browser.execute_script("return window.hacked === undefined")
+
+
+def assert_quiet(browser: Any, page: str) -> None:
+    """Nothing was said to the console or asked of a network."""
     assert [line["message"] for line in browser.get_log("browser")] == []
     asked = [json.loads(line["message"])["message"] for line in browser.get_log("performance")]
     addresses = [one["params"]["request"]["url"] for one in asked if one["method"] == "Network.requestWillBeSent"]

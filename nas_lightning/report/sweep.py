@@ -1,0 +1,222 @@
+"""Reads a multirun folder: its jobs, and the settings that seeds repeat."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from nas_lightning.errors import InputError
+from nas_lightning.reading import read_json
+from nas_lightning.report.agreement import Estimate
+from nas_lightning.report.run import Run, Stage, read_run
+from nas_lightning.report.sweep_keys import ABSENT, SEED, Factor, clean, find_factors, read_leaves
+
+INSIDE_A_RUN = {"stages", "ranking", "standalone", ".submitit", ".hydra"}
+"""Folders in which no job is looked for."""
+LAST = 5
+"""Logged losses whose mean is the final loss."""
+MOST_NAMED = 6
+"""Keys in the name of a setting."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job's folder."""
+
+    name: str
+    """Below the multirun folder."""
+    run: Run
+    """Without its candidates."""
+    leaves: Mapping[str, str]
+    """The config's values by dotted key."""
+    seconds: float | None
+    """That the process which finished the job took; None while it is unfinished."""
+    truth: str | None
+    """The same for jobs that were compared with the same known accuracies of the same candidates."""
+
+    @property
+    def seed(self) -> str:
+        """As text."""
+        return self.leaves.get(SEED, ABSENT)
+
+    def statistic(self, name: str) -> Estimate | None:
+        """A correlation of the configured score; None where it is undefined or was not measured."""
+        found = None if self.run.row is None else self.run.row.statistics.get(name)
+        return None if found is None or found.value is None else found
+
+    @cached_property
+    def losses(self) -> dict[str, tuple[float, int]]:
+        """By stage, the mean of the last logged losses and how many they are; of a running stage those so far."""
+        found = {}
+        for stage in self.run.stages:
+            values = stage.columns.get("loss", np.zeros(0))
+            kept = values[np.isfinite(values)][-LAST:]
+            if len(kept):
+                found[stage.name] = (float(kept.mean()), len(kept))
+        return found
+
+    @property
+    def running(self) -> Stage | None:
+        """The stage in which an unfinished job stands, as far as its metrics tell."""
+        return self.run.stages[-1] if self.seconds is None and self.run.stages else None
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """What the jobs are compared by."""
+
+    name: str
+    sign: int
+    """-1 where less is better."""
+    stage: str | None
+    """Whose final loss it is; None for Kendall's tau-b."""
+
+    def of(self, job: Job) -> float | None:
+        """The job's value; an unfinished one has no final loss."""
+        if self.stage is None:
+            kendall = job.statistic("kendall")
+            return None if kendall is None else kendall.value
+        return None if job.seconds is None or self.stage not in job.losses else job.losses[self.stage][0]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The jobs that agree in all swept keys but the seed."""
+
+    places: tuple[int, ...]
+    """Of its values, one a factor."""
+    label: str
+    jobs: tuple[Job, ...]
+    by_seed: Mapping[str, float]
+    """The statistic; the mean where jobs share a seed, as they repeat the same draws."""
+
+    @property
+    def mean(self) -> float | None:
+        """Over the seeds; None without a result."""
+        return float(np.mean(list(self.by_seed.values()))) if self.by_seed else None
+
+    @property
+    def std(self) -> float | None:
+        """Over the seeds, of a sample; None with fewer than two."""
+        return float(np.std(list(self.by_seed.values()), ddof=1)) if len(self.by_seed) > 1 else None
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A multirun folder."""
+
+    jobs: tuple[Job, ...]
+    """By name, 2 before 10."""
+    factors: tuple[Factor, ...]
+    statistic: Statistic | None
+    """None while no job has a result, or where the jobs' last stages differ."""
+    settings: tuple[Setting, ...]
+    """Best mean first, those without a result last."""
+
+    @property
+    def ranked(self) -> tuple[Setting, ...]:
+        """The settings with a result."""
+        return tuple(one for one in self.settings if one.by_seed)
+
+    def value(self, job: Job) -> float | None:
+        """The statistic of a job."""
+        return None if self.statistic is None else self.statistic.of(job)
+
+
+def read_sweep(folder: Path) -> Sweep:
+    """Reads all jobs.
+
+    Raises:
+        InputError: if the folder holds no multirun, or naming the first file of a job that is not what it should be.
+    """
+    if not folder.is_dir():
+        raise InputError(f"sweep: {folder} is not a folder")
+    if (folder / "config.yaml").is_file():
+        raise InputError(f"sweep: {folder} is the folder of a run, not of a multirun; give it as run_dir")
+    folders = sorted(_job_folders(folder), key=lambda one: _natural(one.relative_to(folder).as_posix()))
+    if not folders:
+        raise InputError(f"sweep: {folder} holds no job (no folder below it has a config.yaml)")
+    jobs = tuple(_read_job(one, clean(one.relative_to(folder).as_posix())) for one in folders)
+    factors = find_factors([job.leaves for job in jobs])
+    statistic = _statistic(jobs)
+    return Sweep(jobs, factors, statistic, _settings(jobs, factors, statistic))
+
+
+def _job_folders(folder: Path) -> Iterator[Path]:
+    for place, below, files in os.walk(folder):
+        if "config.yaml" in files:
+            below.clear()
+            yield Path(place)
+        else:
+            below[:] = [one for one in below if one not in INSIDE_A_RUN]
+
+
+def _natural(text: str) -> list[tuple[int, str]]:
+    return [(int(part), part) if part.isascii() and part.isdigit() else (-1, part) for part in re.split(r"([0-9]{1,15})", text)]
+
+
+def _read_job(folder: Path, name: str) -> Job:
+    run = read_run(folder)
+    path = folder / "finished.json"
+    truth = None
+    if run.candidates is not None and run.truth is not None and len(run.known):
+        known = sorted((tuple(run.candidates.widths[row].tolist()), float(run.truth[row])) for row in run.known)
+        truth = hashlib.sha256(repr(known).encode()).hexdigest()
+    return Job(
+        name,
+        replace(run, candidates=None, truth=None, config_text=None, protocol=None, alone=None),  # 50,000 candidates a job are many
+        read_leaves(run.config or {}, folder / "config.yaml"),
+        _seconds(path) if path.is_file() else None,
+        truth,
+    )
+
+
+def _seconds(path: Path) -> float:
+    value = read_json(path).get("seconds")
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1e12:
+        raise InputError(f"{path}: seconds: {str(value)[:80]!r} is not a time in seconds")
+    return float(value)
+
+
+def _statistic(jobs: Sequence[Job]) -> Statistic | None:
+    kinds = {job.run.kind.name for job in jobs if job.statistic("kendall") is not None}
+    if kinds:
+        return Statistic(f"Kendall tau-b of {kinds.pop() if len(kinds) == 1 else 'the configured score'}", 1, None)
+    done = [job for job in jobs if job.seconds is not None]
+    stages = [job.run.config.get("stages") if job.run.config else None for job in done]
+    last = {str(list(one)[-1]) for one in stages if isinstance(one, dict) and one}
+    if len(last) != 1:
+        return None
+    statistic = Statistic(f"final loss of {clean(min(last))}", -1, min(last))
+    return statistic if any(statistic.of(job) is not None for job in done) else None
+
+
+def _settings(jobs: Sequence[Job], factors: Sequence[Factor], statistic: Statistic | None) -> tuple[Setting, ...]:
+    groups: dict[tuple[int, ...], list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(tuple(factor.of(job.leaves) for factor in factors), []).append(job)
+    settings = []
+    for places, group in groups.items():
+        found: dict[str, list[float]] = {}
+        for job in group:
+            if statistic is not None and (value := statistic.of(job)) is not None:
+                found.setdefault(job.seed, []).append(value)
+        by_seed = {seed: float(np.mean(several)) for seed, several in found.items()}
+        settings.append(Setting(places, _label(factors, places), tuple(group), by_seed))
+    sign = 1 if statistic is None else statistic.sign
+    return tuple(sorted(settings, key=lambda one: (one.mean is None, -sign * (one.mean or 0.0))))
+
+
+def _label(factors: Sequence[Factor], places: Sequence[int]) -> str:
+    """The first key of each factor tells settings apart; those that change with it are named where there is room."""
+    pairs = [list(zip(factor.names, factor.values[place], strict=True)) for factor, place in zip(factors, places, strict=True)]
+    words = [f"{name} {value}" for several in pairs for name, value in several]
+    if not words:
+        return "the one setting"
+    shown = words if len(words) <= MOST_NAMED else [f"{name} {value}" for (name, value), *_ in pairs][:MOST_NAMED]
+    return clean(", ".join([*shown, *([f"{len(words) - len(shown)} more"] if len(words) > len(shown) else [])]))

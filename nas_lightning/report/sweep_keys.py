@@ -1,0 +1,146 @@
+"""The swept keys of a multirun: those in which the jobs' configs differ."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nas_lightning.errors import InputError
+
+SEED = "seed"
+"""The key whose values repeat a setting."""
+ELSEWHERE = ("run_dir", "resume", "dry_run", "hydra", "data.root", "data.download")
+"""Keys that say where a run is, not what; with all below them."""
+ABSENT = "none"
+"""The value of a key that a config does not have."""
+MOST_VALUES, DEEPEST = 20_000, 40
+"""Of one job's config; ours have some 200 values in 6 levels, and a file that holds itself has no end."""
+LONGEST = 160
+"""Characters of a key or a value that a report shows."""
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A swept key, or several whose values always change together."""
+
+    keys: tuple[str, ...]
+    names: tuple[str, ...]
+    """The keys' shortest ends that tell them apart."""
+    codes: Mapping[str, int]
+    """From the text of the first key to the place of the value."""
+    values: tuple[tuple[str, ...], ...]
+    """As they are shown, an entry a key: numbers ascending, others in the jobs' order."""
+    numeric: bool
+
+    def of(self, leaves: Mapping[str, str]) -> int:
+        """The place of a job's value."""
+        return self.codes[leaves.get(self.keys[0], ABSENT)]
+
+    @property
+    def title(self) -> str:
+        """The names in words."""
+        return joined(self.names)
+
+    def text(self, place: int) -> str:
+        """A value in words."""
+        return joined(self.values[place])
+
+
+def read_leaves(config: Mapping[str, Any], path: Path) -> dict[str, str]:
+    """The values of a config as text by dotted key, a list as one value.
+
+    Raises:
+        InputError: if there are too many of them.
+    """
+    return dict(_leaves(config, "", 0, iter(range(MOST_VALUES)), path))
+
+
+def find_factors(jobs: Sequence[Mapping[str, str]]) -> tuple[Factor, ...]:
+    """Groups the keys that differ between the jobs, seed and places aside, by how they change from job to job."""
+    together: dict[tuple[int, ...], list[str]] = {}
+    for key in dict.fromkeys(key for job in jobs for key in job):
+        if key == SEED or any(key == one or key.startswith(f"{one}.") for one in ELSEWHERE):
+            continue
+        values = [job.get(key, ABSENT) for job in jobs]
+        places = {value: place for place, value in enumerate(dict.fromkeys(values))}
+        if len(places) > 1:
+            together.setdefault(tuple(places[value] for value in values), []).append(key)
+    names = _names([key for group in together.values() for key in group])
+    return tuple(_factor(tuple(group), names, jobs) for group in together.values())
+
+
+def joined(words: Sequence[str], most: int = 3) -> str:
+    """``a, b and c``; of more than ``most`` words the first ones and how many follow."""
+    shown = list(words) if len(words) <= most else [*words[: most - 1], f"{len(words) - most + 1} more"]
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def clean(text: str) -> str:
+    """Text of a file in one line, cut, without halves of letters, which no file can hold."""
+    line = " ".join(text.encode("utf-8", "replace").decode().split())
+    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+
+
+def _leaves(node: Any, key: str, depth: int, budget: Iterator[int], path: Path) -> Iterator[tuple[str, str]]:
+    if next(budget, None) is None or depth > DEEPEST:
+        raise InputError(f"{path}: {key[:80]!r}: a config has at most {MOST_VALUES:,} values in {DEEPEST} levels")
+    if isinstance(node, dict) and node:
+        for name, value in node.items():
+            yield from _leaves(value, f"{key}.{name}" if key else str(name), depth + 1, budget, path)
+    elif isinstance(node, list | tuple):
+        entries = (", ".join(text for _, text in _leaves(value, key, depth + 1, budget, path)) for value in node)
+        yield key, f"[{', '.join(entries)}]"
+    else:
+        yield key, _leaf(node)
+
+
+def _leaf(value: Any) -> str:
+    """The same text for the same value: 1 and 1.0 are."""
+    if value is None:
+        return ABSENT
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int) and abs(value) > 2**63:
+        return hex(value)  # Python writes no decimals of very large ones
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return str(int(value))
+    return str(value)
+
+
+def _factor(keys: tuple[str, ...], names: Mapping[str, str], jobs: Sequence[Mapping[str, str]]) -> Factor:
+    example = {job.get(keys[0], ABSENT): job for job in reversed(jobs)}  # the first job with each value
+    order = list(dict.fromkeys(job.get(keys[0], ABSENT) for job in jobs))
+    numbers = {text: number for text in order if (number := _number(text)) is not None}
+    numeric = len(numbers) == len(order)
+    if numeric:
+        order.sort(key=lambda text: numbers[text])
+    values = tuple(tuple(_shown(key, example[text].get(key, ABSENT)) for key in keys) for text in order)
+    return Factor(keys, tuple(names[key] for key in keys), {text: place for place, text in enumerate(order)}, values, numeric)
+
+
+def _shown(key: str, value: str) -> str:
+    """A value as it is shown: of a class its last name."""
+    return clean(value.rsplit(".", 1)[-1] if key.endswith("_target_") else value)
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _names(keys: Sequence[str]) -> dict[str, str]:
+    """By key its shortest end of at least two parts that no other has, such as ``optimizer.lr``; a class goes by what it is for."""
+    ends = {key: _ends(key) for key in keys}
+    counts = Counter(end for several in ends.values() for end in several)
+    return {key: clean(next((end for end in several if counts[end] == 1), several[-1])) for key, several in ends.items()}
+
+
+def _ends(key: str) -> list[str]:
+    """Shortest first, the whole last."""
+    parts = key.removesuffix("._target_").split(".")
+    return [".".join(parts[-length:]) for length in range(min(2, len(parts)), len(parts) + 1)]

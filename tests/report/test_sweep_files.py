@@ -1,0 +1,100 @@
+"""The files of a sweep's report: whole, the same from the same jobs, and none of a job's file that is wrong or wants to be run."""
+
+import itertools
+import json
+import re
+from pathlib import Path
+
+import plotly.graph_objects as go
+import pytest
+from example_run import change_json, write_text
+from example_sweep import write_job, write_sweep
+from page_reader import Page
+
+from nas_lightning.errors import InputError
+from nas_lightning.report import write_sweep_report
+from nas_lightning.report.look import merged
+from nas_lightning.report.sweep import read_sweep
+
+EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)> %{x} $a$ |"
+
+
+def test_the_same_files_give_the_same_bytes_and_every_figure_is_one_that_plotly_knows(tmp_path: Path):
+    write_sweep(tmp_path)
+    first = {path: path.read_bytes() for path in write_sweep_report(tmp_path)}
+    pictures = {path.name: path.read_bytes() for path in (tmp_path / "sweep").iterdir()}
+    assert set(pictures) == {"curves.png", "effect_1.png", "effect_2.png"}
+    assert {path: path.read_bytes() for path in write_sweep_report(tmp_path)} == first
+    assert {path.name: path.read_bytes() for path in (tmp_path / "sweep").iterdir()} == pictures
+    page = (tmp_path / "sweep.html").read_text(encoding="utf-8")
+    assert "sweep.md shows it as a picture" in page
+    assert "report.md" not in Page.parse(page).text
+    for figure in Page.parse(page).data.values():
+        for layout in (figure["layout"], merged(figure["layout"], figure["narrow"])):
+            go.Figure({"data": figure["traces"], "layout": layout})
+
+
+def test_what_the_files_hold_is_shown_and_never_run(tmp_path: Path):
+    write_sweep(tmp_path / "<b>sweep", EVIL)
+    environment = {"commit": EVIL, "command": ["train.py", f"experiment={EVIL}", EVIL], "dirty": True}
+    change_json(tmp_path / "<b>sweep/1/environment.json", **environment)
+    write_text(tmp_path / "<b>sweep/2/config.yaml", f'"{EVIL}": "\\ud800 {EVIL}"\nseed: "{EVIL}"\nstages: {{"{EVIL[:20]}": 3}}\n')
+    write_text(tmp_path / f"<b>sweep/2/stages/{EVIL[:20]}/metrics.csv", "step,loss\n0,2\n")
+    page_path, text_path = write_sweep_report(tmp_path / "<b>sweep")
+    page = Page.parse(page_path.read_text(encoding="utf-8"))
+    assert len(page.scripts) == 2
+    assert "alert(" not in page.scripts[1]
+    assert {tag for tag, _ in page.tags}.isdisjoint({"img", "i"})
+    for tag, attributes in page.tags:
+        assert not {name for name in attributes if name.startswith("on") or name == "src"}, tag
+    assert EVIL.split("|")[0].strip() in " ".join(page.text.split())
+    texts = json.dumps(page.data, ensure_ascii=False)
+    assert "<" not in re.sub(r"</?b>|<br>|<extra></extra>", "", texts)
+    assert "&lt;script&gt;" in texts
+    assert "<" not in text_path.read_text(encoding="utf-8")
+
+
+WRONG = [
+    ("1/config.yaml", "a: [", ["1/config.yaml", "is not YAML"]),
+    ("1/config.yaml", "a: &a [*a]", ["1/config.yaml", "40 levels"]),
+    ("1/config.yaml", "a: &a {b: *a}", ["1/config.yaml", "40 levels"]),
+    (
+        "1/config.yaml",
+        "a: &a [1,1,1,1,1,1,1,1]\n"
+        + "".join(f"{new}: &{new} [*{old},*{old},*{old},*{old},*{old},*{old}]\n" for old, new in itertools.pairwise("abcdefg")),
+        ["1/config.yaml", "20,000 values"],
+    ),
+    ("1/finished.json", "{", ["1/finished.json", "is not JSON"]),
+    ("1/finished.json", '{"seconds": "long"}', ["1/finished.json", "seconds", "'long'"]),
+    ("1/finished.json", '{"seconds": 1e999}', ["1/finished.json", "seconds", "inf"]),
+    ("1/environment.json", "[]", ["1/environment.json", "must be a JSON object"]),
+    ("1/ranking/agreement.json", '{"n": "many"}', ["1/ranking/agreement.json", "n: 'many'"]),
+    ("1/stages/pretrain/metrics.csv", "step,loss\n0,high\n", ["1/stages/pretrain/metrics.csv", "line 2", "'high'"]),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "holds"), WRONG)
+def test_a_wrong_file_of_a_job_is_named_in_one_line_and_nothing_is_written(name: str, content: str, holds: list[str], tmp_path: Path):
+    write_sweep(tmp_path)
+    write_text(tmp_path / name, content)
+    with pytest.raises(InputError) as refused:
+        write_sweep_report(tmp_path)
+    for part in holds:
+        assert part in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert not list(tmp_path.glob("sweep*"))
+
+
+def test_a_folder_without_jobs_and_that_of_a_run_are_refused(tmp_path: Path):
+    write_job(tmp_path / "run")
+    (tmp_path / "empty").mkdir()
+    for name, holds in (("none", "is not a folder"), ("empty", "holds no job"), ("run", "of a run, not of a multirun; give it as run_dir")):
+        with pytest.raises(InputError, match=holds):
+            read_sweep(tmp_path / name)
+
+
+def test_a_very_large_integer_is_a_value_like_others(tmp_path: Path):
+    write_text(write_job(tmp_path / "0") / "config.yaml", f"a: 0x{'f' * 5000}\n")
+    write_job(tmp_path / "1", changes={"a": float("inf")})
+    (factor,) = [one for one in read_sweep(tmp_path).factors if "a" in one.keys]
+    assert {value[0][:5] for value in factor.values} == {"0xfff", "inf"}
