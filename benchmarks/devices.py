@@ -30,9 +30,9 @@ def command(threads: int, *arguments: object) -> str:
     return done.stdout
 
 
-def rank(candidates: Path, data: Path, processes: int, threads: int) -> Way:
+def rank(candidates: Path, count: int, data: Path, processes: int, threads: int) -> Way:
     """Seconds an architecture of a ranking, without the start of the processes."""
-    listed = [f"checkpoint={SUPERNET}", f"ranking.list={candidates}", "ranking=sample", "ranking.count=200", "ranking.images=500"]
+    listed = [f"checkpoint={SUPERNET}", f"ranking.list={candidates}", "ranking=sample", f"ranking.count={count}", "ranking.images=500"]
     devices = ["trainer=ddp", "trainer.accelerator=cpu", f"trainer.devices={processes}"] if processes > 1 else []
 
     def seconds(folder: Path) -> float:
@@ -60,13 +60,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data" / "cifar-100-binary")
-    parser.add_argument("--list", type=Path, default=ROOT.parent / "shared" / "data" / "track1" / "known_accuracies_250.json")
+    parser.add_argument("--list", type=Path, default=ROOT.parent / "shared" / "data" / "track1" / "Track1_final_archs.json")
+    parser.add_argument("--count", type=int, default=1000, help="candidates; of few, each process spends its time compiling kernels")
     given = parser.parse_args()
     ways: dict[str, dict[str, Way]] = {
         "ranking, s an architecture on 500 images": {
-            "1 process x 1 thread": rank(given.list, given.data, 1, 1),
-            "2 processes x 1 thread": rank(given.list, given.data, 2, 1),
-            "1 process x 2 threads": rank(given.list, given.data, 1, 2),
+            "1 process x 1 thread": rank(given.list, given.count, given.data, 1, 1),
+            "2 processes x 1 thread": rank(given.list, given.count, given.data, 2, 1),
+            "1 process x 2 threads": rank(given.list, given.count, given.data, 1, 2),
         },
         f"sweep of {JOBS} quickstarts, s": {
             "basic launcher, 1 thread": sweep(1),
@@ -77,9 +78,9 @@ def main() -> None:
     for title, group in ways.items():
         seconds: dict[str, list[float]] = {name: [] for name in group}
         with tempfile.TemporaryDirectory() as folder:
-            for number in range(given.rounds):
+            for _ in range(given.rounds):
                 for name, way in group.items():
-                    seconds[name].append(way(Path(folder) / f"{number}_{len(seconds[name])}_{name.replace(' ', '_')}"))
+                    seconds[name].append(way(Path(folder) / f"{len(seconds)}_{sum(map(len, seconds.values()))}"))
         base = next(iter(seconds.values()))
         rows = []
         for name, found in seconds.items():

@@ -20,5 +20,7 @@ def check_common_folder(is_given: bool) -> None:
         InputError: if they were not told.
     """
     count = next((os.environ[name] for name in ("WORLD_SIZE", "SLURM_NTASKS") if os.environ.get(name, "1") != "1"), None)
-    if count is not None and not is_given and any(name in os.environ for name in ("TORCHELASTIC_RUN_ID", "SLURM_PROCID", "RANK")):
-        raise InputError(f"run_dir: must be given where {count} processes are started from outside (torchrun, srun), for all the same")
+    is_one_of_several = count is not None and any(name in os.environ for name in ("TORCHELASTIC_RUN_ID", "SLURM_PROCID", "RANK"))
+    if not is_given and (is_one_of_several or "NODE_RANK" in os.environ):
+        several = f"{count} processes" if count is not None else "processes on several nodes"
+        raise InputError(f"run_dir: must be given where {several} are started from outside (torchrun, srun), for all the same")

@@ -238,7 +238,7 @@ class SupernetTraining(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the header, so that the file says what it holds."""
-        checkpoint[HEADER_KEY] = {**self.header, "finished": self.finished}
+        checkpoint[HEADER_KEY] = {**self.header, "finished": self.finished, "devices": self.trainer.world_size}
 
     def _may_be_bad(self, loss: Tensor) -> bool:
         # Reading a number from a GPU waits for all work before it: only where it decides the step, or is read anyway.
@@ -265,7 +265,8 @@ class SupernetTraining(pl.LightningModule):
 
     def _log(self, values: Mapping[str, Tensor | float]) -> None:
         # Lightning would hand them to the loggers only after the callbacks, and a run stopped by one of them lose the row.
-        self.log_dict(dict(values), logger=False)
+        # As tensors: Lightning would carry a plain number to the device, and wait for it.
+        self.log_dict({name: value if isinstance(value, Tensor) else torch.tensor(value) for name, value in values.items()}, logger=False)
         if self.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self._to_loggers({name: float(value) for name, value in values.items()})
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 FOLDER = "folder"
 """The user attribute of a trial that names its folder."""
+ASKED = "asked"
+"""The user attribute of a study that says what its trials are."""
 STORAGE, MUTEX = "study.log", ".study.lock"
 
 
@@ -97,6 +99,7 @@ class Study:
         proposals: str,
         pruning: str,
         seed: int | None,
+        asked: Mapping[str, Any],
     ) -> "Study":
         """Makes the study, or joins the one that the storage holds.
 
@@ -105,9 +108,10 @@ class Study:
             proposals: ``tpe`` or ``random``.
             pruning: ``median`` or ``none``.
             seed: of the proposals, which depend on it, on how many trials there are, and on what these gave; None takes another each time.
+            asked: what else its trials depend on, plain; a study of other trials is not joined.
 
         Raises:
-            InputError: if Optuna is not installed, or the storage cannot be opened.
+            InputError: if Optuna is not installed, the storage cannot be opened, or holds a study of other trials, or of another folder.
         """
         try:
             import optuna
@@ -131,6 +135,14 @@ class Study:
             raise InputError(f"storage: {storage or folder / STORAGE} cannot be opened ({' '.join(str(error).split())[:200]})") from error
         if inner.direction.name.lower() != direction:
             raise InputError(f"study: {name} is one to {inner.direction.name.lower()}; returns asks to {direction}; give another name")
+        # A journal lies in its folder and may move with it; in a database another folder's trials would look as if their owners had died.
+        said = {**asked, "run_dir": None if storage is None else str(folder.resolve())}
+        with FileLock(folder / MUTEX):
+            if ASKED not in inner.user_attrs:
+                inner.set_user_attr(ASKED, said)
+        for key, kept in inner.user_attrs[ASKED].items():
+            if kept != said.get(key):
+                raise InputError(f"study: {name} has {key} {kept!r}, not {said.get(key)!r}; give another run_dir, or another name")
         return cls(folder, choices, inner, lambda number: samplers[proposals](seed=number), seed)
 
     def ended(self) -> int:

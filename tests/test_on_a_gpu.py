@@ -31,19 +31,24 @@ TOLERANCES = {"32-true": 1e-4, "bf16-mixed": 5e-2}
 
 
 class Steps(pl.Callback):
-    """Keeps each step's gradients; from the third on a wait for the device is an error, if asked for."""
+    """Keeps each step's gradients; if asked for, a wait for the device is an error from the third step's reading of images on."""
 
     def __init__(self, forbid_waiting: bool = False) -> None:
         self.gradients: list[list[Tensor]] = []
         self.forbid_waiting = forbid_waiting
 
-    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        if self.forbid_waiting and trainer.global_step >= 2:  # the first compile and allocate
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        self.gradients.append([one.grad.detach().clone() for one in pl_module.parameters() if one.grad is not None])
+        if self.forbid_waiting and trainer.global_step == 2:  # the first compile and allocate
             torch.cuda.set_sync_debug_mode("error")
 
-    def on_train_batch_end(self, _: pl.Trainer, pl_module: pl.LightningModule, *__: Any) -> None:
+    def on_train_epoch_end(self, *_: Any) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.set_sync_debug_mode("default")
+        self.gradients = [[one.cpu() for one in step] for step in self.gradients]
+
+    def on_exception(self, *_: Any) -> None:
         torch.cuda.set_sync_debug_mode("default")
-        self.gradients.append([one.grad.detach().cpu().clone() for one in pl_module.parameters() if one.grad is not None])
 
 
 def train(accelerator: str, precision: str, steps: Steps, **how: Any) -> None:

@@ -301,7 +301,7 @@ def test_a_checkpoint_says_what_it_holds_and_loads_as_weights_only(tmp_path: Pat
         module.finished = finished
         trainer.save_checkpoint(tmp_path / "last.ckpt")
         content = torch.load(tmp_path / "last.ckpt", weights_only=True)
-        assert content[HEADER_KEY] == {**header, "finished": finished}
+        assert content[HEADER_KEY] == {**header, "finished": finished, "devices": 1}
         assert content["global_step"] == 3
         loaded, found = load_supernet(tmp_path / "last.ckpt")
         assert found == content[HEADER_KEY]

@@ -60,6 +60,9 @@ def start(task: Task, config_name: str) -> None:
 
     try:
         hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(guarded)()
+    except KeyboardInterrupt:
+        print("stopped by SIGINT; give the same run_dir, or hydra.sweep.dir, again to go on", file=sys.stderr)
+        sys.exit(130)
     except SystemExit as stop:
         if message := getattr(stop, "message", None):  # a stage that stopped on request
             print(f"{message}; give the same run_dir again to go on", file=sys.stderr)
@@ -100,6 +103,7 @@ def run_folder(configured: str, resume: str | None, claimed: str = "") -> Path:
     if hydra_config.mode == RunMode.MULTIRUN:
         if resume == "auto":
             raise InputError("resume: auto cannot go with a multirun; give hydra.sweep.dir, the folder of the one to go on with")
+        check_common_folder(any(one.startswith("hydra.sweep.dir=") for one in hydra_config.overrides.hydra))
         folder = Path(hydra_config.runtime.output_dir)
         os.environ[RUN_DIR_VARIABLE] = str(folder)
         return folder

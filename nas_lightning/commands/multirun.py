@@ -2,7 +2,9 @@
 
 import importlib.util
 import os
+import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +12,8 @@ from hydra.core.hydra_config import HydraConfig
 
 LAUNCH = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """What Lightning leaves in the environment; the next job would take itself for one of the processes of this one."""
+GRACE = 10.0
+"""Seconds that a further process has to end by itself."""
 
 
 @contextmanager
@@ -23,18 +27,37 @@ def as_a_run_of_its_own(command: str) -> Iterator[None]:
     if "LOCAL_RANK" in os.environ:  # one of the further processes itself, or of a launch from outside
         yield
         return
-    argv, spec = sys.argv, getattr(main, "__spec__", None)
+    argv, spec, before = sys.argv, getattr(main, "__spec__", None), {name: os.environ.get(name) for name in LAUNCH}
     further = [one.path for one in hydra.runtime.config_sources if one.provider == "command-line"]
     folders = [part for path in further for part in ("--config-dir", path)]
-    sys.argv = [argv[0], *folders, *hydra.overrides.task, "hydra.mode=RUN"]
+    paths = [one for one in hydra.overrides.hydra if one.startswith("hydra.searchpath=")]
+    sys.argv = [argv[0], *folders, *paths, *hydra.overrides.task, "hydra.mode=RUN"]
     main.__spec__ = importlib.util.find_spec(command)  # a launcher's worker was started from a program of the launcher
     try:
         yield
     finally:
         sys.argv, main.__spec__ = argv, spec
-        import torch
-
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
-        for name in LAUNCH:
+        _end_processes()
+        for name, value in before.items():
             os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def _end_processes() -> None:
+    """Waits for the further processes, and dismisses Lightning's watch over them: seeing that one of them failed, it would kill the process
+    that is in the middle of the next job."""
+    import torch
+    from lightning_fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
+
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    for thread in threading.enumerate():
+        if isinstance(thread, _ChildProcessObserver):
+            processes, thread._child_processes = thread._child_processes, []
+            for process in processes:
+                try:
+                    process.wait(timeout=GRACE)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()

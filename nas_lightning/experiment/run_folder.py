@@ -32,6 +32,8 @@ FREE = (
     "data.root",
     "data.download",
     "loader.workers",
+    "loader.resident",
+    "supernet.channels_last",
     "checkpoint",
     "scores",
     "plugins",
@@ -42,6 +44,8 @@ HELD = tuple(
     for key in ("precision", "gradient_clip_val", "gradient_clip_algorithm", "limit_train_batches", "overfit_batches", "sync_batchnorm")
 )
 """Keys below the free ones that decide what is learnt all the same."""
+UNSAID = {"across_devices": "same", "rate_scaling": "none"}
+"""What the config of an older run means by a stage's key that it does not hold."""
 REPORTED = ("nas_lightning", "torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "torchmetrics", "scipy", "numpy")
 
 
@@ -62,6 +66,9 @@ def claim_run_folder(folder: Path, config: Mapping[str, Any]) -> None:
             raise InputError(f"{path}: is not a config ({type(error).__name__})") from None
         wanted = _flat(config)
         found["the order of stages"], wanted["the order of stages"] = (_stages(one) for one in (kept, config))
+        for key in wanted.keys() - found.keys():
+            if key.startswith("stages.") and (last := key.rsplit(".", 1)[1]) in UNSAID:
+                found[key] = UNSAID[last]
         differing = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key) and not _is_free(key)]
         if differing == [grown := _last_epochs(config)] and isinstance(found.get(grown), int) and found[grown] < wanted[grown]:
             if (folder / "ranking" / "protocol.json").exists():

@@ -22,7 +22,7 @@ from nas_lightning.experiment.prepare import Run, prepare
 from nas_lightning.experiment.run import run_experiment
 from nas_lightning.experiment.run_folder import claim_run_folder
 from nas_lightning.lock import only_owner
-from nas_lightning.trainer import make_trainer
+from nas_lightning.trainer import make_trainer, start_processes
 from nas_lightning.tuning import Choice, Prune, Study
 
 FAILURES = 3
@@ -49,6 +49,7 @@ def tune(config: TuneConfig) -> None:
         proposals=config.proposals,
         pruning=config.pruning,
         seed=config.seed,
+        asked={"overrides": config.overrides, "search": config.search},
     )
     failed = 0
     while study.ended() < config.trials:
@@ -63,7 +64,9 @@ def _check(config: TuneConfig, choices: tuple[Choice, ...]) -> str:
     values = {choice.key: choice.among[0] if choice.among else choice.low for choice in choices}
     run_config, _ = _compose(config, values, Path(config.run_dir) / "trials" / "check")
     prepare(run_config)
-    if make_trainer(Builder(tuple(run_config.plugins)).build_values(run_config.trainer, "trainer")).world_size > 1:
+    arguments = Builder(tuple(run_config.plugins)).build_values(run_config.trainer, "trainer")
+    start_processes({**arguments, "devices": 1, "strategy": None, "num_nodes": None})  # refuses a further process of a launch
+    if make_trainer(arguments).world_size > 1:
         raise InputError(
             "overrides: a trial trains on one device (trainer.devices=1); start nas-tune several times with one run_dir instead"
         )

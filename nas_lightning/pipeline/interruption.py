@@ -16,7 +16,10 @@ class Interrupted(SystemExit):
 
     def __init__(self, signum: int, message: str) -> None:
         super().__init__(128 + signum)
-        self.message = message
+        self.signum, self.message = signum, message
+
+    def __reduce__(self) -> tuple[type["Interrupted"], tuple[int, str]]:
+        return Interrupted, (self.signum, self.message)  # a launcher's worker hands it over
 
 
 class Interruption(pl.Callback):

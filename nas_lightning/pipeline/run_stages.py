@@ -96,13 +96,15 @@ def train_stages(
             ],
             find_unused_parameters=supernet.skips_parameters,
         )
+        if saved is not None:
+            _check_devices(saved, trainer.world_size, last)
         try:
             trainer.fit(module, datamodule=data, ckpt_path=None if saved is None else last, weights_only=True)
         except NonFiniteLoss as error:
             good = f"the last good checkpoint is {last}" if last.is_file() else "no checkpoint had been written"
             raise InputError(f"stages.{stage.name}: {error}; {good}; try a lower stages.{stage.name}.optimizer.lr") from error
-        wanted = stage.steps(int(trainer.num_training_batches))
-        if trainer.global_step < wanted:
+        if not _is_complete(trainer, stage):
+            wanted = stage.steps(int(trainer.num_training_batches))
             raise InputError(
                 f"stages.{stage.name}: was stopped after {trainer.global_step} of {wanted} steps (trainer.max_time, or a callback); "
                 f"give run_dir={run_dir} again to go on"
@@ -137,6 +139,23 @@ def _read_last(path: Path) -> dict[str, Any] | None:
             f"{path}: is not a whole checkpoint of this project ({type(error).__name__}); remove it to repeat the stage"
         ) from None
     return content
+
+
+def _is_complete(trainer: pl.Trainer, stage: Stage) -> bool:
+    """Whether a stage ran to its end; by its epochs, as their steps depend on how many devices each was trained on."""
+    if stage.max_steps is not None and trainer.global_step >= stage.max_steps:
+        return True
+    return trainer.current_epoch >= stage.epochs and trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+
+
+def _check_devices(saved: Mapping[str, Any], devices: int, path: Path) -> None:
+    """Refuses to go on within an epoch whose images were dealt out to another number of devices."""
+    epoch, before = saved["loops"]["fit_loop"]["epoch_progress"]["current"], saved[HEADER_KEY].get("devices", 1)
+    if epoch["started"] > epoch["processed"] and before != devices:
+        raise InputError(
+            f"{path}: was written within an epoch on {before} devices, whose images cannot be dealt out anew to {devices}; give "
+            f"trainer.devices={before} until the epoch has ended"
+        )
 
 
 def _has_grown(stage: Stage, saved: Mapping[str, Any]) -> bool:

@@ -84,6 +84,9 @@ def rank_to_folder(
         supernet.to(dtype)  # precision=64-true makes the weights double, and leaves them so
         trainer.strategy.barrier()
         done = read_parts(folder, population.space)
+    lost = [candidate for candidate in ordered if candidate.architecture not in done]
+    if lost:
+        raise InputError(f"{folder}: lacks the scores of {lost[0].name} ({len(lost)} candidates in all); do all processes see this folder?")
     return [done[candidate.architecture] for candidate in population]
 
 

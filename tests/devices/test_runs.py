@@ -153,6 +153,32 @@ def test_the_jobs_of_a_multirun_have_a_folder_each_and_their_own_config(python: 
         assert float(rows[1].split(",")[rows[0].split(",").index("lr")]) == rate
 
 
+def test_a_job_that_fails_in_all_its_processes_leaves_the_next_one_alone(python: Callable, tmp_path: Path):
+    swept = ["-m", "seed=0,1", "standalone=none", f"hydra.sweep.dir={tmp_path}"]
+    assert python("train.py", "experiment=micro", *TWO, *swept, "ranking=none").returncode == 0
+    (tmp_path / "0" / "finished.json").unlink()
+    protocol = tmp_path / "0" / "ranking" / "protocol.json"
+    protocol.parent.mkdir()
+    protocol.write_text('{"images": 7}')  # the ranking of the first job is refused, by both processes
+    done = python("train.py", "experiment=micro", *TWO, *swept)
+    assert done.returncode == 2, done.stderr[-3000:]
+    assert "protocol.json" in done.stderr
+    assert (tmp_path / "1" / "ranking" / "scores.csv").exists()
+
+
+def test_a_stage_goes_on_with_fewer_devices_from_an_epochs_end(python: Callable, tmp_path: Path):
+    folder, one_epoch = tmp_path / "run", ["train.py", "experiment=micro", "standalone=none", f"run_dir={tmp_path}/run"]
+    with started(*one_epoch, *TWO, "stages.pretrain.epochs=6") as process:
+        wait_until(lambda: (folder / "stages" / "pretrain" / "epoch_1.ckpt").exists(), process)
+        process.kill()
+        process.communicate()
+    done = python(*one_epoch, "stages.pretrain.epochs=6")
+    assert done.returncode == 0, done.stderr[-3000:]
+    content = torch.load(folder / "stages" / "pretrain" / "last.ckpt", weights_only=True)
+    assert (content["nas_lightning"]["finished"], content["nas_lightning"]["devices"], content["epoch"]) == (True, 1, 6)
+    assert 6 * 2 < content["global_step"] < 6 * 3  # two steps an epoch on two devices, three on one
+
+
 def test_torchrun_needs_a_folder_and_then_runs_as_lightning_does(run: Path, torchrun: Callable, tmp_path: Path):
     done = torchrun("train.py", "experiment=micro", *TWO, *ALONE)
     assert done.returncode != 0

@@ -93,6 +93,29 @@ def test_a_trial_whose_process_died_is_gone_on_with_in_its_folder(command: Calla
     assert not (folder / "trials" / "0001").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["search={stages.pretrain.sampler.paths: [1, 2, 4]}"], "study: study has search"),
+        (["overrides=['experiment=micro','returns=panel_cross_entropy']"], "study: study has overrides"),
+    ],
+)
+def test_a_study_of_other_trials_is_not_joined(arguments: list[str], says: str, study: Path, command: Callable):
+    before = len(trials(study))
+    done = command("tune", *given(study, "trials=9", *arguments))
+    assert (done.code, done.err.count("\n")) == (2, 1), done.err
+    assert says in done.err
+    assert len(trials(study)) == before
+
+
+def test_a_database_is_not_shared_by_two_folders(command: Callable, tmp_path: Path):
+    storage = f"storage=sqlite:///{tmp_path}/study.db"
+    assert command("tune", *given(tmp_path / "one", storage, "trials=1")).code == 0
+    done = command("tune", *given(tmp_path / "other", storage, "trials=2"))
+    assert (done.code, done.err.count("\n")) == (2, 1), done.err
+    assert "study: study has run_dir" in done.err
+
+
 def test_values_that_diverge_fail_their_trial_and_three_in_a_row_end_the_study(command: Callable, tmp_path: Path):
     done = command("tune", *given(tmp_path / "study", "search={stages.pretrain.optimizer.lr: [1e30]}", "trials=9"))
     assert done.code == 2
@@ -147,16 +170,16 @@ def test_what_is_no_choice_is_refused(said: Any):
 @pytest.mark.parametrize(
     ("said", "legal"),
     [
-        (["a", None, True], {"a", None, True}),
-        ({"low": 1, "high": 3}, {1, 2, 3}),
-        ({"low": 2, "high": 6, "step": 2}, {2, 4, 6}),
-        ({"low": 0.5, "high": 1, "step": 0.25}, {0.5, 0.75, 1.0}),
+        (["a", None, True], ["a", None, True]),
+        ({"low": 1, "high": 3}, [1, 2, 3]),
+        ({"low": 2, "high": 6, "step": 2}, [2, 4, 6]),
+        ({"low": 0.5, "high": 1, "step": 0.25}, [0.5, 0.75, 1.0]),
     ],
     ids=str,
 )
-def test_a_choice_suggests_its_values(said: Any, legal: set[Any]):
+def test_a_choice_suggests_its_values(said: Any, legal: list[Any]):
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    assert {Choice.parse("key", said).suggest(study.ask()) for _ in range(40)} == legal
+    assert {Choice.parse("key", said).suggest(study.ask()) for _ in range(40)} == set(legal)
 
 
 def test_the_panel_is_reported_by_epochs_of_the_whole_run_and_prunes():
