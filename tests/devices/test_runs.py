@@ -46,7 +46,8 @@ def started(*arguments: object) -> Iterator[subprocess.Popen[str]]:
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        if process.stdout is not None and not process.stdout.closed:
+            process.communicate()
 
 
 def wait_until(is_so: Callable[[], object], process: subprocess.Popen[str], seconds: float = 120) -> None:
@@ -154,13 +155,13 @@ def test_the_jobs_of_a_multirun_have_a_folder_each_and_their_own_config(python: 
 
 
 def test_a_job_that_fails_in_all_its_processes_leaves_the_next_one_alone(python: Callable, tmp_path: Path):
-    swept = ["-m", "seed=0,1", "standalone=none", f"hydra.sweep.dir={tmp_path}"]
-    assert python("train.py", "experiment=micro", *TWO, *swept, "ranking=none").returncode == 0
+    swept = ["train.py", "-m", "experiment=micro", "seed=0,1", *TWO, "standalone=none", f"hydra.sweep.dir={tmp_path}"]
+    assert python(*swept, "ranking=none").returncode == 0
     (tmp_path / "0" / "finished.json").unlink()
     protocol = tmp_path / "0" / "ranking" / "protocol.json"
     protocol.parent.mkdir()
     protocol.write_text('{"images": 7}')  # the ranking of the first job is refused, by both processes
-    done = python("train.py", "experiment=micro", *TWO, *swept)
+    done = python(*swept)
     assert done.returncode == 2, done.stderr[-3000:]
     assert "protocol.json" in done.stderr
     assert (tmp_path / "1" / "ranking" / "scores.csv").exists()
