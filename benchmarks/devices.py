@@ -37,9 +37,9 @@ def rank(candidates: Path, count: int, data: Path, processes: int, threads: int)
 
     def seconds(folder: Path) -> float:
         said = command(threads, "-m", "nas_lightning.commands.rank", *listed, f"data.root={data}", *devices, f"run_dir={folder}")
-        found = re.search(r"ranking: (\d+) candidates in ([\d.]+) s", said)
+        found = re.search(r"ranking: ([\d,]+) candidates in ([\d.]+) s", said)
         assert found is not None, said
-        return float(found[2]) / int(found[1])
+        return float(found[2]) / int(found[1].replace(",", ""))
 
     return seconds
 
