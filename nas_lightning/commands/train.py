@@ -20,9 +20,9 @@ def task(cfg: DictConfig) -> float | None:
     from nas_lightning.experiment.outcome import finished, value_of, write_outcome
 
     began = time.monotonic()
-    is_job = HydraConfig.get().mode == RunMode.MULTIRUN
-    if is_job and (done := finished(job_dir := run_folder(config.run_dir, config.resume), node)) is not None:
-        print(f"finished before: {job_dir}")
+    run_dir = run_folder(config.run_dir, config.resume)
+    if HydraConfig.get().mode == RunMode.MULTIRUN and (done := finished(run_dir, node)) is not None:
+        print(f"finished before: {run_dir}")
         return done["value"]
     from nas_lightning.experiment.prepare import prepare
     from nas_lightning.experiment.run import run_experiment
@@ -35,7 +35,6 @@ def task(cfg: DictConfig) -> float | None:
 
         print(dry_run(config, run))
         return None
-    run_dir = run_folder(config.run_dir, config.resume)
     with only_owner(run_dir):
         claim_run_folder(run_dir, node)
         if is_first():

@@ -13,6 +13,7 @@ from nas_lightning.ranking.prefix_walk import walk_prefixes
 from nas_lightning.ranking.recalibrate import Recalibration
 from nas_lightning.space import Architecture
 from nas_lightning.supernet import Supernet
+from nas_lightning.supernet.functions import at_least_float32
 from nas_lightning.supernet.network import Features
 
 
@@ -77,7 +78,7 @@ def rank_by_image(
         start = Features(batch) if recalibration is None else recalibration.before(batch)
         walk = walk_prefixes(supernet, ordered, start, int(prefix_memory * 2**30))
         for row, by_image, logits in zip(sums, part, walk, strict=True):
-            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+            logits = at_least_float32(logits)
             one = F.cross_entropy(logits, wanted, reduction="none")
             row += _sums(logits, wanted, one)
             by_image.copy_(one)

@@ -60,6 +60,11 @@ def sliced_conv2d(x: Tensor, weight: Tensor, out_width: int, stride: int, channe
     return F.conv2d(x, part, stride=stride, padding=weight.shape[2] // 2)
 
 
+def at_least_float32(x: Tensor) -> Tensor:
+    """The tensor in float32 if its precision is lower."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def full_precision(x: Tensor) -> AbstractContextManager[Any]:
     """Within it autocast lowers nothing that is made of ``x``: for sums over many numbers, such as a norm's."""
     return torch.autocast(x.device.type, enabled=False) if x.dtype in (torch.bfloat16, torch.float16) else nullcontext()

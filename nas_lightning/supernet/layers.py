@@ -7,7 +7,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nas_lightning.supernet.functions import NormTerm, batch_moments, full_precision, is_hand_written, norm_add_relu, sliced_conv2d
+from nas_lightning.supernet.functions import (
+    NormTerm,
+    at_least_float32,
+    batch_moments,
+    full_precision,
+    is_hand_written,
+    norm_add_relu,
+    sliced_conv2d,
+)
 
 MOMENTUM = 0.1
 """Of running averages, PyTorch's default."""
@@ -48,7 +56,7 @@ class SlicedBatchNorm2d(nn.Module):
         full, width = self.full, x.shape[1]
         with full_precision(x):
             return F.batch_norm(
-                x.to(torch.promote_types(x.dtype, torch.float32)),
+                at_least_float32(x),
                 running_mean=None if full.running_mean is None else full.running_mean[:width],
                 running_var=None if full.running_var is None else full.running_var[:width],
                 weight=full.weight[:width] if full.affine else None,
@@ -149,7 +157,7 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and biased variance of each channel over batch and pixels, (channels,) each, in single precision at least."""
     if is_hand_written(x):
         return batch_moments(x)
-    variance, mean = torch.var_mean(x.to(torch.promote_types(x.dtype, torch.float32)), dim=(0, 2, 3), correction=0)
+    variance, mean = torch.var_mean(at_least_float32(x), dim=(0, 2, 3), correction=0)
     return mean, variance
 
 

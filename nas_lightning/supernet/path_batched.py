@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture, ShortcutRule
-from nas_lightning.supernet.functions import full_precision
+from nas_lightning.supernet.functions import at_least_float32, full_precision
 from nas_lightning.supernet.layers import NormStatistics, SlicedUnit
 from nas_lightning.supernet.network import SlicedBlock, Supernet
 
@@ -50,7 +50,7 @@ def batched_forward(supernet: Supernet, images: Tensor, widths: Tensor) -> Tenso
     stem, norm = supernet.stem.conv.full, supernet.stem.norm.full
     out = stem(images.contiguous())  # the same for every path
     with full_precision(out):
-        x = F.relu(F.batch_norm(_full(out), None, None, training=True, eps=norm.eps))
+        x = F.relu(F.batch_norm(at_least_float32(out), None, None, training=True, eps=norm.eps))
     x = x[:, None] * kept[:, 0, : stem.out_channels, None, None].to(x.dtype)
     for block, module in zip(space.residual_blocks, supernet.blocks, strict=True):
         sliced = cast(SlicedBlock, module)
@@ -80,9 +80,5 @@ def _masked_unit(unit: SlicedUnit, x: Tensor, kept: Tensor) -> Tensor:
     # Scales and shifts of 0 are the mask.
     scale, shift = (norm.weight * kept).flatten(), (norm.bias * kept).flatten()
     with full_precision(out):
-        out = F.batch_norm(_full(out).flatten(1, 2), None, None, scale, shift, training=True, eps=norm.eps)
+        out = F.batch_norm(at_least_float32(out).flatten(1, 2), None, None, scale, shift, training=True, eps=norm.eps)
     return out.unflatten(1, kept.shape)
-
-
-def _full(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))
