@@ -168,16 +168,17 @@ def test_a_job_that_fails_in_all_its_processes_leaves_the_next_one_alone(python:
 
 
 def test_a_stage_goes_on_with_fewer_devices_from_an_epochs_end(python: Callable, tmp_path: Path):
-    folder, one_epoch = tmp_path / "run", ["train.py", "experiment=micro", "standalone=none", f"run_dir={tmp_path}/run"]
-    with started(*one_epoch, *TWO, "stages.pretrain.epochs=6") as process:
-        wait_until(lambda: (folder / "stages" / "pretrain" / "epoch_1.ckpt").exists(), process)
+    last, epochs = tmp_path / "run" / "stages" / "pretrain" / "last.ckpt", "stages.pretrain.epochs=20"
+    arguments = ["train.py", "experiment=micro", "standalone=none", "ranking=none", epochs, f"run_dir={tmp_path}/run"]
+    with started(*arguments, *TWO) as process:
+        wait_until(lambda: last.exists(), process)
         process.kill()
         process.communicate()
-    done = python(*one_epoch, "stages.pretrain.epochs=6")
+    done = python(*arguments)
     assert done.returncode == 0, done.stderr[-3000:]
-    content = torch.load(folder / "stages" / "pretrain" / "last.ckpt", weights_only=True)
-    assert (content["nas_lightning"]["finished"], content["nas_lightning"]["devices"], content["epoch"]) == (True, 1, 6)
-    assert 6 * 2 < content["global_step"] < 6 * 3  # two steps an epoch on two devices, three on one
+    content = torch.load(last, weights_only=True)
+    assert (content["nas_lightning"]["finished"], content["nas_lightning"]["devices"], content["epoch"]) == (True, 1, 20)
+    assert 20 * 2 < content["global_step"] < 20 * 3  # two steps an epoch on two devices, three on one
 
 
 def test_torchrun_needs_a_folder_and_then_runs_as_lightning_does(run: Path, torchrun: Callable, tmp_path: Path):
