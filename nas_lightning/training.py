@@ -237,8 +237,21 @@ class SupernetTraining(pl.LightningModule):
             self.log_dict(self.panel.compute())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the header, so that the file says what it holds."""
+        """Adds the header, so that the file says what it holds, and every device's counts, of which Lightning writes the first's."""
         checkpoint[HEADER_KEY] = {**self.header, "finished": self.finished, "devices": self.trainer.world_size}
+        if self.trainer.world_size > 1:
+            for name, counts in self._counts(checkpoint):
+                checkpoint["state_dict"][name] = self.trainer.strategy.reduce(counts.clone(), reduce_op="sum")
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leaves what all devices counted with the first."""
+        if self.trainer.global_rank > 0:
+            for name, counts in self._counts(checkpoint):
+                checkpoint["state_dict"][name] = torch.zeros_like(counts)
+
+    @staticmethod
+    def _counts(checkpoint: Mapping[str, Any]) -> list[tuple[str, Tensor]]:
+        return [(name, value) for name, value in checkpoint["state_dict"].items() if name.startswith("accuracy.")]
 
     def _may_be_bad(self, loss: Tensor) -> bool:
         # Reading a number from a GPU waits for all work before it: only where it decides the step, or is read anyway.

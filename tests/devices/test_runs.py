@@ -181,6 +181,23 @@ def test_a_stage_goes_on_with_fewer_devices_from_an_epochs_end(python: Callable,
     assert 20 * 2 < content["global_step"] < 20 * 3  # two steps an epoch on two devices, three on one
 
 
+def test_an_epoch_that_is_gone_on_with_logs_the_accuracies_of_all_its_steps_on_all_devices(python: Callable, tmp_path: Path):
+    pretrain = Path("stages") / "pretrain"
+    once = ["~stages.finetune", "~stages.distill_1", "standalone=none", "ranking=none"]
+    arguments = ["train.py", "experiment=micro", *TWO, *once, "loader.batch_size=4", "save_every_steps=1", "stages.pretrain.epochs=1"]
+    with started(*arguments, f"run_dir={tmp_path}/stopped") as process:
+        wait_until((tmp_path / "stopped" / pretrain / "last.ckpt").exists, process)
+        process.kill()
+        process.communicate()
+    steps = torch.load(tmp_path / "stopped" / pretrain / "last.ckpt", weights_only=True)["global_step"]
+    for folder in ("stopped", "whole"):
+        done = python(*arguments, f"run_dir={tmp_path}/{folder}")
+        assert done.returncode == 0, done.stderr[-3000:]
+    found, expected = ((tmp_path / folder / pretrain / "metrics.csv").read_text() for folder in ("stopped", "whole"))
+    assert 1 <= steps < len(expected.splitlines()) - 2
+    assert found == expected
+
+
 def test_torchrun_needs_a_folder_and_then_runs_as_lightning_does(run: Path, torchrun: Callable, tmp_path: Path):
     done = torchrun("train.py", "experiment=micro", *TWO, *ALONE)
     assert done.returncode != 0
