@@ -33,6 +33,8 @@ BUCKET = 25
 """MiB of gradients that several devices reduce at once; a supernet of this kind fits into one."""
 LEAST = {"log_every_n_steps": 1, "num_sanity_val_steps": -1}
 """Of arguments that Lightning takes unchecked."""
+TOO_COARSE = ("16-true", "bf16-true")
+"""Precisions in which the weights themselves would be halves, and lose most of a small update."""
 
 
 def make_trainer(
@@ -80,6 +82,8 @@ def make_trainer(
             raise InputError(f"trainer.{key}: {value!r} is none of what pl.Trainer takes, {wanted}") from None
         if isinstance(value, bool) and "bool" not in inspect.formatannotation(parameters[key].annotation):
             raise InputError(f"trainer.{key}: {value!r} must be a number, not true or false")
+    if given.get("precision") in TOO_COARSE:
+        raise InputError(f"trainer.precision: {given['precision']!r} cannot be used, weights and norms need float32; use bf16-mixed")
     for key, least in LEAST.items():
         if key in given:
             check_at_least(f"trainer.{key}", given[key], least)

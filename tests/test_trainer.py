@@ -19,6 +19,7 @@ from nas_lightning.trainer import make_trainer
         ({"logger": [3]}, r"trainer.logger: \[3\] must be true, false, or loggers chosen by _target_"),
         ({"precision": "bitsandbytes"}, "trainer.precision: 'bitsandbytes' is none of what pl.Trainer takes"),
         ({"precision": "transformer-engine"}, "trainer: .*transformer.engine"),
+        ({"precision": "bf16-true"}, "trainer.precision: 'bf16-true' cannot be used, .*use bf16-mixed"),
         ({"accelerator": "tpu"}, "trainer: .*accelerator=tpu"),
         ({"strategy": "xla"}, "trainer: .*strategy=xla"),
         ({"strategy": "nope"}, "trainer: .*strategy=nope"),
