@@ -10,11 +10,10 @@ import numpy as np
 
 from nas_lightning.durable import write_json
 from nas_lightning.errors import InputError
+from nas_lightning.ranking.table import LABELS
 from nas_lightning.reading import read_json, read_rows
 
 NAME = "finished.json"
-LABELS = {"top1": "top-1", "cross_entropy": "negative cross entropy", "smoothed": "smoothed"}
-"""In ``agreement.json``, by ``ranking.score``."""
 ELSEWHERE = ("run_dir", "resume")
 """Keys that say where a run is, not what."""
 

@@ -5,21 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from tabulate import tabulate
 
 from nas_lightning.errors import InputError
 from nas_lightning.ranking.agreement import FEWEST_ARCHITECTURES, Agreement, measure
 from nas_lightning.ranking.protocol import UNSAID
-from nas_lightning.ranking.score import Score
-from nas_lightning.ranking.table import read_scores
+from nas_lightning.ranking.table import LABELS, ScoreTable, read_table
 from nas_lightning.reading import read_json
 from nas_lightning.space import Architecture, SearchSpace, read_accuracies
 
-SCORES = ("top-1", "negative cross entropy")
-
 
 def compare_scores(first: Path, second: Path, space: SearchSpace, resamples: int) -> Agreement:
-    """The second table's top-1 and negative cross entropy against the first's negative cross entropy, which has no ties.
+    """The second table's scores against the first's negative cross entropy, which has no ties.
 
     Args:
         first: a ``scores.csv``.
@@ -28,10 +26,9 @@ def compare_scores(first: Path, second: Path, space: SearchSpace, resamples: int
     Raises:
         InputError: if the tables share fewer than three candidates.
     """
-    one, other = read_scores(first, space), read_scores(second, space)
+    one, other = read_table(first, space), read_table(second, space)
     shared = _shared(one, other, f"{first} and {second}")
-    truth = np.array([-one[architecture].cross_entropy for architecture in shared])
-    return measure(_columns(other, shared), truth, resamples=resamples)
+    return measure(_columns(other, shared), _columns(one, shared)[LABELS["cross_entropy"]], resamples=resamples)
 
 
 @dataclass(frozen=True)
@@ -45,15 +42,21 @@ class Comparison:
         """Both rankings' agreement, and by score and statistic the probability that each is the better."""
         content = self.agreement.to_json()
         kept = {key: content[key] for key in ("n", "missing", "resamples", "seed", "interval", "scores")}
-        better = {score: {one: self._better(score, one) for one in self.agreement.statistics} for score in SCORES}
+        better = {score: {one: self._better(score, one) for one in self.agreement.statistics} for score in self._scores}
         return {**kept, "better": better}
 
     def table(self) -> str:
         """For the terminal, about 100 columns wide."""
-        rows = [[one, *(chance for score in SCORES for chance in self._better(score, one).values())] for one in self.agreement.statistics]
-        headers = ["better by", *(header for score in SCORES for header in (f"{score}: first", "second"))]
+        scores, statistics = self._scores, self.agreement.statistics
+        rows = [[one, *(chance for score in scores for chance in self._better(score, one).values())] for one in statistics]
+        headers = ["better by", *(header for score in scores for header in (f"{score}: first", "second"))]
         chances = tabulate(rows, headers, floatfmt=".3f", missingval="undefined")
         return f"{self.agreement.table()}\n\nProbability, over the same resamples, that a ranking is the better one\n{chances}"
+
+    @property
+    def _scores(self) -> list[str]:
+        """Those that both rankings have."""
+        return [one for one in LABELS.values() if {f"first {one}", f"second {one}"} <= self.agreement.by_score.keys()]
 
     def _better(self, score: str, statistic: str) -> dict[str, float | None]:
         first, second = f"first {score}", f"second {score}"
@@ -71,7 +74,7 @@ def compare_with_known(first: Path, second: Path, known_accuracies: Path, space:
     Raises:
         InputError: if these are fewer than three.
     """
-    one, other, known = read_scores(first, space), read_scores(second, space), read_accuracies(known_accuracies, space)
+    one, other, known = read_table(first, space), read_table(second, space), read_accuracies(known_accuracies, space)
     shared = [architecture for architecture in _shared(one, other, f"{first} and {second}") if architecture in known]
     if len(shared) < FEWEST_ARCHITECTURES:
         raise InputError(f"{known_accuracies}: has accuracies of {len(shared)} of the candidates in both tables; at least 3 are needed")
@@ -97,13 +100,14 @@ def other_protocol(first: Path, second: Path) -> str | None:
     return ", ".join(f"{key} is {one.get(key)!r} and {other.get(key)!r}" for key in keys) or None
 
 
-def _shared(one: dict[Architecture, Score], other: dict[Architecture, Score], places: str) -> list[Architecture]:
-    shared = [architecture for architecture in one if architecture in other]
+def _shared(one: ScoreTable, other: ScoreTable, places: str) -> list[Architecture]:
+    among = set(other.population.architectures)
+    shared = [architecture for architecture in dict.fromkeys(one.population.architectures) if architecture in among]
     if len(shared) < FEWEST_ARCHITECTURES:
         raise InputError(f"{places}: share {len(shared)} candidates; at least 3 are needed")
     return shared
 
 
-def _columns(table: dict[Architecture, Score], architectures: list[Architecture]) -> dict[str, np.ndarray]:
-    top1 = [table[architecture].top1 for architecture in architectures]
-    return dict(zip(SCORES, (np.array(top1), -np.array([table[one].cross_entropy for one in architectures])), strict=True))
+def _columns(table: ScoreTable, architectures: list[Architecture]) -> dict[str, npt.NDArray[np.float64]]:
+    rows = {architecture: row for row, architecture in enumerate(table.population.architectures)}
+    return {label: values[[rows[one] for one in architectures]] for label, values in table.qualities().items()}

@@ -31,9 +31,7 @@ def agreement_with(
     truth = np.array([known.get(candidate.architecture, np.nan) for candidate in table.population])
     has_truth = ~np.isnan(truth)
     scores = {
-        "top-1": table.quality("top1"),
-        "negative cross entropy": table.quality("cross_entropy"),
-        **({} if table.smoothed is None else {"smoothed": table.quality("smoothed")}),
+        **table.qualities(),
         "parameters": table.parameters.astype(float),
         "multiply-adds": table.multiply_adds.astype(float),
         "last width": table.population.widths[:, -1].astype(float),

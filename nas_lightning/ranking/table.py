@@ -18,6 +18,8 @@ from nas_lightning.space import Architecture, Candidate, Population, SearchSpace
 
 PART_COLUMNS = ("architecture", *Score._fields)
 COLUMNS = ("name", "architecture", "top1", "top5", "cross_entropy", "macs", "parameters")
+LABELS = {"top1": "top-1", "cross_entropy": "negative cross entropy", "smoothed": "smoothed"}
+"""What agreements call a score, by ``ranking.score``."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,10 @@ class ScoreTable:
         values = np.array([getattr(one, key) for one in self.scores], dtype=np.float64)
         return -values if key == "cross_entropy" else values
 
+    def qualities(self) -> dict[str, npt.NDArray[np.float64]]:
+        """The scores that agreements tell of, by label: (n,) each."""
+        return {label: self.quality(key) for key, label in LABELS.items() if key != "smoothed" or self.smoothed is not None}
+
     def order(self, key: str) -> npt.NDArray[np.int64]:
         """(n,) row numbers, best first; ties go by cross entropy, then by the list."""
         return np.lexsort((-self.quality("cross_entropy"), -self.quality(key)))
@@ -90,21 +96,26 @@ def read_scores(path: Path, space: SearchSpace) -> dict[Architecture, Score]:
 
 
 def read_table(path: Path, space: SearchSpace) -> ScoreTable:
-    """A whole ``scores.csv``, but for smoothed scores.
+    """A whole ``scores.csv``.
 
     Raises:
         InputError: as ``read_scores``.
     """
-    candidates, scores, costs = [], [], []
+    candidates, scores, costs, smoothed = [], [], [], []
     for line, row, architecture, score in _read(path, space, COLUMNS):
         candidates.append(Candidate(row["name"], row["architecture"], architecture))
         scores.append(score)
         try:
             costs.append([int(row["macs"]), int(row["parameters"])])
+            smoothed.append(float(row.get("smoothed", "nan")))
         except ValueError:
-            raise InputError(f"{path}: line {line}: macs and parameters must be whole numbers") from None
+            raise InputError(f"{path}: line {line}: macs and parameters must be whole numbers, a smoothed score a number") from None
+        if "smoothed" in row and not math.isfinite(smoothed[-1]):
+            raise InputError(f"{path}: line {line}: a score is not a finite number")
     multiply_adds, parameters = np.array(costs, dtype=np.int64).reshape(-1, 2).T
-    return ScoreTable(Population(space, tuple(candidates)), tuple(scores), multiply_adds, parameters)
+    has_smoothed = bool(smoothed) and math.isfinite(smoothed[0])
+    population = Population(space, tuple(candidates))
+    return ScoreTable(population, tuple(scores), multiply_adds, parameters, np.array(smoothed) if has_smoothed else None)
 
 
 def write_part(folder: Path, start: int, candidates: Sequence[Candidate], scores: Sequence[Score]) -> None:

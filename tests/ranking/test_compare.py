@@ -1,6 +1,7 @@
 """Two rankings beside known accuracies, and what is said of a score that beats a baseline or does not."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from scipy import stats
 
 from nas_lightning.errors import InputError
 from nas_lightning.ranking.agreement import measure
-from nas_lightning.ranking.compare import compare_with_known, other_protocol
+from nas_lightning.ranking.compare import compare_scores, compare_with_known, other_protocol
 from nas_lightning.ranking.resampling import resample_counts
 from nas_lightning.ranking.score import Score
 from nas_lightning.ranking.summary import agreement_summary, agreement_with, verdict
@@ -62,6 +63,20 @@ def test_changing_the_places_of_two_tables_changes_the_places_of_their_probabili
     for score, statistics in one.items():
         for name, better in statistics.items():
             assert other[score][name] == {"first": better["second"], "second": better["first"]}
+
+
+def test_smoothed_scores_are_compared_where_both_rankings_have_them(files: tuple[Path, Path, Path]):
+    good, poor, _ = files
+    assert "smoothed" not in compare_scores(poor, good, SPACE, 20).by_score
+    replace(table(0.02, seed=1), smoothed=1 - TRUTH).write(good)
+    assert compare_scores(poor, good, SPACE, 20).by_score["smoothed"].kendall.value == pytest.approx(
+        stats.kendalltau(table(0.2, seed=1).quality("cross_entropy"), TRUTH).statistic
+    )
+    assert "smoothed" not in compare_with_known(*files, SPACE, 20).to_json()["better"]
+    replace(table(0.2, seed=1), smoothed=TRUTH).write(poor)
+    found = compare_with_known(*files, SPACE, 20)
+    assert found.to_json()["better"]["smoothed"]["kendall"] == {"first": 1.0, "second": 0.0}
+    assert "smoothed: first" in found.table()
 
 
 def test_too_few_known_accuracies_are_an_input_error_with_their_file(files: tuple[Path, Path, Path]):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,11 +123,26 @@ def test_a_folder_keeps_its_shard(tmp_path: Path):
         check_shard_folder(folder, Shard(1, 1))
 
 
-def test_a_table_is_read_as_it_was_written(tmp_path: Path):
+@pytest.mark.parametrize("is_smoothed", [False, True])
+def test_a_table_is_read_as_it_was_written(is_smoothed: bool, tmp_path: Path):
     table = make_table(make_list())
+    if is_smoothed:
+        table = replace(table, smoothed=np.random.default_rng(0).random(len(table.scores)))
     table.write(tmp_path / "scores.csv")
     found = read_table(tmp_path / "scores.csv", SPACE)
     assert [(one.name, one.text) for one in found.population] == [(one.name, one.text) for one in table.population]
     assert found.scores == table.scores
     np.testing.assert_array_equal(found.multiply_adds, table.multiply_adds)
     np.testing.assert_array_equal(found.parameters, table.parameters)
+    np.testing.assert_equal(found.smoothed, table.smoothed)
+
+
+@pytest.mark.parametrize(
+    ("cell", "says"), [("much", "line 2: macs and parameters must be whole numbers, a smoothed"), ("inf", "line 2: a score is")]
+)
+def test_a_smoothed_score_that_is_no_finite_number_is_refused_with_its_line(cell: str, says: str, tmp_path: Path):
+    replace(make_table(make_list()), smoothed=np.full(len(make_list()), 0.25)).write(tmp_path / "scores.csv")
+    text = (tmp_path / "scores.csv").read_text()
+    (tmp_path / "scores.csv").write_text(text.replace(",0.25\n", f",{cell}\n", 1))
+    with pytest.raises(InputError, match=says):
+        read_table(tmp_path / "scores.csv", SPACE)
