@@ -13,6 +13,18 @@ def is_first() -> bool:
     return all(os.environ.get(name, "0") == "0" for name in RANKS)
 
 
+def check_alone() -> None:
+    """Work for one device is for one process: a further one of a launch would write nothing of what it does.
+
+    Raises:
+        InputError: in a further one.
+    """
+    if not is_first():
+        raise InputError(
+            "trainer.devices: 1, but several processes were started (srun, torchrun); give as many devices, or start each by itself"
+        )
+
+
 def check_common_folder(is_given: bool) -> None:
     """Processes that somebody else starts side by side must be told their run folder: the clock names each another.
 

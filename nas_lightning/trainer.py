@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from typeguard import TypeCheckError, check_type
 
 from nas_lightning.errors import InputError, check_at_least, check_known
-from nas_lightning.processes import is_first
+from nas_lightning.processes import check_alone
 
 OWNED = {
     "max_epochs": "stages.<name>.epochs",
@@ -120,14 +120,12 @@ def start_processes(arguments: Mapping[str, Any]) -> None:
     """Lets Lightning start the processes of all devices, where it has not yet, and waits until each is here.
 
     Raises:
-        InputError: in a further process of a launch that has a single device: it would write nothing of what it does.
+        InputError: in a further process of a launch that has a single device.
     """
     trainer = make_trainer(arguments, enable_checkpointing=False)
-    if trainer.world_size == 1 and not is_first():
-        raise InputError(
-            "trainer.devices: 1, but several processes were started (srun, torchrun); give as many devices, or start each by itself"
-        )
-    if trainer.world_size > 1 and not torch.distributed.is_initialized():
+    if trainer.world_size == 1:
+        check_alone()
+    elif not torch.distributed.is_initialized():
         trainer.predict(_Nothing(), DataLoader(cast(Dataset[int], range(1)), batch_size=None), return_predictions=False)
 
 

@@ -22,7 +22,8 @@ from nas_lightning.experiment.prepare import Run, prepare
 from nas_lightning.experiment.run import run_experiment
 from nas_lightning.experiment.run_folder import claim_run_folder
 from nas_lightning.lock import only_owner
-from nas_lightning.trainer import make_trainer, start_processes
+from nas_lightning.processes import check_alone
+from nas_lightning.trainer import make_trainer
 from nas_lightning.tuning import Choice, Prune, Study
 
 FAILURES = 3
@@ -65,7 +66,7 @@ def _check(config: TuneConfig, choices: tuple[Choice, ...]) -> str:
     run_config, _ = _compose(config, values, Path(config.run_dir) / "trials" / "check")
     prepare(run_config)
     arguments = Builder(tuple(run_config.plugins)).build_values(run_config.trainer, "trainer")
-    start_processes({**arguments, "devices": 1, "strategy": None, "num_nodes": None})  # refuses a further process of a launch
+    check_alone()
     if make_trainer(arguments).world_size > 1:
         raise InputError(
             "overrides: a trial trains on one device (trainer.devices=1); start nas-tune several times with one run_dir instead"
