@@ -49,45 +49,6 @@ def first_two(sweep: Sweep) -> Shown:
     return lead(sweep, *sweep.ranked[:2]).shown
 
 
-def test_jobs_are_found_at_any_depth_in_the_order_of_their_numbers_and_not_within_a_run(tmp_path: Path):
-    for name in ("10", "2", "deep/er/0", "2/stages/pretrain", "2/copy", "ranking/0", ".submitit/1"):
-        write_job(tmp_path / name)
-    assert [job.name for job in read_sweep(tmp_path).jobs] == ["2", "10", "deep/er/0"]
-
-
-def test_swept_keys_are_those_that_differ_but_for_the_seed_and_places(tmp_path: Path):
-    sweep = read_sweep(write_sweep(tmp_path))
-    assert [(factor.keys, factor.names, factor.values) for factor in sweep.factors] == [
-        ((EPOCHS, PATHS), ("pretrain.epochs", "sampler.paths"), (("1", "4"), ("4", "1"))),
-        ((RATE,), ("optimizer.lr",), (("0.02",), ("0.1",))),
-    ]
-    assert [len(one.jobs) for one in sweep.settings] == [3, 3, 3, 3]
-
-
-def test_a_swept_class_goes_by_its_last_name_and_an_absent_key_has_no_value(tmp_path: Path):
-    write_job(tmp_path / "0", changes={"stages.pretrain.sampler._target_": "there.Fair"})
-    write_job(tmp_path / "1", changes={"stages.pretrain.sampler.file": None, "extra": [1, {"a": 2}]})
-    write_job(tmp_path / "2", changes={"stages.pretrain.sampler._target_": "here.Fair"})
-    sampler, extra = read_sweep(tmp_path).factors
-    assert (sampler.title, sampler.values) == ("pretrain.sampler", (("Fair",), ("Uniform",), ("Fair",)))
-    assert (extra.title, extra.values) == ("extra", (("none",), ("[1, 2]",)))
-
-
-def test_a_setting_is_named_by_a_key_of_each_factor_if_there_are_many(tmp_path: Path):
-    for number in range(2):
-        together = {f"extra.k{key}": number for key in range(6)}
-        write_job(tmp_path / f"{number}", changes={**together, PATHS: 5})
-    write_job(tmp_path / "2", changes={**together, PATHS: 6})
-    labels = [one.label for one in read_sweep(tmp_path).settings]
-    assert sorted(labels) == [f"sampler.paths {paths}, extra.k0 {k}, 5 more" for paths, k in ((5, 0), (5, 1), (6, 1))]
-
-
-def test_one_and_one_point_zero_are_the_same_value(tmp_path: Path):
-    write_job(tmp_path / "0", changes={RATE: 1})
-    write_job(tmp_path / "1", changes={RATE: 1.0})
-    assert read_sweep(tmp_path).factors == ()
-
-
 def test_a_lead_beyond_the_noise_of_the_seeds_is_shown(tmp_path: Path):
     sweep = read_sweep(write_settings(tmp_path, (0.60, 0.62, 0.64), (0.70, 0.72, 0.74)))
     assert [(one.label, one.mean, one.std) for one in sweep.settings] == [
@@ -102,6 +63,20 @@ def test_a_lead_beyond_the_noise_of_the_seeds_is_shown(tmp_path: Path):
     text = text_of(tmp_path)
     assert "## optimizer.lr 0.2 is best, and its lead exceeds the noise of the seeds." in text
     assert "The lead of 0.1000 exceeds 0.0453, its noise" in text
+
+
+@pytest.mark.parametrize(
+    ("kendalls", "says"),
+    [
+        ([0.7, 0.6, 0.5], "optimizer.lr 0.1 is the lowest value tried: a better one may lie beyond."),
+        ([0.5, 0.6, 0.7], "optimizer.lr 0.3 is the highest value tried: a better one may lie beyond."),
+        ([0.5, 0.7, 0.6], None),
+        ([0.5, 0.7], None),  # of two values each is an end
+    ],
+)
+def test_a_best_value_at_the_end_of_those_tried_is_said_to_be_there(kendalls: list[float], says: str | None, tmp_path: Path):
+    text = text_of(write_settings(tmp_path, *((one,) for one in kendalls)))
+    assert "may lie beyond" not in text if says is None else f"**Mind.** {says}" in text
 
 
 def test_a_lead_within_the_noise_of_the_seeds_is_not_called_better(tmp_path: Path):

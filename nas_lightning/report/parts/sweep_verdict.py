@@ -20,7 +20,7 @@ def sweep_verdict(sweep: Sweep) -> Part:
         paragraphs = [one for one in (_jobs(sweep), _no_statistic(sweep)) if one]
         return Part("No job has a result to compare yet.", paragraphs, tiles=_counts(sweep))
     best = ranked[0]
-    told = [("Compared by", _compared(sweep)), ("Jobs", _jobs(sweep)), ("Mind", " ".join(_cautions(sweep)))]
+    told = [("Compared by", _compared(sweep)), ("Jobs", _jobs(sweep)), ("Mind", " ".join([*_ends(sweep, best), *_cautions(sweep)]))]
     tiles = (*_counts(sweep), Tile("the best setting's mean", f"{best.mean:.4f}", sweep.statistic.name))
     if len(ranked) == 1:
         which = "There is one setting" if len(sweep.settings) == 1 else "Only one setting has a result so far"
@@ -119,6 +119,17 @@ def _jobs(sweep: Sweep) -> str:
     if without and sweep.statistic is not None:
         said.append(f"Finished without {sweep.statistic.name}, and not compared: {len(without):,} ({joined(without, 6)}).")
     return " ".join(said)
+
+
+def _ends(sweep: Sweep, best: Setting) -> list[str]:
+    """The keys of which the best setting has the least or the largest of three values or more."""
+    said = []
+    for number, factor in enumerate(sweep.factors):
+        place, tried = best.places[number], sorted({one.places[number] for one in sweep.ranked})
+        if len(factor.keys) == 1 and factor.numeric and len(tried) > 2 and place in (tried[0], tried[-1]):
+            which = "lowest" if place == tried[0] else "highest"
+            said.append(f"{factor.title} {factor.text(place)} is the {which} value tried: a better one may lie beyond.")
+    return said
 
 
 def _cautions(sweep: Sweep) -> list[str]:
