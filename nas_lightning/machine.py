@@ -27,7 +27,13 @@ def tune_process() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def end_with_parent() -> None:
-    """Lets this process end when its parent does, however that ends; on Linux, where alone it can be asked for."""
+def end_with_parent(parent: int) -> None:
+    """Lets this process end when its parent does, however that ends; on Linux, where alone it can be asked for.
+
+    Args:
+        parent: its process number; it may have ended before this call.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)

@@ -126,6 +126,7 @@ def start_processes(arguments: Mapping[str, Any]) -> None:
     if trainer.world_size == 1:
         check_alone()
     elif not torch.distributed.is_initialized():
+        trainer = make_trainer({**arguments, "callbacks": None, "logger": None}, enable_checkpointing=False)  # they are for real work
         trainer.predict(_Nothing(), DataLoader(cast(Dataset[int], range(1)), batch_size=None), return_predictions=False)
 
 

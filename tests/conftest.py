@@ -14,8 +14,12 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
+from hypothesis import HealthCheck, settings
 
 from nas_lightning.commands import compare, merge, rank, report, standalone, train, tune
+
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a slow one is not a bug
+settings.load_profile("any machine")
 
 COMMANDS: dict[str, Callable[[], None]] = {
     "train": train.main,

@@ -72,6 +72,8 @@ def terminate(folder: Path, longest_wait: float, draw: random.Random) -> bool:
     time.sleep(draw.uniform(0, longest_wait))
     process.send_signal(signal.SIGTERM)
     _, error = process.communicate(timeout=LONGEST)
+    if process.returncode == 0 and not (folder / "finished.json").is_file():
+        sys.exit("a terminated run passed for one that had finished")
     if process.returncode != 128 + signal.SIGTERM:
         return False
     last = error.strip().splitlines()[-1]

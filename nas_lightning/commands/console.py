@@ -3,7 +3,9 @@
 import errno
 import functools
 import os
+import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,7 +20,7 @@ from yaml import YAMLError
 
 from nas_lightning.commands.conf_folder import conf_folder
 from nas_lightning.commands.mistakes import in_one_line, unknown_key
-from nas_lightning.commands.multirun import as_a_run_of_its_own
+from nas_lightning.commands.multirun import GRACE, as_a_run_of_its_own
 from nas_lightning.errors import InputError
 from nas_lightning.machine import end_with_parent, tune_process
 from nas_lightning.processes import check_common_folder
@@ -26,6 +28,8 @@ from nas_lightning.processes import check_common_folder
 Task = Callable[[DictConfig], Any]
 RUN_DIR_VARIABLE = "NAS_LIGHTNING_RUN_DIR"
 """Carries the run folder to the processes that Lightning starts for further devices, whose own clock would name another."""
+PARENT_VARIABLE = "NAS_LIGHTNING_PARENT"
+"""Tells them the number of the process that starts them."""
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """What a library's writer, such as TensorBoard's, meets on a full or read-only disk; our own files tell it themselves."""
 
@@ -34,7 +38,7 @@ def start(task: Task, config_name: str) -> None:
     """Runs ``task`` on the composed config."""
     tune_process()
     if is_started_by_lightning():
-        end_with_parent()
+        end_with_parent(int(os.environ[PARENT_VARIABLE]))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # lets errors through to the lines below
     composed = False
 
@@ -66,6 +70,9 @@ def start(task: Task, config_name: str) -> None:
     except SystemExit as stop:
         if message := getattr(stop, "message", None):  # a stage that stopped on request
             print(f"{message}; give the same run_dir again to go on", file=sys.stderr)
+        if type(stop).__name__ == "SIGTERMException":  # Lightning's, which has no exit code: it would pass for success
+            print("stopped by SIGTERM; give the same run_dir again to go on", file=sys.stderr)
+            sys.exit(128 + signal.SIGTERM)
         raise
     except (InputError, HydraException, OmegaConfBaseException) as error:
         _stop(unknown_key(error, config_name, sys.argv[1:]) or in_one_line(error))
@@ -104,14 +111,16 @@ def run_folder(configured: str, resume: str | None, claimed: str = "") -> Path:
         if resume == "auto":
             raise InputError("resume: auto cannot go with a multirun; give hydra.sweep.dir, the folder of the one to go on with")
         check_common_folder(any(one.startswith("hydra.sweep.dir=") for one in hydra_config.overrides.hydra))
-        folder = Path(hydra_config.runtime.output_dir)
-        os.environ[RUN_DIR_VARIABLE] = str(folder)
-        return folder
+        return _told(Path(hydra_config.runtime.output_dir))
     if is_started_by_lightning():
         return Path(os.environ[RUN_DIR_VARIABLE])
     check_common_folder(is_given)
-    folder = _newest_beside(Path(configured), claimed) if resume == "auto" else Path(configured)
-    os.environ[RUN_DIR_VARIABLE] = str(folder)
+    return _told(_newest_beside(Path(configured), claimed) if resume == "auto" else Path(configured))
+
+
+def _told(folder: Path) -> Path:
+    """The folder, once the processes that this one may start are told of it."""
+    os.environ[RUN_DIR_VARIABLE], os.environ[PARENT_VARIABLE] = str(folder), str(os.getpid())
     return folder
 
 
@@ -124,5 +133,7 @@ def _newest_beside(folder: Path, claimed: str) -> Path:
 def _stop(line: str) -> NoReturn:
     shown = " ".join(line.split())
     # Names in foreign files may hold what moves a terminal's cursor or changes its colours.
-    print(f"error: {''.join(one if one.isprintable() else ascii(one)[1:-1] for one in shown)}", file=sys.stderr)
+    print(f"error: {''.join(one if one.isprintable() else ascii(one)[1:-1] for one in shown)}", file=sys.stderr, flush=True)
+    if is_started_by_lightning():
+        time.sleep(GRACE)  # the first process stops, too; Lightning would kill it on the way out if it saw that this one has failed
     sys.exit(2)

@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 LAUNCH = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """What Lightning leaves in the environment; the next job would take itself for one of the processes of this one."""
 GRACE = 10.0
-"""Seconds that a further process has to end by itself."""
+"""Seconds that a further process has to end by itself, and that one which failed waits for the first."""
 
 
 @contextmanager
@@ -33,20 +33,26 @@ def as_a_run_of_its_own(command: str) -> Iterator[None]:
     paths = [one for one in hydra.overrides.hydra if one.startswith("hydra.searchpath=")]
     sys.argv = [argv[0], *folders, *paths, *hydra.overrides.task, "hydra.mode=RUN"]
     main.__spec__ = importlib.util.find_spec(command)  # a launcher's worker was started from a program of the launcher
+    grace = 0.0
     try:
         yield
+        grace = GRACE
     finally:
         sys.argv, main.__spec__ = argv, spec
-        _end_processes()
+        _end_processes(grace)
         for name, value in before.items():
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
 
 
-def _end_processes() -> None:
+def _end_processes(grace: float) -> None:
     """Waits for the further processes, and dismisses Lightning's watch over them: seeing that one of them failed, it would kill the process
-    that is in the middle of the next job."""
+    that is in the middle of the next job.
+
+    Args:
+        grace: seconds that each has; where the job failed they have nothing to end.
+    """
     import torch
     from lightning_fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
 
@@ -57,7 +63,7 @@ def _end_processes() -> None:
             processes, thread._child_processes = thread._child_processes, []
             for process in processes:
                 try:
-                    process.wait(timeout=GRACE)
+                    process.wait(timeout=grace)
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()

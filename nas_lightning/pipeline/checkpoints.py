@@ -1,6 +1,5 @@
 """When a stage's checkpoints are written."""
 
-import signal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from nas_lightning.durable import write_whole
 from nas_lightning.errors import InputError
-from nas_lightning.pipeline.interruption import Interrupted, Interruption
+from nas_lightning.pipeline.interruption import Interruption
 from nas_lightning.training import NonFiniteLoss
 
 
@@ -34,7 +33,7 @@ class StageCheckpoints(Checkpoint):
             return
         if self.interruption.agree() is not None or (self.every_steps is not None and trainer.global_step % self.every_steps == 0):
             self._write_last(trainer)
-        self._leave_if_asked(trainer)
+        self.interruption.leave_if_asked(trainer, self.folder / "last.ckpt")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """Writes what is due."""
@@ -43,17 +42,12 @@ class StageCheckpoints(Checkpoint):
             save_whole(trainer, self.folder / f"epoch_{done}.ckpt")
         self._write_last(trainer)
         self.interruption.agree()
-        self._leave_if_asked(trainer)
+        self.interruption.leave_if_asked(trainer, self.folder / "last.ckpt")
 
     def _write_last(self, trainer: pl.Trainer) -> None:
         if not all(bool(parameter.isfinite().all()) for parameter in trainer.lightning_module.parameters()):
             raise NonFiniteLoss(f"a weight is nan or infinite after step {trainer.global_step}")
         save_whole(trainer, self.folder / "last.ckpt")
-
-    def _leave_if_asked(self, trainer: pl.Trainer) -> None:
-        if (signum := self.interruption.signum) is not None:
-            place = self.folder / "last.ckpt"
-            raise Interrupted(signum, f"stopped by {signal.Signals(signum).name} after step {trainer.global_step}: {place}")
 
 
 def save_whole(trainer: pl.Trainer, path: Path) -> None:

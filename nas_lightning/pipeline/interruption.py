@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -23,46 +24,74 @@ class Interrupted(SystemExit):
 
 
 class Interruption(pl.Callback):
-    """Remembers a first SIGINT or SIGTERM while a stage trains; a second one acts at once, as without us.
+    """Remembers a first SIGINT or SIGTERM while a stage is worked on; a second one acts at once, as without us.
 
-    Lightning's own handler of SIGTERM leaves within an epoch without a checkpoint, and with several processes it broadcasts from within
-    the handler, where the others may be in the middle of another exchange.
+    As a context it listens, from before Lightning prepares the training until after the stage's last checkpoint. Lightning's own handler
+    of SIGTERM leaves within an epoch without a checkpoint, and with several processes it broadcasts from within the handler, where the
+    others may be in the middle of another exchange.
     """
 
     def __init__(self) -> None:
         self.signum: int | None = None
-        """What has arrived, here or since ``agree`` in any process."""
+        """What had arrived in any process when all last agreed on it."""
+        self._noticed: int | None = None  # a signal may come while the processes agree: only the next time is it told
         self._before: dict[int, Any] = {}
         self._group: Any = None
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Takes over from Lightning."""
+    def __enter__(self) -> "Interruption":
+        """Takes over."""
         if threading.current_thread() is threading.main_thread():
             self._before = {signum: signal.signal(signum, self._notice) for signum in SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Gives back."""
+        self._give_back()
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Keeps Lightning from acting on SIGTERM itself, and from asking all devices for one at each step, which a GPU would wait for.
+
+        It also calls the handler that it finds, which is ours.
+        """
+        trainer._signal_connector._sigterm_notifier_fn = _ignore  # type: ignore[method-assign,assignment]
+        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = _ignore  # type: ignore[method-assign]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Prepares for agreeing."""
         if trainer.world_size > 1:  # over the CPU: a GPU need not wait for it
             self._group = torch.distributed.new_group(backend="gloo")
 
     def agree(self) -> int | None:
         """What has arrived in any of the processes; each must call this after the same steps."""
+        arrived = torch.tensor(self._noticed or 0)
         if self._group is not None:
-            arrived = torch.tensor(self.signum or 0)
             torch.distributed.all_reduce(arrived, torch.distributed.ReduceOp.MAX, group=self._group)
-            self.signum = int(arrived) or None
+        self.signum = int(arrived) or None
         return self.signum
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Gives back."""
-        self._give_back()
+    def leave_if_asked(self, trainer: pl.Trainer, last: Path) -> None:
+        """Leaves by what was agreed on last; of several processes the first one tells.
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:  # noqa: ARG002
-        """Gives back."""
-        self._give_back()
+        Args:
+            last: the checkpoint that holds all steps.
+
+        Raises:
+            Interrupted: if a signal had arrived.
+        """
+        if self.signum is None:
+            return
+        if not trainer.is_global_zero:
+            raise SystemExit(0)  # Lightning kills the first process once it sees that another has failed
+        raise Interrupted(self.signum, f"stopped by {signal.Signals(self.signum).name} after step {trainer.global_step}: {last}")
 
     def _notice(self, signum: int, _: FrameType | None) -> None:
-        self.signum = signum
+        self._noticed = signum
         self._give_back()
 
     def _give_back(self) -> None:
         for signum, handler in self._before.items():
             signal.signal(signum, handler if handler is not None else signal.SIG_DFL)
-        self._before = {}
+
+
+def _ignore(*_: object) -> None:
+    pass

@@ -98,19 +98,22 @@ def train_stages(
         )
         if saved is not None:
             _check_devices(saved, trainer.world_size, last)
-        try:
-            trainer.fit(module, datamodule=data, ckpt_path=None if saved is None else last, weights_only=True)
-        except NonFiniteLoss as error:
-            good = f"the last good checkpoint is {last}" if last.is_file() else "no checkpoint had been written"
-            raise InputError(f"stages.{stage.name}: {error}; {good}; try a lower stages.{stage.name}.optimizer.lr") from error
-        if not _is_complete(trainer, stage):
-            wanted = stage.steps(int(trainer.num_training_batches))
-            raise InputError(
-                f"stages.{stage.name}: was stopped after {trainer.global_step} of {wanted} steps (trainer.max_time, or a callback); "
-                f"give run_dir={run_dir} again to go on"
-            )
-        module.finished = True
-        save_whole(trainer, last)
+        with interruption:
+            try:
+                trainer.fit(module, datamodule=data, ckpt_path=None if saved is None else last, weights_only=True)
+            except NonFiniteLoss as error:
+                good = f"the last good checkpoint is {last}" if last.is_file() else "no checkpoint had been written"
+                raise InputError(f"stages.{stage.name}: {error}; {good}; try a lower stages.{stage.name}.optimizer.lr") from error
+            if not _is_complete(trainer, stage):
+                wanted = stage.steps(int(trainer.num_training_batches))
+                raise InputError(
+                    f"stages.{stage.name}: was stopped after {trainer.global_step} of {wanted} steps (trainer.max_time, or a callback); "
+                    f"give run_dir={run_dir} again to go on"
+                )
+            module.finished = True
+            save_whole(trainer, last)
+            interruption.agree()
+            interruption.leave_if_asked(trainer, last)
         supernet.to("cpu")
 
 

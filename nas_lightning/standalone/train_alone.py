@@ -1,5 +1,7 @@
 """Trains one candidate alone, from scratch, and tests it."""
 
+import signal
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -68,6 +70,10 @@ class _Alone(pl.LightningModule):
         optimizer = self.recipe.make_optimizer(self.network.parameters())
         self.peaks = [group["lr"] for group in optimizer.param_groups]
         return optimizer
+
+    def on_train_start(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Lightning would put it off, and end as if nothing had been asked
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
         elapsed = self.current_epoch + batch_idx / self.trainer.num_training_batches

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
+from pytorch_lightning.trainer.connectors.signal_connector import _SignalConnector
 
 from nas_lightning.commands.console import conf_folder, plain
 from nas_lightning.config.read import read
@@ -18,7 +20,7 @@ from nas_lightning.errors import InputError
 from nas_lightning.experiment.prepare import prepare
 from nas_lightning.experiment.run import run_experiment
 from nas_lightning.pipeline.checkpoints import StageCheckpoints
-from nas_lightning.pipeline.interruption import SIGNALS, Interrupted
+from nas_lightning.pipeline.interruption import SIGNALS, Interrupted, Interruption
 from nas_lightning.pipeline.stage import Stage
 from nas_lightning.supernet import Supernet
 from nas_lightning.training import SupernetTraining
@@ -144,6 +146,43 @@ def test_a_run_that_is_asked_to_end_leaves_a_checkpoint_of_its_last_step(
     train(tmp_path)
     assert_same_run(tmp_path, micro)
     assert len(steps) == 12 - step - 1
+
+
+@pytest.mark.parametrize("signum", SIGNALS)
+@pytest.mark.parametrize(("method", "steps_kept"), [("configure_optimizers", 1), ("on_train_start", 1), ("on_train_end", 6)])
+def test_a_stage_that_is_asked_to_end_before_its_first_step_or_after_its_last_one_heeds_it(
+    method: str, steps_kept: int, signum: signal.Signals, micro: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    whole = getattr(SupernetTraining, method)
+
+    def signalled(self: SupernetTraining) -> Any:
+        os.kill(os.getpid(), signum)
+        return whole(self)
+
+    monkeypatch.setattr(SupernetTraining, method, signalled)
+    with pytest.raises(Interrupted, match=str(128 + signum)) as stopped:
+        train(tmp_path)
+    assert f"{signum.name} after step {steps_kept}: " in stopped.value.message
+    monkeypatch.undo()
+    assert torch.load(tmp_path / "stages/pretrain/last.ckpt", weights_only=True)["global_step"] == steps_kept
+    steps = count_steps(monkeypatch)
+    train(tmp_path)
+    assert_same_run(tmp_path, micro)
+    assert len(steps) == 12 - steps_kept
+
+
+def test_a_signal_that_arrives_while_the_processes_agree_is_told_the_next_time(monkeypatch: pytest.MonkeyPatch):
+    with Interruption() as interruption:
+        interruption._group = "of two processes"
+        monkeypatch.setattr("torch.distributed.all_reduce", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
+        assert interruption.agree() is None
+        monkeypatch.setattr("torch.distributed.all_reduce", lambda *_, **__: None)
+        assert interruption.agree() == signal.SIGTERM
+
+
+def test_lightning_has_what_is_kept_from_acting():
+    assert callable(_SignalConnector._sigterm_notifier_fn)
+    assert callable(_TrainingEpochLoop._broadcast_sigterm_tensor)
 
 
 def test_a_stage_that_ends_within_an_epoch_goes_on_within_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -218,18 +218,18 @@ def test_a_call_that_was_killed_goes_on_with_the_trainings_that_are_missing(tmp_
     before = lines(table)
     assert 2 <= len(before) < 7
     again = start("killed")
-    assert again.communicate(timeout=300)[0]
+    assert again.communicate(timeout=1200)[0]
     assert again.returncode == 0
     assert len(lines(table)) == 7
     assert set(before) <= set(lines(table))
     whole = start("whole")
-    whole.communicate(timeout=300)
+    whole.communicate(timeout=1200)
     for file in ("accuracies.csv", "summary.csv", "known_accuracies.json"):
         assert (tmp_path / "whole/standalone" / file).read_bytes() == (table.parent / file).read_bytes()
 
 
 def wait_until(condition: Any, process: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + 120
+    end = time.monotonic() + 600
     while not condition():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end

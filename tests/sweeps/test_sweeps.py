@@ -24,7 +24,7 @@ SMALL = ["standalone=none", "ranking.count=4", "ranking.images=100"]
 def shell(*arguments: object) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "train.py", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1200, check=False)
 
 
 def jobs(folder: Path) -> list[Path]:
@@ -80,7 +80,7 @@ def test_every_sweep_runs_at_the_smallest_size(sweep: str, tmp_path: Path):
     "launcher",
     [
         ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
-        ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"],
+        ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=20"],
         ["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2"],
     ],
     ids=lambda launcher: launcher[0].split("=")[1],

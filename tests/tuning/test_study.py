@@ -207,18 +207,22 @@ def start(folder: Path, *more: str) -> subprocess.Popen[str]:
 def test_two_processes_share_a_study_and_one_that_is_killed_loses_nothing(tmp_path: Path):
     folder = tmp_path / "study"
     killed = start(folder, "trials=6", "pruning=none")
+    end = time.monotonic() + 600
     while not (folder / "trials" / "0001" / "stages").exists():
         assert killed.poll() is None, killed.communicate()[0][-3000:]
+        assert time.monotonic() < end
         time.sleep(0.02)
     killed.kill()
     killed.communicate()
+    (cut_off,) = (one for one in trials(folder) if one.state.name == "RUNNING")
+    place = cut_off.user_attrs.get(FOLDER, f"trials/{cut_off.number:04d}")
     both = [start(folder, "trials=6", "pruning=none") for _ in range(2)]
     for one in both:
-        said = one.communicate(timeout=300)[0]
+        said = one.communicate(timeout=1200)[0]
         assert one.returncode == 0, said[-3000:]
     found = trials(folder)
     ended = [one for one in found if one.state.name == "COMPLETE"]
     assert 6 <= len(ended) <= 7  # the other may have had one in hand when the sixth ended
     assert [one.state.name for one in found].count("FAIL") == 1
-    assert [one for one in ended if one.user_attrs.get(FOLDER) == "trials/0001"]
+    assert [one for one in ended if one.user_attrs.get(FOLDER) == place]
     assert len({one.params["stages.pretrain.optimizer.lr"] for one in ended}) == len(ended)
