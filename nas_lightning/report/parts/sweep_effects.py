@@ -33,8 +33,8 @@ class Level:
 
     @property
     def mean(self) -> float:
-        """Over the jobs."""
-        return float(np.mean([value for _, value in self.jobs]))
+        """Over the settings, each by its mean over seeds: one with more seeds does not count for more."""
+        return float(np.mean([one.mean for one in self.settings if one.mean is not None]))
 
     @property
     def std(self) -> float | None:
@@ -140,13 +140,7 @@ def _said(sweep: Sweep, number: int, levels: Sequence[Level]) -> str:
         return f"{together}{what} {'was' if verb == 'varies' else 'were'} the same for all results here.{missing}"
     if len(tried) > 1:
         return f"{together}{what} {verb} too, and not in the same way for all values: a difference of means may come from there.{missing}"
-    like = ": the means compare like with like" if _is_even(levels) else ", but not with as many seeds, which weighs on the means"
-    return f"{together}Within each value {what} {verb} too, in the same way for all{like}.{missing}"
-
-
-def _is_even(levels: Sequence[Level]) -> bool:
-    """Whether all settings have as many jobs with a result."""
-    return len({len(level.jobs) for level in levels}) == 1 and len({level.seeds for level in levels}) == 1
+    return f"{together}Within each value {what} {verb} too, in the same way for all: the means compare like with like.{missing}"
 
 
 def _varies(others: Sequence[str]) -> str:
@@ -155,7 +149,7 @@ def _varies(others: Sequence[str]) -> str:
 
 def _notes(factor: Factor, levels: Sequence[Level], lines: Sequence[Any]) -> list[str]:
     notes = [
-        "Points: jobs. Dark: their mean"
+        "Points: jobs. Dark: the mean over settings"
         + (", with the standard deviation over seeds where a setting has two." if _has_std(levels) else ".")
     ]
     if lines and len(lines) <= MOST_LINES:
@@ -175,7 +169,7 @@ def _table(factor: Factor, levels: Sequence[Level], name: str) -> Table:
         spread = "one seed" if one.std is None else f"{one.std:.4f}"
         ends = f"{min(values):.4f} to {max(values):.4f}" if len(values) > 1 else ""
         rows.append([factor.text(one.place), str(len(values)), str(len(one.settings)), one.seeds, f"{one.mean:.4f}", spread, ends])
-    caption = f"Means of {name} over the jobs with a value; the standard deviation over seeds is that within settings"
+    caption = f"Means of {name} over the settings, each the mean of its seeds; the standard deviation over seeds is that within settings"
     more = f"; the first {MOST_ROWS} of {len(levels):,} values" if len(levels) > MOST_ROWS else ""
     head = [factor.title, "jobs", "settings", "seeds each", "mean", "std over seeds", "lowest to highest job"]
     return Table(head, rows, caption + more)
@@ -205,7 +199,7 @@ def _traces(factor: Factor, levels: Sequence[Level], lines: Sequence[Sequence[tu
     points = [(across[level.place], text, value) for level in levels for text, value in level.jobs]
     means = plain(np.array([level.mean for level in levels]))
     spread = [0.0 if level.std is None else float(f"{level.std:.6g}") for level in levels]
-    texts = [f"<b>{escaped(factor.text(one.place))}</b><br>mean of {len(one.jobs)} jobs {one.mean:.4f}" for one in levels]
+    texts = [f"<b>{escaped(factor.text(one.place))}</b><br>mean {one.mean:.4f}" for one in levels]
     marks = {
         **plot,
         "mode": "lines+markers" if factor.numeric else "markers",
