@@ -76,6 +76,11 @@ class Statistic:
     stage: str | None
     """Whose final loss it is; None for Kendall's tau-b."""
 
+    @property
+    def axis(self) -> str:
+        """The title of an axis."""
+        return "Kendall tau-b" if self.stage is None else self.name
+
     def of(self, job: Job) -> float | None:
         """The job's value; an unfinished one has no final loss."""
         if self.stage is None:

@@ -77,7 +77,7 @@ def _effect(sweep: Sweep, number: int) -> Part:
     if sweep.statistic is None or not levels:
         return Part.missing(title, "No job has a result to compare yet.")
     lines = _lines(sweep, number)
-    name = sweep.statistic.name
+    name, axis_title = sweep.statistic.name, sweep.statistic.axis
     return Part(
         title,
         (_said(sweep, number, levels),),
@@ -85,9 +85,9 @@ def _effect(sweep: Sweep, number: int) -> Part:
             f"effect_{number + 1}",
             f"{name} of {sum(len(one.jobs) for one in levels)} jobs for {len(levels)} values of {factor.title}, with the means",
             _traces(factor, levels, lines),
-            layout(380, xaxis=_ticks(factor, levels, MOST_TICKS), yaxis=axis(escaped(name), nticks=6)),
+            layout(380, xaxis=_ticks(factor, levels, MOST_TICKS), yaxis=axis(escaped(axis_title), nticks=6)),
             {"height": 330, "xaxis": {"tickfont": {"size": 11}}},
-            lambda canvas: _draw(canvas, factor, levels, lines, name),
+            lambda canvas: _draw(canvas, factor, levels, lines, axis_title),
             (7.2, 3.6),
         ),
         notes=_notes(factor, levels, lines),
@@ -226,7 +226,7 @@ def _traces(factor: Factor, levels: Sequence[Level], lines: Sequence[Sequence[tu
     return [*pale, marks, jobs]
 
 
-def _draw(canvas: Canvas, factor: Factor, levels: Sequence[Level], lines: Sequence[Sequence[tuple[int, float]]], name: str) -> None:
+def _draw(canvas: Canvas, factor: Factor, levels: Sequence[Level], lines: Sequence[Sequence[tuple[int, float]]], title: str) -> None:
     axes = canvas.subplots()
     across = {level.place: place for place, level in enumerate(levels)}
     for line in lines if len(lines) <= MOST_LINES else []:
@@ -239,7 +239,7 @@ def _draw(canvas: Canvas, factor: Factor, levels: Sequence[Level], lines: Sequen
     axes.plot(*zip(*points, strict=True), "o", color=ACCENT, alpha=0.65, markersize=6, markeredgewidth=0)
     light_axes(axes, "", "")
     axes.set_xlabel(factor.title[:80], parse_math=False)
-    axes.set_ylabel(name[:60], parse_math=False)
+    axes.set_ylabel(title[:60], parse_math=False)
     named = spaced(np.arange(len(levels)), MOST_TICKS)
     axes.set_xticks(named, [factor.text(levels[place].place)[:24] for place in named], parse_math=False)
     axes.set_xlim(-0.5, len(levels) - 0.5)
