@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from hypothesis import HealthCheck, settings
 
 from nas_lightning.commands import compare, merge, rank, report, standalone, train, tune
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and what it starts
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a slow one is not a bug
 settings.load_profile("any machine")
 

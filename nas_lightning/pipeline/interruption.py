@@ -39,9 +39,10 @@ class Interruption(pl.Callback):
         self._group: Any = None
 
     def __enter__(self) -> "Interruption":
-        """Takes over."""
+        """Takes over, but for a signal that whoever started the process has it ignore, as a shell does with Ctrl-C for a background job."""
         if threading.current_thread() is threading.main_thread():
-            self._before = {signum: signal.signal(signum, self._notice) for signum in SIGNALS}
+            heeded = [signum for signum in SIGNALS if signal.getsignal(signum) is not signal.SIG_IGN]
+            self._before = {signum: signal.signal(signum, self._notice) for signum in heeded}
         return self
 
     def __exit__(self, *_: object) -> None:

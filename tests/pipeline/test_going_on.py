@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
-from pytorch_lightning.trainer.connectors.signal_connector import _SignalConnector
 
 from nas_lightning.commands.console import conf_folder, plain
 from nas_lightning.config.read import read
@@ -20,7 +18,7 @@ from nas_lightning.errors import InputError
 from nas_lightning.experiment.prepare import prepare
 from nas_lightning.experiment.run import run_experiment
 from nas_lightning.pipeline.checkpoints import StageCheckpoints
-from nas_lightning.pipeline.interruption import SIGNALS, Interrupted, Interruption
+from nas_lightning.pipeline.interruption import SIGNALS, Interrupted
 from nas_lightning.pipeline.stage import Stage
 from nas_lightning.supernet import Supernet
 from nas_lightning.training import SupernetTraining
@@ -169,20 +167,6 @@ def test_a_stage_that_is_asked_to_end_before_its_first_step_or_after_its_last_on
     train(tmp_path)
     assert_same_run(tmp_path, micro)
     assert len(steps) == 12 - steps_kept
-
-
-def test_a_signal_that_arrives_while_the_processes_agree_is_told_the_next_time(monkeypatch: pytest.MonkeyPatch):
-    with Interruption() as interruption:
-        interruption._group = "of two processes"
-        monkeypatch.setattr("torch.distributed.all_reduce", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
-        assert interruption.agree() is None
-        monkeypatch.setattr("torch.distributed.all_reduce", lambda *_, **__: None)
-        assert interruption.agree() == signal.SIGTERM
-
-
-def test_lightning_has_what_is_kept_from_acting():
-    assert callable(_SignalConnector._sigterm_notifier_fn)
-    assert callable(_TrainingEpochLoop._broadcast_sigterm_tensor)
 
 
 def test_a_stage_that_ends_within_an_epoch_goes_on_within_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

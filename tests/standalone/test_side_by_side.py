@@ -192,10 +192,11 @@ def test_the_workers_end_with_their_parent(how: signal.Signals, everyone: bool, 
     try:
         wait_until(lambda: len(list(marks.iterdir())) == 2, parent)
         (os.killpg if everyone else os.kill)(parent.pid, how)  # a terminal's Ctrl-C reaches the workers too
-        _, err = parent.communicate(timeout=60)
+        _, err = parent.communicate(timeout=600)
     finally:
         if parent.poll() is None:
             os.killpg(parent.pid, signal.SIGKILL)
+            parent.communicate()
     assert parent.returncode != 0
     assert "SpawnProcess" not in err  # a worker's traceback
 
