@@ -2,6 +2,8 @@
 
 import inspect
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -122,12 +124,19 @@ def start_processes(arguments: Mapping[str, Any]) -> None:
     Raises:
         InputError: in a further process of a launch that has a single device.
     """
-    trainer = make_trainer(arguments, enable_checkpointing=False)
+    # Callbacks and loggers are for the real work, and a strategy serves one Trainer.
+    trainer = make_trainer({**arguments, "callbacks": None, "logger": None}, enable_checkpointing=False)
     if trainer.world_size == 1:
         check_alone()
     elif not torch.distributed.is_initialized():
-        trainer = make_trainer({**arguments, "callbacks": None, "logger": None}, enable_checkpointing=False)  # they are for real work
         trainer.predict(_Nothing(), DataLoader(cast(Dataset[int], range(1)), batch_size=None), return_predictions=False)
+
+
+def end_at_once(trainer: pl.Trainer) -> None:
+    """Gives SIGTERM back to who had it before the Trainer, which puts it off and then ends as if nothing had been asked."""
+    if threading.current_thread() is threading.main_thread():
+        before: Any = trainer._signal_connector._original_handlers.get(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def place() -> tuple[int, int]:

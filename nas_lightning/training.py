@@ -157,6 +157,8 @@ class SupernetTraining(pl.LightningModule):
         """Set by who ran the stage to its end; checkpoints carry it."""
         self.accuracy = accuracies(supernet.classes)
         self.accuracy.persistent(True)  # an epoch that goes on has all its steps in it
+        self.joined: dict[str, Tensor] = {}
+        """What all devices counted, for the next checkpoint."""
         self.skipped: Tensor
         self.register_buffer("skipped", torch.zeros((), dtype=torch.long))
 
@@ -236,22 +238,29 @@ class SupernetTraining(pl.LightningModule):
         if self.panel is not None:
             self.log_dict(self.panel.compute())
 
+    def join_counts(self) -> None:
+        """Puts what all devices counted of the epoch into the next checkpoint, not the first's alone; each must call this."""
+        if self.trainer.world_size == 1 or self.finished:  # a finished stage has counted its last epoch
+            return
+        reduce, device = self.trainer.strategy.reduce, self.trainer.strategy.root_device
+        counts = self._counts(self.state_dict())
+        self.joined = {name: reduce(one.to(device, copy=True), reduce_op="sum").to(one.device) for name, one in counts.items()}
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the header, so that the file says what it holds, and every device's counts, of which Lightning writes the first's."""
+        """Adds the header, so that the file says what it holds."""
         checkpoint[HEADER_KEY] = {**self.header, "finished": self.finished, "devices": self.trainer.world_size}
-        if self.trainer.world_size > 1:
-            for name, counts in self._counts(checkpoint):
-                checkpoint["state_dict"][name] = self.trainer.strategy.reduce(counts.clone(), reduce_op="sum")
+        checkpoint["state_dict"] |= self.joined
+        self.joined = {}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leaves what all devices counted with the first."""
         if self.trainer.global_rank > 0:
-            for name, counts in self._counts(checkpoint):
-                checkpoint["state_dict"][name] = torch.zeros_like(counts)
+            state = checkpoint["state_dict"]
+            state |= {name: torch.zeros_like(counts) for name, counts in self._counts(state).items()}
 
     @staticmethod
-    def _counts(checkpoint: Mapping[str, Any]) -> list[tuple[str, Tensor]]:
-        return [(name, value) for name, value in checkpoint["state_dict"].items() if name.startswith("accuracy.")]
+    def _counts(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: value for name, value in state.items() if name.startswith("accuracy.")}
 
     def _may_be_bad(self, loss: Tensor) -> bool:
         # Reading a number from a GPU waits for all work before it: only where it decides the step, or is read anyway.

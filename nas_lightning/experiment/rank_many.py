@@ -38,9 +38,9 @@ def find_checkpoints(pattern: str) -> list[Path]:
 def rank_checkpoints(checkpoints: list[Path], config: RankConfig, run_dir: Path) -> dict[str, Any]:
     """Ranks with each; one alone writes ``ranking/``, several write ``ranking/<checkpoint>/`` and ``ranking/by_checkpoint.json``."""
     import_plugins(config.plugins)
-    arguments = Builder(tuple(config.plugins)).build_values(config.trainer, "trainer")
+    builder = Builder(tuple(config.plugins))
     checkpoints, headers = _in_training_order(checkpoints)
-    start_processes(arguments)
+    start_processes(builder.build_values(config.trainer, "trainer"))
     results: dict[str, Any] = {}
     for path, header, label in zip(checkpoints, headers, _labels(checkpoints), strict=True):
         data = {"name": header["data"]["name"], "arguments": header["data"]["arguments"]}
@@ -48,6 +48,7 @@ def rank_checkpoints(checkpoints: list[Path], config: RankConfig, run_dir: Path)
         folder = "ranking" if len(checkpoints) == 1 else f"ranking/{label}"
         if is_first():
             print(f"\n{path}")
+        arguments = builder.build_values(config.trainer, "trainer")  # a strategy serves one Trainer
         results[label] = rank_checkpoint(path, config.ranking, dataset, run_dir, arguments, folder_name=folder)
     if len(checkpoints) > 1 and is_first():
         _compare(SearchSpace(**headers[-1]["supernet"]["space"]), results, run_dir)

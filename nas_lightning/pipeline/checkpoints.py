@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from nas_lightning.durable import write_whole
 from nas_lightning.errors import InputError
 from nas_lightning.pipeline.interruption import Interruption
-from nas_lightning.training import NonFiniteLoss
+from nas_lightning.training import NonFiniteLoss, SupernetTraining
 
 
 class StageCheckpoints(Checkpoint):
@@ -57,6 +57,7 @@ def save_whole(trainer: pl.Trainer, path: Path) -> None:
         InputError: if it cannot be written (full disk, read-only folder); an older one is still there. Of several processes the first
             says so, and the others leave with it.
     """
+    cast(SupernetTraining, trainer.lightning_module).join_counts()
     failure: str | None = None
     if trainer.is_global_zero:
         try:

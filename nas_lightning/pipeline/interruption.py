@@ -52,14 +52,11 @@ class Interruption(pl.Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Keeps Lightning from acting on SIGTERM itself, and from asking all devices for one at each step, which a GPU would wait for.
 
-        It also calls the handler that it finds, which is ours.
+        It also calls the handler that it finds, which is ours. The processes agree over the CPU.
         """
         trainer._signal_connector._sigterm_notifier_fn = _ignore  # type: ignore[method-assign,assignment]
         trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = _ignore  # type: ignore[method-assign]
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Prepares for agreeing."""
-        if trainer.world_size > 1:  # over the CPU: a GPU need not wait for it
+        if trainer.world_size > 1:
             self._group = torch.distributed.new_group(backend="gloo")
 
     def agree(self) -> int | None:
@@ -86,8 +83,11 @@ class Interruption(pl.Callback):
         raise Interrupted(self.signum, f"stopped by {signal.Signals(self.signum).name} after step {trainer.global_step}: {last}")
 
     def _notice(self, signum: int, _: FrameType | None) -> None:
-        self._noticed = signum
-        self._give_back()
+        if self._noticed is None:
+            self._noticed = signum
+        else:
+            self._give_back()
+            signal.raise_signal(signum)
 
     def _give_back(self) -> None:
         for signum, handler in self._before.items():

@@ -1,8 +1,6 @@
 """Ranks a whole list through ``Trainer.predict``: chunks of candidates, the images resident, finished rows written at once."""
 
-import signal
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +23,7 @@ from nas_lightning.ranking.score import Score, rank_by_image
 from nas_lightning.ranking.table import part_path, read_parts, write_part
 from nas_lightning.space import Architecture, Candidate, Population
 from nas_lightning.supernet import Supernet
-from nas_lightning.trainer import make_trainer
+from nas_lightning.trainer import end_at_once, make_trainer
 
 Chunk = tuple[int, list[Candidate]]
 Prediction = tuple[list[Score], Tensor]
@@ -187,8 +185,7 @@ class _RankingProgress(pl.Callback):
         self.label, self.total, self.done = label, total, done
 
     def on_predict_start(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Lightning would put it off; finished rows are on disk
+        end_at_once(trainer)  # finished rows are on disk
         self.began = time.monotonic()
         self.bar = tqdm(
             total=self.total,

@@ -1,7 +1,5 @@
 """Trains one candidate alone, from scratch, and tests it."""
 
-import signal
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +15,7 @@ from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.schedule import Schedule
 from nas_lightning.space import Architecture, SearchSpace
 from nas_lightning.supernet import SingleNetwork
-from nas_lightning.trainer import make_trainer
+from nas_lightning.trainer import end_at_once, make_trainer
 
 TEST_BATCH = 1000
 """Images a pass of the test; they matter only where the norms use batch statistics."""
@@ -72,8 +70,7 @@ class _Alone(pl.LightningModule):
         return optimizer
 
     def on_train_start(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Lightning would put it off, and end as if nothing had been asked
+        end_at_once(self.trainer)  # there is nothing to keep
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
         elapsed = self.current_epoch + batch_idx / self.trainer.num_training_batches

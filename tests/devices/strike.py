@@ -10,13 +10,13 @@ class Strike(pl.Callback):
     """Sends a signal to the process of one device.
 
     Args:
-        signum: of the signal.
+        signum: of the signal; None takes the environment's STRIKE, and strikes nobody where there is none.
         rank: of the process.
         step: of the first stage that is to begin, counted from 0; of a ranking, the chunk that was ranked last.
     """
 
-    def __init__(self, signum: int, rank: int, step: int) -> None:
-        self.signum, self.rank, self.step = signum, rank, step
+    def __init__(self, signum: int | None = None, rank: int = 0, step: int = 0) -> None:
+        self.signum, self.rank, self.step = int(os.environ.get("STRIKE", "0")) if signum is None else signum, rank, step
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Before the step."""

@@ -7,7 +7,8 @@ import pytest
 from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 from pytorch_lightning.trainer.connectors.signal_connector import _SignalConnector
 
-from nas_lightning.pipeline.interruption import Interruption
+from nas_lightning.pipeline.interruption import SIGNALS, Interruption
+from nas_lightning.trainer import make_trainer
 
 
 def test_a_signal_that_arrives_while_the_processes_agree_is_told_the_next_time(monkeypatch: pytest.MonkeyPatch):
@@ -27,6 +28,31 @@ def test_a_signal_that_is_ignored_stays_ignored():
             assert interruption.agree() is None
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("signum", SIGNALS)
+def test_a_second_signal_acts_at_once_whenever_the_first_one_came(signum: signal.Signals):
+    def act(*_: object) -> None:
+        raise Acted
+
+    before = signal.signal(signum, act)
+    try:
+        with Interruption() as interruption:
+            os.kill(os.getpid(), signum)
+            connector = _SignalConnector(make_trainer({"accelerator": "cpu"}))
+            connector._sigterm_notifier_fn = lambda *_: None
+            connector.register_signal_handlers()  # Lightning does, after the first
+            with pytest.raises(Acted):
+                os.kill(os.getpid(), signum)
+            connector.teardown()
+            assert interruption.agree() == signum
+        assert signal.getsignal(signum) is act
+    finally:
+        signal.signal(signum, before)
+
+
+class Acted(Exception):
+    pass
 
 
 def test_lightning_has_what_is_kept_from_acting():

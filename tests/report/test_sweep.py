@@ -79,6 +79,15 @@ def test_a_best_value_at_the_end_of_those_tried_is_said_to_be_there(kendalls: li
     assert "may lie beyond" not in text if says is None else f"**Mind.** {says}" in text
 
 
+def test_a_value_that_was_tried_without_a_result_or_below_which_there_is_none_is_no_end(tmp_path: Path):
+    write_settings(tmp_path / "rates", (0.5,), (0.6,), (0.7,))
+    write_job(tmp_path / "rates/4_0", 0, {RATE: 0.4})
+    assert "may lie beyond" not in text_of(tmp_path / "rates")
+    for paths in (1, 2, 3):
+        write_job(tmp_path / f"paths/{paths}", 0, {PATHS: paths}, 0.7 - paths / 10)
+    assert "may lie beyond" not in text_of(tmp_path / "paths")
+
+
 def test_a_lead_within_the_noise_of_the_seeds_is_not_called_better(tmp_path: Path):
     write_settings(tmp_path, (0.60, 0.62, 0.64), (0.62, 0.64, 0.66))
     assert "## optimizer.lr 0.2 comes first, but its lead does not exceed the noise of the seeds." in text_of(tmp_path)

@@ -3,9 +3,9 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -197,32 +197,32 @@ def test_the_panel_is_reported_by_epochs_of_the_whole_run_and_prunes():
     assert len(told) == 2
 
 
-def start(folder: Path, *more: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "nas_lightning.commands.tune", *given(folder, *more)]
+STRIKING = [*SHORT, "plugins=[tests]", "trainer.callbacks=[{_target_: tests.devices.strike.Strike, step: 2}]"]
+
+
+def start(folder: Path, *more: str, strike: int = 0) -> subprocess.Popen[str]:
+    """Runs a study in a process of its own, which may strike itself in its first trial."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "STRIKE": str(strike)}
+    listed = ",".join(json.dumps(one) for one in (*OVERRIDES, *STRIKING))
+    command = [sys.executable, "-m", "nas_lightning.commands.tune", *given(folder, f"overrides=[{listed}]", "pruning=none", *more)]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def end(process: subprocess.Popen[str], code: int = 0) -> None:
+    said = process.communicate(timeout=1200)[0]
+    assert process.returncode == code, said[-3000:]
 
 
 @pytest.mark.slow
 def test_two_processes_share_a_study_and_one_that_is_killed_loses_nothing(tmp_path: Path):
     folder = tmp_path / "study"
-    killed = start(folder, "trials=6", "pruning=none")
-    end = time.monotonic() + 600
-    while not (folder / "trials" / "0001" / "stages").exists():
-        assert killed.poll() is None, killed.communicate()[0][-3000:]
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    killed.kill()
-    killed.communicate()
-    (cut_off,) = (one for one in trials(folder) if one.state.name == "RUNNING")
-    place = cut_off.user_attrs.get(FOLDER, f"trials/{cut_off.number:04d}")
-    both = [start(folder, "trials=6", "pruning=none") for _ in range(2)]
-    for one in both:
-        said = one.communicate(timeout=1200)[0]
-        assert one.returncode == 0, said[-3000:]
+    end(start(folder, "trials=1"))
+    end(start(folder, "trials=6", strike=signal.SIGKILL), -signal.SIGKILL)
+    for one in [start(folder, "trials=6") for _ in range(2)]:
+        end(one)
     found = trials(folder)
     ended = [one for one in found if one.state.name == "COMPLETE"]
     assert 6 <= len(ended) <= 7  # the other may have had one in hand when the sixth ended
-    assert [one.state.name for one in found].count("FAIL") == 1
-    assert [one for one in ended if one.user_attrs.get(FOLDER) == place]
+    assert [one.number for one in found if one.state.name == "FAIL"] == [1]
+    assert [one for one in ended if one.user_attrs.get(FOLDER) == "trials/0001"]
     assert len({one.params["stages.pretrain.optimizer.lr"] for one in ended}) == len(ended)

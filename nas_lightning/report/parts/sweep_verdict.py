@@ -124,10 +124,11 @@ def _jobs(sweep: Sweep) -> str:
 def _ends(sweep: Sweep, best: Setting) -> list[str]:
     """The keys of which the best setting has the least or the largest of three values or more."""
     said = []
-    for number, factor in enumerate(sweep.factors):
-        place, tried = best.places[number], sorted({one.places[number] for one in sweep.ranked})
-        if len(factor.keys) == 1 and factor.numeric and len(tried) > 2 and place in (tried[0], tried[-1]):
-            which = "lowest" if place == tried[0] else "highest"
+    for place, factor in zip(best.places, sweep.factors, strict=True):
+        last = len(factor.values) - 1
+        is_least_count = factor.text(place) in ("0", "1")  # such as of paths: nothing lies below
+        if len(factor.keys) == 1 and factor.numeric and last > 1 and (place == last or (place == 0 and not is_least_count)):
+            which = "highest" if place else "lowest"
             said.append(f"{factor.title} {factor.text(place)} is the {which} value tried: a better one may lie beyond.")
     return said
 
