@@ -1,9 +1,10 @@
-"""What several rooms' tests share: running a console command in this process, and one finished ``experiment=micro``."""
+"""What several rooms' tests share: a console command in this process, a program in another, one finished ``experiment=micro``."""
 
 import contextlib
 import io
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,6 +35,11 @@ COMMANDS: dict[str, Callable[[], None]] = {
 }
 
 
+ROOT = Path(__file__).parents[1]
+LONGEST = 1200
+"""Seconds after which a program is taken to hang."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a command ended."""
@@ -60,6 +66,13 @@ def run_command(name: str, *arguments: object) -> Outcome:
         os.environ.update(environment)
         GlobalHydra.instance().clear()
     return Outcome(code, out.getvalue(), err.getvalue())
+
+
+def run_program(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """A Python program in a process of its own, with one thread."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=LONGEST, check=False)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -89,6 +102,12 @@ def unless_allowed(report: Any) -> Any:
 def command() -> Callable[..., Outcome]:
     """``command("train", "experiment=micro", ...)`` runs a console entry in this process."""
     return run_command
+
+
+@pytest.fixture(scope="session")
+def python() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """``python("train.py", "experiment=micro")`` in a process of its own."""
+    return run_program
 
 
 @pytest.fixture(autouse=True)

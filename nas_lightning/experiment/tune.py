@@ -65,9 +65,8 @@ def _check(config: TuneConfig, choices: tuple[Choice, ...]) -> str:
     values = {choice.key: choice.among[0] if choice.among else choice.low for choice in choices}
     run_config, _ = _compose(config, values, Path(config.run_dir) / "trials" / "check")
     prepare(run_config)
-    arguments = Builder(tuple(run_config.plugins)).build_values(run_config.trainer, "trainer")
     check_alone()
-    if make_trainer(arguments).world_size > 1:
+    if make_trainer(Builder(tuple(run_config.plugins)).build_values(run_config.trainer, "trainer")).world_size > 1:
         raise InputError(
             "overrides: a trial trains on one device (trainer.devices=1); start nas-tune several times with one run_dir instead"
         )

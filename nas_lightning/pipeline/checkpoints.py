@@ -9,7 +9,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from nas_lightning.durable import write_whole
 from nas_lightning.errors import InputError
-from nas_lightning.pipeline.interruption import Interruption
+from nas_lightning.pipeline.interruption import Interruption, leave_if_asked
 from nas_lightning.training import NonFiniteLoss, SupernetTraining
 
 
@@ -31,9 +31,10 @@ class StageCheckpoints(Checkpoint):
         ends_epoch = batch_idx + 1 >= trainer.num_training_batches or 0 < trainer.max_steps <= trainer.global_step
         if ends_epoch:
             return
-        if self.interruption.agree() is not None or (self.every_steps is not None and trainer.global_step % self.every_steps == 0):
+        asked = self.interruption.agree()
+        if asked is not None or (self.every_steps is not None and trainer.global_step % self.every_steps == 0):
             self._write_last(trainer)
-        self.interruption.leave_if_asked(trainer, self.folder / "last.ckpt")
+        leave_if_asked(asked, trainer, self.folder / "last.ckpt")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """Writes what is due."""
@@ -41,8 +42,7 @@ class StageCheckpoints(Checkpoint):
         if self.keep_every is not None and done % self.keep_every == 0:
             save_whole(trainer, self.folder / f"epoch_{done}.ckpt")
         self._write_last(trainer)
-        self.interruption.agree()
-        self.interruption.leave_if_asked(trainer, self.folder / "last.ckpt")
+        leave_if_asked(self.interruption.agree(), trainer, self.folder / "last.ckpt")
 
     def _write_last(self, trainer: pl.Trainer) -> None:
         if not all(bool(parameter.isfinite().all()) for parameter in trainer.lightning_module.parameters()):

@@ -32,8 +32,6 @@ class Interruption(pl.Callback):
     """
 
     def __init__(self) -> None:
-        self.signum: int | None = None
-        """What had arrived in any process when all last agreed on it."""
         self._noticed: int | None = None  # a signal may come while the processes agree: only the next time is it told
         self._before: dict[int, Any] = {}
         self._group: Any = None
@@ -64,23 +62,7 @@ class Interruption(pl.Callback):
         arrived = torch.tensor(self._noticed or 0)
         if self._group is not None:
             torch.distributed.all_reduce(arrived, torch.distributed.ReduceOp.MAX, group=self._group)
-        self.signum = int(arrived) or None
-        return self.signum
-
-    def leave_if_asked(self, trainer: pl.Trainer, last: Path) -> None:
-        """Leaves by what was agreed on last; of several processes the first one tells.
-
-        Args:
-            last: the checkpoint that holds all steps.
-
-        Raises:
-            Interrupted: if a signal had arrived.
-        """
-        if self.signum is None:
-            return
-        if not trainer.is_global_zero:
-            raise SystemExit(0)  # Lightning kills the first process once it sees that another has failed
-        raise Interrupted(self.signum, f"stopped by {signal.Signals(self.signum).name} after step {trainer.global_step}: {last}")
+        return int(arrived) or None
 
     def _notice(self, signum: int, _: FrameType | None) -> None:
         if self._noticed is None:
@@ -92,6 +74,23 @@ class Interruption(pl.Callback):
     def _give_back(self) -> None:
         for signum, handler in self._before.items():
             signal.signal(signum, handler if handler is not None else signal.SIG_DFL)
+
+
+def leave_if_asked(signum: int | None, trainer: pl.Trainer, last: Path) -> None:
+    """Leaves if the processes agreed on a signal; of several the first one tells.
+
+    Args:
+        signum: what they agreed on.
+        last: the checkpoint that holds all steps.
+
+    Raises:
+        Interrupted: if there was a signal.
+    """
+    if signum is None:
+        return
+    if not trainer.is_global_zero:
+        raise SystemExit(0)  # Lightning kills the first process once it sees that another has failed
+    raise Interrupted(signum, f"stopped by {signal.Signals(signum).name} after step {trainer.global_step}: {last}")
 
 
 def _ignore(*_: object) -> None:

@@ -12,7 +12,7 @@ from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.errors import InputError
 from nas_lightning.panel import Panel
 from nas_lightning.pipeline.checkpoints import StageCheckpoints, save_whole
-from nas_lightning.pipeline.interruption import Interruption
+from nas_lightning.pipeline.interruption import Interruption, leave_if_asked
 from nas_lightning.pipeline.metrics_table import MetricsTable
 from nas_lightning.pipeline.progress import StageProgress
 from nas_lightning.pipeline.stage import Stage
@@ -112,8 +112,7 @@ def train_stages(
                 )
             module.finished = True
             save_whole(trainer, last)
-            interruption.agree()
-            interruption.leave_if_asked(trainer, last)
+            leave_if_asked(interruption.agree(), trainer, last)
         supernet.to("cpu")
 
 

@@ -101,21 +101,21 @@ def read_table(path: Path, space: SearchSpace) -> ScoreTable:
     Raises:
         InputError: as ``read_scores``.
     """
-    candidates, scores, costs, smoothed = [], [], [], []
+    candidates, scores, costs = [], [], []
+    smoothed: list[float] = []  # stays empty where the table has no such column
     for line, row, architecture, score in _read(path, space, COLUMNS):
         candidates.append(Candidate(row["name"], row["architecture"], architecture))
         scores.append(score)
         try:
             costs.append([int(row["macs"]), int(row["parameters"])])
-            smoothed.append(float(row.get("smoothed", "nan")))
+            smoothed += [float(row["smoothed"])] if "smoothed" in row else []
         except ValueError:
             raise InputError(f"{path}: line {line}: macs and parameters must be whole numbers, a smoothed score a number") from None
-        if "smoothed" in row and not math.isfinite(smoothed[-1]):
+        if not all(map(math.isfinite, smoothed[-1:])):
             raise InputError(f"{path}: line {line}: a score is not a finite number")
     multiply_adds, parameters = np.array(costs, dtype=np.int64).reshape(-1, 2).T
-    has_smoothed = bool(smoothed) and math.isfinite(smoothed[0])
     population = Population(space, tuple(candidates))
-    return ScoreTable(population, tuple(scores), multiply_adds, parameters, np.array(smoothed) if has_smoothed else None)
+    return ScoreTable(population, tuple(scores), multiply_adds, parameters, np.array(smoothed) if smoothed else None)
 
 
 def write_part(folder: Path, start: int, candidates: Sequence[Candidate], scores: Sequence[Score]) -> None:

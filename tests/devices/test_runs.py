@@ -30,7 +30,7 @@ def run(python: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def strike(signum: int, rank: int, step: int) -> list[str]:
     """The process of one device sends itself a signal."""
-    callback = f"{{_target_: tests.devices.strike.Strike, signum: {int(signum)}, rank: {rank}, step: {step}}}"
+    callback = f"{{_target_: tests.strike.Strike, signum: {int(signum)}, rank: {rank}, step: {step}}}"
     return ["plugins=[tests]", f"trainer.callbacks=[{callback}]"]
 
 

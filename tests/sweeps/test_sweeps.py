@@ -2,10 +2,7 @@
 
 import csv
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,16 +12,9 @@ import yaml
 
 from nas_lightning.commands.conf_folder import conf_folder
 
-ROOT = Path(__file__).parents[2]
 CONF = Path(__file__).with_name("conf")
 SWEEPS = sorted(path.stem for path in (conf_folder() / "sweep").glob("*.yaml"))
 SMALL = ["standalone=none", "ranking.count=4", "ranking.images=100"]
-
-
-def shell(*arguments: object) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "train.py", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1200, check=False)
 
 
 def jobs(folder: Path) -> list[Path]:
@@ -59,11 +49,11 @@ def test_the_sweeps_have_the_authors_values():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sweep", SWEEPS)
-def test_every_sweep_runs_at_the_smallest_size(sweep: str, tmp_path: Path):
+def test_every_sweep_runs_at_the_smallest_size(sweep: str, python: Callable, tmp_path: Path):
     key, values = swept_values(sweep)
     limit = [f"stages.{stage}.max_steps=1" for stage in ("pretrain", "finetune", "distill_1")]
     experiment = ["--config-dir", CONF, "experiment=micro_list"] if sweep == "list" else ["experiment=micro", *SMALL, *limit]
-    done = shell(*experiment, f"sweep={sweep}", f"hydra.sweep.dir={tmp_path}")
+    done = python("train.py", *experiment, f"sweep={sweep}", f"hydra.sweep.dir={tmp_path}")
     assert done.returncode == 0, done.stderr[-3000:]
     found = [yaml.safe_load((job / "config.yaml").read_text()) for job in jobs(tmp_path)]
     if sweep == "list":
@@ -85,10 +75,10 @@ def test_every_sweep_runs_at_the_smallest_size(sweep: str, tmp_path: Path):
     ],
     ids=lambda launcher: launcher[0].split("=")[1],
 )
-def test_every_launcher_gives_what_the_basic_one_does(launcher: list[str], tmp_path: Path):
+def test_every_launcher_gives_what_the_basic_one_does(launcher: list[str], python: Callable, tmp_path: Path):
     arguments = ["-m", "experiment=micro", *SMALL, "seed=0,1"]
     for name, more in (("basic", []), ("other", launcher)):
-        done = shell(*arguments, f"hydra.sweep.dir={tmp_path}/{name}", *more)
+        done = python("train.py", *arguments, f"hydra.sweep.dir={tmp_path}/{name}", *more)
         assert done.returncode == 0, done.stderr[-3000:]
     for number in "01":
         basic, other = (tmp_path / name / number for name in ("basic", "other"))
@@ -98,8 +88,10 @@ def test_every_launcher_gives_what_the_basic_one_does(launcher: list[str], tmp_p
 
 
 @pytest.mark.slow
-def test_a_launcher_tells_a_job_that_failed_in_one_line(tmp_path: Path):
-    done = shell("-m", "experiment=micro", *SMALL, "ranking.images=100,9999", f"hydra.sweep.dir={tmp_path}", "hydra/launcher=joblib")
+def test_a_launcher_tells_a_job_that_failed_in_one_line(python: Callable, tmp_path: Path):
+    done = python(
+        "train.py", "-m", "experiment=micro", *SMALL, "ranking.images=100,9999", f"hydra.sweep.dir={tmp_path}", "hydra/launcher=joblib"
+    )
     assert done.returncode == 2, done.stderr[-3000:]
     assert "error: ranking.images: 9999" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr

@@ -197,7 +197,7 @@ def test_the_panel_is_reported_by_epochs_of_the_whole_run_and_prunes():
     assert len(told) == 2
 
 
-STRIKING = [*SHORT, "plugins=[tests]", "trainer.callbacks=[{_target_: tests.devices.strike.Strike, step: 2}]"]
+STRIKING = [*SHORT, "plugins=[tests]", "trainer.callbacks=[{_target_: tests.strike.Strike, step: 2}]"]
 
 
 def start(folder: Path, *more: str, strike: int = 0) -> subprocess.Popen[str]:
