@@ -33,6 +33,12 @@ class Panel(nn.Module):
         self.accuracy = nn.ModuleDict({name: accuracies(classes) for name in architectures})
         self.loss = nn.ModuleDict({name: MeanMetric() for name in architectures})
 
+    @property
+    def logged(self) -> list[str]:
+        """The keys that ``compute`` may have."""
+        keys = [f"{name}/{key}" for name in self.architectures for key in ("top1", "top5", "cross_entropy")]
+        return [*keys, "panel/kendall"] if len(self.known) >= FEWEST else keys
+
     @torch.no_grad()
     def update(self, supernet: Supernet, images: Tensor, labels: Tensor) -> None:
         """Evaluates every candidate on one batch, (batch, channels, H, W) and (batch,)."""

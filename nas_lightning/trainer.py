@@ -181,5 +181,6 @@ _NO_NEWS = (
     ".*does not have many workers.*",
     ".*LeafSpec.*",
     ".*Couldn't infer the batch indices.*",
+    ".*method of metric .* was called before the ``update`` method.*",  # an epoch whose steps were all skipped
     ".*You passed in a `val_dataloader` but have no `validation_step`.*",
 )

@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
+from torchmetrics import MeanMetric
 
 from nas_lightning.errors import InputError
 from nas_lightning.objective import Objective, Pass
@@ -155,8 +156,13 @@ class SupernetTraining(pl.LightningModule):
         self.panel, self.header = panel, dict(header or {})
         self.finished = False
         """Set by who ran the stage to its end; checkpoints carry it."""
-        self.accuracy = accuracies(supernet.classes)
-        self.accuracy.persistent(True)  # an epoch that goes on has all its steps in it
+        self.ended_early: str | None = None
+        """Why it ended before its last epoch; likewise."""
+        self.accuracy, self.epoch_loss = accuracies(supernet.classes), MeanMetric(nan_strategy="disable")
+        # In float64, so that a resumed epoch's sum is that of one which several devices added up without a stop.
+        self.epoch_loss.set_dtype(torch.float32 if torch.backends.mps.is_available() else torch.float64)
+        for metric in (self.accuracy, self.epoch_loss):
+            metric.persistent(True)  # a resumed epoch has all its steps in it
         self.joined: dict[str, Tensor] = {}
         """What all devices counted, for the next checkpoint."""
         self.skipped: Tensor
@@ -168,6 +174,12 @@ class SupernetTraining(pl.LightningModule):
         factor = self.rate_scaling.factor(self.trainer.world_size)
         self.peaks = [factor * group["lr"] for group in optimizer.param_groups]
         return optimizer
+
+    @property
+    def logged(self) -> list[str]:
+        """What callbacks may monitor: of each step, of each epoch, and of the panel."""
+        of_the_panel = [] if self.panel is None else self.panel.logged
+        return ["loss", "lr", "skipped_steps", "epoch_loss", *map(str, self.accuracy), *of_the_panel]
 
     @property
     def position(self) -> Position:
@@ -193,7 +205,7 @@ class SupernetTraining(pl.LightningModule):
         share = 1 / len(paths) if self.gradients is GradientRule.MEAN else 1.0
         total = torch.zeros((), device=images.device)
         architectures, done = self.objective.architectures(paths), 0
-        passes = len(architectures)
+        passes, scored = len(architectures), list[Tensor]()
         for loss, group in losses_of_step(self.path_execution, self.objective, self.supernet, images, labels, paths):
             done += len(group)
             with nullcontext() if done == passes else self._blocked_sync():  # one all-reduce a step, however many passes
@@ -204,8 +216,7 @@ class SupernetTraining(pl.LightningModule):
             ):  # elsewhere a look at every pass would hold up the device
                 architectures = architectures[done - len(group) : done]
                 break
-            if scored := [one.logits.detach() for one in group if one.is_path]:
-                self.accuracy.update(torch.cat(scored), labels.repeat(len(scored)))
+            scored += [one.logits.detach() for one in group if one.is_path]
         if self._may_be_bad(total) and self._is_bad(total):
             self._stop_or_skip(total, architectures, rate, optimizer)
             return
@@ -214,7 +225,10 @@ class SupernetTraining(pl.LightningModule):
         if self.supernet.skips_parameters:
             self._fill_missing_gradients()
         optimizer.step()
-        self._log({"loss": total / len(paths), "lr": rate})
+        loss = total / len(paths)
+        self.accuracy.update(torch.cat(scored), labels.repeat(len(scored)))
+        self.epoch_loss.update(loss.expand(len(labels)))  # nan_strategy="disable", which spares a look at the value, ignores weights
+        self._log({"loss": loss, "lr": rate})
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clips; here, where mixed precision has taken its scale off the gradients."""
@@ -222,9 +236,12 @@ class SupernetTraining(pl.LightningModule):
             self.clip_gradients(optimizer, gradient_clip_val=self.clip_norm, gradient_clip_algorithm=self.clip_algorithm)
 
     def on_train_epoch_end(self) -> None:
-        """Logs the accuracies of the epoch's paths: Lightning would only after the checkpoint, and a run stopped in between lose them."""
-        found = {name: float(value) for name, value in self.accuracy.compute().items()}
+        """Logs the means of the epoch's steps: Lightning would only after the checkpoint, and a run stopped in between lose them."""
+        found = {name: float(value) for name, value in {"epoch_loss": self.epoch_loss.compute(), **self.accuracy.compute()}.items()}
         self.accuracy.reset()
+        self.epoch_loss.reset()
+        if math.isnan(found["epoch_loss"]):  # every step was skipped
+            return
         self.log_dict(found, logger=False)
         self._to_loggers(found)
 
@@ -248,7 +265,8 @@ class SupernetTraining(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the header, so that the file says what it holds."""
-        checkpoint[HEADER_KEY] = {**self.header, "finished": self.finished, "devices": self.trainer.world_size}
+        end = {"finished": self.finished, "ended_early": self.ended_early}
+        checkpoint[HEADER_KEY] = {**self.header, **end, "devices": self.trainer.world_size}
         checkpoint["state_dict"] |= self.joined
         self.joined = {}
 
@@ -260,7 +278,7 @@ class SupernetTraining(pl.LightningModule):
 
     @staticmethod
     def _counts(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {name: value for name, value in state.items() if name.startswith("accuracy.")}
+        return {name: value for name, value in state.items() if name.startswith(("accuracy.", "epoch_loss."))}
 
     def _may_be_bad(self, loss: Tensor) -> bool:
         # Reading a number from a GPU waits for all work before it: only where it decides the step, or is read anyway.

@@ -1,5 +1,6 @@
 """A loss that is nan or infinite ends a stage with a line that says where, or is skipped and counted; no weight or file ever gets it."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -102,6 +103,32 @@ def test_a_step_can_be_skipped_and_is_counted(tmp_path: Path, monkeypatch: pytes
     assert changes == [True, True, False, True, True, True, True]
     assert all(tensor.isfinite().all() for tensor in supernet.state_dict().values())
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]["skipped"] == 1
+
+
+def test_a_skipped_step_counts_in_no_mean_of_its_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    losses: list[float] = []
+    log = SupernetTraining._log
+
+    def watched(self: SupernetTraining, values: dict[str, Any]) -> None:
+        losses.append(float(values.get("loss", "nan")))
+        log(self, values)
+
+    monkeypatch.setattr(SupernetTraining, "_log", watched)
+    _, _, trainer = fit(tmp_path, non_finite="skip", objective=Broken(step=6))  # the third step of the second epoch
+    first, second, skipped, fourth = losses[4:]
+    assert math.isnan(skipped)
+    assert trainer.callback_metrics["epoch_loss"].item() == pytest.approx((first + second + fourth) / 3)
+
+
+def test_an_epoch_of_skipped_steps_has_no_means(tmp_path: Path):
+    class AlwaysBroken(Broken):
+        def __call__(self, *arguments: Any) -> Iterator[Pass]:
+            self.calls = self.step
+            yield from super().__call__(*arguments)
+
+    _, module, trainer = fit(tmp_path, non_finite="skip", objective=AlwaysBroken())
+    assert int(module.skipped) == 8
+    assert not {"epoch_loss", "top1"} & set(trainer.callback_metrics)
 
 
 def test_weights_that_are_not_finite_are_never_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -268,6 +268,17 @@ def test_the_logged_loss_is_the_mean_over_the_paths_and_top1_is_theirs_alone(tmp
             assert trainer.callback_metrics["top1"].item() == pytest.approx(hits.double().mean().item())
 
 
+def test_an_epochs_loss_is_the_mean_over_its_images(tmp_path: Path) -> None:
+    images, labels = images_and_labels().tensors
+    data = DataLoader(TensorDataset(images[:16], labels[:16]), batch_size=6)  # the last batch has 4
+    record = Record()
+    trainer = make_trainer(tmp_path, record, max_epochs=1)
+    trainer.fit(make_module(make_supernet()), data)
+    losses = [logged["loss"] for logged in record.logged]
+    assert len(losses) == 3
+    assert trainer.callback_metrics["epoch_loss"].item() == pytest.approx((6 * losses[0] + 6 * losses[1] + 4 * losses[2]) / 16)
+
+
 def test_a_stage_begins_on_smaller_images_whose_pixels_are_means(tmp_path: Path) -> None:
     seen: list[Tensor] = []
 
@@ -301,7 +312,7 @@ def test_a_checkpoint_says_what_it_holds_and_loads_as_weights_only(tmp_path: Pat
         module.finished = finished
         trainer.save_checkpoint(tmp_path / "last.ckpt")
         content = torch.load(tmp_path / "last.ckpt", weights_only=True)
-        assert content[HEADER_KEY] == {**header, "finished": finished, "devices": 1}
+        assert content[HEADER_KEY] == {**header, "finished": finished, "ended_early": None, "devices": 1}
         assert content["global_step"] == 3
         loaded, found = load_supernet(tmp_path / "last.ckpt")
         assert found == content[HEADER_KEY]

@@ -5,16 +5,23 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, Timer
+from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
 
 from nas_lightning.durable import write_whole
 from nas_lightning.errors import InputError
-from nas_lightning.pipeline.interruption import Interruption, leave_if_asked
+from nas_lightning.pipeline.interruption import CutShort, Interruption, leave_if_asked
 from nas_lightning.training import NonFiniteLoss, SupernetTraining
+
+DIVERGED = (EarlyStoppingReason.NON_FINITE_METRIC, EarlyStoppingReason.DIVERGENCE_THRESHOLD)
+"""Why EarlyStopping ends a stage that has no result."""
 
 
 class StageCheckpoints(Checkpoint):
-    """Writes ``last.ckpt`` after every epoch and before leaving on request, and further ones where asked for.
+    """Writes ``last.ckpt`` after every epoch and before leaving on request, and others where asked for.
+
+    A stage that is to stop within an epoch (a signal, ``trainer.max_time``, a callback that sets ``should_stop``) leaves at once: Lightning
+    would run the hooks of the epoch's end, and a checkpoint written there calls the epoch whole.
 
     Args:
         folder: of the stage.
@@ -31,18 +38,32 @@ class StageCheckpoints(Checkpoint):
         ends_epoch = batch_idx + 1 >= trainer.num_training_batches or 0 < trainer.max_steps <= trainer.global_step
         if ends_epoch:
             return
-        asked = self.interruption.agree()
-        if asked is not None or (self.every_steps is not None and trainer.global_step % self.every_steps == 0):
+        asked, trainer.should_stop = self.interruption.agree(trainer.should_stop)
+        is_due = self.every_steps is not None and trainer.global_step % self.every_steps == 0
+        if asked is not None or trainer.should_stop or is_due:
             self._write_last(trainer)
         leave_if_asked(asked, trainer, self.folder / "last.ckpt")
+        if trainer.should_stop:
+            raise CutShort
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Writes what is due."""
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Writes what is due; marks a stage that EarlyStopping ends as finished at once, so that no kill makes it train on."""
+        asked, trainer.should_stop = self.interruption.agree(trainer.should_stop)
+        if trainer.should_stop and (rule := _early_stopping(trainer)) is not None:
+            reason = str(rule.stopping_reason_message).removesuffix("Signaling Trainer to stop.").rstrip(" .")
+            if rule.stopping_reason in DIVERGED:
+                raise NonFiniteLoss(f"EarlyStopping after step {trainer.global_step}: {reason}")
+            module = cast(SupernetTraining, pl_module)
+            module.finished, module.ended_early = True, reason
         done = trainer.current_epoch + 1
         if self.keep_every is not None and done % self.keep_every == 0:
             save_whole(trainer, self.folder / f"epoch_{done}.ckpt")
         self._write_last(trainer)
-        leave_if_asked(self.interruption.agree(), trainer, self.folder / "last.ckpt")
+        leave_if_asked(asked, trainer, self.folder / "last.ckpt")
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
+        """Leaves out the time that the stage took: ``trainer.max_time`` is of one call."""
+        checkpoint["callbacks"].pop(Timer().state_key, None)
 
     def _write_last(self, trainer: pl.Trainer) -> None:
         if not all(bool(parameter.isfinite().all()) for parameter in trainer.lightning_module.parameters()):
@@ -77,3 +98,9 @@ def _save(trainer: pl.Trainer, path: Path) -> None:
     except OSError:
         trainer.strategy.barrier()  # at which the others wait for this one
         raise
+
+
+def _early_stopping(trainer: pl.Trainer) -> EarlyStopping | None:
+    """The callback by whose rule the stage is over; None where something else stops it."""
+    rules = [callback for callback in cast(Any, trainer).callbacks if isinstance(callback, EarlyStopping)]
+    return next((rule for rule in rules if rule.stopping_reason is not EarlyStoppingReason.NOT_STOPPED), None)

@@ -23,6 +23,10 @@ class Interrupted(SystemExit):
         return Interrupted, (self.signum, self.message)  # a launcher's worker hands it over
 
 
+class CutShort(Exception):
+    """A stage stopped within an epoch, and its checkpoint says where: ``trainer.max_time``, or a callback."""
+
+
 class Interruption(pl.Callback):
     """Remembers a first SIGINT or SIGTERM while a stage is worked on; a second one acts at once, as without us.
 
@@ -57,12 +61,13 @@ class Interruption(pl.Callback):
         if trainer.world_size > 1:
             self._group = torch.distributed.new_group(backend="gloo")
 
-    def agree(self) -> int | None:
-        """What has arrived in any of the processes; each must call this after the same steps."""
-        arrived = torch.tensor(self._noticed or 0)
-        if self._group is not None:
-            torch.distributed.all_reduce(arrived, torch.distributed.ReduceOp.MAX, group=self._group)
-        return int(arrived) or None
+    def agree(self, should_stop: bool = False) -> tuple[int | None, bool]:
+        """The signal that arrived in any of the processes, and whether any is to stop; each must call this after the same steps."""
+        if self._group is None:
+            return self._noticed, should_stop
+        arrived = torch.tensor([self._noticed or 0, int(should_stop)])
+        torch.distributed.all_reduce(arrived, torch.distributed.ReduceOp.MAX, group=self._group)
+        return int(arrived[0]) or None, bool(arrived[1])
 
     def _notice(self, signum: int, _: FrameType | None) -> None:
         if self._noticed is None:

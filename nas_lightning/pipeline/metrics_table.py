@@ -12,7 +12,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from nas_lightning.durable import write_text
 from nas_lightning.errors import InputError
-from nas_lightning.reading import read_rows
+from nas_lightning.reading import read_rows, read_text
 
 
 class MetricsTable(Logger):
@@ -54,7 +54,9 @@ class MetricsTable(Logger):
 
     @rank_zero_only
     def save(self) -> None:
-        """Writes the whole file; Lightning calls this after every row, so the rows are kept few (``log_every_n_steps``)."""
+        """Writes the whole file once there is a row; Lightning calls this often, so the rows are kept few (``log_every_n_steps``)."""
+        if not self._rows:
+            return
         columns = list(dict.fromkeys(name for row in self._rows for name in row))
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -64,6 +66,8 @@ class MetricsTable(Logger):
 
 
 def _rows_before(path: Path, step: int) -> list[dict[str, str]]:
+    if not read_text(path).strip():  # a version before 0.2 left it so where it was stopped before the first row
+        return []
     try:
         return [row for _, row in read_rows(path, ["step"]) if int(row["step"]) < step]
     except ValueError as error:  # InputError is one

@@ -9,10 +9,10 @@ from tqdm import tqdm
 
 from nas_lightning.training import SupernetTraining
 
-LIVE = ("loss", "top1", "panel/kendall")
-"""What the bar shows; more would leave it no room."""
-SUMMARY = ("loss", "top1", "largest/top1", "smallest/top1", "panel/kendall")
-"""What a stage's last line tells, where it was logged."""
+LIVE = ("loss", "panel/kendall")
+"""What the bar shows of the last step and the last evaluation; means of an epoch are in the summary."""
+SUMMARY = ("epoch_loss", "top1", "largest/top1", "smallest/top1", "panel/kendall")
+"""What a stage's last line reports of its last epoch, where it was logged."""
 
 
 class StageProgress(pl.Callback):
@@ -66,6 +66,11 @@ class StageProgress(pl.Callback):
         self._bar.close()
         shown = ", ".join(f"{name} {value}" for name, value in _shown(trainer, SUMMARY).items())
         print(f"{self.label}: {trainer.global_step} steps in {seconds:.0f} s, {shown}", file=sys.stderr)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:  # noqa: ARG002
+        """Closes the bar, so that what is printed next stands below it."""
+        if self._bar is not None:
+            self._bar.close()
 
 
 def _shown(trainer: pl.Trainer, names: tuple[str, ...]) -> dict[str, str]:

@@ -1,8 +1,9 @@
 """Trains a recipe's stages in order, each from the weights of the one before; goes on where an earlier run stopped."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -12,7 +13,7 @@ from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.errors import InputError
 from nas_lightning.panel import Panel
 from nas_lightning.pipeline.checkpoints import StageCheckpoints, save_whole
-from nas_lightning.pipeline.interruption import Interruption, leave_if_asked
+from nas_lightning.pipeline.interruption import CutShort, Interruption, leave_if_asked
 from nas_lightning.pipeline.metrics_table import MetricsTable
 from nas_lightning.pipeline.progress import StageProgress
 from nas_lightning.pipeline.stage import Stage
@@ -96,23 +97,30 @@ def train_stages(
             ],
             find_unused_parameters=supernet.skips_parameters,
         )
+        _check_monitored(trainer, module)
         if saved is not None:
             _check_devices(saved, trainer.world_size, last)
         with interruption:
             try:
                 trainer.fit(module, datamodule=data, ckpt_path=None if saved is None else last, weights_only=True)
+            except CutShort:
+                pass
             except NonFiniteLoss as error:
                 good = f"the last good checkpoint is {last}" if last.is_file() else "no checkpoint had been written"
                 raise InputError(f"stages.{stage.name}: {error}; {good}; try a lower stages.{stage.name}.optimizer.lr") from error
-            if not _is_complete(trainer, stage):
-                wanted = stage.steps(int(trainer.num_training_batches))
+            done = f"{trainer.global_step} of {stage.steps(int(trainer.num_training_batches))} steps"
+            if module.ended_early is None and not _is_complete(trainer, stage):
+                if not trainer.is_global_zero:
+                    raise SystemExit(0)  # the first process says so
                 raise InputError(
-                    f"stages.{stage.name}: was stopped after {trainer.global_step} of {wanted} steps (trainer.max_time, or a callback); "
-                    f"give run_dir={run_dir} again to go on"
+                    f"stages.{stage.name}: was stopped after {done} (trainer.max_time, which each stage has anew, or a callback); "
+                    f"give run_dir={run_dir} again to resume"
                 )
+            if module.ended_early is not None and trainer.is_global_zero:
+                print(f"{stage.name}: ended after {done}, by EarlyStopping: {module.ended_early}", file=sys.stderr)
             module.finished = True
             save_whole(trainer, last)
-            leave_if_asked(interruption.agree(), trainer, last)
+            leave_if_asked(interruption.agree()[0], trainer, last)
         supernet.to("cpu")
 
 
@@ -161,8 +169,22 @@ def _check_devices(saved: Mapping[str, Any], devices: int, path: Path) -> None:
 
 
 def _has_grown(stage: Stage, saved: Mapping[str, Any]) -> bool:
-    """Whether a finished stage was given more epochs since."""
+    """Whether a finished stage was given more epochs since; one that EarlyStopping ended takes none."""
+    if saved[HEADER_KEY].get("ended_early") is not None:
+        return False
     return saved["epoch"] < stage.epochs and (stage.max_steps is None or saved["global_step"] < stage.max_steps)
+
+
+def _check_monitored(trainer: pl.Trainer, module: SupernetTraining) -> None:
+    """Refuses a callback of Lightning's that waits for a metric which nothing logs; it would say so after an epoch."""
+    callbacks = cast(Any, trainer).callbacks
+    if any(not type(callback).__module__.startswith(("pytorch_lightning.", "nas_lightning.")) for callback in callbacks):
+        return  # the user's own may log more
+    for callback in callbacks:
+        monitor = getattr(callback, "monitor", None)
+        if monitor is not None and monitor not in module.logged:
+            known = ", ".join(module.logged)
+            raise InputError(f"trainer.callbacks: {type(callback).__name__} monitors {monitor!r}, which no stage logs; known: {known}")
 
 
 def _check_complete(module: SupernetTraining, saved: Mapping[str, Any], path: Path) -> None:

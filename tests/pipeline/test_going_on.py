@@ -146,6 +146,25 @@ def test_a_run_that_is_asked_to_end_leaves_a_checkpoint_of_its_last_step(
     assert len(steps) == 12 - step - 1
 
 
+@pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*")
+@pytest.mark.parametrize("signum", SIGNALS)
+def test_a_run_asked_to_end_before_its_first_logged_row_resumes(signum: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    rarely = "trainer.log_every_n_steps=50"
+    train(tmp_path / "whole", rarely)
+    whole = SupernetTraining.training_step
+
+    def signalled(self: SupernetTraining, *arguments: Any) -> None:
+        os.kill(os.getpid(), signum)
+        whole(self, *arguments)
+
+    monkeypatch.setattr(SupernetTraining, "training_step", signalled)
+    with pytest.raises(Interrupted):
+        train(tmp_path / "stopped", rarely)
+    monkeypatch.undo()
+    train(tmp_path / "stopped", rarely)
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+
+
 @pytest.mark.parametrize("signum", SIGNALS)
 @pytest.mark.parametrize(("method", "steps_kept"), [("configure_optimizers", 1), ("on_train_start", 1), ("on_train_end", 6)])
 def test_a_stage_that_is_asked_to_end_before_its_first_step_or_after_its_last_one_heeds_it(

@@ -15,9 +15,9 @@ def test_a_signal_that_arrives_while_the_processes_agree_is_told_the_next_time(m
     with Interruption() as interruption:
         interruption._group = "of two processes"
         monkeypatch.setattr("torch.distributed.all_reduce", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
-        assert interruption.agree() is None
+        assert interruption.agree() == (None, False)
         monkeypatch.setattr("torch.distributed.all_reduce", lambda *_, **__: None)
-        assert interruption.agree() == signal.SIGTERM
+        assert interruption.agree() == (signal.SIGTERM, False)
 
 
 def test_a_signal_that_is_ignored_stays_ignored():
@@ -25,7 +25,7 @@ def test_a_signal_that_is_ignored_stays_ignored():
     try:
         with Interruption() as interruption:
             os.kill(os.getpid(), signal.SIGINT)
-            assert interruption.agree() is None
+            assert interruption.agree() == (None, False)
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -45,7 +45,7 @@ def test_a_second_signal_acts_at_once_whenever_the_first_one_came(signum: signal
             with pytest.raises(Acted):
                 os.kill(os.getpid(), signum)
             connector.teardown()
-            assert interruption.agree() == signum
+            assert interruption.agree(True) == (signum, True)
         assert signal.getsignal(signum) is act
     finally:
         signal.signal(signum, before)

@@ -39,3 +39,17 @@ def test_a_stage_that_starts_anew_keeps_no_row(tmp_path: Path):
     after.log_metrics({"other": 2.0}, 0)
     after.save()
     assert rows(after.path) == [{"step": "0", "other": "2.0"}]
+
+
+def test_a_stage_stopped_before_its_first_row_leaves_no_table(tmp_path: Path):
+    table = MetricsTable(tmp_path / "metrics.csv")
+    table.save()
+    assert not table.path.exists()
+
+
+def test_a_table_of_one_empty_line_has_no_rows(tmp_path: Path):
+    (tmp_path / "metrics.csv").write_text("\n")  # as runs that were stopped before their first row left it
+    table = MetricsTable(tmp_path / "metrics.csv", resume_step=3)
+    table.log_metrics({"loss": 2.0}, 3)
+    table.save()
+    assert rows(table.path) == [{"step": "3", "loss": "2.0"}]
