@@ -1,12 +1,16 @@
 """Kills one ``experiment=micro`` again and again, at random instants, and checks that it ends with the bits of one that nobody touched.
 
-    python tests/kill_and_resume.py [--kills 20] [--terms 5] [--seed 0] [--folder DIR]
+    python tests/kill_and_resume.py [--kills 12] [--strikes 16] [--terms 5] [--seed 0] [--folder DIR]
 
-SIGKILL may strike anywhere: stages, truth, ranking. SIGTERM while a stage trains must leave the checkpoint that the last line names.
-A run that ends before it is killed is compared and begun anew, until the kills are used up. Exit code 1 on a difference.
+SIGKILL may strike anywhere: stages, truth, ranking. A strike is a SIGKILL, SIGTERM or SIGINT at an exact call of a function, before or
+after it: before the first logged row, between the last step and a stage's end, between stages, while truth trains, while a file is renamed.
+SIGTERM while a stage trains must leave the checkpoint that the last line names. A run that ends before it is stopped is compared and begun
+anew, until all are used up. Exit code 1 on a difference.
 """
 
 import argparse
+import json
+import os
 import random
 import re
 import signal
@@ -14,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +35,58 @@ TEXTS = (
     "ranking/agreement.json",
     "supernet.safetensors",
 )
+ARGUMENTS = ("experiment=micro", "save_every_steps=1", "trainer.log_every_n_steps=2")  # so that a run can stop before its first row
 LONGEST = 300.0
 """Seconds that any call may take."""
 
 
 def start(folder: Path) -> subprocess.Popen[str]:
     """The run, once it has taken its folder: what is before has nothing to lose."""
-    command = [sys.executable, "train.py", "experiment=micro", "save_every_steps=1", f"run_dir={folder}"]
+    command = [sys.executable, "train.py", *ARGUMENTS, f"run_dir={folder}"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     if not process.stdout.readline().startswith("run folder:"):
         sys.exit(f"the run did not start: {process.communicate()[1]}")
     return process
+
+
+def strike(folder: Path, counts: dict[str, int], number: int, draw: random.Random) -> str | None:
+    """Runs until it strikes itself at a boundary; returns which, None where it ended before.
+
+    Args:
+        counts: calls of each place in a whole run, of which this one, which resumes, may have few left.
+        number: of the strike; the places take turns.
+    """
+    place = list(counts)[number % len(counts)]
+    call, when = draw.randint(1, max(1, counts[place] // 8)), draw.choice(["before", "after"])
+    signum = draw.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+    environment = {**os.environ, "STRIKE_AT": f"{place}:{call}:{when}:{int(signum)}"}
+    done = subprocess.run(
+        [sys.executable, "tests/struck.py", *ARGUMENTS, f"run_dir={folder}"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=LONGEST,
+        check=False,
+    )
+    if done.returncode == 0:
+        if not (folder / "finished.json").is_file():
+            sys.exit(f"a run struck at {environment['STRIKE_AT']} passed for one that had finished")
+        return None
+    expected = {-signum} if signum == signal.SIGKILL else {128 + signum, -signum}
+    if done.returncode not in expected or "Traceback" in done.stderr:
+        sys.exit(f"a run struck at {environment['STRIKE_AT']} ended with exit code {done.returncode}:\n{done.stderr}")
+    return place
+
+
+def count_calls(folder: Path) -> dict[str, int]:
+    """How often a whole run passes each place."""
+    counts = folder / "counts.json"
+    environment = {**os.environ, "COUNT_CALLS": str(counts)}
+    command = [sys.executable, "tests/struck.py", *ARGUMENTS, f"run_dir={folder}"]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, timeout=LONGEST)
+    return dict(json.loads(counts.read_text(encoding="utf-8")))
 
 
 def finish(process: subprocess.Popen[str]) -> None:
@@ -114,7 +159,8 @@ def same(one: Any, other: Any) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--kills", type=int, default=12)
+    parser.add_argument("--strikes", type=int, default=16)
     parser.add_argument("--terms", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="keeps the runs there; otherwise they are removed")
@@ -127,20 +173,27 @@ def main() -> None:
         work = time.monotonic()
         finish(reference)
         work = time.monotonic() - work
-        done, runs, terms = 0, 0, 0
-        while done < arguments.kills or terms < arguments.terms:
+        counts = count_calls(folder / "counted")
+        done, runs, terms, strikes = 0, 0, 0, Counter[str]()
+        while done < arguments.kills or terms < arguments.terms or strikes.total() < arguments.strikes:
             runs += 1
-            if runs > 10 * (arguments.kills + arguments.terms):
-                sys.exit(f"only {done} kills and {terms} terminations after {runs - 1} runs")
+            if runs > 10 * (arguments.kills + arguments.terms + arguments.strikes):
+                sys.exit(f"only {done} kills, {strikes.total()} strikes and {terms} terminations after {runs - 1} runs")
             victim = folder / f"victim_{runs}"
             if terms < arguments.terms:
                 terms += terminate(victim, work / 2, draw)
+            while runs % 2 and strikes.total() < arguments.strikes and (place := strike(victim, counts, strikes.total(), draw)) is not None:
+                strikes[place] += 1
             # On average a kill lets a twentieth of the work be done, so that one run meets many kills, wherever it is.
-            done += kill_until_done(victim, arguments.kills - done, work / 10, draw)
+            done += kill_until_done(victim, arguments.kills - done if runs % 2 == 0 else 0, work / 10, draw)
             if found := differences(folder / "reference", victim):
                 sys.exit(f"run {runs} (seed {arguments.seed}) differs from the reference in {', '.join(found)}")
     took = time.monotonic() - began
-    print(f"{done} kills and {terms} terminations in {runs} runs: every weight, row and score as in the reference ({took:.0f} s)")
+    places = "; ".join(f"{place}: {count}" for place, count in strikes.items())
+    print(
+        f"{done} kills, {strikes.total()} strikes at boundaries ({places}) and {terms} terminations in {runs} runs: every weight, row and "
+        f"score as in the reference ({took:.0f} s)"
+    )
 
 
 if __name__ == "__main__":

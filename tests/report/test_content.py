@@ -126,7 +126,7 @@ def test_the_ten_best_are_those_of_least_cross_entropy_in_order(folder: Path):
 
 
 def test_the_curves_of_the_stages_follow_each_other_in_the_configs_order(page: Page):
-    (loss,) = [trace for trace in page.data["training"]["traces"] if trace["name"] == "training loss"]
+    (loss,) = [trace for trace in page.data["training"]["traces"] if trace["name"] == "training loss, single steps"]
     steps = [step for step in loss["x"] if step is not None]
     assert steps == [*range(0, 100, 2), *range(100, 120, 2)]  # pretrain, then finetune
     assert "Stages in order: pretrain (100 steps), finetune (20 steps)" in page.text
@@ -136,7 +136,7 @@ def test_the_curves_of_the_stages_follow_each_other_in_the_configs_order(page: P
 def test_long_curves_are_averaged_and_the_report_says_so(tmp_path: Path):
     write_metrics(write_example(tmp_path), "pretrain", 4000)
     assert "neighbouring rows are averaged" in text_of(tmp_path)
-    (loss,) = [one for one in page_of(tmp_path).data["training"]["traces"] if one["name"] == "training loss"]
+    (loss,) = [one for one in page_of(tmp_path).data["training"]["traces"] if one["name"] == "training loss, single steps"]
     values = [value for value in loss["y"] if value is not None]
     assert len(values) == 500 + 10
     assert sum(values[:500]) / 500 == pytest.approx(3.5, abs=0.001)

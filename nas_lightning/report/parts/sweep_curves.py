@@ -19,8 +19,13 @@ MOST_JOBS, SPARSE = 20, 40
 """Jobs that are drawn, and values up to which all curves of a strip mark theirs."""
 MOST_POINTS = 200
 """Of one curve in one stage; of longer ones neighbours are averaged."""
-STRIPS = {"loss": "training loss", "panel/kendall": "panel, Kendall", "largest/cross_entropy": "largest, cross entropy"}
-"""What is drawn where it was logged, by column of the metrics."""
+STRIPS = {
+    "epoch_loss": "training loss, mean of an epoch",
+    "loss": "training loss, single steps",
+    "panel/kendall": "panel, Kendall",
+    "largest/cross_entropy": "largest, cross entropy",
+}
+"""What is drawn where it was logged, by column of the metrics; single steps where no job has finished an epoch."""
 COLOURS = (ACCENT, "#d1862b", "#7b4fa3", "#3f8f4f", "#b3435b", "#4c78c8", "#8c6d31", "#69737b")
 """Of the settings in their order, where there are no more."""
 
@@ -51,6 +56,8 @@ def curves(sweep: Sweep) -> Part:
     lengths = {job.name: epoch_lengths(job) for _, _, job in drawn}
     by_epoch = all(length is not None for found in lengths.values() for length in found.values())
     titles = {column: title for column, title in STRIPS.items() if any(_is_logged(job, column) for _, _, job in drawn)}
+    if "epoch_loss" in titles:
+        titles.pop("loss", None)
     if not titles:
         return Part.missing(TITLE, "The metrics of the jobs hold neither a loss nor a result of the panel.")
     found = []

@@ -99,7 +99,7 @@ def _strips(stages: Sequence[Stage], starts: npt.NDArray[np.int64]) -> list[Stri
     colours = {"largest": (INK, 1.6), "smallest": (TINT, 1.6)}
     panel = [Look(f"{name}/top1", name, *colours.get(name, (PALE, 1.0))) for name in names]
     wanted = {
-        "loss": (1.0, [Look("loss", "training loss")]),
+        "loss": (1.0, [Look("loss", "training loss, single steps", TINT, 1.0), Look("epoch_loss", "training loss, mean of an epoch")]),
         "top-1, %": (100.0, [Look("top1", "training paths"), *panel]),
         "panel, Kendall": (1.0, [Look("panel/kendall", "Kendall tau-b of the panel")]),
         "learning rate": (1.0, [Look("lr", "learning rate", MUTED)]),
