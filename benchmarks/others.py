@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from benchmarks.turns import Row, alternate, row
 from benchmarks.ways import BATCH, CLASSES, track1
 from nas_lightning.config.build import Builder
+from nas_lightning.config.roles import AUGMENTATION
+from nas_lightning.config.schema import Target
 from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.data.image_dataset import ImageDataset, LabelledImages
 from nas_lightning.ranking.agreement import measure
@@ -59,7 +61,9 @@ def data_path(augmentation: str, workers: int = 0) -> Callable[[], float]:
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose("config", ["experiment=track1", f"augmentation={augmentation}"])
     node: Any = OmegaConf.to_container(config.augmentation, resolve=True)
-    data = ImageDataModule(NoiseImages(), Builder().build(node, "augmentation"), batch_size=BATCH, seed=0, workers=workers)
+    data = ImageDataModule(
+        NoiseImages(), Builder().build(Target(node, AUGMENTATION), "augmentation"), batch_size=BATCH, seed=0, workers=workers
+    )
     loader = data.train_dataloader()
     data.trainer = cast(Any, SimpleNamespace(training=True, current_epoch=0, global_step=0, global_rank=0))
 

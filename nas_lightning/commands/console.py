@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -19,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from nas_lightning.commands.conf_folder import conf_folder
+from nas_lightning.commands.foreign import checked
 from nas_lightning.commands.mistakes import in_one_line, unknown_key
 from nas_lightning.commands.multirun import GRACE, as_a_run_of_its_own
 from nas_lightning.errors import InputError
@@ -63,7 +65,11 @@ def start(task: Task, config_name: str) -> None:
             _stop(f"{place}: cannot be written ({error.strerror})")
 
     try:
-        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(guarded)()
+        command_line = get_args_parser().parse_args()
+        if command_line.experimental_rerun is not None:
+            raise InputError("--experimental-rerun: is not supported, as it unpickles a file; give the run's overrides")
+        with checked(command_line.overrides):
+            hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(guarded)()
     except KeyboardInterrupt:
         print("stopped by SIGINT; give the same run_dir, or hydra.sweep.dir, again to go on", file=sys.stderr)
         sys.exit(130)

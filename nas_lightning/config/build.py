@@ -10,11 +10,9 @@ from typing import Any
 from hydra.utils import get_object
 
 from nas_lightning.config.read import join
+from nas_lightning.config.roles import ARGUMENTS, EVERY, Role, allowed
 from nas_lightning.config.schema import Target
 from nas_lightning.errors import InputError, check_known
-
-PACKAGES = ("nas_lightning", "torch", "torchvision", "pytorch_lightning", "torchmetrics")
-"""Where ``_target_`` may point without being asked."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,7 @@ class Builder:
     """Builds objects from nodes.
 
     Args:
-        plugins: further packages that ``_target_`` may point to.
+        plugins: the user's packages, whose classes may stand in every role that they fit.
         offered: arguments given to every constructor that takes them and is not given them by the config.
     """
 
@@ -33,7 +31,7 @@ class Builder:
         """The same, with more arguments offered."""
         return Builder(self.plugins, {**(self.offered or {}), **offered})
 
-    def build(self, target: Target | Mapping[str, Any], place: str) -> Any:
+    def build(self, target: Target, place: str) -> Any:
         """Makes the object that a node describes; nested nodes first.
 
         Args:
@@ -41,55 +39,87 @@ class Builder:
             place: its key, for errors.
 
         Raises:
-            InputError: for a class outside the allowed packages, an unknown argument, or a value that the class refuses.
+            InputError: for a class that its role does not allow, an unknown argument, or a value that the class refuses.
         """
-        node = dict(target.node if isinstance(target, Target) else target)
-        name, is_partial = node.pop("_target_", None), node.pop("_partial_", False)
-        node.pop("_convert_", None)  # a hint to Hydra; values here are plain already
-        made = self._locate(name, place)
-        parameters = inspect.signature(made).parameters
-        takes_any = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
-        arguments = {key: value for key, value in (self.offered or {}).items() if key in parameters}
-        for key, value in node.items():
-            if not takes_any:
-                check_known(join(place, str(key)), str(key), parameters)
-            arguments[str(key)] = self._nested(value, join(place, str(key)))
-        try:
-            return partial(made, **arguments) if is_partial else made(**arguments)
-        except InputError as error:
-            raise InputError(_placed(str(error), place)) from None
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{place}: {name} does not take these values ({' '.join(str(error).split())})") from error
+        return self._build(target.node, place, (target.role,))
+
+    def build_later(self, target: Target, place: str) -> Callable[..., Any]:
+        """A function that makes the object from the arguments which the node does not give."""
+        made, arguments = self._read(target.node, place, (target.role,))
+        return partial(made, **arguments)
 
     def build_values(self, values: Mapping[str, Any], place: str) -> dict[str, Any]:
-        """The mapping with every ``_target_`` node in it built."""
-        return {key: self._nested(value, join(place, key)) for key, value in values.items()}
+        """The arguments of pl.Trainer, every ``_target_`` node in them built."""
+        return {key: self._nested(value, join(place, key), ARGUMENTS.get(key, ())) for key, value in values.items()}
 
-    def _nested(self, value: Any, place: str) -> Any:
+    def _build(self, node: Mapping[str, Any], place: str, roles: Sequence[Role]) -> Any:
+        made, arguments = self._read(node, place, roles)
+        name = node["_target_"]
+        try:
+            built = made(**arguments)
+        except InputError as error:
+            raise InputError(_placed(str(error), place)) from None
+        except Exception as error:
+            if not isinstance(error, TypeError | ValueError) and (self._is_own(name) or name.startswith("nas_lightning.")):
+                raise  # a bug; a library's class may raise anything at a wrong value
+            raise InputError(f"{place}: {name} does not take these values ({' '.join(str(error).split())})") from error
+        for role in roles if len(roles) == 1 else ():
+            if missing := role.missing(built):
+                raise InputError(f"{place}: {name} has no {missing[0]}, which {role.title} needs")
+        return built
+
+    def _read(self, node: Mapping[str, Any], place: str, roles: Sequence[Role]) -> tuple[type, dict[str, Any]]:
+        """The class, found and checked before anything is called, and its arguments."""
+        name = node.get("_target_")
+        made = self._locate(name, place, roles)
+        is_own = self._is_own(str(name))
+        parameters = inspect.signature(made).parameters
+        takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
+        arguments = {key: value for key, value in (self.offered or {}).items() if key in parameters}
+        for key, value in node.items():
+            if key in ("_target_", "_convert_"):  # a hint to Hydra; values here are plain already
+                continue
+            where = join(place, str(key))
+            if not takes_any or str(key).startswith("_"):
+                check_known(where, str(key), parameters)
+            if not is_own:
+                _check_local(value, where)
+            arguments[str(key)] = self._nested(value, where, EVERY if is_own else ARGUMENTS.get(str(key), ()))
+        return made, arguments
+
+    def _nested(self, value: Any, place: str, roles: Sequence[Role]) -> Any:
         if isinstance(value, Mapping):
             if "_target_" in value:
-                return self.build(value, place)
-            return {key: self._nested(item, join(place, str(key))) for key, item in value.items()}
+                return self._build(value, place, roles)
+            return {key: self._nested(item, join(place, str(key)), roles) for key, item in value.items()}
         if isinstance(value, list):
-            return [self._nested(item, f"{place}[{index}]") for index, item in enumerate(value)]
+            return [self._nested(item, f"{place}[{index}]", roles) for index, item in enumerate(value)]
         return value
 
-    def _locate(self, name: Any, place: str) -> Callable[..., Any]:
+    def _locate(self, name: Any, place: str, roles: Sequence[Role]) -> type:
+        place = f"{place}._target_"
         if not isinstance(name, str) or "." not in name:
-            raise InputError(f"{place}._target_: {name!r} must be the dotted path of a class")
-        allowed = (*PACKAGES, *self.plugins)
-        if name.split(".")[0] not in allowed:
-            raise InputError(f"{place}._target_: {name} is not below one of {', '.join(allowed)}; add its package to plugins")
+            raise InputError(f"{place}: {name!r} must be the dotted path of a class")
+        for role in roles:
+            if name in allowed(role):
+                return allowed(role)[name]
+        if not self._is_own(name):
+            raise InputError(f"{place}: {roles[0].refuse(name) if roles else f'{name} cannot stand here, where no object is taken'}")
         try:
             found = get_object(name)
         except Exception as error:
-            raise InputError(f"{place}._target_: there is no {name} ({type(error).__name__})") from None
-        if not isinstance(found, type):  # a function may do anything: torch.load runs what a file says
-            raise InputError(f"{place}._target_: {name} is not a class")
-        # An allowed module that imports another lends it its path: torch.os.system.
-        if str(getattr(found, "__module__", None)).split(".")[0] not in allowed:
-            raise InputError(f"{place}._target_: {name} is not defined below one of {', '.join(allowed)}")
+            raise InputError(f"{place}: there is no {name} ({type(error).__name__})") from None
+        if not isinstance(found, type):  # a function may do anything
+            raise InputError(f"{place}: {name} is not a class")
+        if not self._is_own(f"{found.__module__}."):  # a module that imports another lends it its path: my_package.os.system
+            raise InputError(f"{place}: {name} is not defined below one of {', '.join(self.plugins)}")
+        if roles not in ((), EVERY) and not any(role.fits(found) for role in roles):
+            raise InputError(f"{place}: {name} is not {roles[0].title}, see {roles[0].kind}")
         return found
+
+    def _is_own(self, name: str) -> bool:
+        """Whether a dotted path lies below one of the user's packages."""
+        return any(plugin and name.startswith(f"{plugin}.") for plugin in self.plugins)
 
 
 def import_plugins(plugins: Sequence[str]) -> None:
@@ -103,6 +133,14 @@ def import_plugins(plugins: Sequence[str]) -> None:
             importlib.import_module(plugin)
         except (ImportError, ValueError, TypeError) as error:  # not there, empty, or relative
             raise InputError(f"plugins: {plugin!r} cannot be imported ({error})") from None
+
+
+def _check_local(value: Any, place: str) -> None:
+    """Refuses addresses at any depth: Lightning's writers take every one that fsspec knows."""
+    if isinstance(value, str) and "://" in value and not value.startswith("file://"):
+        raise InputError(f"{place}: {value!r} must be a path on this machine, no address")
+    for key, item in value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ():
+        _check_local(item, f"{place}[{key}]" if isinstance(value, list) else join(place, str(key)))
 
 
 def _placed(message: str, place: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, TypeVar
 
+from nas_lightning.config.roles import Role
 from nas_lightning.config.schema import Target
 from nas_lightning.errors import InputError, check_known
 
@@ -32,7 +33,9 @@ def read(kind: type[T], node: Any, place: str = "") -> T:
     for name, one in declared.items():
         where = join(place, name)
         if name in node:
-            values[name] = _value(hints[name], node[name], where)
+            values[name] = (
+                _target(one.metadata["role"], node[name], where) if "role" in one.metadata else _value(hints[name], node[name], where)
+            )
             _check_range(one.metadata, values[name], where)
         elif one.default is MISSING and one.default_factory is MISSING:
             raise InputError(f"{where}: is missing and has no default")
@@ -45,11 +48,6 @@ def _value(hint: Any, value: Any, place: str) -> Any:
             return None
         return _value(next(one for one in hint.__args__ if one is not type(None)), value, place)
     origin = typing.get_origin(hint)
-    if hint is Target:
-        if not isinstance(value, Mapping):
-            raise InputError(f"{place}: {value!r} must be a mapping with _target_")
-        _check_numbers(value, place)
-        return Target(dict(value))
     if is_dataclass(hint):
         return read(typing.cast(type, hint), value, place)
     if origin is dict:
@@ -67,6 +65,13 @@ def _value(hint: Any, value: Any, place: str) -> Any:
         raise InputError(f"{place}: {value!r} must be {_NAMES[hint]}")
     _check_numbers(value, place)
     return value
+
+
+def _target(role: Role, value: Any, place: str) -> Target:
+    if not isinstance(value, Mapping):
+        raise InputError(f"{place}: {value!r} must be a mapping with _target_")
+    _check_numbers(value, place)
+    return Target(dict(value), role)
 
 
 _NAMES = {int: "an integer", float: "a number", str: "text", bool: "true or false"}

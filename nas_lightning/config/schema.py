@@ -3,14 +3,21 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from nas_lightning.config import roles
+
 Integers = list[int]  # RankingConfig has a key named list
 
 
 @dataclass(frozen=True)
 class Target:
-    """An object chosen in conf/ by ``_target_``; its other keys are the arguments of its constructor."""
+    """An object chosen in conf/ by ``_target_``; its other keys are the arguments of its constructor.
+
+    Args:
+        role: what it must be.
+    """
 
     node: dict[str, Any]
+    role: roles.Role
 
 
 def number(default: Any = ..., *, least: float | None = None, most: float | None = None) -> Any:
@@ -22,6 +29,11 @@ def number(default: Any = ..., *, least: float | None = None, most: float | None
 def choice(default: str | None, *, among: tuple[str, ...]) -> Any:
     """A field whose value must be one of a few words."""
     return field(default=default, metadata={"among": among})
+
+
+def target(role: roles.Role) -> Any:
+    """A field that holds an object of a role."""
+    return field(metadata={"role": role})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,11 +92,11 @@ class StageConfig:
 
     epochs: int = number(least=1)
     """Passes over the training split."""
-    sampler: Target
-    objective: Target
-    optimizer: Target
+    sampler: Target = target(roles.SAMPLER)
+    objective: Target = target(roles.OBJECTIVE)
+    optimizer: Target = target(roles.OPTIMIZER)
     """Its ``lr`` is the schedule's peak."""
-    schedule: Target
+    schedule: Target = target(roles.SCHEDULE)
     gradients: str = choice("sum", among=("sum", "mean"))
     """Over the passes of a step; sum makes the effective rate grow with the paths."""
     path_execution: str = choice("sequential", among=("sequential", "batched"))
@@ -175,9 +187,9 @@ class StandaloneConfig:
     """Trainings at a time, in worker processes that share out the machine's threads and take turns on the trainer's devices."""
     epochs: int = number(least=1)
     batch_size: int = number(128, least=2)
-    optimizer: Target
-    schedule: Target
-    augmentation: Target
+    optimizer: Target = target(roles.OPTIMIZER)
+    schedule: Target = target(roles.SCHEDULE)
+    augmentation: Target = target(roles.AUGMENTATION)
     shortcuts: str = choice("where_needed", among=("always", "where_needed"))
     norm: str = choice("running", among=("batch", "running"))
 
@@ -198,10 +210,10 @@ class TrainConfig:
     """Weights that the first stage starts from; None starts from scratch."""
     save_every_steps: int | None = number(None, least=1)
     """Writes ``last.ckpt`` after every so many steps, too, not only after every epoch."""
-    space: Target
+    space: Target = target(roles.SPACE)
     supernet: SupernetConfig
-    data: Target
-    augmentation: Target
+    data: Target = target(roles.DATASET)
+    augmentation: Target = target(roles.AUGMENTATION)
     loader: LoaderConfig
     population: PopulationConfig
     stages: dict[str, StageConfig]
@@ -211,7 +223,7 @@ class TrainConfig:
     standalone: StandaloneConfig
     ranking: RankingConfig
     plugins: list[str]
-    """Packages of your own that ``_target_`` may point to."""
+    """Packages of your own, whose classes ``_target_`` may name; only the command line gives them, see commands/foreign.py."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,8 +257,8 @@ class AloneConfig:
     run_dir: str
     resume: str | None = choice(None, among=("auto",))
     """``auto`` goes on with the newest run."""
-    space: Target
-    data: Target
+    space: Target = target(roles.SPACE)
+    data: Target = target(roles.DATASET)
     population: PopulationConfig
     scores: str | None = None
     """A ranking's ``scores.csv`` with the same candidates, to compare with."""
@@ -261,7 +273,7 @@ class CompareConfig:
 
     first: str
     second: str
-    space: Target
+    space: Target = target(roles.SPACE)
     known_accuracies: str | None = None
     """A file in the challenge's format with true accuracies as fractions: which table agrees better with them."""
     resamples: int = number(1000, least=10, most=1_000_000)

@@ -127,11 +127,15 @@ def make_low_resolution(config: LowResolutionConfig | None, resolution: int, pla
 
 
 def make_optimizer(builder: Builder, target: Target, place: str) -> Any:
-    """A function from parameters to an optimizer, tried once so that a wrong value stops the run before it starts."""
-    make = builder.build(Target({**target.node, "_partial_": True}), place)
+    """A function from parameters to an optimizer, tried for one step so that what cannot train stops the run before it starts."""
+    make = builder.build_later(target, place)
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    parameter.grad = torch.zeros(1)
     try:
-        make([torch.nn.Parameter(torch.zeros(1))])
-    except (TypeError, ValueError) as error:
+        make([parameter]).step()
+    except AssertionError:  # of the device, which is another one in training
+        pass
+    except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{place}: {' '.join(str(error).split())}") from error
     return make
 

@@ -187,7 +187,7 @@ BAD = [
     ),
     train("a class that runs programs", ["stages.pretrain.objective._target_=os.system"], ["_target_", "os.system", "nas_lightning"]),
     train("a class by a detour", ["stages.pretrain.objective._target_=torch.os.system"], ["_target_", "torch.os.system"]),
-    train("a function that runs pickles", ["stages.pretrain.objective._target_=torch.load"], ["_target_", "torch.load is not a class"]),
+    train("a function that runs pickles", ["stages.pretrain.objective._target_=torch.load"], ["torch.load is not allowed as an objective"]),
     train("a plugin without a name", ["plugins=['']"], ["plugins: ''"]),
     train("a plugin that is relative", ["plugins=[.x]"], ["plugins: '.x'"]),
     train("a plugin that is not there", ["plugins=[nowhere]"], ["plugins", "nowhere"]),

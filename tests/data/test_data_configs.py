@@ -10,6 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 from torchvision.transforms import v2
 
 from nas_lightning.config.build import Builder
+from nas_lightning.config.roles import AUGMENTATION
+from nas_lightning.config.schema import Target
 from nas_lightning.data import (
     Augmentation,
     ColorJitter,
@@ -67,7 +69,7 @@ def test_one_operation_can_be_changed_or_left_out_alone() -> None:
 def test_the_torchvision_config_makes_the_same_pipeline_of_transforms_of_single_images(place: str) -> None:
     config = composed(f"+augmentation@{place}=torchvision", "+space.resolution=16")
     target = OmegaConf.to_container(OmegaConf.select(config, place), resolve=True)
-    for augmentation in (instantiate(OmegaConf.select(config, place)), Builder().build(target, place)):
+    for augmentation in (instantiate(OmegaConf.select(config, place)), Builder().build(Target(target, AUGMENTATION), place)):
         assert isinstance(augmentation, PerImage)
         crop, flip, rotate, cutout = cast(list[Any], list(augmentation.transforms.values()))
         kinds = [type(transform) for transform in (crop, flip, rotate, cutout)]

@@ -1,0 +1,128 @@
+"""What stands below ``hydra:`` in a composed config, checked before Hydra makes anything of it."""
+
+import copy
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import PurePath
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
+
+from nas_lightning.errors import InputError
+
+TARGETS = {
+    "launcher": (
+        "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
+        "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher",
+        "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher",
+        "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher",
+        "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher",
+    ),
+    "sweeper": ("hydra._internal.core_plugins.basic_sweeper.BasicSweeper",),
+    "callbacks": ("hydra.experimental.callbacks.LogJobReturnCallback",),
+}
+"""What Hydra may make, beside the classes of the user's plugins."""
+LOGS = ("hydra_logging", "job_logging")
+LOGGING = ("logging.StreamHandler", "logging.FileHandler", "logging.NullHandler", "logging.Formatter", "logging.Filter")
+STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
+TYPED = ("job.env_set", "job.env_copy", "launcher.setup", "launcher.additional_parameters", "launcher.ray")
+"""Keys that only the command line sets: variables, such as one that preloads a library, a batch script's commands, a cluster's address."""
+OUTPUT = "OUTPUT"
+"""Stands for the folder of a job's output, which has no name yet."""
+
+
+def check_hydra(config: DictConfig, typed: Mapping[str, Any], plugins: Collection[str]) -> None:
+    """Refuses classes that are not on the lists, and what only the command line may set.
+
+    Args:
+        config: as composed.
+        typed: the values of the command line by dotted key.
+        plugins: packages whose classes the user allows.
+
+    Raises:
+        InputError: naming the key.
+    """
+    hydra = _resolved(config)
+    for section, allowed in TARGETS.items():
+        for place, key, value in _items(hydra.get(section), f"hydra.{section}"):
+            if key == "_target_" and not _is_allowed(value, allowed, plugins):
+                raise InputError(f"{place}: {value} is not allowed (known: {', '.join(allowed)}; the command line's plugins add your own)")
+            if isinstance(value, str) and "${" in value and value not in map(str, typed.values()):  # it would be resolved once more
+                raise InputError(f"{place}: {value} must not be written with a backslash, except on the command line")
+    for place, _, value in _items(hydra.get("launcher"), "hydra.launcher"):
+        if isinstance(value, str) and not value.isprintable():
+            raise InputError(f"{place}: {value!r} must be one line, as it may stand in a batch script")
+    for section in LOGS:
+        _check_logging(hydra.get(section), f"hydra.{section}", plugins)
+    for name in hydra["job"]["env_copy"]:  # Hydra puts them among those to set
+        hydra["job"]["env_set"].pop(name, None)
+    for key in TYPED:
+        node: Any = hydra
+        for part in key.split("."):
+            node = node.get(part) if isinstance(node, Mapping) else None
+        _check_typed(node, f"hydra.{key}", _below(typed, f"hydra.{key}"))
+    if (folder := hydra.get("output_subdir")) not in (None, ".hydra", typed.get("hydra.output_subdir")):
+        raise InputError(f"hydra.output_subdir: {folder!r} comes from a file; only the command line may name another than .hydra")
+
+
+def _resolved(config: DictConfig) -> dict[str, Any]:
+    """The checked parts as plain containers, as Hydra will find them in a job."""
+    config, singleton = copy.deepcopy(config), HydraConfig.instance()
+    with read_write(config), open_dict(config):
+        config.hydra.runtime.output_dir, config.hydra.job.num, config.hydra.job.id = OUTPUT, 0, "0"
+    before = singleton.cfg
+    singleton.set_config(config)
+    try:
+        nodes = {key: config.hydra[key] for key in (*TARGETS, *LOGS, "job", "output_subdir")}
+        return {key: OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node for key, node in nodes.items()}
+    except (OmegaConfBaseException, ValueError) as error:
+        raise InputError(f"hydra: cannot be resolved ({str(error).splitlines()[0]})") from None
+    finally:
+        singleton.cfg = before
+
+
+def _items(node: Any, place: str) -> Iterator[tuple[str, Any, Any]]:
+    """Every key at any depth: its place, itself, its value."""
+    for key, value in node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ():
+        yield f"{place}.{key}", key, value
+        yield from _items(value, f"{place}.{key}")
+
+
+def _is_allowed(name: Any, allowed: Collection[str], plugins: Collection[str]) -> bool:
+    return name in allowed or any(str(name).startswith(f"{plugin}.") for plugin in plugins)
+
+
+def _check_logging(node: Any, place: str, plugins: Collection[str]) -> None:
+    for where, key, value in _items(node, place):
+        if key in ("class", "()") and not _is_allowed(value, LOGGING, plugins):
+            raise InputError(f"{where}: {value} is not allowed (known: {', '.join(LOGGING)}; the command line's plugins add your own)")
+        if key == "filename" and (PurePath(str(value)).parts[:1] != (OUTPUT,) or ".." in PurePath(str(value)).parts):
+            raise InputError(f"{where}: must lie below ${{hydra.runtime.output_dir}}")
+        fixed = {"mode": ("a",), "style": ("%",), "stream": STREAMS}.get(str(key))  # no file is overwritten, no attribute is read
+        if fixed is not None and value not in fixed:
+            raise InputError(f"{where}: {value!r} is not one of {', '.join(fixed)}")
+        if key == "." or (isinstance(value, str) and value.startswith(("ext://", "cfg://")) and value not in STREAMS):
+            raise InputError(f"{where}: {value!r} is not allowed; a logger's parts are plain values")
+
+
+def _below(typed: Mapping[str, Any], place: str) -> Any:
+    """What the command line sets at a key, or below it."""
+    below = {key.removeprefix(f"{place}."): value for key, value in typed.items() if key.startswith(f"{place}.")}
+    at = typed.get(place)
+    for key, value in below.items():
+        at = at if isinstance(at, dict) else {}
+        *parents, last = key.split(".")
+        inside = at
+        for parent in parents:
+            inside = inside.setdefault(parent, {})
+        inside[last] = value
+    return at
+
+
+def _check_typed(value: Any, place: str, typed: Any) -> None:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _check_typed(item, f"{place}.{key}", typed.get(key) if isinstance(typed, Mapping) else None)
+    elif value not in (None, []) and str(value) != str(typed):  # Hydra turns variables into texts
+        raise InputError(f"{place}: {value!r} comes from a file; only the command line may set it")

@@ -1,0 +1,152 @@
+"""Which classes may stand at which key: for a ``_target_`` no other is imported, looked at or called.
+
+A class of your own may stand in a role, too, once the command line names its package: ``plugins=[my_package]``.
+"""
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol
+
+from nas_lightning.errors import InputError
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a key or an argument may hold.
+
+    Nothing in a role deletes or overwrites a file that its arguments name, unpickles, starts a program or opens a connection.
+
+    Args:
+        title: for errors.
+        kind: dotted path of the base class, or of the protocol whose methods a class must have.
+        modules: whose public classes of this kind are allowed, if they are defined below one of the modules.
+        classes: further single classes.
+        without: names in the modules that are left out.
+    """
+
+    title: str
+    kind: str
+    modules: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+
+    def fits(self, candidate: type) -> bool:
+        """Whether a class is of this kind: a subclass, or one that has a protocol's methods."""
+        kind = load(self.kind)
+        if Protocol not in kind.__bases__:
+            return issubclass(candidate, kind)
+        methods = [name for name, value in vars(kind).items() if inspect.isfunction(value) and (name == "__call__" or name[0] != "_")]
+        return all(any(callable(vars(base).get(name)) for base in candidate.__mro__) for name in methods)
+
+    def missing(self, made: Any) -> list[str]:
+        """The attributes of a protocol that an object lacks."""
+        kind = load(self.kind)
+        return [name for name in getattr(kind, "__annotations__", {}) if not hasattr(made, name)] if Protocol in kind.__bases__ else []
+
+    def refuse(self, name: str) -> InputError:
+        """The error for a class that is none of the allowed ones."""
+        module = name.rpartition(".")[0]
+        close = difflib.get_close_matches(name, allowed(self), n=1) if module in {*self.modules, *map(_module, self.classes)} else []
+        hint = f"; did you mean {close[0]}?" if close else ""
+        known = ", ".join([*(f"the classes of {module}" for module in self.modules), *self.classes])
+        return InputError(f"{name} is not allowed as {self.title}{hint} (known: {known}; the command line's plugins add your own package)")
+
+
+def load(path: str) -> Any:
+    """What a dotted path of this file names."""
+    return getattr(importlib.import_module(_module(path)), path.rpartition(".")[2])
+
+
+@cache
+def allowed(role: Role) -> Mapping[str, type]:
+    """The classes of a role by every dotted path that may name them: where they are offered, and where they are defined."""
+    below = tuple(f"{module}." for module in role.modules)
+    offered = {path: load(path) for path in role.classes}
+    for module in map(importlib.import_module, role.modules):
+        for name in getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]:
+            found = getattr(module, name)
+            if name in role.without:
+                continue
+            if isinstance(found, type) and f"{found.__module__}.".startswith(below) and role.fits(found) and found is not load(role.kind):
+                offered[f"{module.__name__}.{name}"] = found
+    return {**{f"{found.__module__}.{found.__qualname__}": found for found in offered.values()}, **offered}
+
+
+def _module(path: str) -> str:
+    return path.rpartition(".")[0]
+
+
+_CALLABLE = "collections.abc.Callable"
+SPACE = Role("a space", "nas_lightning.space.SearchSpace", classes=("nas_lightning.space.SearchSpace",))
+DATASET = Role("a data set", "nas_lightning.data.ImageDataset", ("nas_lightning.data",))
+AUGMENTATION = Role("an augmentation", _CALLABLE, classes=("nas_lightning.data.Augmentation", "nas_lightning.data.PerImage"))
+SAMPLER = Role("a sampler", "nas_lightning.sampling.Sampler", ("nas_lightning.sampling",))
+OBJECTIVE = Role("an objective", "nas_lightning.objective.Objective", ("nas_lightning.objective",))
+SCHEDULE = Role("a schedule", "nas_lightning.schedule.Schedule", ("nas_lightning.schedule",))
+OPTIMIZER = Role("an optimizer", "torch.optim.Optimizer", ("torch.optim",))
+
+_OPERATIONS = ("RandomCrop", "RandomHorizontalFlip", "RandomRotation", "Cutout", "ColorJitter")
+_OPERATION = Role("an operation on images", _CALLABLE, classes=tuple(f"nas_lightning.data.{name}" for name in _OPERATIONS))
+_TRANSFORM = Role(
+    "a transform of an image",
+    _CALLABLE,
+    ("torchvision.transforms", "torchvision.transforms.v2"),
+    ("nas_lightning.data.ImageCutout",),
+)
+_CHOICE = Role("a choice of candidates", _CALLABLE, ("nas_lightning.space.population",))
+_CALLBACK = Role(
+    "a callback",
+    "pytorch_lightning.callbacks.Callback",
+    ("pytorch_lightning.callbacks",),
+    without=("SpikeDetection",),  # it overwrites whatever file it is given
+)
+_LOGGERS = ("CSVLogger", "TensorBoardLogger")  # the others send what they log to a server
+_LOGGER = Role("a logger", "pytorch_lightning.loggers.Logger", classes=tuple(f"pytorch_lightning.loggers.{name}" for name in _LOGGERS))
+_PROFILERS = ("SimpleProfiler", "AdvancedProfiler", "PyTorchProfiler", "PassThroughProfiler")  # XLA's opens a port
+_PROFILER = Role(
+    "a profiler",
+    "pytorch_lightning.profilers.Profiler",
+    classes=tuple(f"pytorch_lightning.profilers.{name}" for name in _PROFILERS),
+)
+_STRATEGY = Role("a strategy", "pytorch_lightning.strategies.Strategy", ("pytorch_lightning.strategies",))
+_ACCELERATOR = Role("an accelerator", "pytorch_lightning.accelerators.Accelerator", ("pytorch_lightning.accelerators",))
+_PRECISION = Role("a precision plugin", "pytorch_lightning.plugins.Precision", ("pytorch_lightning.plugins",))
+_ENVIRONMENT = Role(
+    "a cluster environment",
+    "lightning_fabric.plugins.environments.ClusterEnvironment",
+    ("pytorch_lightning.plugins.environments", "lightning_fabric.plugins.environments"),
+)
+_CHECKPOINTS = Role(
+    "a way to keep checkpoints",
+    "pytorch_lightning.plugins.CheckpointIO",
+    ("pytorch_lightning.plugins", "lightning_fabric.plugins"),
+)
+_SYNC = Role("a layer synchronization", "pytorch_lightning.plugins.LayerSync", ("pytorch_lightning.plugins",))
+_THEME_CLASS = "pytorch_lightning.callbacks.progress.rich_progress.RichProgressBarTheme"
+_THEME = Role("a theme of the progress bar", _THEME_CLASS, classes=(_THEME_CLASS,))
+
+ARGUMENTS: Mapping[str, tuple[Role, ...]] = {
+    # of our classes and torchvision's
+    "choose": (_CHOICE,),
+    "operations": (_OPERATION,),
+    "transforms": (_TRANSFORM,),
+    # of pl.Trainer
+    "callbacks": (_CALLBACK,),
+    "logger": (_LOGGER,),
+    "profiler": (_PROFILER,),
+    "strategy": (_STRATEGY,),
+    "accelerator": (_ACCELERATOR,),
+    "plugins": (_PRECISION, _ENVIRONMENT, _CHECKPOINTS, _SYNC),
+    # of Lightning's classes
+    "cluster_environment": (_ENVIRONMENT,),
+    "checkpoint_io": (_CHECKPOINTS,),
+    "precision_plugin": (_PRECISION,),
+    "theme": (_THEME,),
+}
+"""The roles of arguments, by their names, of pl.Trainer and of the classes above; no other argument holds an object."""
+EVERY = (SPACE, DATASET, AUGMENTATION, SAMPLER, OBJECTIVE, SCHEDULE, OPTIMIZER, *dict.fromkeys(sum(ARGUMENTS.values(), ())))
+"""What an argument of a class of your own may hold, whose names we do not know."""
