@@ -1,5 +1,6 @@
 """Makes the pl.Trainer of a stage, of a ranking or of a stand-alone training from one configured set of arguments."""
 
+import copy
 import inspect
 import logging
 import signal
@@ -13,7 +14,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.strategies import DDPStrategy, Strategy
 from torch.utils.data import DataLoader, Dataset
 from typeguard import TypeCheckError, check_type
 
@@ -84,13 +85,13 @@ def make_trainer(
             raise InputError(f"trainer.{key}: {value!r} is none of what pl.Trainer takes, {wanted}") from None
         if isinstance(value, bool) and "bool" not in inspect.formatannotation(parameters[key].annotation):
             raise InputError(f"trainer.{key}: {value!r} must be a number, not true or false")
-    if given.get("precision") in TOO_COARSE:
-        raise InputError(f"trainer.precision: {given['precision']!r} cannot be used, weights and norms need float32; use bf16-mixed")
     for key, least in LEAST.items():
         if key in given:
             check_at_least(f"trainer.{key}", given[key], least)
     if given.get("val_check_interval", 1) in (0, 0.0):
         raise InputError(f"trainer.val_check_interval: {given['val_check_interval']} must be above 0")
+    if isinstance(given.get("strategy"), Strategy):
+        given["strategy"] = copy.deepcopy(given["strategy"])  # one serves a single Trainer, and these arguments may make several
     given.setdefault("enable_model_summary", False)
     given.setdefault("use_distributed_sampler", False)
     _quieten()
@@ -112,10 +113,17 @@ def make_trainer(
             # The cap, said aloud, holds for the first bucket too, which by default is small and would cost an all-reduce of its own.
             strategy = DDPStrategy(find_unused_parameters=find_unused_parameters, bucket_cap_mb=BUCKET)
             trainer = pl.Trainer(**{**all_of_them, "strategy": strategy})
-        return trainer
     except (TypeError, ValueError, RuntimeError, ImportError, pl.utilities.exceptions.MisconfigurationException) as error:
         shown = ", ".join(f"{key}={value}" for key, value in given.items())
         raise InputError(f"trainer: {' '.join(str(error).split())} (given: {shown})") from error
+    if trainer.precision in TOO_COARSE:  # whether by trainer.precision, trainer.plugins or trainer.strategy
+        raise InputError(f"trainer.precision: {trainer.precision!r} cannot be used, weights and norms need float32; use bf16-mixed")
+    return trainer
+
+
+def precision_of(arguments: Mapping[str, Any]) -> str:
+    """What a Trainer of these arguments computes in, by Lightning's name: also where it takes another than it was given, as on CPUs."""
+    return make_trainer({**arguments, "callbacks": None, "logger": None}, enable_checkpointing=False).precision
 
 
 def start_processes(arguments: Mapping[str, Any]) -> None:

@@ -23,7 +23,8 @@ def task(cfg: DictConfig) -> None:
     import numpy as np
 
     from nas_lightning.config.build import Builder, import_plugins
-    from nas_lightning.experiment.prepare import check_recipe, choose_alone, make_population, make_recipe, read_known
+    from nas_lightning.experiment.batch_sizes import check_standalone_batches
+    from nas_lightning.experiment.prepare import check_recipe, choose_alone, make_dataset, make_population, make_recipe, read_known
     from nas_lightning.experiment.run_folder import claim_run_folder
     from nas_lightning.lock import only_owner
     from nas_lightning.ranking.agreement import FEWEST_ARCHITECTURES, measure
@@ -32,11 +33,13 @@ def task(cfg: DictConfig) -> None:
 
     import_plugins(config.plugins)
     builder = Builder(tuple(config.plugins), {"seed": config.seed})
-    space, dataset = builder.build(config.space, "space"), builder.build(config.data, "data")
+    space = builder.build(config.space, "space")
+    dataset = make_dataset(builder, config.data, space)
     listed = config.population.file
     chosen = choose_alone(config.standalone, make_population(config.population, space), dataset, listed)
     recipe = make_recipe(builder.offering(space=space), config.standalone)
     check_recipe(recipe, dataset)
+    check_standalone_batches(config.standalone, space, dataset)
     arguments = builder.build_values(config.trainer, "trainer")
     losses = None if config.scores is None else read_losses_of(Path(config.scores), chosen)
     run_dir = run_folder(config.run_dir, config.resume, "standalone")

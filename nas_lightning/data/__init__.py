@@ -5,20 +5,11 @@ from typing import Any
 from nas_lightning.data.augmentation import Augmentation, ColorJitter, Cutout, RandomCrop, RandomHorizontalFlip, RandomRotation
 from nas_lightning.data.cifar import Cifar10, Cifar100
 from nas_lightning.data.digits import Digits
-from nas_lightning.data.image_dataset import ImageDataset, LabelledImages, evaluation_images, fingerprint
+from nas_lightning.data.image_dataset import ImageDataset, evaluation_images, fingerprint, known_datasets
 from nas_lightning.data.operations import normalize, to_unit
 from nas_lightning.data.per_image import ImageCutout, PerImage
+from nas_lightning.data.splits import LabelledImages
 from nas_lightning.errors import InputError
-
-
-def known_datasets() -> dict[str, type[ImageDataset]]:
-    """Every dataset class by its name: those of this room, and any other that has been imported."""
-    classes, found = [ImageDataset], {}
-    while classes:
-        derived = classes.pop().__subclasses__()
-        classes += derived
-        found.update({dataset.name: dataset for dataset in derived if "name" in vars(dataset)})
-    return found
 
 
 def dataset_from_header(header: dict[str, Any], root: str | None) -> ImageDataset:

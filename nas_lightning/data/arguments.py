@@ -37,5 +37,5 @@ def channel_values(argument: str, values: object, channels: int, *, positive: bo
         numbers = ()
     if len(numbers) != channels or not all(math.isfinite(number) and (number > 0 or not positive) for number in numbers):
         kind = "positive numbers" if positive else "numbers"
-        raise InputError(f"{argument}: {values!r} is not {channels} {kind}, one per channel")
+        raise InputError(f"{argument}: {' '.join(repr(values).split())[:100]} is not {channels} {kind}, one per channel")
     return numbers

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, DistributedSampler
 
-from nas_lightning.data.image_dataset import LabelledImages
 from nas_lightning.data.per_image import PerImage
+from nas_lightning.data.splits import LabelledImages
 from nas_lightning.draws import generator
 
 # Both samplers are DistributedSamplers in name: Lightning leaves those alone, and would deal out any other over the processes once more.

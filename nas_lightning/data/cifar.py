@@ -11,7 +11,8 @@ from torch import Tensor
 
 from nas_lightning.data.arguments import channel_values
 from nas_lightning.data.download import Archive, download
-from nas_lightning.data.image_dataset import ImageDataset, LabelledImages
+from nas_lightning.data.image_dataset import ImageDataset
+from nas_lightning.data.splits import LabelledImages
 from nas_lightning.errors import InputError
 
 PIXELS = 3 * 32 * 32  # bytes of an image: red plane, green plane, blue plane, row by row

@@ -12,9 +12,10 @@ from torch.utils.data import DataLoader
 
 from nas_lightning.data.arguments import check_integer
 from nas_lightning.data.batches import AugmentedImages, EpochBatches, FixedBatches, IndexedImages
-from nas_lightning.data.image_dataset import ImageDataset, LabelledImages
+from nas_lightning.data.image_dataset import ImageDataset
 from nas_lightning.data.operations import normalize, to_unit
 from nas_lightning.data.per_image import PerImage
+from nas_lightning.data.splits import LabelledImages
 from nas_lightning.draws import generator
 from nas_lightning.errors import InputError
 

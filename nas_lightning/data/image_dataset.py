@@ -2,27 +2,25 @@
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
 from nas_lightning.data.arguments import check_integer
 from nas_lightning.data.operations import normalize, to_unit
-
-
-class LabelledImages(NamedTuple):
-    """Images, uint8 (n, channels, H, W), possibly a strided view of a file, and their labels, int64 (n,)."""
-
-    images: Tensor
-    labels: Tensor
+from nas_lightning.data.splits import LabelledImages, labelled_images
+from nas_lightning.errors import InputError
 
 
 class ImageDataset(ABC):
     """A labelled image dataset held in memory or mapped from a file, with square images of one size.
 
+    What ``read_train`` and ``read_test`` return may be a plain pair, of tensors or NumPy arrays, with labels of any integer type.
+
     Attributes:
-        name: how its header, and so a checkpoint, calls it.
+        name: how its header, and so a checkpoint, calls it; each class has its own.
         classes: labels are 0 .. classes - 1.
         channels: 1 or 3.
         resolution: height and width of an image, in pixels.
@@ -38,11 +36,11 @@ class ImageDataset(ABC):
     std: tuple[float, ...]
 
     def train(self) -> LabelledImages:
-        """The training split, read at the first call and kept."""
+        """The training split, read and checked at the first call and kept."""
         return self._train
 
     def test(self) -> LabelledImages:
-        """The test split, read at the first call and kept."""
+        """The test split, read and checked at the first call and kept."""
         return self._test
 
     def header(self) -> dict[str, Any]:
@@ -68,11 +66,29 @@ class ImageDataset(ABC):
 
     @cached_property
     def _train(self) -> LabelledImages:
-        return self.read_train()
+        return self._taken("train", self.read_train)
 
     @cached_property
     def _test(self) -> LabelledImages:
-        return self.read_test()
+        return self._taken("test", self.read_test)
+
+    def _taken(self, split: str, read: Callable[[], LabelledImages]) -> LabelledImages:
+        place = f"data ({type(self).__name__}): {split}"
+        try:
+            found = read()
+        except OSError as error:
+            raise InputError(f"{place} split: cannot be read ({error})") from None
+        return labelled_images(found, place, classes=self.classes, channels=self.channels, resolution=self.resolution)
+
+
+def known_datasets() -> dict[str, type[ImageDataset]]:
+    """Every dataset class by its name: those of this room, and any other that has been imported."""
+    classes, found = [ImageDataset], {}
+    while classes:
+        derived = classes.pop().__subclasses__()
+        classes += derived
+        found.update({dataset.name: dataset for dataset in derived if "name" in vars(dataset)})
+    return found
 
 
 def fingerprint(split: LabelledImages) -> str:

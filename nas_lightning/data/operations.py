@@ -75,7 +75,7 @@ def to_unit(images: Tensor) -> Tensor:
 
 def normalize(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """(batch, channels, H, W) float images minus ``mean``, divided by ``std``, per channel."""
-    centre, scale = (torch.tensor(values).to(images, non_blocking=True).view(-1, 1, 1) for values in (mean, std))
+    centre, scale = (torch.as_tensor(values).to(images, non_blocking=True).view(-1, 1, 1) for values in (mean, std))
     return (images - centre).div_(scale)
 
 

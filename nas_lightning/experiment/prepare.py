@@ -9,8 +9,10 @@ import torch
 from nas_lightning.config.build import Builder, import_plugins
 from nas_lightning.config.schema import LowResolutionConfig, PopulationConfig, StageConfig, StandaloneConfig, Target, TrainConfig
 from nas_lightning.data import ImageDataset
+from nas_lightning.data.check import check_dataset, check_trained_on
 from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.errors import InputError
+from nas_lightning.experiment.batch_sizes import check_ranking_batches, check_stage_batches, check_standalone_batches
 from nas_lightning.experiment.rank_one import check_enough_known, check_ranking, choose_candidates
 from nas_lightning.pipeline.stage import Stage
 from nas_lightning.schedule import LowResolutionFirst
@@ -39,9 +41,7 @@ def prepare(config: TrainConfig) -> Run:
     import_plugins(config.plugins)
     builder = Builder(tuple(config.plugins), {"seed": config.seed})
     space: SearchSpace = builder.build(config.space, "space")
-    dataset: ImageDataset = builder.build(config.data, "data")
-    if dataset.resolution != space.resolution:
-        raise InputError(f"space.resolution: {space.resolution} differs from the images' {dataset.resolution} ({dataset.name})")
+    dataset = make_dataset(builder, config.data, space)
     population = make_population(config.population, space)
     supernet = Supernet(
         space,
@@ -66,20 +66,35 @@ def prepare(config: TrainConfig) -> Run:
         listed = config.ranking.list if config.ranking.enabled and config.ranking.list else config.population.file
         truth = (choose_alone(config.standalone, ranked, dataset, listed), make_recipe(builder, config.standalone))
         check_recipe(truth[1], dataset)
+        check_standalone_batches(config.standalone, space, dataset)
     make_data(config, builder, dataset, 0).train_dataloader()  # reads the images and divides them
     trainer = make_trainer(builder.build_values(config.trainer, "trainer"))
-    if truth is not None and config.standalone.processes > 1 and trainer.num_devices * trainer.num_nodes > 1:
+    processes = trainer.num_devices * trainer.num_nodes
+    check_stage_batches(config.loader, stages, space, supernet.norm, len(dataset.train().labels), processes)
+    if truth is not None and config.standalone.processes > 1 and processes > 1:
         raise InputError(
             f"standalone.processes: {config.standalone.processes} cannot be used where the stages train in several processes "
             "(trainer.devices); train the truth with nas-standalone"
         )
     if config.ranking.enabled:
         check_ranking(config.ranking, dataset, ranked)
+        check_ranking_batches(config.ranking, space, supernet.norm, dataset)
         if truth is not None:
             check_enough_known(dict.fromkeys(truth[0].architectures, 0.0), ranked, "standalone")
     if config.initial_checkpoint is not None:
-        _take_weights(supernet, Path(config.initial_checkpoint))
+        header = _take_weights(supernet, Path(config.initial_checkpoint))
+        if not stages:  # they are ranked as they are
+            check_trained_on(dataset, header, "initial_checkpoint", Path(config.initial_checkpoint))
     return Run(space, dataset, population, supernet, stages, truth)
+
+
+def make_dataset(builder: Builder, config: Target, space: SearchSpace) -> ImageDataset:
+    """The images, both splits read and checked."""
+    dataset: ImageDataset = builder.build(config, "data")
+    check_dataset(dataset)
+    if dataset.resolution != space.resolution:
+        raise InputError(f"space.resolution: {space.resolution} differs from the images' {dataset.resolution} ({dataset.name})")
+    return dataset
 
 
 def make_population(config: PopulationConfig, space: SearchSpace) -> Population:
@@ -204,8 +219,9 @@ def make_data(config: TrainConfig, builder: Builder, dataset: ImageDataset, inde
     )
 
 
-def _take_weights(supernet: Supernet, path: Path) -> None:
+def _take_weights(supernet: Supernet, path: Path) -> dict[str, Any]:
     loaded, header = load_supernet(path)
     if loaded.header() != supernet.header():
         raise InputError(f"initial_checkpoint: {path} holds {header['supernet']}, but the config describes {supernet.header()}")
     supernet.load_state_dict(loaded.state_dict())
+    return header

@@ -11,15 +11,18 @@ from tabulate import tabulate
 
 from nas_lightning.config.build import Builder, import_plugins
 from nas_lightning.config.schema import RankConfig
-from nas_lightning.data import dataset_from_header
+from nas_lightning.data import ImageDataset, dataset_from_header
+from nas_lightning.data.check import check_dataset, check_trained_on
 from nas_lightning.durable import write_json
 from nas_lightning.errors import InputError
+from nas_lightning.experiment.batch_sizes import check_ranking_batches
 from nas_lightning.experiment.rank_one import rank_checkpoint
 from nas_lightning.processes import is_first
 from nas_lightning.ranking.agreement import kendall_tau
 from nas_lightning.ranking.table import read_scores
 from nas_lightning.space import SearchSpace
 from nas_lightning.supernet.checkpoint import read_header
+from nas_lightning.supernet.layers import NormStatistics
 from nas_lightning.trainer import start_processes
 
 
@@ -40,11 +43,10 @@ def rank_checkpoints(checkpoints: list[Path], config: RankConfig, run_dir: Path)
     import_plugins(config.plugins)
     builder = Builder(tuple(config.plugins))
     checkpoints, headers = _in_training_order(checkpoints)
+    datasets = [_dataset(path, header, config) for path, header in zip(checkpoints, headers, strict=True)]
     start_processes(builder.build_values(config.trainer, "trainer"))
     results: dict[str, Any] = {}
-    for path, header, label in zip(checkpoints, headers, _labels(checkpoints), strict=True):
-        data = {"name": header["data"]["name"], "arguments": header["data"]["arguments"]}
-        dataset = dataset_from_header(data, config.data.root)
+    for path, dataset, label in zip(checkpoints, datasets, _labels(checkpoints), strict=True):
         folder = "ranking" if len(checkpoints) == 1 else f"ranking/{label}"
         if is_first():
             print(f"\n{path}")
@@ -53,6 +55,16 @@ def rank_checkpoints(checkpoints: list[Path], config: RankConfig, run_dir: Path)
     if len(checkpoints) > 1 and is_first():
         _compare(SearchSpace(**headers[-1]["supernet"]["space"]), results, run_dir)
     return results
+
+
+def _dataset(path: Path, header: dict[str, Any], config: RankConfig) -> ImageDataset:
+    """The images that a checkpoint was trained on, checked, also for what its supernet needs."""
+    dataset = dataset_from_header({"name": header["data"]["name"], "arguments": header["data"]["arguments"]}, config.data.root)
+    check_dataset(dataset)
+    check_trained_on(dataset, header, "checkpoint", path)
+    network = header["supernet"]
+    check_ranking_batches(config.ranking, SearchSpace(**network["space"]), NormStatistics(network["norm"]), dataset)
+    return dataset
 
 
 def _in_training_order(checkpoints: list[Path]) -> tuple[list[Path], list[dict[str, Any]]]:

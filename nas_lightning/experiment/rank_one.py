@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nas_lightning.config.schema import RankingConfig
 from nas_lightning.data import ImageDataset, evaluation_images, fingerprint
-from nas_lightning.data.image_dataset import LabelledImages
+from nas_lightning.data.splits import LabelledImages
 from nas_lightning.durable import write_json
 from nas_lightning.errors import InputError
 from nas_lightning.processes import is_first
@@ -26,6 +26,7 @@ from nas_lightning.ranking.summary import agreement_summary, agreement_with, sum
 from nas_lightning.ranking.table import ScoreTable
 from nas_lightning.space import Architecture, Population, SearchSpace, read_accuracies
 from nas_lightning.supernet.checkpoint import load_supernet
+from nas_lightning.trainer import precision_of
 
 
 def rank_checkpoint(
@@ -71,7 +72,7 @@ def rank_checkpoint(
         batch_size=config.batch_size,
         norm=str(supernet.norm),
         shortcuts=str(supernet.shortcuts),
-        precision=str(trainer_arguments.get("precision") or "32-true"),
+        precision=precision_of(trainer_arguments),
         recalibration=None if recalibration is None else recalibration.protocol(),
         cheap_first=None if levels is None else {"keep": config.cheap_first_keep, "z": Z},
     )

@@ -10,6 +10,7 @@ from pytorch_lightning.callbacks import Callback
 
 from nas_lightning.config.build import Builder
 from nas_lightning.config.schema import TrainConfig
+from nas_lightning.data.check import describe
 from nas_lightning.draws import generator
 from nas_lightning.experiment.prepare import Run, make_data
 from nas_lightning.experiment.rank_one import rank_checkpoint
@@ -36,8 +37,7 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run, watching: Seque
     check_run_folder(config, run, run_dir)
     builder = Builder(tuple(config.plugins))
     start_processes(builder.build_values(config.trainer, "trainer"))
-    data = {**run.dataset.header(), "mean": list(run.dataset.mean), "std": list(run.dataset.std)}
-    header = make_header(run.supernet, data)
+    header = make_header(run.supernet, describe(run.dataset))
     train_stages(
         run.stages,
         run.supernet,

@@ -38,7 +38,7 @@ def make_protocol(
         data: sha256 of the images and labels.
         images: how many there are.
         batch_size: images a pass; None is all in one.
-        precision: pl.Trainer's, such as ``32-true``.
+        precision: that the Trainer computes in, such as ``32-true``: ``trainer.precision_of``.
         recalibration: entries of a ranking whose norms take their statistics from training images.
         cheap_first: the rule of a ranking that gives most candidates few images.
     """

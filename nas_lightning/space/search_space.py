@@ -92,6 +92,13 @@ class SearchSpace:
                 blocks.append(Block(source, source + 1, source + 2, stride, side, opens_stage))
         return tuple(blocks)
 
+    def last_side(self, resolution: int | None = None) -> int:
+        """Height and width of the last layers' features, in pixels, for images of ``resolution``; None takes the space's."""
+        side = self.resolution if resolution is None else resolution
+        for block in self.residual_blocks:
+            side = math.ceil(side / block.stride)
+        return side
+
     @property
     def size(self) -> int:
         """How many candidates there are."""

@@ -70,9 +70,20 @@ def full_precision(x: Tensor) -> AbstractContextManager[Any]:
     return torch.autocast(x.device.type, enabled=False) if x.dtype in (torch.bfloat16, torch.float16) else nullcontext()
 
 
+def check_several_values(x: Tensor) -> None:
+    """Raises ValueError if a channel of (batch, channels, H, W) has a single value: its statistics would make every image the same."""
+    if x.numel() == x.shape[1]:
+        raise ValueError(f"one value a channel in {tuple(x.shape)}: a norm cannot take statistics from it; use larger batches")
+
+
 @torch.no_grad()
 def batch_moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance of each channel over batch and pixels, two of (channels,), for CPUs."""
+    """Mean and biased variance of each channel over batch and pixels, two of (channels,), for CPUs.
+
+    Raises:
+        ValueError: if a channel has a single value, as with PyTorch's own norms in training.
+    """
+    check_several_values(x)
     width, channels = x.shape[3], x.shape[1]
     moments = aten.batch_norm_update_stats(_rows(x), None, None, 0.0)
     # Along contiguous rows the order of a sum does not depend on how many channels there are: a slice keeps its last bits.

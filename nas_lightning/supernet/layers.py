@@ -11,6 +11,7 @@ from nas_lightning.supernet.functions import (
     NormTerm,
     at_least_float32,
     batch_moments,
+    check_several_values,
     full_precision,
     is_hand_written,
     norm_add_relu,
@@ -157,6 +158,7 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and biased variance of each channel over batch and pixels, (channels,) each, in single precision at least."""
     if is_hand_written(x):
         return batch_moments(x)
+    check_several_values(x)
     variance, mean = torch.var_mean(at_least_float32(x), dim=(0, 2, 3), correction=0)
     return mean, variance
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture, Block, SearchSpace, ShortcutRule
 from nas_lightning.supernet.functions import CHANNELS_LAST, is_hand_written
 from nas_lightning.supernet.layers import NormStatistics, SlicedConv2d, SlicedLinear, SlicedUnit, initialise, rectified_sum
@@ -117,6 +118,8 @@ class Supernet(nn.Module):
         """
         x, hidden, calibration = features
         if layer == 0:
+            if x.shape[1] != self.channels:  # a slice of the stem's weight would take fewer without a word
+                raise InputError(f"images have {x.shape[1]} channels, but the supernet was made for {self.channels}")
             layout = CHANNELS_LAST if self.channels_last or is_hand_written(x) else torch.contiguous_format
             stem = rectified_sum([(self.stem, x.contiguous(memory_format=layout))], width, calibration=calibration)
             return features._replace(x=stem)

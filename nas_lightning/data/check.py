@@ -1,0 +1,98 @@
+"""Looks at a whole data set before it is used: what it says of itself, both splits, and what a checkpoint says of it."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nas_lightning.data.arguments import channel_values, check_integer
+from nas_lightning.data.image_dataset import ImageDataset, known_datasets
+from nas_lightning.errors import InputError
+
+LEAST_STD = 1 / 255
+"""One step of a pixel. A smaller spread of images in [0, 1] is none; it is what scaling twice gives."""
+EXPECTED = 20
+"""Images a class, on average, from which on a class without any is taken for a mistake."""
+ROUNDING = 2e-4
+"""By how much a mean or std that a data set measures may differ between two machines."""
+
+
+def check_dataset(dataset: ImageDataset) -> None:
+    """Reads both splits and checks everything that a run relies on.
+
+    Raises:
+        InputError: naming the place, the value and the rule.
+    """
+    kind = type(dataset).__name__
+    for name in ("name", "classes", "channels", "resolution", "mean", "std"):
+        if not hasattr(dataset, name):
+            raise InputError(f"data.{name}: is missing; {kind} must have it, as every nas_lightning.data.ImageDataset")
+    for name, least in (("classes", 2), ("channels", 1), ("resolution", 1)):
+        check_integer(f"data.{name}", getattr(dataset, name), least)
+    known = known_datasets().get(str(dataset.name))
+    if known is not type(dataset):
+        other = "not that of a class" if known is None else f"that of {known.__module__}.{known.__name__}"
+        raise InputError(f"data.name: {dataset.name!r} is {other}; give {kind} a name of its own, by which a checkpoint finds its images")
+    for value in channel_values("data.mean", dataset.mean, dataset.channels):
+        if not 0 <= value <= 1:
+            raise InputError(f"data.mean: {value:g} is not in 0..1; images are scaled to [0, 1], so divide by 255")
+    for value in channel_values("data.std", dataset.std, dataset.channels, positive=True):
+        if not LEAST_STD <= value <= 1:
+            raise InputError(f"data.std: {value:g} is not in 1/255..1; it is that of images scaled to [0, 1]")
+    describe(dataset)
+    highest, images = -1, 0
+    for read in (dataset.train, dataset.test):
+        labels = read().labels
+        highest, images = max(highest, int(labels.max())), images + len(labels)
+    if highest + 1 < dataset.classes and images >= EXPECTED * dataset.classes:
+        raise InputError(
+            f"data.classes: {dataset.classes}, but the highest label of all {images:,} images is {highest}; labels count from 0"
+        )
+
+
+def describe(dataset: ImageDataset) -> dict[str, Any]:
+    """What a checkpoint says of its images, as plain values: name, arguments, mean, std.
+
+    Raises:
+        InputError: if the data set's arguments are not plain JSON values.
+    """
+    try:
+        header = json.loads(json.dumps(dataset.header()))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"data.arguments: {type(dataset).__name__} does not return plain JSON values ({error})") from None
+    if not isinstance(header.get("arguments"), dict):
+        raise InputError(f"data.arguments: {type(dataset).__name__} does not return a dict of its constructor's arguments")
+    return {**header, "mean": [float(value) for value in dataset.mean], "std": [float(value) for value in dataset.std]}
+
+
+def check_trained_on(dataset: ImageDataset, header: Mapping[str, Any], place: str, path: Path) -> None:
+    """Raises InputError, naming both values, if a checkpoint was trained on images of another kind or scaling.
+
+    Args:
+        header: the checkpoint's.
+        place: the key that names the checkpoint.
+        path: its file.
+    """
+    network, data = header["supernet"], header["data"]
+    trained = {
+        "classes": network["classes"],
+        "channels": network["channels"],
+        "resolution": network["space"]["resolution"],
+        "mean": data.get("mean"),
+        "std": data.get("std"),
+    }
+    here = describe(dataset)
+    for key, before in trained.items():
+        now = here[key] if key in here else getattr(dataset, key)
+        if not _agree(before, now):
+            raise InputError(f"{place}: {path} was trained on images with {key} {before!r}, but those of {dataset.name} have {now!r}")
+
+
+def _agree(before: Any, now: Any) -> bool:
+    if not isinstance(now, list):
+        return bool(before == now)
+    try:
+        return all(math.isclose(one, other, rel_tol=0, abs_tol=ROUNDING) for one, other in zip(before, now, strict=True))
+    except (TypeError, ValueError):  # not as many numbers, or none at all
+        return False

@@ -1,0 +1,96 @@
+"""Takes the images and labels that a data set's own code returns: converts what is unambiguous, refuses the rest in one line."""
+
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nas_lightning.errors import InputError
+
+SAMPLED = 1000
+"""Images, spread over the split, whose pixels are looked at."""
+
+
+class LabelledImages(NamedTuple):
+    """Images, uint8 (n, channels, H, W), possibly a strided view of a file, and their labels, int64 (n,)."""
+
+    images: Tensor
+    labels: Tensor
+
+
+def labelled_images(found: Any, place: str, *, classes: int, channels: int, resolution: int) -> LabelledImages:
+    """The split, as tensors on the CPU.
+
+    Args:
+        found: a pair of images, uint8 (n, channels, H, W), and labels, integers (n,), as tensors or as what NumPy takes for arrays.
+        place: what errors call the split, such as ``data (Mine): train``.
+        classes: labels are 0 .. classes - 1.
+        channels: of an image.
+        resolution: height and width of an image, in pixels.
+
+    Raises:
+        InputError: naming the place, the value and the rule.
+    """
+    if not isinstance(found, tuple | list) or len(found) != 2:
+        kind = f"{len(found)} values" if isinstance(found, tuple | list) else f"an object of type {type(found).__name__}"
+        raise InputError(f"{place} split: is {kind}; give a pair (images, labels)")
+    images, labels = (_tensor(part, f"{place} {name}") for part, name in zip(found, LabelledImages._fields, strict=True))
+    _check_images(images, f"{place} images", channels, resolution)
+    return LabelledImages(images, _class_numbers(labels, f"{place} labels", len(images), classes))
+
+
+def _tensor(values: Any, place: str) -> Tensor:
+    if isinstance(values, Tensor):
+        return values.detach().cpu()
+    try:
+        array = np.asarray(values)
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)  # files of other machines, such as IDX, are big-endian
+        if any(stride < 0 for stride in array.strides):  # a flipped view, which torch does not know
+            array = array.copy()
+        with warnings.catch_warnings(action="ignore"):  # of an array that is read-only, as a mapped file may be: nothing here writes
+            return torch.from_numpy(array)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{place}: {type(values).__name__} is not an array of numbers ({' '.join(str(error).split())[:100]})") from None
+
+
+def _check_images(images: Tensor, place: str, channels: int, resolution: int) -> None:
+    shape = tuple(images.shape)
+    if shape[:1] == (0,):
+        raise InputError(f"{place}: there are 0; give at least 1")
+    if images.ndim != 4:
+        hint = ": a grey image has 1 channel, images[:, None]" if images.ndim == 3 else ""
+        raise InputError(f"{place}: shape {shape} is not (n, channels, height, width){hint}")
+    if images.dtype != torch.uint8:
+        raise InputError(f"{place}: dtype {_name(images.dtype)} is not uint8; give pixels from 0 to 255, as they are scaled here")
+    if shape[1] != channels:
+        if shape[3] == channels:
+            raise InputError(f"{place}: shape {shape} looks like NHWC; permute to (n, channels, height, width)")
+        raise InputError(f"{place}: shape {shape} has {shape[1]} channels, but data.channels is {channels}")
+    if shape[2:] != (resolution, resolution):
+        raise InputError(f"{place}: {shape[2]}x{shape[3]} pixels, but data.resolution is {resolution}")
+    if int(images[:: -(-len(images) // SAMPLED)].max()) == 1:
+        raise InputError(f"{place}: no pixel is above 1; give pixels from 0 to 255")
+
+
+def _class_numbers(labels: Tensor, place: str, images: int, classes: int) -> Tensor:
+    """The labels as int64."""
+    numbers = f"give (n,) class numbers 0..{classes - 1}"
+    if labels.ndim != 1:
+        hint = ": of one-hot rows, labels.argmax(1)" if labels.ndim == 2 and labels.shape[1] == classes else ""
+        raise InputError(f"{place}: shape {tuple(labels.shape)} is not (n,); {numbers}{hint}")
+    if labels.is_floating_point() or labels.is_complex():
+        raise InputError(f"{place}: dtype {_name(labels.dtype)} is not an integer type; {numbers}")
+    if len(labels) != images:
+        raise InputError(f"{place}: {len(labels):,} for {images:,} images; give one for each image")
+    labels = labels.long()
+    low, high = (int(end) for end in labels.aminmax())
+    if low < 0 or high >= classes:
+        hint = "; subtract 1" if (low, high) == (1, classes) else ""
+        raise InputError(f"{place}: {low}..{high} are not all in 0..{classes - 1}, as data.classes is {classes}{hint}")
+    return labels
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
