@@ -3,9 +3,14 @@
 from typing import Any
 
 import pytest
+import torch
+from pytorch_lightning.plugins.precision import DoublePrecision, HalfPrecision, MixedPrecision
+from pytorch_lightning.strategies import SingleDeviceStrategy
 
 from nas_lightning.errors import InputError
-from nas_lightning.trainer import make_trainer
+from nas_lightning.trainer import make_trainer, precision_of
+
+CPU = {"accelerator": "cpu", "devices": 1}
 
 
 @pytest.mark.parametrize(
@@ -20,6 +25,8 @@ from nas_lightning.trainer import make_trainer
         ({"precision": "bitsandbytes"}, "trainer.precision: 'bitsandbytes' is none of what pl.Trainer takes"),
         ({"precision": "transformer-engine"}, "trainer: .*transformer.engine"),
         ({"precision": "bf16-true"}, "trainer.precision: 'bf16-true' cannot be used, .*use bf16-mixed"),
+        ({"plugins": [HalfPrecision("bf16-true")]}, "trainer.precision: 'bf16-true' cannot be used, .*use bf16-mixed"),
+        ({"strategy": SingleDeviceStrategy("cpu", precision_plugin=HalfPrecision("16-true"))}, "trainer.precision: '16-true' cannot be"),
         ({"accelerator": "tpu"}, "trainer: .*accelerator=tpu"),
         ({"strategy": "xla"}, "trainer: .*strategy=xla"),
         ({"strategy": "nope"}, "trainer: .*strategy=nope"),
@@ -35,3 +42,39 @@ def test_a_value_that_the_trainer_cannot_take_is_refused(arguments: dict[str, An
 
 def test_a_boolean_is_taken_where_lightning_takes_one():
     assert make_trainer({"accelerator": "cpu", "logger": True, "deterministic": True, "benchmark": False}).num_devices == 1
+
+
+@pytest.mark.filterwarnings("ignore:You passed.*fp16 is not supported on CPU")
+@pytest.mark.filterwarnings("ignore:.*is supported for historical reasons")
+@pytest.mark.parametrize(
+    ("arguments", "ran"),
+    [
+        ({}, "32-true"),
+        *(({"precision": precision}, "32-true") for precision in (None, 32, "32", "32-true")),
+        *(({"precision": precision}, "64-true") for precision in (64, "64", "64-true")),
+        *(({"precision": precision}, "bf16-mixed") for precision in ("bf16", "bf16-mixed")),
+        *(({"precision": precision}, "bf16-mixed") for precision in (16, "16", "16-mixed")),  # fp16 is not for CPUs: Lightning takes bf16
+        ({"plugins": [DoublePrecision()]}, "64-true"),
+        ({"plugins": [MixedPrecision("bf16-mixed", "cpu")]}, "bf16-mixed"),
+        ({"strategy": SingleDeviceStrategy("cpu", precision_plugin=DoublePrecision())}, "64-true"),
+    ],
+    ids=str,
+)
+def test_the_precision_is_called_by_one_name_and_is_the_one_that_runs(arguments: dict[str, Any], ran: str):
+    assert precision_of({**CPU, **arguments}) == ran
+
+
+@pytest.mark.filterwarnings("ignore:You passed.*fp16 is not supported on CPU")
+@pytest.mark.parametrize(("precision", "dtype"), [("16-mixed", torch.bfloat16), ("32", torch.float32), ("64", torch.float64)])
+def test_what_runs_computes_in_what_it_is_called(precision: str, dtype: torch.dtype):
+    plugin = make_trainer({**CPU, "precision": precision}).precision_plugin
+    layer = plugin.convert_module(torch.nn.Linear(2, 2))
+    with plugin.forward_context():
+        assert layer(plugin.convert_input(torch.ones(1, 2))).dtype == dtype
+
+
+def test_arguments_with_a_strategy_of_ones_own_make_several_trainers():
+    arguments = {**CPU, "strategy": SingleDeviceStrategy("cpu")}
+    first, second = make_trainer(arguments), make_trainer(arguments)
+    assert type(first.strategy) is type(second.strategy) is SingleDeviceStrategy
+    assert first.strategy is not second.strategy

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nas_lightning.data.arguments import channel_values, check_integer
+from nas_lightning.data.arguments import channel_values
 from nas_lightning.data.image_dataset import ImageDataset, known_datasets
 from nas_lightning.errors import InputError
 
@@ -29,7 +29,8 @@ def check_dataset(dataset: ImageDataset) -> None:
         if not hasattr(dataset, name):
             raise InputError(f"data.{name}: is missing; {kind} must have it, as every nas_lightning.data.ImageDataset")
     for name, least in (("classes", 2), ("channels", 1), ("resolution", 1)):
-        check_integer(f"data.{name}", getattr(dataset, name), least)
+        if type(value := getattr(dataset, name)) is not int or value < least:
+            raise InputError(f"data.{name}: {value!r} is not an int of at least {least}")
     known = known_datasets().get(str(dataset.name))
     if known is not type(dataset):
         other = "not that of a class" if known is None else f"that of {known.__module__}.{known.__name__}"

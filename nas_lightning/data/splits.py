@@ -46,13 +46,15 @@ def _tensor(values: Any, place: str) -> Tensor:
         return values.detach().cpu()
     try:
         array = np.asarray(values)
-        array = array.astype(array.dtype.newbyteorder("="), copy=False)  # files of other machines, such as IDX, are big-endian
-        if any(stride < 0 for stride in array.strides):  # a flipped view, which torch does not know
-            array = array.copy()
-        with warnings.catch_warnings(action="ignore"):  # of an array that is read-only, as a mapped file may be: nothing here writes
-            return torch.from_numpy(array)
     except (TypeError, ValueError) as error:
         raise InputError(f"{place}: {type(values).__name__} is not an array of numbers ({' '.join(str(error).split())[:100]})") from None
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{place}: {type(values).__name__} of dtype {array.dtype} is not an array of numbers")
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)  # files of other machines, such as IDX, are big-endian
+    if any(stride < 0 for stride in array.strides):  # a flipped view, which torch does not know
+        array = array.copy()
+    with warnings.catch_warnings(action="ignore"):  # of an array that is read-only, as a mapped file may be: nothing here writes
+        return torch.from_numpy(array)
 
 
 def _check_images(images: Tensor, place: str, channels: int, resolution: int) -> None:

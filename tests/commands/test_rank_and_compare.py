@@ -146,6 +146,18 @@ def test_a_ranking_in_a_folder_of_another_protocol_is_refused_with_both_values(
     assert (ranked / "ranking/scores.csv").read_bytes() == before
 
 
+@pytest.mark.filterwarnings("ignore:You passed.*fp16 is not supported on CPU")
+@pytest.mark.filterwarnings("ignore:.*is supported for historical reasons")
+@pytest.mark.parametrize(("precision", "ran"), [("16-mixed", "bf16-mixed"), ("bf16", "bf16-mixed"), ("32", "32-true"), ("64", "64-true")])
+def test_the_protocol_names_the_precision_that_ran(
+    precision: str, ran: str, micro: Path, protocol: list[str], tmp_path: Path, command: Callable
+):
+    arguments = [f"checkpoint={micro}/supernet.safetensors", *protocol, "ranking.count=3", f"run_dir={tmp_path}"]
+    done = command("rank", *arguments, f"trainer.precision={precision}")
+    assert done.code == 0, done.err
+    assert _read(tmp_path / "ranking/protocol.json")["dtype"] == ran
+
+
 def test_the_batch_size_is_part_of_what_a_score_means(ranked: Path, micro: Path, protocol: list[str], tmp_path: Path, command: Callable):
     more = ["ranking.count=5", "ranking.batch_size=100", f"run_dir={tmp_path}/other"]
     assert command("rank", f"checkpoint={micro}/supernet.safetensors", *protocol, *more).code == 0
