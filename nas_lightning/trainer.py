@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, Checkpoint
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 from torch.utils.data import DataLoader, Dataset
@@ -96,6 +96,8 @@ def make_trainer(
     given.setdefault("use_distributed_sampler", False)
     _quieten()
     configured_callbacks = _listed(given.pop("callbacks", []))
+    if owned.get("enable_checkpointing") is False:  # beside a callback that writes checkpoints Lightning refuses it
+        configured_callbacks = [callback for callback in configured_callbacks if not isinstance(callback, Checkpoint)]
     configured_loggers = given.pop("logger", True)
     if any(not isinstance(one, Logger | bool) for one in _listed(configured_loggers)):
         raise InputError(f"trainer.logger: {configured_loggers!r} must be true, false, or loggers chosen by _target_")

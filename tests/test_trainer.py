@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.precision import DoublePrecision, HalfPrecision, MixedPrecision
 from pytorch_lightning.strategies import SingleDeviceStrategy
@@ -78,3 +79,9 @@ def test_arguments_with_a_strategy_of_ones_own_make_several_trainers():
     first, second = make_trainer(arguments), make_trainer(arguments)
     assert type(first.strategy) is type(second.strategy) is SingleDeviceStrategy
     assert first.strategy is not second.strategy
+
+
+def test_a_trainer_that_writes_no_checkpoints_leaves_out_callbacks_that_would():
+    callbacks = [pl.callbacks.ModelCheckpoint(), pl.callbacks.Timer()]
+    trainer = make_trainer({"accelerator": "cpu", "callbacks": callbacks}, enable_checkpointing=False)
+    assert [type(callback) for callback in trainer.callbacks] == [pl.callbacks.Timer]

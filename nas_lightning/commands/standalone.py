@@ -28,9 +28,10 @@ def task(cfg: DictConfig) -> None:
     from nas_lightning.experiment.run_folder import claim_run_folder
     from nas_lightning.lock import only_owner
     from nas_lightning.ranking.agreement import FEWEST_ARCHITECTURES, measure
-    from nas_lightning.standalone import table, train_truth, write_summary
+    from nas_lightning.standalone import check_enough, check_trainer_arguments, describe_failures, table, train_truth, write_summary
     from nas_lightning.trainer import start_processes
 
+    check_trainer_arguments(config.trainer)
     import_plugins(config.plugins)
     builder = Builder(tuple(config.plugins), {"seed": config.seed})
     space = builder.build(config.space, "space")
@@ -38,9 +39,9 @@ def task(cfg: DictConfig) -> None:
     listed = config.population.file
     chosen = choose_alone(config.standalone, make_population(config.population, space), dataset, listed)
     recipe = make_recipe(builder.offering(space=space), config.standalone)
-    check_recipe(recipe, dataset)
     check_standalone_batches(config.standalone, space, dataset)
     arguments = builder.build_values(config.trainer, "trainer")
+    check_recipe(recipe, space, dataset, arguments, config.standalone.processes)
     losses = None if config.scores is None else read_losses_of(Path(config.scores), chosen)
     run_dir = run_folder(config.run_dir, config.resume, "standalone")
     folder = run_dir / "standalone"
@@ -52,16 +53,20 @@ def task(cfg: DictConfig) -> None:
         if not is_first():
             return
         write_summary(folder / "summary.csv", truth)
+    check_enough(truth, 1)
+    trained = truth.population
     try:
         known = read_known(listed, space)
     except InputError:  # its values are no accuracies, such as scores by cross entropy: there is nothing to compare with
         known = {}
     print(f"\n{table(truth, known, losses)}")
-    ours = {} if losses is None else {"supernet": -np.array([losses[one] for one in chosen.architectures])}
-    if known and len(chosen) >= FEWEST_ARCHITECTURES:
-        agreement = measure({"trained alone": truth.mean, **ours}, np.array([known[one] for one in chosen.architectures]))
+    if truth.failures:
+        print(f"\n{describe_failures(truth)}")
+    ours = {} if losses is None else {"supernet": -np.array([losses[one] for one in trained.architectures])}
+    if known and len(trained) >= FEWEST_ARCHITECTURES:
+        agreement = measure({"trained alone": truth.mean, **ours}, np.array([known[one] for one in trained.architectures]))
         print(f"\nAgreement with the accuracies in {listed} (95 % bootstrap intervals)\n{agreement.table()}")
-    if ours and len(chosen) >= FEWEST_ARCHITECTURES:
+    if ours and len(trained) >= FEWEST_ARCHITECTURES:
         agreement = measure(ours, truth.mean)
         print(f"\nAgreement of {config.scores} with what was trained alone (95 % bootstrap intervals)\n{agreement.table()}")
     print(f"\nwritten: {folder}/known_accuracies.json, accuracies.csv, summary.csv")

@@ -1,6 +1,7 @@
 """Makes every object of a run from its config, so that a wrong value stops the run before it starts."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from nas_lightning.experiment.rank_one import check_enough_known, check_ranking,
 from nas_lightning.pipeline.stage import Stage
 from nas_lightning.schedule import LowResolutionFirst
 from nas_lightning.space import Architecture, Population, SearchSpace, ShortcutRule, read_accuracies
-from nas_lightning.standalone import Recipe, spread_by_accuracy, spread_by_cost
+from nas_lightning.standalone import Recipe, check_seeds, on_one_device, pack, spread_by_accuracy, spread_by_cost, try_one_step
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import load_supernet
 from nas_lightning.supernet.path_batched import check_batchable
@@ -65,10 +66,11 @@ def prepare(config: TrainConfig) -> Run:
     if config.standalone.enabled:
         listed = config.ranking.list if config.ranking.enabled and config.ranking.list else config.population.file
         truth = (choose_alone(config.standalone, ranked, dataset, listed), make_recipe(builder, config.standalone))
-        check_recipe(truth[1], dataset)
         check_standalone_batches(config.standalone, space, dataset)
     make_data(config, builder, dataset, 0).train_dataloader()  # reads the images and divides them
     trainer = make_trainer(builder.build_values(config.trainer, "trainer"))
+    if truth is not None:
+        check_recipe(truth[1], space, dataset, builder.build_values(config.trainer, "trainer"), config.standalone.processes)
     processes = trainer.num_devices * trainer.num_nodes
     check_stage_batches(config.loader, stages, space, supernet.norm, len(dataset.train().labels), processes)
     if truth is not None and config.standalone.processes > 1 and processes > 1:
@@ -168,12 +170,16 @@ def make_recipe(builder: Builder, config: StandaloneConfig) -> Recipe:
     )
 
 
-def check_recipe(recipe: Recipe, dataset: ImageDataset) -> None:
-    """Reads the images as a training alone will, so that a transform that fails on them stops here."""
+def check_recipe(recipe: Recipe, space: SearchSpace, dataset: ImageDataset, trainer_arguments: Mapping[str, Any], processes: int) -> None:
+    """Makes what a training alone will need, and takes a step as it will, so that what cannot work stops here."""
     try:
-        ImageDataModule(dataset, recipe.augmentation, batch_size=recipe.batch_size).train_dataloader()
+        try_one_step(space, dataset, recipe)
     except InputError as error:
-        raise InputError(f"standalone.{str(error).removeprefix('loader.')}") from None
+        raise InputError(f"standalone.{str(error).removeprefix('loader.').removeprefix('standalone.')}") from None
+    for arguments in on_one_device(trainer_arguments, 1):
+        make_trainer(arguments)
+    if processes > 1:
+        pack(space, dataset, recipe, trainer_arguments, processes)
 
 
 def choose_alone(config: StandaloneConfig, population: Population, dataset: ImageDataset, listed: str | None) -> Population:
@@ -183,8 +189,7 @@ def choose_alone(config: StandaloneConfig, population: Population, dataset: Imag
         population: what they are chosen from.
         listed: its file; None where it was drawn.
     """
-    if not config.seeds:
-        raise InputError("standalone.seeds: must name at least one seed")
+    check_seeds(config.seeds)
     if config.count is None:
         return population
     if config.choose == "accuracy":

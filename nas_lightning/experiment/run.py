@@ -17,10 +17,11 @@ from nas_lightning.experiment.rank_one import rank_checkpoint
 from nas_lightning.panel import Panel
 from nas_lightning.pipeline.run_stages import check_stages, train_stages
 from nas_lightning.processes import is_first
+from nas_lightning.ranking.agreement import FEWEST_ARCHITECTURES
 from nas_lightning.ranking.table import read_scores
 from nas_lightning.reading import read_json
 from nas_lightning.space import Architecture, read_accuracies
-from nas_lightning.standalone import Truth, read_accuracies_so_far, train_truth
+from nas_lightning.standalone import Truth, check_enough, read_accuracies_so_far, train_truth
 from nas_lightning.supernet.checkpoint import make_header, save_supernet
 from nas_lightning.trainer import start_processes, wait_for_all
 
@@ -62,12 +63,16 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run, watching: Seque
         alone, recipe = run.truth
         folder, processes = run_dir / "standalone", config.standalone.processes
         truth = train_truth(alone, run.dataset, recipe, config.standalone.seeds, folder, arguments, processes)
-        known, by_seed = _known(truth), truth.accuracies
-    if not config.ranking.enabled:
-        return None
-    return rank_checkpoint(
-        weights, config.ranking, run.dataset, run_dir, arguments, population=run.population, known=known, by_seed=by_seed
-    )
+        if len(truth.population) >= FEWEST_ARCHITECTURES:  # else the ranking, whose files do not depend on the truth, comes first
+            known, by_seed = _known(truth), truth.accuracies
+    agreement = None
+    if config.ranking.enabled:
+        agreement = rank_checkpoint(
+            weights, config.ranking, run.dataset, run_dir, arguments, population=run.population, known=known, by_seed=by_seed
+        )
+    if run.truth is not None and is_first():
+        check_enough(truth, FEWEST_ARCHITECTURES if config.ranking.enabled else 1)
+    return agreement
 
 
 def check_run_folder(config: TrainConfig, run: Run, run_dir: Path) -> None:

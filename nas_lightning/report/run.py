@@ -32,6 +32,8 @@ class Alone:
 
     accuracies: Mapping[str, tuple[float, ...]]
     """Fractions by code, one for each seed."""
+    diverged: int = 0
+    """Trainings without an accuracy."""
 
 
 @dataclass(frozen=True)
@@ -164,11 +166,15 @@ def _read_alone(path: Path) -> Alone | None:
     if not path.is_file():
         return None
     found: dict[str, list[float]] = {}
+    diverged = 0
     for line, row in read_rows(path, ("architecture", "seed", "accuracy")):
         place = f"{path}: line {line}"
         read_code(row["architecture"], place)
+        if row.get("failure") and not row["accuracy"]:
+            diverged += 1
+            continue
         found.setdefault(row["architecture"], []).append(read_number(row["accuracy"], f"{place}: accuracy"))
-    return Alone({code: tuple(values) for code, values in found.items()})
+    return Alone({code: tuple(values) for code, values in found.items()}, diverged)
 
 
 def _section(config: Mapping[str, Any] | None, key: str) -> Mapping[str, Any]:

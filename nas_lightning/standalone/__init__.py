@@ -1,18 +1,29 @@
 """Candidates trained alone: the truth that a ranking is compared with."""
 
-from nas_lightning.standalone.choice import spread_by_accuracy, spread_by_cost
+from nas_lightning.standalone.choice import check_seeds, spread_by_accuracy, spread_by_cost
+from nas_lightning.standalone.side_by_side import on_one_device, pack
 from nas_lightning.standalone.summary import table, write_summary
-from nas_lightning.standalone.train_alone import Recipe, train_alone
-from nas_lightning.standalone.truth import Truth, read_accuracies_so_far, train_truth
+from nas_lightning.standalone.train_alone import CutShort, Diverged, Recipe, check_trainer_arguments, train_alone, try_one_step
+from nas_lightning.standalone.truth import Failure, Truth, check_enough, describe_failures, read_accuracies_so_far, train_truth
 
 __all__ = [
+    "CutShort",
+    "Diverged",
+    "Failure",
     "Recipe",
     "Truth",
+    "check_enough",
+    "check_seeds",
+    "check_trainer_arguments",
+    "describe_failures",
+    "on_one_device",
+    "pack",
     "read_accuracies_so_far",
     "spread_by_accuracy",
     "spread_by_cost",
     "table",
     "train_alone",
     "train_truth",
+    "try_one_step",
     "write_summary",
 ]

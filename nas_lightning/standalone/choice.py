@@ -1,12 +1,32 @@
 """Which candidates of a list are trained alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from nas_lightning.errors import InputError
+from nas_lightning.errors import InputError, check_at_least
 from nas_lightning.space import Architecture, Population, ShortcutRule, cost
+
+LARGEST_SEED = 2**64 - 1
+"""That PyTorch's generator takes."""
+
+
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Refuses seeds of which a training cannot be made, or that would pass the same training for two.
+
+    Raises:
+        InputError: naming the first.
+    """
+    if not len(seeds):
+        raise InputError("standalone.seeds: must name at least one seed")
+    for index, seed in enumerate(seeds):
+        place = f"standalone.seeds[{index}]"
+        check_at_least(place, seed, 0)
+        if seed > LARGEST_SEED:
+            raise InputError(f"{place}: {seed} must be at most {LARGEST_SEED}, the largest seed of a generator")
+        if seed in seeds[:index]:
+            raise InputError(f"{place}: {seed} is there already; the same training twice tells nothing of the noise between seeds")
 
 
 def spread_by_cost(population: Population, count: int, *, classes: int, channels: int, shortcuts: ShortcutRule) -> Population:

@@ -5,9 +5,11 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
@@ -18,7 +20,7 @@ from nas_lightning.data import ImageDataset
 from nas_lightning.errors import InputError
 from nas_lightning.machine import tune_process
 from nas_lightning.space import Candidate, SearchSpace
-from nas_lightning.standalone.train_alone import Recipe, train_alone
+from nas_lightning.standalone.train_alone import TAKEN, Diverged, Recipe, train_alone
 from nas_lightning.trainer import make_trainer
 
 
@@ -29,6 +31,10 @@ class Training(NamedTuple):
     seed: int
 
 
+Result = float | Diverged
+"""An accuracy, a fraction, or why there is none."""
+
+
 def side_by_side(
     trainings: Sequence[Training],
     space: SearchSpace,
@@ -36,8 +42,8 @@ def side_by_side(
     recipe: Recipe,
     trainer_arguments: Mapping[str, Any],
     processes: int,
-) -> Generator[tuple[Training, float], None, None]:
-    """Each training with its accuracy, as it ends: what one process with a worker's threads gives.
+) -> Generator[tuple[Training, Result], None, None]:
+    """Each training with its result, as it ends: what one process with a worker's threads gives.
 
     The workers are spawned, so a script that calls this needs its ``if __name__ == "__main__"``. They end with the iterator.
 
@@ -46,34 +52,41 @@ def side_by_side(
             trainings are left, so that a call that goes on gives the same accuracies.
 
     Raises:
-        InputError: as ``train_alone``; also if a worker dies, or an object cannot be handed over to it.
+        InputError: as ``train_alone``; also if an object cannot be handed over to a worker, or, once the others have trained what they can,
+            if a training is missing because a worker died.
     """
     threads = max(1, torch.get_num_threads() // processes)
-    jobs = [_packed(space, _unread(dataset), recipe, one) for one in on_one_device(trainer_arguments, min(processes, len(trainings)))]
-    context = multiprocessing.get_context("spawn")
-    waiting = iter(trainings)
+    jobs = pack(space, dataset, recipe, trainer_arguments, min(processes, len(trainings)))
+    waiting = list(reversed(trainings))
     workers: dict[Connection, BaseProcess] = {}
-    running: dict[Connection, Training] = {}
+    running: dict[Connection, Training | None] = {}  # None while a worker starts
+    deaths: list[tuple[Training | None, str]] = []
     try:
-        for job, training in zip(jobs, waiting, strict=False):
-            ours, theirs = context.Pipe()
-            worker = context.Process(target=_work, args=(theirs, job, threads), daemon=True)
-            worker.start()
-            workers[ours] = worker
-            theirs.close()  # the worker holds the only one: when it dies, ours ends
-            _hand_out(ours, training, running)
+        for _ in jobs:
+            ours, worker = _start(threads)
+            workers[ours], running[ours] = worker, None
+        for ours, job in zip(workers, jobs, strict=True):
+            with suppress(OSError):  # it is dead: the pipe's end says so
+                ours.send_bytes(job)
         while running:
             failure: InputError | None = None
             ready = set(wait(list(running)))
-            for ours in [one for one in running if one in ready]:  # all of them: one that failed must not lose another's accuracy
+            for ours in [connection for connection in running if connection in ready]:  # all: a failure must not lose another's accuracy
                 training = running.pop(ours)
-                answer = _answer(ours, workers[ours], training)
-                if isinstance(answer, InputError):
+                try:
+                    answer: Result | InputError | None = ours.recv()
+                except (EOFError, OSError):
+                    deaths.append((training, _cause_of_death(workers[ours])))
+                    continue
+                if isinstance(answer, InputError) and not isinstance(answer, Diverged):
                     failure = answer
                     continue
-                if (following := next(waiting, None)) is not None:
-                    _hand_out(ours, following, running)
-                yield training, answer
+                if waiting:
+                    running[ours] = waiting.pop()
+                    with suppress(OSError):
+                        ours.send(running[ours])
+                if training is not None and answer is not None:
+                    yield training, answer
             if failure is not None:
                 raise failure
     finally:
@@ -81,15 +94,64 @@ def side_by_side(
             started.kill()  # Lightning would put off a gentler signal while it trains
         for started in workers.values():
             started.join()
+    if deaths:
+        _report(deaths, len(waiting))
+
+
+def _start(threads: int) -> tuple[Connection, BaseProcess]:
+    """A worker, and the end of its pipe that is ours."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    # It gets its job through our pipe, not as an argument: multiprocessing writes arguments into a pipe whose reading end it holds open
+    # itself, and waits for ever if they are longer than the pipe's buffer and the worker dies before it reads them.
+    worker = context.Process(target=_work, args=(theirs, threads), daemon=True)
+    worker.start()
+    theirs.close()  # the worker holds the only one: when it dies, ours ends
+    return ours, worker
+
+
+def _cause_of_death(worker: BaseProcess) -> str:
+    worker.join()
+    code = worker.exitcode or 0
+    if code >= 0:
+        return f"died with exit code {code}"
+    name = next((known.name for known in signal.Signals if known == -code), f"signal {-code}")
+    return f"was killed by {name}" + (" (by the system, if memory ran out: fewer processes need less)" if name == "SIGKILL" else "")
+
+
+def _report(deaths: Sequence[tuple[Training | None, str]], waiting: int) -> None:
+    """Raises if a training is missing; workers that died while they started have cost time only."""
+    lost = [(training, cause) for training, cause in deaths if training is not None]
+    training, cause = (lost or deaths)[0]
+    doing = "that had not started yet" if training is None else f"that trained {training.candidate.name} with seed {training.seed}"
+    line = f"standalone.processes: the worker {doing} {cause}" + (f", and {len(deaths) - 1} more died" if len(deaths) > 1 else "")
+    if missing := len(lost) + waiting:
+        count = "1 training is" if missing == 1 else f"{missing:,} trainings are"
+        raise InputError(f"{line}; {count} missing, the others are kept; the same command again trains what is missing")
+    print(f"{line}; the others have trained everything", file=sys.stderr)
 
 
 def on_one_device(trainer_arguments: Mapping[str, Any], processes: int) -> list[dict[str, Any]]:
-    """For each process the arguments of a Trainer on one device; the processes take turns on the configured devices."""
-    trainer = make_trainer(trainer_arguments)
-    alone = {**trainer_arguments, "devices": 1, "strategy": None, "num_nodes": None}
+    """For each process the arguments of a Trainer on one device; the processes take turns on the configured devices.
+
+    Args:
+        trainer_arguments: of pl.Trainer, of which only ``TAKEN`` are used.
+    """
+    taken = {key: value for key, value in trainer_arguments.items() if key in TAKEN}
+    trainer = make_trainer(taken)
+    alone = {**taken, "devices": 1, "strategy": None, "num_nodes": None}
     if trainer.strategy.root_device.type == "cpu":
         return [alone] * processes
     return [{**alone, "devices": [trainer.device_ids[number % len(trainer.device_ids)]]} for number in range(processes)]
+
+
+def pack(space: SearchSpace, dataset: ImageDataset, recipe: Recipe, trainer_arguments: Mapping[str, Any], processes: int) -> list[bytes]:
+    """What each of the workers is handed.
+
+    Raises:
+        InputError: if an object cannot be handed over, or the arguments make no Trainer.
+    """
+    return [_packed(space, _unread(dataset), recipe, arguments) for arguments in on_one_device(trainer_arguments, processes)]
 
 
 def _packed(*objects: Any) -> bytes:
@@ -101,37 +163,21 @@ def _packed(*objects: Any) -> bytes:
 
 
 def _unread(dataset: ImageDataset) -> ImageDataset:
-    """The dataset without its images, which each worker reads, or maps, itself."""
+    """The dataset without its images, and whatever else it computes at first use: each worker reads, or maps, them itself."""
     twin = copy.copy(dataset)
-    for split in ("_train", "_test"):
-        vars(twin).pop(split, None)
+    for name in [name for name in vars(twin) if isinstance(getattr(type(twin), name, None), cached_property)]:
+        vars(twin).pop(name)
     return twin
 
 
-def _hand_out(worker: Connection, training: Training, running: dict[Connection, Training]) -> None:
-    running[worker] = training
-    with suppress(BrokenPipeError):  # it is dead: the pipe's end tells
-        worker.send(training)
-
-
-def _answer(ours: Connection, worker: BaseProcess, training: Training) -> float | InputError:
-    try:
-        return ours.recv()
-    except (EOFError, ConnectionResetError):
-        worker.join()
-        return InputError(
-            f"standalone.processes: the worker that trained {training.candidate.name} with seed {training.seed} died (exit code "
-            f"{worker.exitcode}); what was finished is kept, and the same call goes on"
-        )
-
-
-def _work(parent: Connection, job: bytes, threads: int) -> None:
+def _work(parent: Connection, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
     tune_process()
     torch.set_num_threads(threads)
-    space, dataset, recipe, trainer_arguments = pickle.loads(job)
     with suppress(EOFError):  # the parent is gone
+        space, dataset, recipe, trainer_arguments = pickle.loads(parent.recv_bytes())
+        parent.send(None)  # ready for a training
         while True:
             candidate, seed = parent.recv()
             try:

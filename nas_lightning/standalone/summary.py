@@ -18,13 +18,19 @@ MOST_LINES = 15
 
 
 def write_summary(path: Path, truth: Truth) -> None:
-    """A row a candidate in the list's order: accuracies over the seeds, as fractions, the deviation empty with one seed."""
+    """A row a candidate in the list's order: accuracies over the seeds, as fractions, the deviation empty with one seed.
+
+    Candidates that diverged follow, without figures; ``seeds`` counts those with an accuracy.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for one, row in zip(truth.population, truth.accuracies, strict=True):
         deviation = f"{row.std(ddof=1):.6f}" if len(row) > 1 else ""
         writer.writerow((one.name, one.text, f"{row.mean():.6f}", deviation, f"{row.min():.6f}", f"{row.max():.6f}", len(row)))
+    for one in truth.left_out:
+        failed = sum(failure.candidate == one for failure in truth.failures)
+        writer.writerow((one.name, one.text, "", "", "", "", truth.accuracies.shape[1] - failed))
     write_text(path, text.getvalue())
 
 

@@ -12,6 +12,8 @@ from torchmetrics.functional.classification import multiclass_accuracy
 
 from nas_lightning.data import Augmentation, ImageDataset, PerImage, evaluation_images
 from nas_lightning.data.data_module import ImageDataModule
+from nas_lightning.draws import generator
+from nas_lightning.errors import InputError
 from nas_lightning.schedule import Schedule
 from nas_lightning.space import Architecture, SearchSpace
 from nas_lightning.supernet import SingleNetwork
@@ -19,6 +21,31 @@ from nas_lightning.trainer import end_at_once, make_trainer
 
 TEST_BATCH = 1000
 """Images a pass of the test; they matter only where the norms use batch statistics."""
+TRIED = 4
+"""Images of the step that shows whether a recipe works."""
+TAKEN = (
+    "accelerator",
+    "strategy",
+    "devices",
+    "num_nodes",
+    "precision",
+    "plugins",
+    "deterministic",
+    "benchmark",
+    "gradient_clip_val",
+    "gradient_clip_algorithm",
+)
+"""Arguments of pl.Trainer that say where, how fast and how exactly to compute; the others belong to a stage or cut a training short."""
+SHARED = ("log_every_n_steps",)
+"""Arguments that the shipped configs give to every command, without a meaning here."""
+
+
+class Diverged(InputError):
+    """A training whose loss, weights or test logits are nan or infinite: it has no accuracy."""
+
+
+class CutShort(InputError):
+    """A training that took fewer steps than its recipe has: it has no accuracy yet."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +61,55 @@ class Recipe:
     norm: str = "running"
 
 
+def check_trainer_arguments(arguments: Mapping[str, Any]) -> None:
+    """Refuses arguments of pl.Trainer that candidates trained alone do not take.
+
+    Raises:
+        InputError: naming the first.
+    """
+    for key, value in arguments.items():
+        if key not in (*TAKEN, *SHARED) and not (value is None or value is False or value == []):
+            raise InputError(
+                f"trainer.{key}: {value!r} cannot be given here: it belongs to the stages of nas-train; a candidate is trained alone for "
+                f"all of standalone.epochs, and takes of trainer only {', '.join(TAKEN)}"
+            )
+
+
+def try_one_step(space: SearchSpace, dataset: ImageDataset, recipe: Recipe) -> None:
+    """Takes one step with the smallest candidate on a few images, so that a recipe that cannot work stops here, not after hours.
+
+    Raises:
+        InputError: if the step fails.
+    """
+    dataset.test()  # reads it
+    data = ImageDataModule(dataset, recipe.augmentation, batch_size=min(recipe.batch_size, TRIED))
+    images, labels = next(iter(data.train_dataloader()))
+    network = SingleNetwork(space, space.smallest, dataset.classes, dataset.channels, recipe.shortcuts, recipe.norm)
+    network = network.to(memory_format=torch.channels_last)
+    try:
+        if not isinstance(recipe.augmentation, PerImage):
+            images = recipe.augmentation(images, generator(0, "augmentation"))
+        images, _ = data.on_after_batch_transfer((images, labels), 0)
+        optimizer = recipe.make_optimizer(network.parameters())
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.schedule.rate(group["lr"], 0, recipe.epochs)
+
+        def closure() -> float:
+            optimizer.zero_grad()
+            loss = F.cross_entropy(network(images), labels)
+            loss.backward()
+            return float(loss.detach())
+
+        optimizer.step(closure)
+    except InputError:
+        raise
+    except (ValueError, TypeError, RuntimeError) as error:
+        name = type(error).__name__
+        raise InputError(
+            f"standalone.optimizer: a training step with this recipe fails ({name}: {' '.join(str(error).split())})"
+        ) from error
+
+
 def train_alone(
     space: SearchSpace,
     architecture: Architecture,
@@ -46,15 +122,28 @@ def train_alone(
 
     Args:
         seed: of weights, batch order and augmentation.
-        trainer_arguments: of pl.Trainer.
+        trainer_arguments: of pl.Trainer, of which only ``TAKEN`` are used.
+
+    Raises:
+        Diverged: if the loss, a weight or a logit of the test is nan or infinite.
+        CutShort: if something ended the training before its last step.
     """
+    taken = {key: value for key, value in trainer_arguments.items() if key in TAKEN}
     network = SingleNetwork(space, architecture, dataset.classes, dataset.channels, recipe.shortcuts, recipe.norm, seed)
     network = network.to(memory_format=torch.channels_last)  # on a CPU 0.7 of the time a step
-    clip = (trainer_arguments.get("gradient_clip_val"), trainer_arguments.get("gradient_clip_algorithm") or "norm")
+    clip = (taken.get("gradient_clip_val"), taken.get("gradient_clip_algorithm") or "norm")
     module = _Alone(network, recipe, clip)
     data = ImageDataModule(dataset, recipe.augmentation, batch_size=recipe.batch_size, seed=seed)
-    trainer = make_trainer(trainer_arguments, max_epochs=recipe.epochs, enable_checkpointing=False)
+    trainer = make_trainer(taken, max_epochs=recipe.epochs, enable_checkpointing=False)
     trainer.fit(module, datamodule=data)
+    steps, due = trainer.global_step, recipe.epochs * -(-len(dataset.train().labels) // recipe.batch_size)
+    if steps < due:
+        raise CutShort(
+            f"standalone: {space.text(architecture)} with seed {seed} was stopped after {steps} of {due} steps, as Lightning's Trainer was "
+            "asked to stop; it counts as not trained, and the same command trains it again"
+        )
+    if not all(bool(value.isfinite().all()) for value in network.state_dict().values()):
+        raise Diverged("a weight is nan or infinite after the last step")
     images, labels = evaluation_images(dataset, None)
     return _test(network.eval(), images, labels, module.device)
 
@@ -72,6 +161,14 @@ class _Alone(pl.LightningModule):
     def on_train_start(self) -> None:
         end_at_once(self.trainer)  # there is nothing to keep
 
+    def on_train_epoch_start(self) -> None:
+        self.total = torch.zeros((), device=self.device)
+
+    def on_train_epoch_end(self) -> None:
+        # Once an epoch: reading a number from a GPU waits for all work before it.
+        if not self.total.isfinite():
+            raise Diverged(f"the loss is nan or infinite in epoch {self.current_epoch + 1} of {self.recipe.epochs}")
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
         elapsed = self.current_epoch + batch_idx / self.trainer.num_training_batches
         for group, peak in zip(self.trainer.optimizers[0].param_groups, self.peaks, strict=True):
@@ -83,11 +180,15 @@ class _Alone(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         images, labels = batch
-        return F.cross_entropy(self.network(images), labels)
+        loss = F.cross_entropy(self.network(images.to(self.network.classifier.weight.dtype)), labels)
+        self.total += loss.detach()
+        return loss
 
 
 @torch.inference_mode()
 def _test(network: SingleNetwork, images: Tensor, labels: Tensor, device: torch.device) -> float:
     network = network.to(device)
-    logits = torch.cat([network(batch.to(device)) for batch in images.split(TEST_BATCH)])
+    logits = torch.cat([network(batch.to(device, network.classifier.weight.dtype)) for batch in images.split(TEST_BATCH)])
+    if not logits.isfinite().all():
+        raise Diverged("a logit of the test is nan or infinite")
     return float(multiclass_accuracy(logits, labels.to(device), logits.shape[1], average="micro"))

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,22 @@ from nas_lightning.data import ImageDataset
 from nas_lightning.durable import write_text
 from nas_lightning.errors import InputError
 from nas_lightning.reading import read_rows
-from nas_lightning.space import Architecture, Population, SearchSpace
-from nas_lightning.standalone.side_by_side import Training, on_one_device, side_by_side
-from nas_lightning.standalone.train_alone import Recipe, train_alone
+from nas_lightning.space import Architecture, Candidate, Population, SearchSpace
+from nas_lightning.standalone.choice import check_seeds
+from nas_lightning.standalone.side_by_side import Result, Training, on_one_device, side_by_side
+from nas_lightning.standalone.train_alone import Diverged, Recipe, train_alone
 from nas_lightning.trainer import place, wait_for_all
+
+
+class Failure(NamedTuple):
+    """A training without an accuracy."""
+
+    candidate: Candidate
+    seed: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.candidate.name} with seed {self.seed} ({self.reason})"
 
 
 @dataclass(frozen=True)
@@ -29,8 +41,16 @@ class Truth:
     """Accuracies of n candidates over s seeds."""
 
     population: Population
+    """Those that have an accuracy with every seed."""
     accuracies: npt.NDArray[np.float64]
     """(n, s) fractions."""
+    failures: tuple[Failure, ...] = ()
+    """The trainings that diverged; their candidates are left out of the population, whatever their other seeds gave."""
+
+    @property
+    def left_out(self) -> tuple[Candidate, ...]:
+        """The candidates without an accuracy."""
+        return tuple({failure.candidate.architecture: failure.candidate for failure in self.failures}.values())
 
     @property
     def mean(self) -> npt.NDArray[np.float64]:
@@ -59,46 +79,95 @@ def train_truth(
 ) -> Truth:
     """Trains what ``folder`` does not hold yet; writes ``accuracies.csv`` after each training, ``known_accuracies.json`` at the end.
 
+    A training that diverges is written there as a failure, is not repeated (it would diverge again), and does not stop the others.
+
     A training runs on one device, as its recipe says. Of a launch of several processes each trains its share, and writes a table of its
     own until all have ended.
 
     Args:
+        trainer_arguments: of pl.Trainer, of which only those are used that say where, how fast and how exactly to compute.
         processes: trainings at a time; 1 trains in this process with all its threads.
+
+    Raises:
+        InputError: if the seeds are none, or a training was cut short; what is finished is kept.
     """
+    check_seeds(seeds)
     rank, world_size = place()
     path = folder / ("accuracies.csv" if rank == 0 else f"accuracies.{rank}.csv")
     done = read_accuracies_so_far(folder, population)
     wait_for_all()
     wanted = [Training(candidate, seed) for seed in seeds for candidate in population]
     left = [training for training in wanted if (training.candidate.architecture, training.seed) not in done][rank::world_size]
-    if world_size > 1:
+    if processes == 1 or world_size > 1:
         trainer_arguments = on_one_device(trainer_arguments, world_size)[rank]
     train = _one_after_another if processes == 1 else partial(side_by_side, processes=processes)
     bar = partial(tqdm, total=len(left), desc="training alone", unit="net", disable=None, dynamic_ncols=True, leave=False)
     with closing(train(left, population.space, dataset, recipe, trainer_arguments)) as finished:
-        for (candidate, seed), accuracy in bar(finished):
-            done[candidate.architecture, seed] = accuracy
+        for (candidate, seed), result in bar(finished):
+            if isinstance(result, Diverged):
+                tqdm.write(f"diverged: {Failure(candidate, seed, str(result))}", file=sys.stderr)
+            done[candidate.architecture, seed] = str(result) if isinstance(result, Diverged) else result
             _write(path, population, seeds, done)
     wait_for_all()
     done = read_accuracies_so_far(folder, population)
     wait_for_all()
-    truth = Truth(population, np.array([[done[one.architecture, seed] for seed in seeds] for one in population]))
+    truth = _truth(population, seeds, done)
     if rank > 0:
         return truth
     _write(path, population, seeds, done)
-    for other in folder.glob("accuracies.*.csv"):
+    for other in folder.glob(OF_A_PROCESS):
         other.unlink()
-    population.write(folder / "known_accuracies.json", (round(float(value), 6) for value in truth.mean))
+    known = folder / "known_accuracies.json"
+    if not len(truth.population):
+        known.unlink(missing_ok=True)
+        return truth
+    truth.population.write(known, (round(float(value), 6) for value in truth.mean))
     if left:
-        print(f"trained alone: {len(population)} candidates x {len(seeds)} seeds, {describe(truth)}", file=sys.stderr)
+        print(f"trained alone: {len(truth.population)} candidates x {len(seeds)} seeds, {describe(truth)}", file=sys.stderr)
+    if truth.failures:
+        print(describe_failures(truth), file=sys.stderr)
     return truth
+
+
+def check_enough(truth: Truth, fewest: int) -> None:
+    """Raises InputError if fewer than ``fewest`` candidates have an accuracy."""
+    if len(truth.population) < fewest:
+        have = f"{len(truth.population)} candidates have an accuracy, at least {fewest} must"
+        raise InputError(f"standalone: {have}; {describe_failures(truth)}")
+
+
+def describe_failures(truth: Truth) -> str:
+    """How many candidates have no accuracy, and why the first has none, in one line."""
+    count, total = len(truth.left_out), len(truth.population) + len(truth.left_out)
+    return (
+        f"{count:,} of {total:,} candidates diverged and are left out, such as {truth.failures[0]}; accuracies.csv names each; "
+        "a lower standalone.optimizer.lr, in another run_dir, may help"
+    )
+
+
+def _truth(population: Population, seeds: Sequence[int], done: "Done") -> Truth:
+    """Of what is done: candidates that have an accuracy with every seed, and the failures of the others."""
+    rows: list[tuple[Candidate, list[float]]] = []
+    failures: list[Failure] = []
+    for candidate in population:
+        results = [done[candidate.architecture, seed] for seed in seeds]
+        accuracies = [result for result in results if not isinstance(result, str)]
+        failures += [Failure(candidate, seed, result) for seed, result in zip(seeds, results, strict=True) if isinstance(result, str)]
+        if len(accuracies) == len(seeds):
+            rows.append((candidate, accuracies))
+    table = np.array([accuracies for _, accuracies in rows], dtype=np.float64).reshape(len(rows), len(seeds))
+    return Truth(Population(population.space, tuple(candidate for candidate, _ in rows)), table, tuple(failures))
 
 
 def _one_after_another(
     trainings: Sequence[Training], space: SearchSpace, dataset: ImageDataset, recipe: Recipe, trainer_arguments: Mapping[str, Any]
-) -> Generator[tuple[Training, float], None, None]:
+) -> Generator[tuple[Training, Result], None, None]:
     for training in trainings:
-        yield training, train_alone(space, training.candidate.architecture, dataset, recipe, training.seed, trainer_arguments)
+        try:
+            result: Result = train_alone(space, training.candidate.architecture, dataset, recipe, training.seed, trainer_arguments)
+        except Diverged as error:
+            result = error
+        yield training, result
 
 
 def describe(truth: Truth) -> str:
@@ -108,8 +177,12 @@ def describe(truth: Truth) -> str:
     return f"accuracy {low:.3f} to {high:.3f}, spread {truth.spread:.3f}{noise}"
 
 
-COLUMNS = ("name", "architecture", "seed", "accuracy")
-Done = dict[tuple[Architecture, int], float]
+COLUMNS = ("name", "architecture", "seed", "accuracy", "failure")
+"""A row has an accuracy or a failure."""
+OF_A_PROCESS = "accuracies.[0-9]*.csv"
+"""The table of one of several processes, until all have ended."""
+Done = dict[tuple[Architecture, int], float | str]
+"""The accuracy of each training, or why it has none."""
 
 
 def _write(path: Path, population: Population, seeds: Sequence[int], done: Done) -> None:
@@ -118,16 +191,20 @@ def _write(path: Path, population: Population, seeds: Sequence[int], done: Done)
     writer.writerow(COLUMNS)
     for one in population:
         writer.writerows(
-            (one.name, one.text, seed, repr(done[one.architecture, seed])) for seed in seeds if (one.architecture, seed) in done
+            (one.name, one.text, seed, *_cells(done[one.architecture, seed])) for seed in seeds if (one.architecture, seed) in done
         )
     asked = set(population.architectures)
     others = {key: value for key, value in done.items() if key[0] not in asked or key[1] not in seeds}  # of an earlier call
-    writer.writerows((one, population.space.text(one), seed, repr(value)) for (one, seed), value in others.items())
+    writer.writerows((one, population.space.text(one), seed, *_cells(value)) for (one, seed), value in others.items())
     write_text(path, text.getvalue())
 
 
+def _cells(result: float | str) -> tuple[str, str]:
+    return ("", result) if isinstance(result, str) else (repr(result), "")
+
+
 def read_accuracies_so_far(folder: Path, population: Population) -> Done:
-    """The accuracies in ``accuracies.csv``, and in the tables of processes that were stopped, by candidate and seed.
+    """What is in ``accuracies.csv``, and in the tables of processes that were stopped, by candidate and seed.
 
     Args:
         population: of the space that the candidates belong to.
@@ -136,8 +213,9 @@ def read_accuracies_so_far(folder: Path, population: Population) -> Done:
         InputError: naming the first file and line that is not a row of such a table.
     """
     found: Done = {}
-    for path in sorted(folder.glob("accuracies*.csv")):
-        found.update(_read(path, population))
+    for path in (folder / "accuracies.csv", *sorted(folder.glob(OF_A_PROCESS))):
+        if path.is_file():
+            found.update(_read(path, population))
     return found
 
 
@@ -145,11 +223,12 @@ def _read(path: Path, population: Population) -> Done:
     done: Done = {}
     line_place = ""
     try:
-        for line, row in read_rows(path, COLUMNS):
-            line_place, accuracy = f"line {line}: ", float(row["accuracy"])
-            if not 0 <= accuracy <= 1:
+        for line, row in read_rows(path, ("name", "architecture", "seed", "accuracy")):  # older versions wrote no failures
+            line_place, failure = f"line {line}: ", row.get("failure", "")
+            accuracy = None if failure and not row["accuracy"] else float(row["accuracy"])
+            if accuracy is not None and not 0 <= accuracy <= 1:
                 raise ValueError(f"accuracy {accuracy} is not a fraction from 0 to 1")
-            done[population.space.parse(row["architecture"]), int(row["seed"])] = accuracy
+            done[population.space.parse(row["architecture"]), int(row["seed"])] = failure if accuracy is None else accuracy
     except ValueError as error:  # InputError is one
         reason = f"{line_place}{error}".removeprefix(f"{path}: ")
         raise InputError(f"{path}: is not a table of accuracies ({reason}); remove it to train again") from None

@@ -172,9 +172,75 @@ def test_a_table_of_accuracies_that_is_none_is_refused(content: str, digits: Dig
 SMALL = ["space=resnet_tiny", "data=digits", "data.train_images=64", "population.count=6", "standalone.epochs=1", "standalone.count=3"]
 
 
-def test_callbacks_of_the_trainer_config_are_made(tmp_path: Path, command: Callable):
-    callback = "trainer.callbacks=[{_target_: pytorch_lightning.callbacks.Timer}]"
-    assert command("standalone", *SMALL, callback, f"run_dir={tmp_path}").code == 0
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "trainer.callbacks=[{_target_: pytorch_lightning.callbacks.Timer}]",
+        "trainer.max_time=00:00:00:02",
+        "trainer.limit_train_batches=0",
+        "trainer.overfit_batches=0.5",
+        "trainer.val_check_interval=50",
+        "trainer.max_epochs=3",
+        "trainer.logger=true",
+    ],
+)
+def test_what_belongs_to_a_stage_is_refused_by_the_command(argument: str, tmp_path: Path, command: Callable):
+    done = command("standalone", *SMALL, argument, f"run_dir={tmp_path}/run")
+    assert (done.code, done.err.count("\n")) == (2, 1), done.err
+    assert done.err.startswith(f"error: {argument.split('=')[0]}: ")
+    assert "stages of nas-train" in done.err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("argument", ["trainer.callbacks=[]", "trainer.logger=false", "trainer.log_every_n_steps=1"])
+def test_what_asks_for_nothing_is_taken(argument: str, tmp_path: Path, command: Callable, trained: list):
+    assert command("standalone", *SMALL, argument, f"run_dir={tmp_path}/run").code == 0
+    assert len(trained) == 3
+
+
+BY_NAME = ["~standalone.optimizer.momentum", "~standalone.optimizer.weight_decay", "~standalone.optimizer.nesterov"]
+
+
+@pytest.mark.parametrize("name", ["LBFGS", "SparseAdam"])
+@pytest.mark.parametrize("which", ["train", "standalone"])
+def test_an_optimizer_that_cannot_train_a_candidate_is_refused_before_work(which: str, name: str, tmp_path: Path, command: Callable):
+    arguments = {"train": ["experiment=micro"], "standalone": SMALL}[which]
+    done = command(which, *arguments, f"standalone.optimizer._target_=torch.optim.{name}", *BY_NAME, f"run_dir={tmp_path}/run")
+    assert (done.code, done.err.count("\n")) == (2, 1), done.err
+    assert done.err.startswith("error: standalone.optimizer: a training step with this recipe fails (RuntimeError: ")
+    assert not (tmp_path / "run").exists()
+
+
+SEEDS = {
+    "[0,0]": "standalone.seeds[1]: 0 is there already",
+    "[3,1,2,1]": "standalone.seeds[3]: 1 is there already",
+    "[0,-1]": "standalone.seeds: -1 must be at least 0",
+    "[]": "standalone.seeds: must name at least one seed",
+    "[true,false]": "standalone.seeds[0]: True must be an integer",
+    "[0,1.5]": "standalone.seeds[1]: 1.5 must be an integer",
+    "[18446744073709551616]": "standalone.seeds[0]: 18446744073709551616 must lie within 2^53",
+}
+
+
+@pytest.mark.parametrize("seeds", SEEDS)
+@pytest.mark.parametrize("which", ["train", "standalone"])
+def test_seeds_that_are_none_are_refused_in_one_line(which: str, seeds: str, tmp_path: Path, command: Callable):
+    arguments = {"train": ["experiment=micro"], "standalone": SMALL}[which]
+    done = command(which, *arguments, f"standalone.seeds={seeds}", f"run_dir={tmp_path}/run")
+    assert (done.code, done.err.count("\n")) == (2, 1), done.err
+    assert SEEDS[seeds] in done.err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("seeds", [[], [0, 0], [-1], [True], [0.0], [2**64]])
+def test_seeds_that_are_none_are_refused_from_python_too(seeds: list, digits: Digits, tmp_path: Path):
+    with pytest.raises(InputError, match=r"^standalone\.seeds"):
+        train_truth(Population.draw(SPACE, 2, 0), digits, recipe(), seeds, tmp_path, CPU)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_largest_seed_trains(digits: Digits):
+    assert 0 <= train_alone(SPACE, SPACE.smallest, digits, recipe(epochs=1), 2**64 - 1, CPU) <= 1
 
 
 def test_the_command_trains_what_it_is_asked_and_goes_on_where_it_was(tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch):

@@ -76,6 +76,8 @@ def _alone(run: Run) -> list[list[str]]:
     ]
     if len(means) > 1:
         rows.append(["spread of candidates (standard deviation)", f"{100 * means.std(ddof=1):.2f} points"])
+    if run.alone is not None and run.alone.diverged:
+        rows.append(["trainings that diverged, without an accuracy", f"{run.alone.diverged:,}"])
     repeated = [np.var(seeds, ddof=1) for seeds in values if len(seeds) > 1]
     if repeated:
         rows.append(["from seed to seed (standard deviation)", f"{100 * float(np.sqrt(np.mean(repeated))):.2f} points"])
