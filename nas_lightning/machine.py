@@ -1,10 +1,14 @@
-"""Settings of this process that PyTorch leaves at values unfit for thousands of small networks. Imports nothing heavy."""
+"""Settings of this process: PyTorch's for thousands of small networks, its output, its end. Imports nothing heavy."""
 
 import ctypes
+import io
 import os
 import platform
+import select
 import signal
 import sys
+from contextlib import suppress
+from typing import Any
 
 PR_SET_PDEATHSIG = 1
 """Of Linux's prctl."""
@@ -25,6 +29,50 @@ def tune_process() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, 2**30)
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def outlive_output() -> None:
+    """Lets this process, and those that it starts, work on when nobody takes its words any more.
+
+    What a closed terminal, a pipe whose reader has gone or a full disk does not take is dropped, and a letter that the encoding lacks is
+    written as its number. A stream that was closed from the start leads nowhere; otherwise the next file to be opened would take its
+    number, and receive what others write to it. Streams that are not the process's own (of a test, of a notebook) stay.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest free number, which is this one
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, _text_stream(number, "utf-8", True, False))
+        elif type(stream) is io.TextIOWrapper and stream.fileno() == number and not isinstance(stream.buffer, _LossyWriter):
+            lossy = _text_stream(number, stream.encoding, stream.line_buffering, stream.write_through)
+            with suppress(OSError):
+                stream.flush()
+            setattr(sys, name, lossy)
+
+
+def _text_stream(number: int, encoding: str, by_line: bool, at_once: bool) -> io.TextIOWrapper:
+    file = _LossyWriter(_LossyFile(number, "wb", closefd=False))
+    return io.TextIOWrapper(file, encoding, errors="backslashreplace", line_buffering=by_line, write_through=at_once)
+
+
+class _LossyWriter(io.BufferedWriter):
+    """Tells our streams from Python's."""
+
+
+class _LossyFile(io.FileIO):
+    """A file that drops what cannot be written to it."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            while (written := super().write(data)) is None:  # whoever opened it made it refuse to wait
+                select.select([], [self], [])
+            return written
+        except OSError:
+            return memoryview(data).nbytes
 
 
 def end_with_parent(parent: int) -> None:

@@ -4,6 +4,7 @@ import copy
 import inspect
 import logging
 import signal
+import subprocess
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
@@ -15,11 +16,12 @@ import torch
 from pytorch_lightning.callbacks import Callback, Checkpoint
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy, Strategy
+from pytorch_lightning.strategies.launchers import subprocess_script
 from torch.utils.data import DataLoader, Dataset
 from typeguard import TypeCheckError, check_type
 
 from nas_lightning.errors import InputError, check_at_least, check_known
-from nas_lightning.processes import check_alone
+from nas_lightning.processes import Watch, check_alone
 
 OWNED = {
     "max_epochs": "stages.<name>.epochs",
@@ -139,6 +141,7 @@ def start_processes(arguments: Mapping[str, Any]) -> None:
     if trainer.world_size == 1:
         check_alone()
     elif not torch.distributed.is_initialized():
+        subprocess_script._launch_process_observer = _watch  # Lightning's own kills this process without a word
         trainer.predict(_Nothing(), DataLoader(cast(Dataset[int], range(1)), batch_size=None), return_predictions=False)
 
 
@@ -161,6 +164,10 @@ def wait_for_all() -> None:
     if place()[1] > 1:
         group = torch.distributed.new_group(backend="gloo", timeout=timedelta(days=365))
         torch.distributed.barrier(cast(torch.distributed.ProcessGroup, group))
+
+
+def _watch(child_processes: list[subprocess.Popen[Any]]) -> None:
+    Watch(child_processes).start()
 
 
 class _Nothing(pl.LightningModule):

@@ -10,7 +10,7 @@ import pytest
 import nas_lightning
 
 PACKAGE = Path(nas_lightning.__file__).parent
-GROUND = {"errors", "draws", "durable", "reading", "machine", "processes", "lock"}  # everyone may import them
+GROUND = {"errors", "draws", "durable", "reading", "machine", "processes", "lock", "signals"}  # everyone may import them
 BEFORE_PIPELINE = {"space", "data", "supernet", "sampling", "objective", "schedule", "trainer", "panel", "training"}
 MAY_IMPORT = {
     "errors": set(),
@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "machine": set(),
     "processes": set(),
     "lock": set(),
+    "signals": set(),
     "space": set(),
     "schedule": set(),
     "trainer": set(),

@@ -26,13 +26,12 @@ def task(cfg: DictConfig) -> None:
         comparison = compare_with_known(first, second, Path(config.known_accuracies), space, config.resamples)
         contents["comparison.json"] = comparison.to_json()
         told.append(f"Agreement of each with {comparison.agreement.n} known accuracies\n{comparison.table()}")
+    written = [] if config.run_dir is None else [Path(config.run_dir) / name for name in contents]
+    for path in written:
+        write_json(path, contents[path.name])
     if (difference := other_protocol(first, second)) is not None:
         print(f"warning: a comparison of different protocols: {difference}", file=sys.stderr)
-    print("\n\n".join(told))
-    for name, content in contents.items() if config.run_dir is not None else ():
-        path = Path(str(config.run_dir)) / name
-        write_json(path, content)
-        print(f"written: {path}")
+    print("\n\n".join(told), *(f"written: {path}" for path in written), sep="\n")
 
 
 def main() -> None:

@@ -3,10 +3,10 @@
 import errno
 import functools
 import os
-import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,23 +21,29 @@ from yaml import YAMLError
 
 from nas_lightning.commands.conf_folder import conf_folder
 from nas_lightning.commands.foreign import checked
-from nas_lightning.commands.mistakes import in_one_line, unknown_key
-from nas_lightning.commands.multirun import GRACE, as_a_run_of_its_own
+from nas_lightning.commands.mistakes import in_one_line, is_of_a_lost_worker, unknown_key
+from nas_lightning.commands.multirun import as_a_run_of_its_own
+from nas_lightning.commands.overrides import readable, with_home
 from nas_lightning.errors import InputError
-from nas_lightning.machine import end_with_parent, tune_process
-from nas_lightning.processes import check_common_folder
+from nas_lightning.lock import only_owner
+from nas_lightning.machine import end_with_parent, outlive_output, tune_process
+from nas_lightning.processes import GRACE, check_common_folder, is_first, lost_process
+from nas_lightning.signals import Interrupted, ending_on_request
 
 Task = Callable[[DictConfig], Any]
 RUN_DIR_VARIABLE = "NAS_LIGHTNING_RUN_DIR"
 """Carries the run folder to the processes that Lightning starts for further devices, whose own clock would name another."""
 PARENT_VARIABLE = "NAS_LIGHTNING_PARENT"
 """Tells them the number of the process that starts them."""
+RESUMED = ("config", "rank", "standalone", "tune")
+"""Commands, by their configs, that resume what they left in their folder; the others begin anew."""
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """What a library's writer, such as TensorBoard's, meets on a full or read-only disk; our own files tell it themselves."""
 
 
 def start(task: Task, config_name: str) -> None:
-    """Runs ``task`` on the composed config."""
+    """Runs ``task`` on the composed config; whatever asks the process to end, or takes its terminal away, costs no finished work."""
+    outlive_output()
     tune_process()
     if is_started_by_lightning():
         end_with_parent(int(os.environ[PARENT_VARIABLE]))
@@ -48,49 +54,62 @@ def start(task: Task, config_name: str) -> None:
     def guarded(cfg: DictConfig) -> Any:
         nonlocal composed
         composed = True
+        is_multirun = HydraConfig.get().mode == RunMode.MULTIRUN
         try:
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
-                tune_process()  # it may be a launcher's worker
-                with as_a_run_of_its_own(task.__module__):
-                    return task(cfg)
-            return task(cfg)
+            _check_folders()
+            if is_multirun:
+                outlive_output()  # it may be a launcher's worker
+                tune_process()
+                with ending_on_request(), as_a_run_of_its_own(task.__module__):
+                    return _blaming_the_lost(task, cfg)
+            return _blaming_the_lost(task, cfg)
         except (InputError, OmegaConfBaseException) as error:
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
+            if is_multirun:
                 raise  # a launcher's worker reports it to its parent
             _stop(in_one_line(error))  # at once: Hydra would print a line of its own before it passes the error on
         except OSError as error:
-            if error.errno not in UNWRITABLE or HydraConfig.get().mode == RunMode.MULTIRUN:
+            if error.errno not in UNWRITABLE or is_multirun:
                 raise
             place = error.filename or f"a file of {os.environ.get(RUN_DIR_VARIABLE, 'the run')}"
             _stop(f"{place}: cannot be written ({error.strerror})")
 
     try:
-        command_line = get_args_parser().parse_args()
-        if command_line.experimental_rerun is not None:
-            raise InputError("--experimental-rerun: is not supported, as it unpickles a file; give the run's overrides")
-        with checked(command_line.overrides):
-            hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(guarded)()
-    except KeyboardInterrupt:
-        print("stopped by SIGINT; give the same run_dir, or hydra.sweep.dir, again to go on", file=sys.stderr)
-        sys.exit(130)
-    except SystemExit as stop:
-        if message := getattr(stop, "message", None):  # a stage that stopped on request
-            print(f"{message}; give the same run_dir again to go on", file=sys.stderr)
-        if type(stop).__name__ == "SIGTERMException":  # Lightning's, which has no exit code: it would pass for success
-            print("stopped by SIGTERM; give the same run_dir again to go on", file=sys.stderr)
-            sys.exit(128 + signal.SIGTERM)
-        raise
+        with ending_on_request():
+            sys.argv[1:] = readable(sys.argv[1:])
+            command_line = get_args_parser().parse_args()
+            if command_line.experimental_rerun is not None:
+                raise InputError("--experimental-rerun: is not supported, as it unpickles a file; give the run's overrides")
+            with checked(command_line.overrides):
+                hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(guarded)()
+    except Interrupted as stop:
+        _leave(stop, config_name)
     except (InputError, HydraException, OmegaConfBaseException) as error:
         _stop(unknown_key(error, config_name, sys.argv[1:]) or in_one_line(error))
     except (YAMLError, ValueError) as error:
         if composed:
             raise  # a bug of ours
         _stop(in_one_line(error))
+    except Exception as error:
+        if not is_of_a_lost_worker(error):
+            raise
+        _stop(f"hydra/launcher: a job's process was killed ({str(error).splitlines()[0]}); give the same hydra.sweep.dir again to resume")
+
+
+def _blaming_the_lost(task: Task, cfg: DictConfig) -> Any:
+    """Runs the task; what fails because another process of the launch is gone is reported as that."""
+    try:
+        return task(cfg)
+    except InputError:
+        raise
+    except Exception as error:
+        if (line := lost_process()) is None:
+            raise
+        raise InputError(line) from error
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
-    """The composed config as plain containers, interpolations resolved."""
-    return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+    """The composed config as plain containers, interpolations resolved, ``~`` as the home folder."""
+    return with_home(OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))  # type: ignore[return-value]
 
 
 def is_started_by_lightning() -> bool:
@@ -110,10 +129,12 @@ def run_folder(configured: str, resume: str | None, claimed: str = "") -> Path:
         InputError: if both a folder and ``auto`` are asked for.
     """
     hydra_config = HydraConfig.get()
-    is_given = any(one.lstrip("+").startswith("run_dir=") for one in hydra_config.overrides.task)
+    is_given = _is_folder_given()
     if resume == "auto" and is_given:
         raise InputError("resume: auto cannot go with run_dir, which names a folder itself; give one of them")
     if hydra_config.mode == RunMode.MULTIRUN:
+        if is_given:
+            raise InputError("run_dir: cannot go with a multirun, whose jobs have their own folders below hydra.sweep.dir; give that")
         if resume == "auto":
             raise InputError("resume: auto cannot go with a multirun; give hydra.sweep.dir, the folder of the one to go on with")
         check_common_folder(any(one.startswith("hydra.sweep.dir=") for one in hydra_config.overrides.hydra))
@@ -122,6 +143,54 @@ def run_folder(configured: str, resume: str | None, claimed: str = "") -> Path:
         return Path(os.environ[RUN_DIR_VARIABLE])
     check_common_folder(is_given)
     return _told(_newest_beside(Path(configured), claimed) if resume == "auto" else Path(configured))
+
+
+@contextmanager
+def hold(folder: Path, resume: str | None) -> Iterator[Path]:
+    """Holds the run's folder; by default one of its own, though another run may have begun in the second that names it.
+
+    Args:
+        folder: what ``run_folder`` returned.
+        resume: as given to ``run_folder``.
+    """
+    hydra_config = HydraConfig.get()
+    if not (_is_folder_given() or resume or hydra_config.mode == RunMode.MULTIRUN or is_started_by_lightning()):
+        folder = _told(_new_folder(folder))
+    with only_owner(folder):
+        yield folder
+
+
+def _is_folder_given() -> bool:
+    return any(override.lstrip("+").startswith("run_dir=") for override in HydraConfig.get().overrides.task)
+
+
+def _new_folder(folder: Path) -> Path:
+    """Makes the folder, or one with a number behind its name where it exists."""
+    made, number = folder, 1
+    while True:
+        try:
+            made.mkdir(parents=True)
+            return made
+        except FileExistsError:
+            number += 1
+            made = folder.with_name(f"{folder.name}_{number}")
+        except OSError as error:
+            raise InputError(f"{made}: cannot be written ({error.strerror})") from None
+
+
+def _check_folders() -> None:
+    """Refuses Hydra's own keys of folders where they would do nothing, or change what a relative path means.
+
+    Raises:
+        InputError: naming the first.
+    """
+    hydra_config = HydraConfig.get()
+    if hydra_config.job.chdir:
+        raise InputError("hydra.job.chdir: true cannot be used: relative paths start from where the command was given")
+    if hydra_config.mode == RunMode.MULTIRUN and not hydra_config.sweep.dir.strip():
+        raise InputError("hydra.sweep.dir: is empty; name a folder")
+    if hydra_config.mode == RunMode.RUN and hydra_config.run.dir != "." and not is_started_by_lightning():
+        raise InputError(f"hydra.run.dir: {hydra_config.run.dir} would stay empty; use run_dir")
 
 
 def _told(folder: Path) -> Path:
@@ -134,6 +203,17 @@ def _newest_beside(folder: Path, claimed: str) -> Path:
     """The run beside ``folder`` that was begun last; ``folder`` itself where there is none."""
     begun = {run: config.stat().st_mtime_ns for run in folder.parent.glob("*") if (config := run / claimed / "config.yaml").is_file()}
     return max(begun, key=lambda run: begun[run], default=folder)
+
+
+def _leave(stop: Interrupted, config_name: str) -> NoReturn:
+    """Ends as the signal asks; of several processes the first one reports it."""
+    if is_started_by_lightning():
+        sys.exit(0)  # Lightning kills the first process once it sees that another has failed
+    if is_first():
+        given = "hydra.sweep.dir" if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN else "run_dir"
+        again = f"give the same {given} again to go on" if config_name in RESUMED else "give the same command again"
+        print(f"{stop.message}; {again}", file=sys.stderr, flush=True)
+    sys.exit(stop.code)
 
 
 def _stop(line: str) -> NoReturn:

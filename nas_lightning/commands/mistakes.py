@@ -13,6 +13,7 @@ from yaml import YAMLError
 from nas_lightning.commands.conf_folder import conf_folder
 from nas_lightning.errors import InputError, check_known
 
+LOST_WORKER = frozenset({"BrokenProcessPool", "UncompletedJobError", "WorkerCrashedError"})
 _PYTHON_HINTS = ("full_key", "object_type", "To append", "Set the env", "See https")
 
 
@@ -28,6 +29,11 @@ def in_one_line(error: Exception) -> str:
         start = kept.index(options[0])
         return f"{kept[0]}; known: {', '.join(kept[start + 1 :])}".split(", Config search path")[0]
     return "; ".join(kept[:2]) or type(error).__name__
+
+
+def is_of_a_lost_worker(error: Exception) -> bool:
+    """Whether a launcher (joblib, submitit, Ray) says that a process which ran a job is gone; their packages may not be installed."""
+    return not LOST_WORKER.isdisjoint(kind.__name__ for kind in type(error).__mro__)
 
 
 def unknown_key(error: Exception, config_name: str, arguments: Sequence[str]) -> str | None:

@@ -2,18 +2,16 @@
 
 import importlib.util
 import os
-import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hydra.core.hydra_config import HydraConfig
 
+from nas_lightning.processes import GRACE, watches
+
 LAUNCH = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """What Lightning leaves in the environment; the next job would take itself for one of the processes of this one."""
-GRACE = 10.0
-"""Seconds that a further process has to end by itself, and that one which failed waits for the first."""
 
 
 @contextmanager
@@ -47,23 +45,15 @@ def as_a_run_of_its_own(command: str) -> Iterator[None]:
 
 
 def _end_processes(grace: float) -> None:
-    """Waits for the further processes, and dismisses Lightning's watch over them: seeing that one of them failed, it would kill the process
-    that is in the middle of the next job.
+    """Waits for the further processes, and dismisses the watch over them: seeing that one of them failed, it would end the process that is
+    in the middle of the next job.
 
     Args:
         grace: seconds that each has; where the job failed they have nothing to end.
     """
     import torch
-    from lightning_fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
 
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
-    for thread in threading.enumerate():
-        if isinstance(thread, _ChildProcessObserver):
-            processes, thread._child_processes = thread._child_processes, []
-            for process in processes:
-                try:
-                    process.wait(timeout=grace)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+    for watch in watches():
+        watch.dismiss(grace)

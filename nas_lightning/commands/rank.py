@@ -4,7 +4,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from nas_lightning.commands.console import plain, run_folder, start
+from nas_lightning.commands.console import hold, plain, run_folder, start
 
 
 def task(cfg: DictConfig) -> dict[str, Any]:
@@ -16,11 +16,10 @@ def task(cfg: DictConfig) -> dict[str, Any]:
     config = read(RankConfig, node)
     from nas_lightning.experiment.rank_many import find_checkpoints, rank_checkpoints
     from nas_lightning.experiment.run_folder import claim_run_folder
-    from nas_lightning.lock import only_owner
 
     checkpoints = find_checkpoints(config.checkpoint)
     run_dir = run_folder(config.run_dir, config.resume, "ranking")
-    with only_owner(run_dir):
+    with hold(run_dir, config.resume) as run_dir:
         claim_run_folder(run_dir / "ranking", node)
         return rank_checkpoints(checkpoints, config, run_dir)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from nas_lightning.commands.console import plain, run_folder, start
+from nas_lightning.commands.console import hold, plain, run_folder, start
 from nas_lightning.errors import InputError
 from nas_lightning.processes import is_first
 
@@ -26,7 +26,6 @@ def task(cfg: DictConfig) -> None:
     from nas_lightning.experiment.batch_sizes import check_standalone_batches
     from nas_lightning.experiment.prepare import check_recipe, choose_alone, make_dataset, make_population, make_recipe, read_known
     from nas_lightning.experiment.run_folder import claim_run_folder
-    from nas_lightning.lock import only_owner
     from nas_lightning.ranking.agreement import FEWEST_ARCHITECTURES, measure
     from nas_lightning.standalone import check_enough, check_trainer_arguments, describe_failures, table, train_truth, write_summary
     from nas_lightning.trainer import start_processes
@@ -44,8 +43,8 @@ def task(cfg: DictConfig) -> None:
     check_recipe(recipe, space, dataset, arguments, config.standalone.processes)
     losses = None if config.scores is None else read_losses_of(Path(config.scores), chosen)
     run_dir = run_folder(config.run_dir, config.resume, "standalone")
-    folder = run_dir / "standalone"
-    with only_owner(run_dir):
+    with hold(run_dir, config.resume) as run_dir:
+        folder = run_dir / "standalone"
         claim_run_folder(folder, node)
         if config.standalone.processes == 1:  # else this process trains through workers of its own
             start_processes(arguments)

@@ -6,7 +6,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from nas_lightning.commands.console import plain, run_folder, start
+from nas_lightning.commands.console import hold, plain, run_folder, start
 from nas_lightning.processes import is_first
 
 
@@ -27,7 +27,6 @@ def task(cfg: DictConfig) -> float | None:
     from nas_lightning.experiment.prepare import prepare
     from nas_lightning.experiment.run import run_experiment
     from nas_lightning.experiment.run_folder import claim_run_folder
-    from nas_lightning.lock import only_owner
 
     run = prepare(config)
     if config.dry_run:
@@ -35,7 +34,7 @@ def task(cfg: DictConfig) -> float | None:
 
         print(dry_run(config, run))
         return None
-    with only_owner(run_dir):
+    with hold(run_dir, config.resume) as run_dir:
         claim_run_folder(run_dir, node)
         if is_first():
             print(f"run folder: {run_dir}")

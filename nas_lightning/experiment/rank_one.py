@@ -129,19 +129,16 @@ def tell_ranking(
     """
     table.write(folder / "scores.csv")
     table.write_submission(folder / "submission.json", score)
-    print(f"\n{summary(table, score, budgets)}")
-    if known is None:
-        print(f"\nwritten: {folder}/scores.csv, submission.json")
-        return None
-    agreement = agreement_with(table, known, resamples, by_seed=by_seed)
-    result = agreement.to_json()
-    write_json(folder / "agreement.json", result)
-    with_known = Population(table.population.space, tuple(one for one in table.population if one.architecture in known))
-    with_known.write(folder / "known_accuracies.json", (known[architecture] for architecture in with_known.architectures))
-    print(
-        f"\nAgreement with {agreement.n} known accuracies (95 % bootstrap intervals)\n{agreement_summary(agreement)}\n"
-        f"\nwritten: {folder}/scores.csv, submission.json, agreement.json, known_accuracies.json"
-    )
+    shown, written, result = [summary(table, score, budgets)], ["scores.csv", "submission.json"], None
+    if known is not None:
+        agreement = agreement_with(table, known, resamples, by_seed=by_seed)
+        result = agreement.to_json()
+        write_json(folder / "agreement.json", result)
+        with_known = Population(table.population.space, tuple(one for one in table.population if one.architecture in known))
+        with_known.write(folder / "known_accuracies.json", (known[architecture] for architecture in with_known.architectures))
+        shown.append(f"Agreement with {agreement.n} known accuracies (95 % bootstrap intervals)\n{agreement_summary(agreement)}")
+        written += ["agreement.json", "known_accuracies.json"]
+    print("\n" + "\n\n".join([*shown, f"written: {folder}/{', '.join(written)}"]))
     return result
 
 

@@ -1,7 +1,6 @@
 """Notices that a process is asked to end, so that a stage can stop between two steps with a checkpoint written."""
 
 import signal
-import threading
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -9,18 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-class Interrupted(SystemExit):
-    """A stage stopped on request; its exit code is the shell's for the signal."""
-
-    def __init__(self, signum: int, message: str) -> None:
-        super().__init__(128 + signum)
-        self.signum, self.message = signum, message
-
-    def __reduce__(self) -> tuple[type["Interrupted"], tuple[int, str]]:
-        return Interrupted, (self.signum, self.message)  # a launcher's worker hands it over
+from nas_lightning.signals import Interrupted, give_back, take_over
 
 
 class CutShort(Exception):
@@ -28,7 +16,7 @@ class CutShort(Exception):
 
 
 class Interruption(pl.Callback):
-    """Remembers a first SIGINT or SIGTERM while a stage is worked on; a second one acts at once, as without us.
+    """Defers the first signal that asks the process to end until the step is saved; a second one takes effect immediately.
 
     As a context it listens, from before Lightning prepares the training until after the stage's last checkpoint. Lightning's own handler
     of SIGTERM leaves within an epoch without a checkpoint, and with several processes it broadcasts from within the handler, where the
@@ -41,15 +29,13 @@ class Interruption(pl.Callback):
         self._group: Any = None
 
     def __enter__(self) -> "Interruption":
-        """Takes over, but for a signal that whoever started the process has it ignore, as a shell does with Ctrl-C for a background job."""
-        if threading.current_thread() is threading.main_thread():
-            heeded = [signum for signum in SIGNALS if signal.getsignal(signum) is not signal.SIG_IGN]
-            self._before = {signum: signal.signal(signum, self._notice) for signum in heeded}
+        """Takes over."""
+        self._before = take_over(self._notice)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Gives back."""
-        self._give_back()
+        give_back(self._before)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Keeps Lightning from acting on SIGTERM itself, and from asking all devices for one at each step, which a GPU would wait for.
@@ -73,12 +59,8 @@ class Interruption(pl.Callback):
         if self._noticed is None:
             self._noticed = signum
         else:
-            self._give_back()
+            give_back(self._before)
             signal.raise_signal(signum)
-
-    def _give_back(self) -> None:
-        for signum, handler in self._before.items():
-            signal.signal(signum, handler if handler is not None else signal.SIG_DFL)
 
 
 def leave_if_asked(signum: int | None, trainer: pl.Trainer, last: Path) -> None:

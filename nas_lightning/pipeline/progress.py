@@ -58,6 +58,11 @@ class StageProgress(pl.Callback):
             shown = {"epoch": trainer.current_epoch, **_shown(trainer, LIVE)}
             self._bar.set_postfix(shown, refresh=False)
 
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:  # noqa: ARG002
+        """Closes the bar, so that what is reported of the end stands below it."""
+        if self._bar is not None:
+            self._bar.close()
+
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """Leaves one line."""
         if self._bar is None:

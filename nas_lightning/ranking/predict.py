@@ -183,6 +183,7 @@ class _PartWriter(BasePredictionWriter):
 class _RankingProgress(pl.Callback):
     def __init__(self, label: str, total: int, done: int) -> None:
         self.label, self.total, self.done = label, total, done
+        self.bar: tqdm[Any] = tqdm(disable=True)
 
     def on_predict_start(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
         end_at_once(trainer)  # finished rows are on disk
@@ -199,6 +200,9 @@ class _RankingProgress(pl.Callback):
 
     def on_predict_batch_end(self, trainer: pl.Trainer, _: pl.LightningModule, outputs: Prediction, *__: Any) -> None:
         self.bar.update(len(outputs[0]) * trainer.world_size)
+
+    def on_exception(self, trainer: pl.Trainer, _: pl.LightningModule, __: BaseException) -> None:  # noqa: ARG002
+        self.bar.close()  # what is reported of it stands below
 
     def on_predict_end(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
         self.bar.close()

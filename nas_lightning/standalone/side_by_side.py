@@ -18,7 +18,8 @@ import torch
 
 from nas_lightning.data import ImageDataset
 from nas_lightning.errors import InputError
-from nas_lightning.machine import tune_process
+from nas_lightning.machine import outlive_output, tune_process
+from nas_lightning.signals import SIGNALS
 from nas_lightning.space import Candidate, SearchSpace
 from nas_lightning.standalone.train_alone import TAKEN, Diverged, Recipe, train_alone
 from nas_lightning.trainer import make_trainer
@@ -171,8 +172,10 @@ def _unread(dataset: ImageDataset) -> ImageDataset:
 
 
 def _work(parent: Connection, threads: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends its workers
+    for signum in SIGNALS:  # of a terminal, timeout or Slurm it reaches the parent too, which ends its workers
+        signal.signal(signum, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    outlive_output()
     tune_process()
     torch.set_num_threads(threads)
     with suppress(EOFError):  # the parent is gone

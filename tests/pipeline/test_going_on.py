@@ -18,8 +18,8 @@ from nas_lightning.errors import InputError
 from nas_lightning.experiment.prepare import prepare
 from nas_lightning.experiment.run import run_experiment
 from nas_lightning.pipeline.checkpoints import StageCheckpoints
-from nas_lightning.pipeline.interruption import SIGNALS, Interrupted
 from nas_lightning.pipeline.stage import Stage
+from nas_lightning.signals import SIGNALS, Interrupted
 from nas_lightning.supernet import Supernet
 from nas_lightning.training import SupernetTraining
 

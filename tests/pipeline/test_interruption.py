@@ -7,7 +7,7 @@ import pytest
 from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 from pytorch_lightning.trainer.connectors.signal_connector import _SignalConnector
 
-from nas_lightning.pipeline.interruption import SIGNALS, Interruption
+from nas_lightning.pipeline.interruption import Interruption
 from nas_lightning.trainer import make_trainer
 
 
@@ -30,7 +30,25 @@ def test_a_signal_that_is_ignored_stays_ignored():
         signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.parametrize("signum", SIGNALS)
+def test_a_signal_for_slurm_is_left_to_whoever_handles_it(monkeypatch: pytest.MonkeyPatch):
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+    try:
+        with Interruption() as interruption:
+            os.kill(os.getpid(), signal.SIGUSR1)
+            assert interruption.agree() is None
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        monkeypatch.setenv("SLURM_NTASKS", "1")  # Lightning requeues the job itself
+        with Interruption():
+            assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
+        monkeypatch.setenv("SLURM_JOB_NAME", "bash")  # but not that of somebody at a terminal
+        with Interruption() as interruption:
+            os.kill(os.getpid(), signal.SIGUSR1)
+            assert interruption.agree() == signal.SIGUSR1
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_second_signal_acts_at_once_whenever_the_first_one_came(signum: signal.Signals):
     def act(*_: object) -> None:
         raise Acted

@@ -1,0 +1,69 @@
+"""The signals that ask a process to end, and how it ends then. Imports nothing heavy."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name))
+"""Ctrl-C, a request to end, a terminal that hangs up, and Slurm's warning before a time limit (``--signal=USR1@90``)."""
+Handler = Callable[[int, FrameType | None], None]
+
+
+class Interrupted(SystemExit):
+    """Work that stopped on request; its exit code is the shell's for the signal."""
+
+    def __init__(self, signum: int, message: str) -> None:
+        super().__init__(128 + signum)
+        self.signum, self.message = signum, message
+
+    def __reduce__(self) -> tuple[type["Interrupted"], tuple[int, str]]:
+        return Interrupted, (self.signum, self.message)  # a launcher's worker hands it over
+
+
+@contextmanager
+def ending_on_request() -> Iterator[None]:
+    """For its duration a signal raises ``Interrupted`` in the main thread, wherever that is; a handler of somebody else's stays.
+
+    Without it SIGTERM would end the process at once, no ``finally`` run, and Lightning would turn Ctrl-C into a silent exit code 1.
+    """
+    ours = [signal.SIG_DFL, signal.default_int_handler, _end]
+    before = take_over(_end, [signum for signum in SIGNALS if signal.getsignal(signum) in ours])
+    try:
+        yield
+    finally:
+        give_back(before)
+
+
+def take_over(handler: Handler, signals: Sequence[int] = SIGNALS) -> dict[int, Any]:
+    """Sets the handler of the signals that this process heeds; what handled them before, for ``give_back``.
+
+    A signal stays ignored that whoever started the process has it ignore, as a shell does with Ctrl-C for a background job, and nohup
+    with SIGHUP. SIGUSR1 is left to whoever handles it already, and to Lightning where it runs under srun and requeues the job.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    heeded = [signum for signum in signals if signal.getsignal(signum) is not signal.SIG_IGN]
+    if (usr1 := getattr(signal, "SIGUSR1", None)) in heeded and (
+        _lightning_requeues() or signal.getsignal(usr1) not in (signal.SIG_DFL, _end)
+    ):
+        heeded.remove(usr1)
+    return {signum: signal.signal(signum, handler) for signum in heeded}
+
+
+def give_back(before: Mapping[int, Any]) -> None:
+    """Sets the handlers that ``take_over`` returned."""
+    for signum, handler in before.items():
+        signal.signal(signum, handler if handler is not None else signal.SIG_DFL)
+
+
+def _lightning_requeues() -> bool:
+    """Whether Lightning takes this process for one that srun started; it says no in Slurm's interactive jobs, by their names."""
+    return "SLURM_NTASKS" in os.environ and os.environ.get("SLURM_JOB_NAME") not in ("bash", "interactive")
+
+
+def _end(signum: int, _: FrameType | None) -> None:
+    raise Interrupted(signum, f"stopped by {signal.Signals(signum).name}")
