@@ -1,8 +1,11 @@
 """``nas-tune``: searches over values of train.py's keys."""
 
+from dataclasses import replace
+
 from omegaconf import DictConfig
 
 from nas_lightning.commands.console import plain, start
+from nas_lightning.commands.overrides import readable
 
 
 def task(cfg: DictConfig) -> None:
@@ -11,6 +14,7 @@ def task(cfg: DictConfig) -> None:
     from nas_lightning.config.schema import TuneConfig
 
     config = read(TuneConfig, plain(cfg))
+    config = replace(config, overrides=readable(config.overrides))
     from nas_lightning.experiment.tune import tune
 
     tune(config)

@@ -83,6 +83,8 @@ def _check_range(metadata: Mapping[str, Any], value: Any, place: str) -> None:
     among, least, most = metadata.get("among"), metadata.get("least"), metadata.get("most")
     if among is not None and value not in among:
         raise InputError(f"{place}: {value!r} is not one of {', '.join(among)}")
+    if metadata.get("is_path") and not value.strip():
+        raise InputError(f"{place}: is empty; give the path of a file or folder")
     for one in value if isinstance(value, list) else [value]:
         if least is not None and not one >= least:
             raise InputError(f"{place}: {one} must be at least {least}")

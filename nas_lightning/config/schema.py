@@ -36,6 +36,12 @@ def target(role: roles.Role) -> Any:
     return field(metadata={"role": role})
 
 
+def path(default: Any = ...) -> Any:
+    """A field that names a file or a folder; without a default the config must give it."""
+    metadata = {"is_path": True}
+    return field(metadata=metadata) if default is ... else field(default=default, metadata=metadata)
+
+
 @dataclass(frozen=True, kw_only=True)
 class SupernetConfig:
     """``supernet``: what the slices share beside their weights."""
@@ -66,7 +72,7 @@ class LoaderConfig:
 class PopulationConfig:
     """``population``: the run's list of candidates, from a file or drawn."""
 
-    file: str | None = None
+    file: str | None = path(None)
     """In the challenge's format; None draws a list."""
     count: int = number(50_000, least=1, most=10_000_000)
     """Candidates to draw."""
@@ -130,7 +136,7 @@ class RankingConfig:
 
     enabled: bool = True
     """False ranks nothing."""
-    list: str | None = None
+    list: str | None = path(None)
     """A file in the challenge's format; None takes the run's population."""
     count: int | None = number(None, least=1)
     """Scores so many candidates, taken at random from the list with ``seed``; None scores all."""
@@ -161,7 +167,7 @@ class RankingConfig:
     """Adds cross entropies smoothed over the widths, by a regression on the supernet's own scores."""
     smoothing_candidates: int = number(400, least=30, most=1_000_000)
     """Fitted on; where the list has fewer, others are drawn from the space and scored for it."""
-    known_accuracies: str | None = None
+    known_accuracies: str | None = path(None)
     """A file in the challenge's format with true accuracies as fractions; only measured against: no score is fitted on them."""
     resamples: int = number(1000, least=10, most=1_000_000)
     """Of the bootstrap behind the 95 % intervals."""
@@ -199,14 +205,14 @@ class TrainConfig:
     """``train.py``: the whole run."""
 
     seed: int = number(0, least=0)
-    run_dir: str
+    run_dir: str = path()
     resume: str | None = choice(None, among=("auto",))
     """``auto`` goes on with the newest run of the experiment instead of making a new folder."""
     dry_run: bool = False
     """Prints stages, steps, estimated time and memory, and stops."""
     returns: str = choice("agreement", among=("agreement", "panel_cross_entropy"))
     """What a sweeper is told of a run: Kendall's tau of ``ranking.score`` with known accuracies, or the panel's mean cross entropy."""
-    initial_checkpoint: str | None = None
+    initial_checkpoint: str | None = path(None)
     """Weights that the first stage starts from; None starts from scratch."""
     save_every_steps: int | None = number(None, least=1)
     """Writes ``last.ckpt`` after every so many steps, too, not only after every epoch."""
@@ -230,7 +236,7 @@ class TrainConfig:
 class RootConfig:
     """``data`` of ``nas-rank``: where the files lie; which images, how scaled, the checkpoint says."""
 
-    root: str | None = None
+    root: str | None = path(None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,9 +245,9 @@ class RankConfig:
 
     resume: str | None = choice(None, among=("auto",))
     """``auto`` goes on with the newest ranking."""
-    checkpoint: str
+    checkpoint: str = path()
     """A ``last.ckpt`` or ``supernet.safetensors``; a glob ranks with each and compares."""
-    run_dir: str
+    run_dir: str = path()
     data: RootConfig
     trainer: dict[str, Any]
     ranking: RankingConfig
@@ -254,13 +260,13 @@ class AloneConfig:
     """``nas-standalone``: trains given candidates alone."""
 
     seed: int = number(0, least=0)
-    run_dir: str
+    run_dir: str = path()
     resume: str | None = choice(None, among=("auto",))
     """``auto`` goes on with the newest run."""
     space: Target = target(roles.SPACE)
     data: Target = target(roles.DATASET)
     population: PopulationConfig
-    scores: str | None = None
+    scores: str | None = path(None)
     """A ranking's ``scores.csv`` with the same candidates, to compare with."""
     trainer: dict[str, Any]
     standalone: StandaloneConfig
@@ -271,13 +277,13 @@ class AloneConfig:
 class CompareConfig:
     """``nas-compare``: agreement of two score tables, with each other and with known accuracies."""
 
-    first: str
-    second: str
+    first: str = path()
+    second: str = path()
     space: Target = target(roles.SPACE)
-    known_accuracies: str | None = None
+    known_accuracies: str | None = path(None)
     """A file in the challenge's format with true accuracies as fractions: which table agrees better with them."""
     resamples: int = number(1000, least=10, most=1_000_000)
-    run_dir: str | None = None
+    run_dir: str | None = path(None)
     """Receives ``agreement.json``, and ``comparison.json`` with known accuracies; None only prints."""
 
 
@@ -285,7 +291,7 @@ class CompareConfig:
 class TuneConfig:
     """``nas-tune``: a search over values of the keys of ``train.py``."""
 
-    run_dir: str
+    run_dir: str = path()
     overrides: list[str]
     """Of ``train.py``, for every trial."""
     search: dict[str, Any]
@@ -306,14 +312,14 @@ class TuneConfig:
 class MergeConfig:
     """``nas-merge``: joins the shards of one ranking."""
 
-    shards: str
+    shards: str = path()
     """A glob of the shards' run folders."""
-    run_dir: str
+    run_dir: str = path()
     score: str = choice("top1", among=("top1", "cross_entropy", "smoothed"))
     smoothing: bool = False
     smoothing_candidates: int = number(400, least=30, most=1_000_000)
     """The list must have so many: no other can be scored here."""
-    known_accuracies: str | None = None
+    known_accuracies: str | None = path(None)
     resamples: int = number(1000, least=10, most=1_000_000)
     max_mib: float = number(64, least=0)
     """The size that ``known_accuracies`` may have."""
@@ -324,8 +330,8 @@ class MergeConfig:
 class ReportConfig:
     """``nas-report``: pictures and pages from the files of a run folder, or of a multirun's; one of the two must be given."""
 
-    run_dir: str | None = None
-    sweep_dir: str | None = None
+    run_dir: str | None = path(None)
+    sweep_dir: str | None = path(None)
     """Given as ``sweep=DIR``."""
     points: int = number(3000, least=100, most=100_000)
     """Candidates that a figure draws at most; of more it draws an evenly spaced sample and says so."""

@@ -1,7 +1,7 @@
 """Makes every object of a run from its config, so that a wrong value stops the run before it starts."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,6 +55,7 @@ def prepare(config: TrainConfig) -> Run:
     )
     builder = builder.offering(space=space, population=population)
     stages = [make_stage(builder, name, index, stage, space.resolution) for index, (name, stage) in enumerate(config.stages.items())]
+    check_names([stage.name for stage in stages])
     for stage in stages:
         if stage.path_execution is PathExecution.BATCHED:
             check_batchable(supernet, f"stages.{stage.name}.path_execution")
@@ -97,6 +98,14 @@ def make_dataset(builder: Builder, config: Target, space: SearchSpace) -> ImageD
     if dataset.resolution != space.resolution:
         raise InputError(f"space.resolution: {space.resolution} differs from the images' {dataset.resolution} ({dataset.name})")
     return dataset
+
+
+def check_names(stages: Sequence[str]) -> None:
+    """Raises InputError if two stages would share a folder where a file system does not tell capitals from small letters."""
+    folders: dict[str, str] = {}
+    for name in stages:
+        if (other := folders.setdefault(name.lower(), name)) != name:
+            raise InputError(f"stages.{name}: differs from stages.{other} in capitals alone; some file systems would give both one folder")
 
 
 def make_population(config: PopulationConfig, space: SearchSpace) -> Population:

@@ -25,6 +25,9 @@ from nas_lightning.supernet.checkpoint import read_header
 from nas_lightning.supernet.layers import NormStatistics
 from nas_lightning.trainer import start_processes
 
+LONGEST_LABEL = 100
+"""Characters of a folder's name; file systems take some 255 bytes."""
+
 
 def find_checkpoints(pattern: str) -> list[Path]:
     """The file, or the files that the pattern matches.
@@ -100,6 +103,6 @@ def _kendall(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) ->
 
 
 def _labels(checkpoints: list[Path]) -> list[str]:
-    """Names that tell the files apart: stage and file, or a number where that is not enough."""
-    labels = [f"{path.parent.name}_{path.stem}" for path in checkpoints]
+    """Names that tell the files apart: stage and file, the end of them where they are long, or a number where that is not enough."""
+    labels = [f"{path.parent.name}_{path.stem}"[-LONGEST_LABEL:] for path in checkpoints]
     return labels if len(set(labels)) == len(labels) else [f"{number}_{label}" for number, label in enumerate(labels, start=1)]

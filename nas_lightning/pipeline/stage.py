@@ -45,8 +45,11 @@ class Stage:
     keep_every: int | None = None
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", self.name):
-            raise InputError(f"stages.{self.name}: a stage's name is letters, digits, '_', '-' and '.', as it names a folder")
+        if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,98}[A-Za-z0-9_-])?", self.name):
+            shown = self.name if len(self.name) <= 100 else f"{self.name[:100]}..."
+            raise InputError(
+                f"stages.{shown}: a stage's name is letters, digits, '_', '-' and '.', up to 100, no '.' at an end, as it names a folder"
+            )
 
     def steps(self, steps_per_epoch: int) -> int:
         """Optimizer steps of the whole stage."""

@@ -64,6 +64,11 @@ class Run:
         """The agreement of the configured score."""
         return None if self.agreement is None else self.agreement.row(self.kind.name, self.kind.column)
 
+    @property
+    def is_only_alone(self) -> bool:
+        """Whether it is what nas-standalone leaves: no supernet, nothing to rank."""
+        return self.alone is not None and self.candidates is None and not (self.stages or self.untrained)
+
     @cached_property
     def quality(self) -> npt.NDArray[np.float64]:
         """(n,) configured scores, higher is better; none without candidates."""
@@ -89,12 +94,14 @@ def read_run(folder: Path) -> Run:
     if not folder.is_dir():
         raise InputError(f"run_dir: {folder} is not a folder")
     ranking = folder / "ranking"
-    config_path = _first(folder / "config.yaml", ranking / "config.yaml")
+    places = (folder, ranking, folder / "standalone")  # of nas-train, nas-rank, nas-standalone
+    config_path = _first(*(place / "config.yaml" for place in places))
     config = None if config_path is None else read_yaml(config_path)
     scores = _first(ranking / "scores.csv")
     stages = _read_stages(folder / "stages", list(_section(config, "stages")))
-    if config is None and scores is None and not stages:
-        raise InputError(f"run_dir: {folder} holds no run (none of config.yaml, stages/*/metrics.csv, ranking/scores.csv)")
+    alone = _read_alone(folder / "standalone" / "accuracies.csv")
+    if config is None and scores is None and alone is None and not stages:
+        raise InputError(f"run_dir: {folder} holds no run ({_instead(folder)})")
     candidates = None if scores is None else read_candidates(scores, _layers(config))
     truth_path = _first(ranking / "known_accuracies.json", folder / "standalone" / "known_accuracies.json")
     known = {} if truth_path is None else read_known(truth_path)
@@ -103,7 +110,7 @@ def read_run(folder: Path) -> Run:
         folder=folder,
         config=config,
         config_text=None if config_path is None else read_text(config_path),
-        environment=_optional_json(_first(folder / "environment.json", ranking / "environment.json")),
+        environment=_optional_json(_first(*(place / "environment.json" for place in places))),
         protocol=_optional_json(_first(ranking / "protocol.json")),
         stages=stages,
         untrained=tuple(str(name) for name in _section(config, "stages") if str(name) not in trained),
@@ -112,8 +119,17 @@ def read_run(folder: Path) -> Run:
         truth=None if candidates is None or not known else match(candidates, known),
         truth_file=None if truth_path is None else str(truth_path.relative_to(folder)),
         agreement=read_agreement(ranking / "agreement.json") if (ranking / "agreement.json").is_file() else None,
-        alone=_read_alone(folder / "standalone" / "accuracies.csv"),
+        alone=alone,
     )
+
+
+def _instead(folder: Path) -> str:
+    """What a folder holds that is no run's."""
+    if (folder / "agreement.json").is_file():
+        return "but what nas-compare wrote: agreement.json is its whole result"
+    if any(folder.glob("*/config.yaml")) or any(folder.glob("trials/*/config.yaml")):
+        return f"but the runs of a multirun or a study: give sweep={folder}"
+    return "none of config.yaml, stages/*/metrics.csv, ranking/scores.csv, standalone/accuracies.csv"
 
 
 def _kind(folder: Path, config: Mapping[str, Any] | None, candidates: Candidates | None) -> ScoreKind:

@@ -122,6 +122,8 @@ class Sweep:
     """None while no job has a result, or where the jobs' last stages differ."""
     settings: tuple[Setting, ...]
     """Best mean first, those without a result last."""
+    unread: tuple[tuple[str, str], ...] = ()
+    """The name of each job with a file that is not what it should be, and what is wrong with it."""
 
     @property
     def ranked(self) -> tuple[Setting, ...]:
@@ -137,7 +139,7 @@ def read_sweep(folder: Path) -> Sweep:
     """Reads all jobs.
 
     Raises:
-        InputError: if the folder holds no multirun, or naming the first file of a job that is not what it should be.
+        InputError: if the folder holds no multirun, or no job that can be read, with what is wrong with the first.
     """
     if not folder.is_dir():
         raise InputError(f"sweep: {folder} is not a folder")
@@ -146,10 +148,20 @@ def read_sweep(folder: Path) -> Sweep:
     folders = sorted(_job_folders(folder), key=lambda one: _natural(one.relative_to(folder).as_posix()))
     if not folders:
         raise InputError(f"sweep: {folder} holds no job (no folder below it has a config.yaml)")
-    jobs = tuple(_read_job(one, clean(one.relative_to(folder).as_posix())) for one in folders)
+    jobs: list[Job] = []
+    unread: dict[str, InputError] = {}
+    for job_folder in folders:
+        name = clean(job_folder.relative_to(folder).as_posix())
+        try:
+            jobs.append(_read_job(job_folder, name))
+        except InputError as error:
+            unread[name] = error
+    if not jobs:
+        raise next(iter(unread.values()))
     factors = find_factors([job.leaves for job in jobs])
     statistic = _statistic(jobs)
-    return Sweep(jobs, factors, statistic, _settings(jobs, factors, statistic))
+    why = tuple((name, clean(str(error).replace(f"{folder}/", ""))) for name, error in unread.items())
+    return Sweep(tuple(jobs), factors, statistic, _settings(jobs, factors, statistic), why)
 
 
 def _job_folders(folder: Path) -> Iterator[Path]:

@@ -8,6 +8,7 @@ from nas_lightning.report.content import Part
 from nas_lightning.report.markdown import as_markdown
 from nas_lightning.report.page import as_page
 from nas_lightning.report.parts.against_truth import against_truth
+from nas_lightning.report.parts.alone import alone
 from nas_lightning.report.parts.baselines import baselines
 from nas_lightning.report.parts.best import best
 from nas_lightning.report.parts.costs import costs
@@ -65,7 +66,7 @@ def write_sweep_report(folder: Path) -> list[Path]:
         The two pages.
 
     Raises:
-        InputError: if the folder holds no multirun, or naming the file of a job that is not what it should be; then nothing is written.
+        InputError: if the folder holds no multirun, or no job that can be read; then nothing is written.
     """
     sweep = read_sweep(folder)
     parts = make_sweep_parts(sweep)
@@ -87,6 +88,8 @@ def make_sweep_parts(sweep: Sweep) -> Sequence[Part]:
 
 def make_parts(run: Run, points: int) -> Sequence[Part]:
     """All parts in order, the verdict first."""
+    if run.is_only_alone:
+        return (verdict(run), alone(run), recipe(run), protocol(run), environment(run))
     return (
         verdict(run),
         against_truth(run, points),

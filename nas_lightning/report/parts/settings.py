@@ -41,9 +41,9 @@ def protocol(run: Run) -> Part:
     title = "Protocol"
     tables = []
     missing = []
-    if run.protocol is None:
+    if run.protocol is None and not run.is_only_alone:
         missing.append("Missing: ranking/protocol.json.")
-    else:
+    if run.protocol is not None:
         tables.append(Table(["a score's", "value"], [[key.replace("_", " "), _short(value)] for key, value in run.protocol.items()]))
     if run.alone is not None and run.alone.accuracies:
         tables.append(Table(["trained alone", "value"], _alone(run)))

@@ -55,7 +55,9 @@ def jobs(sweep: Sweep) -> Part:
         few = "" if counts == {LAST} else f", or of as many as there are (at least {min(counts)})"
         said.append(f"A loss is the mean of the last {LAST} logged values{few}.")
     said.append("A time is that of the process which finished the job; a continued job took longer in all.")
-    return Part(TITLE, (" ".join(said),), tables=(Table(head, rows),))
+    unread = [list(entry) for entry in sweep.unread[:MOST_ROWS]]
+    left_out = [Table(["job", "what is wrong"], unread, "Left out, as a file of theirs cannot be read")] if unread else []
+    return Part(TITLE, (" ".join(said),), tables=(Table(head, rows), *left_out))
 
 
 def duration(seconds: float) -> str:

@@ -114,6 +114,9 @@ def _jobs(sweep: Sweep) -> str:
     waiting = [job.name for job in sweep.jobs if job.seconds is None]
     without = [job.name for job in sweep.jobs if job.seconds is not None and sweep.value(job) is None]
     said = []
+    if sweep.unread:
+        names = joined([name for name, _ in sweep.unread], 6)
+        said.append(f"Left out, as a file of theirs cannot be read: {len(sweep.unread):,} ({names}).")
     if waiting:
         said.append(f"Not finished: {len(waiting):,} of {len(sweep.jobs):,} ({joined(waiting, 6)}). What is said here may change.")
     if without and sweep.statistic is not None:

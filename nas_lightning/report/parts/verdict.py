@@ -30,6 +30,11 @@ TRUST = (  # least lower end of Kendall's interval -> headline, and what to do w
 def verdict(run: Run) -> Part:
     """The report's first part."""
     row, agreement = run.row, run.agreement
+    if run.is_only_alone and run.alone is not None:
+        count = len(run.alone.accuracies)
+        return Part(
+            f"{_count(count, 'candidate')} {'was' if count == 1 else 'were'} trained alone.", ("There is no ranking in this folder.",)
+        )
     if run.candidates is None:
         trained = f"{_count(len(run.stages), 'stage')} of the training {'has' if len(run.stages) == 1 else 'have'} left metrics. "
         why = "There is no ranking/scores.csv: the run did not reach its ranking, or was asked to make none."
