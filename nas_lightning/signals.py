@@ -38,6 +38,13 @@ def ending_on_request() -> Iterator[None]:
         give_back(before)
 
 
+def leave_to_parent(*_: object) -> None:
+    """Lets a worker process ignore them: what a terminal, timeout or Slurm sends to all reaches its parent too, which ends it."""
+    if threading.current_thread() is threading.main_thread():
+        for signum in SIGNALS:
+            signal.signal(signum, signal.SIG_IGN)
+
+
 def take_over(handler: Handler, signals: Sequence[int] = SIGNALS) -> dict[int, Any]:
     """Sets the handler of the signals that this process heeds; what handled them before, for ``give_back``.
 

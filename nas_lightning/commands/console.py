@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import RLock
 from typing import Any, NoReturn
 
 import hydra
@@ -17,6 +18,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from tqdm import tqdm
 from yaml import YAMLError
 
 from nas_lightning.commands.conf_folder import conf_folder
@@ -43,23 +45,21 @@ UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 def start(task: Task, config_name: str) -> None:
     """Runs ``task`` on the composed config; whatever asks the process to end, or takes its terminal away, costs no finished work."""
-    outlive_output()
-    tune_process()
+    _settle()
     if is_started_by_lightning():
         end_with_parent(int(os.environ[PARENT_VARIABLE]))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # lets errors through to the lines below
-    composed = False
+    composed, key = False, "run_dir, or hydra.sweep.dir,"
 
     @functools.wraps(task)
     def guarded(cfg: DictConfig) -> Any:
-        nonlocal composed
-        composed = True
-        is_multirun = HydraConfig.get().mode == RunMode.MULTIRUN
+        nonlocal composed, key
+        composed, is_multirun = True, HydraConfig.get().mode == RunMode.MULTIRUN
+        key = "hydra.sweep.dir" if is_multirun else "run_dir"
         try:
             _check_folders()
             if is_multirun:
-                outlive_output()  # it may be a launcher's worker
-                tune_process()
+                _settle()  # it may be a launcher's worker
                 with ending_on_request(), as_a_run_of_its_own(task.__module__):
                     return _blaming_the_lost(task, cfg)
             return _blaming_the_lost(task, cfg)
@@ -82,7 +82,7 @@ def start(task: Task, config_name: str) -> None:
             with checked(command_line.overrides):
                 hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(guarded)()
     except Interrupted as stop:
-        _leave(stop, config_name)
+        _leave(stop, f"give the same {key} again to go on" if config_name in RESUMED else "give the same command again")
     except (InputError, HydraException, OmegaConfBaseException) as error:
         _stop(unknown_key(error, config_name, sys.argv[1:]) or in_one_line(error))
     except (YAMLError, ValueError) as error:
@@ -92,7 +92,14 @@ def start(task: Task, config_name: str) -> None:
     except Exception as error:
         if not is_of_a_lost_worker(error):
             raise
-        _stop(f"hydra/launcher: a job's process was killed ({str(error).splitlines()[0]}); give the same hydra.sweep.dir again to resume")
+        _stop("hydra/launcher: a process that ran jobs was killed (did memory run out?); give the same hydra.sweep.dir again to resume")
+
+
+def _settle() -> None:
+    """Settings of this process, whether a user or a launcher started it."""
+    outlive_output()
+    tune_process()
+    tqdm.set_lock(RLock())  # by default a semaphore of the system's, which a killed process leaves behind, and Python complains of
 
 
 def _blaming_the_lost(task: Task, cfg: DictConfig) -> Any:
@@ -205,14 +212,12 @@ def _newest_beside(folder: Path, claimed: str) -> Path:
     return max(begun, key=lambda run: begun[run], default=folder)
 
 
-def _leave(stop: Interrupted, config_name: str) -> NoReturn:
+def _leave(stop: Interrupted, advice: str) -> NoReturn:
     """Ends as the signal asks; of several processes the first one reports it."""
     if is_started_by_lightning():
-        sys.exit(0)  # Lightning kills the first process once it sees that another has failed
+        sys.exit(0)  # the first process ends by itself, and would take another exit code for a failure
     if is_first():
-        given = "hydra.sweep.dir" if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN else "run_dir"
-        again = f"give the same {given} again to go on" if config_name in RESUMED else "give the same command again"
-        print(f"{stop.message}; {again}", file=sys.stderr, flush=True)
+        print(f"{stop.message}; {advice}", file=sys.stderr, flush=True)
     sys.exit(stop.code)
 
 

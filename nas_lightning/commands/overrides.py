@@ -42,8 +42,8 @@ def _readable(argument: str, parser: OverridesParser) -> str:
     except HydraException as error:
         if not SYNTAX.isdisjoint(text):
             reason = str(error).splitlines()[0]
-            quoted = shlex.quote(f"{key}={_quoted(text)}")
-            raise InputError(f"{key}: {text} cannot be read ({reason}); text with such letters needs quotes: {quoted}") from None
+            example = shlex.quote(f"{key}={_quoted(text)}" if text[0] not in "[{" else f'{key}=["a=b"]')
+            raise InputError(f"{key}: {text} cannot be read ({reason}); text with such letters needs quotes: {example}") from None
         return f"{key}={','.join(_quoted(os.path.expanduser(part)) if part else part for part in text.split(','))}"
     return f"{key}={_quoted(os.path.expanduser(value))}" if isinstance(value, str) and value.startswith("~") else argument
 

@@ -18,6 +18,7 @@ from nas_lightning.data.per_image import PerImage
 from nas_lightning.data.splits import LabelledImages
 from nas_lightning.draws import generator
 from nas_lightning.errors import InputError
+from nas_lightning.signals import leave_to_parent
 
 Batch = tuple[Tensor, Tensor]  # images, labels
 BatchAugmentation = Callable[[Tensor, np.random.Generator], Tensor]  # uint8 (batch, channels, H, W) -> float32 in [0, 1]
@@ -154,6 +155,7 @@ class ImageDataModule(pl.LightningDataModule):
             batch_size=None,  # the sampler yields whole batches
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
+            worker_init_fn=leave_to_parent,  # a worker that a signal ends would fail the step after which its parent saves
             generator=torch.Generator(),  # of the workers' global seeds, which nothing here uses; torch's own stays as it is
             pin_memory=torch.cuda.is_available() and images.split.images.device.type == "cpu",
         )

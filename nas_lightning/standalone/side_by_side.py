@@ -19,7 +19,7 @@ import torch
 from nas_lightning.data import ImageDataset
 from nas_lightning.errors import InputError
 from nas_lightning.machine import outlive_output, tune_process
-from nas_lightning.signals import SIGNALS
+from nas_lightning.signals import leave_to_parent
 from nas_lightning.space import Candidate, SearchSpace
 from nas_lightning.standalone.train_alone import TAKEN, Diverged, Recipe, train_alone
 from nas_lightning.trainer import make_trainer
@@ -172,8 +172,7 @@ def _unread(dataset: ImageDataset) -> ImageDataset:
 
 
 def _work(parent: Connection, threads: int) -> None:
-    for signum in SIGNALS:  # of a terminal, timeout or Slurm it reaches the parent too, which ends its workers
-        signal.signal(signum, signal.SIG_IGN)
+    leave_to_parent()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     outlive_output()
     tune_process()

@@ -79,6 +79,23 @@ def test_a_mistake_on_the_command_line_ends_in_one_line_before_anything_is_writt
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("name", "holds"), [("x" * 300, "up to 100"), ("PRETRAIN", "in capitals alone"), ("end.", "no '.' at an end")])
+def test_a_stage_whose_name_no_folder_can_have_is_refused_before_another_trains(
+    name: str, holds: str, tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("nas_lightning.experiment.run.train_stages", _no_training)
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    groups = {"sampler": "uniform", "objective": "cross_entropy", "optimizer": "sgd", "schedule": "cosine"}
+    chosen = [{f"/stage@stages.{name}": "default"}, *({f"/{group}@stages.{name}.{group}": one} for group, one in groups.items())]
+    mine = {"defaults": ["micro", *chosen, "_self_"], "stages": {name: {"epochs": 1}}} if name != "end." else None
+    text = yaml.safe_dump(mine or {"defaults": ["micro", "_self_"], "stages": {name: "${stages.pretrain}"}})
+    (tmp_path / "conf" / "experiment" / "mine.yaml").write_text("# @package _global_\n" + text)
+    done = command("train", "--config-dir", tmp_path / "conf", "experiment=mine", f"run_dir={tmp_path}/run")
+    assert_one_line(done.code, done.err, [f"stages.{name[:50]}", holds])
+    assert len(done.err) < 300
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_transform_that_fails_on_the_images_of_a_training_alone_stops_the_run_before_it_trains(
     tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
 ):

@@ -3,6 +3,7 @@
 import csv
 import json
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def test_a_ranking_that_loses_a_process_keeps_what_was_written_and_goes_on(run: 
     listed.write_text(json.dumps({f"arch{number}": {"acc": 0, "arch": code} for number, code in enumerate(sorted(codes))}))
     arguments = ["-m", "nas_lightning.commands.rank", f"checkpoint={run}/supernet.safetensors", f"ranking.list={listed}", *space, *TWO]
     done = python(*arguments, f"run_dir={folder}", *strike(signal.SIGKILL, rank=1, step=2))
-    assert done.returncode != 0
+    assert_lost(done, "of device 1, was killed by SIGKILL")
     written = {path: path.read_bytes() for path in (folder / "ranking" / "parts").glob("*.csv")}
     assert 2 <= len(written) < len(codes)
     done = python(*arguments, f"run_dir={folder}")
@@ -104,6 +105,34 @@ def test_a_ranking_that_loses_a_process_keeps_what_was_written_and_goes_on(run: 
     assert done.returncode == 0, done.stderr[-3000:]
     assert len(scores(folder)) == len(codes)
     assert scores(folder) == scores(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(("signum", "how"), [(signal.SIGKILL, "was killed by SIGKILL"), (signal.SIGSEGV, "was killed by SIGSEGV")])
+def test_a_stage_that_loses_a_process_is_reported_in_one_line(signum: int, how: str, python: Callable, tmp_path: Path):
+    done = python("train.py", "experiment=micro", *TWO, *ALONE, f"run_dir={tmp_path}/run", *strike(signum, rank=1, step=2))
+    assert_lost(done, f"of device 1, {how}")
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_ranking_on_several_devices_ends_as_it_is_asked(rank: int, run: Path, python: Callable, tmp_path: Path):
+    arguments = ["-m", "nas_lightning.commands.rank", f"checkpoint={run}/supernet.safetensors", "ranking.chunk_size=1", *TWO]
+    listed = f"ranking.list={run}/ranking/submission.json"
+    done = python(*arguments, listed, f"run_dir={tmp_path}", *strike(signal.SIGTERM, rank=rank, step=2))
+    assert "Traceback" not in done.stderr
+    if rank == 0:
+        assert done.returncode == 128 + signal.SIGTERM, done.stderr
+        assert done.stderr.splitlines()[-1] == "stopped by SIGTERM; give the same run_dir again to go on"
+    else:
+        assert_lost(done, "of device 1, ended with exit code 0")
+
+
+def assert_lost(done: subprocess.CompletedProcess[str], how: str) -> None:
+    """One line of the loss, nothing of its echo in the other process."""
+    assert done.returncode == 2, done.stderr[-3000:]
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: trainer.devices: process ")
+    assert last.endswith(f"{how}; give the same run_dir again to resume")
+    assert "Traceback" not in done.stderr
 
 
 def test_the_jobs_of_a_multirun_have_a_folder_each_and_their_own_config(python: Callable, tmp_path: Path):

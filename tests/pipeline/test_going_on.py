@@ -278,10 +278,16 @@ def test_a_checkpoint_loads_without_running_code_and_says_what_it_holds(micro: P
     assert isinstance(Supernet.from_header(header["supernet"]), Supernet)
 
 
-@pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "a b"])
+@pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "a b", "a.", "x" * 101, "x" * 300, "straße", "a\\b", "a:b", "a\n"])
 def test_a_stage_whose_name_is_no_folders_is_refused(name: str):
-    with pytest.raises(InputError, match=r"a stage's name is letters"):
+    with pytest.raises(InputError, match=r"a stage's name is letters") as refused:
         Stage(name, 0, 1, None, None, None, None)
+    assert len(str(refused.value)) < 250
+
+
+@pytest.mark.parametrize("name", ["a", "x" * 100, "pre-train_2.b"])
+def test_a_stage_may_have_any_name_of_a_folder(name: str):
+    assert Stage(name, 0, 1, None, None, None, None).name == name
 
 
 def test_a_stages_steps_are_its_epochs_or_max_steps():

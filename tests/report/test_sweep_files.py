@@ -74,13 +74,38 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("name", "content", "holds"), WRONG)
-def test_a_wrong_file_of_a_job_is_named_in_one_line_and_nothing_is_written(name: str, content: str, holds: list[str], tmp_path: Path):
+def test_a_wrong_file_of_a_job_leaves_it_out_and_the_others_are_shown(name: str, content: str, holds: list[str], tmp_path: Path):
     write_sweep(tmp_path)
     write_text(tmp_path / name, content)
-    with pytest.raises(InputError) as refused:
-        write_sweep_report(tmp_path)
+    sweep = read_sweep(tmp_path)
+    assert [job.name for job in sweep.jobs] == ["0", *(str(number) for number in range(2, 12))]
+    ((job, why),) = sweep.unread
+    assert job == "1"
     for part in holds:
-        assert part in str(refused.value)
+        assert part in why
+    page, text = (path.read_text(encoding="utf-8") for path in write_sweep_report(tmp_path))
+    for shown in (" ".join(Page.parse(page).text.split()), text.replace("\\", "")):
+        assert "Left out, as a file of theirs cannot be read: 1 (1)." in shown
+        assert why.split("'")[0].strip() in shown
+
+
+def test_jobs_with_a_score_that_does_not_exist_are_marked(tmp_path: Path):
+    write_sweep(tmp_path)
+    for number in (3, 7):
+        config = tmp_path / str(number) / "config.yaml"
+        write_text(config, config.read_text().replace("score: cross_entropy", "score: beauty"))
+    sweep = read_sweep(tmp_path)
+    assert len(sweep.jobs) == 10
+    assert {name: why.partition(": ")[2] for name, why in sweep.unread} == dict.fromkeys(
+        "37", "ranking.score: 'beauty' is not one of top1, cross_entropy, smoothed"
+    )
+
+
+def test_a_sweep_none_of_whose_jobs_can_be_read_is_one_line(tmp_path: Path):
+    for number in range(2):
+        write_text(write_job(tmp_path / str(number)) / "finished.json", "{")
+    with pytest.raises(InputError, match=r"0/finished\.json: is not JSON") as refused:
+        write_sweep_report(tmp_path)
     assert "\n" not in str(refused.value)
     assert not list(tmp_path.glob("sweep*"))
 

@@ -59,6 +59,36 @@ def test_a_ranking_alone_is_shown_with_the_config_beside_it(tmp_path: Path, fold
     assert "all 6 entries of a code are shown" in text
 
 
+def test_a_folder_of_trainings_alone_has_a_report_of_them(tmp_path: Path, folder: Path):
+    rows = ["name,architecture,seed,accuracy", "a,4-4-4,0,0.5", "a,4-4-4,1,0.7", "b,8-4-4,0,0.9", "b,8-4-4,1,0.8"]
+    write_text(tmp_path / "run/standalone/accuracies.csv", "\n".join(rows) + "\n")
+    write_text(tmp_path / "run/standalone/config.yaml", "seed: 3\nstandalone: {epochs: 2}\n")
+    text = text_of(tmp_path / "run")
+    assert "2 candidates were trained alone." in text
+    assert "| 1 | 8-4-4 | 85.00 % | 7.07 points | 2 |" in text
+    assert "| 2 | 4-4-4 | 60.00 % | 14.14 points | 2 |" in text
+    assert "| seed | 3 |" in text
+    assert "scores.csv" not in text
+    pages = write_report(tmp_path / "run", 3000)
+    assert all(page.stat().st_size for page in pages)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "holds"),
+    [
+        ("agreement.json", "{}", "but what nas-compare wrote"),
+        ("0/config.yaml", "seed: 0\n", "but the runs of a multirun or a study: give sweep="),
+        ("trials/0/config.yaml", "seed: 0\n", "but the runs of a multirun or a study: give sweep="),
+        ("notes.txt", "", "none of config.yaml, stages/*/metrics.csv, ranking/scores.csv, standalone/accuracies.csv"),
+    ],
+)
+def test_a_folder_of_something_else_is_refused_with_what_shows_it(name: str, content: str, holds: str, tmp_path: Path):
+    write_text(tmp_path / "folder" / name, content)
+    with pytest.raises(InputError, match="holds no run") as refused:
+        read_run(tmp_path / "folder")
+    assert holds in str(refused.value)
+
+
 def test_truth_that_the_run_trained_is_used_where_none_was_given(folder: Path):
     (folder / "ranking/known_accuracies.json").rename(folder / "standalone/known_accuracies.json")
     assert "40 candidates with an accuracy in standalone/known_accuracies.json" in text_of(folder)

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,26 @@ def test_a_launcher_tells_a_job_that_failed_in_one_line(python: Callable, tmp_pa
     assert "error: ranking.images: 9999" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
     assert (tmp_path / "0" / "finished.json").exists()
+
+
+@pytest.mark.slow
+def test_a_worker_of_a_launcher_that_is_killed_is_one_line(python: Callable, tmp_path: Path):
+    strike = f"{{_target_: tests.strike.Strike, signum: {int(signal.SIGKILL)}, step: 2}}"
+    swept = [
+        "-m",
+        "experiment=micro",
+        *SMALL,
+        "seed=0,1",
+        f"hydra.sweep.dir={tmp_path}",
+        "hydra/launcher=joblib",
+        "hydra.launcher.n_jobs=2",
+    ]
+    done = python("train.py", *swept, "plugins=[tests]", f"trainer.callbacks=[{strike}]")
+    assert done.returncode == 2, done.stderr[-3000:]
+    line = "error: hydra/launcher: a process that ran jobs was killed (did memory run out?); give the same hydra.sweep.dir again to resume"
+    assert done.stderr.splitlines()[-1] == line
+    assert "Traceback" not in done.stderr
+    assert python("train.py", *swept, "plugins=[tests]").returncode == 0
 
 
 @pytest.fixture(scope="module")
