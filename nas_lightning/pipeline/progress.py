@@ -72,11 +72,6 @@ class StageProgress(pl.Callback):
         shown = ", ".join(f"{name} {value}" for name, value in _shown(trainer, SUMMARY).items())
         print(f"{self.label}: {trainer.global_step} steps in {seconds:.0f} s, {shown}", file=sys.stderr)
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:  # noqa: ARG002
-        """Closes the bar, so that what is printed next stands below it."""
-        if self._bar is not None:
-            self._bar.close()
-
 
 def _shown(trainer: pl.Trainer, names: tuple[str, ...]) -> dict[str, str]:
     return {name: f"{float(trainer.callback_metrics[name]):.3f}" for name in names if name in trainer.callback_metrics}

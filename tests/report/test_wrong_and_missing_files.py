@@ -59,7 +59,7 @@ def test_a_ranking_alone_is_shown_with_the_config_beside_it(tmp_path: Path, fold
     assert "all 6 entries of a code are shown" in text
 
 
-def test_a_folder_of_trainings_alone_has_a_report_of_them(tmp_path: Path, folder: Path):
+def test_a_folder_of_trainings_alone_has_a_report_of_them(tmp_path: Path):
     rows = ["name,architecture,seed,accuracy", "a,4-4-4,0,0.5", "a,4-4-4,1,0.7", "b,8-4-4,0,0.9", "b,8-4-4,1,0.8"]
     write_text(tmp_path / "run/standalone/accuracies.csv", "\n".join(rows) + "\n")
     write_text(tmp_path / "run/standalone/config.yaml", "seed: 3\nstandalone: {epochs: 2}\n")
