@@ -2,12 +2,16 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from nas_lightning.errors import InputError
+
+TEMPORARY = re.compile(r"\..+\.nas_lightning-[0-9]+\.tmp")
+"""The name of a file that is being written, with the number of the process that writes it."""
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -16,7 +20,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         InputError: if the file cannot be written (read-only folder, full disk).
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.nas_lightning-{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)

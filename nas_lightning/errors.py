@@ -3,12 +3,42 @@
 import difflib
 from collections.abc import Iterable
 
+LONGEST_LINE = 2000
+"""Characters of an error's line; it may quote a foreign file."""
+
 
 class InputError(ValueError):
-    """A user's mistake, told in one line that names the place, the value and the rule.
+    """A user's mistake, told in one line of bounded length that names the place, the value and the rule.
 
     The console entries print the line to stderr and exit with code 2; every other exception is a bug and shows its traceback.
     """
+
+    def __init__(self, line: str) -> None:
+        super().__init__(bounded(line))
+
+
+def bounded(line: str) -> str:
+    """The line with its middle left out where it is too long: its start names the place, its end the rule."""
+    half = LONGEST_LINE // 2
+    return line if len(line) <= LONGEST_LINE else f"{line[: half - 3]} ... {line[2 - half :]}"
+
+
+def cut(text: str, most: int = 80) -> str:
+    """The text, or its start and dots."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def shorten(value: object) -> str:
+    """A value of a foreign file as an error quotes it; of a container only its size, as it may nest without end."""
+    if isinstance(value, str):
+        return repr(cut(value))
+    if value is None or isinstance(value, bool | float):
+        return repr(value)
+    if isinstance(value, int):
+        return str(value) if value.bit_length() < 256 else f"an integer of {value.bit_length()} bits"
+    if isinstance(value, dict | list | tuple):
+        return f"a {type(value).__name__} of {len(value)} entries"
+    return f"a {type(value).__name__}"
 
 
 def check_known(place: str, key: str, known: Iterable[str]) -> None:

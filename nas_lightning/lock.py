@@ -1,29 +1,43 @@
-"""One process at a time works in a run folder; those that Lightning starts for further devices belong to the first."""
+"""One process at a time works in a run folder, and no run folder lies in another; those that Lightning starts for further devices belong to
+the first."""
 
 import json
 import os
 import socket
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from nas_lightning.durable import TEMPORARY, write_json
 from nas_lightning.errors import InputError
 from nas_lightning.processes import is_first
 
+WRITTEN = ("", "stages/*", "standalone", "ranking", "ranking/*", "ranking/*/*", "ranking/*/*/*", "report")
+"""Where a run folder's owner writes."""
+CLAIMED = ("", "ranking", "standalone")
+"""Where the two files may lie that every run folder begins with."""
+MOST_LOOKED_AT = 20_000
+"""Files and folders below a new run folder among which another run is looked for."""
+
 
 @contextmanager
-def only_owner(folder: Path) -> Iterator[None]:
+def only_owner(folder: Path, *, holds_runs: bool = False) -> Iterator[None]:
     """Holds the folder. A process that dies lets go of it with its life, so that no lock outlives its owner.
 
+    Args:
+        holds_runs: whether runs may lie below the folder, such as the shards that are joined there.
+
     Raises:
-        InputError: if another process holds it, naming that one.
+        InputError: if another process holds it, naming that one, or if the folder lies in a run's or has one below it.
     """
     if not is_first():
         yield
         return
+    check_apart(folder, holds_runs=holds_runs)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock")
@@ -34,14 +48,64 @@ def only_owner(folder: Path) -> Iterator[None]:
         raise InputError(f"{folder}: cannot be written ({error.strerror or error})") from None
     try:
         owner = {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-        for left in folder.rglob(".*.tmp"):  # files that a killed owner had not finished
-            left.unlink(missing_ok=True)
-        with suppress(OSError):  # on a full disk: it only tells others whom to wait for
-            (folder / ".owner.json").write_text(json.dumps(owner) + "\n", encoding="utf-8")
+        _remove_unfinished(folder)
+        with suppress(InputError):  # on a full disk: it only tells others whom to wait for
+            write_json(folder / ".owner.json", owner)
         yield
     finally:
         (folder / ".owner.json").unlink(missing_ok=True)
         lock.release()
+
+
+def check_apart(folder: Path, *, holds_runs: bool = False) -> None:
+    """Refuses a run folder in or above another run's: one would take the other's files for its own.
+
+    Args:
+        holds_runs: whether runs may lie below the folder.
+
+    Raises:
+        InputError: naming the other run; also for a folder of another purpose with too many files to look for one.
+    """
+    place = folder.resolve()
+    if outer := next((parent for parent in place.parents if _is_run(parent)), None):
+        raise InputError(f"run_dir: {folder} lies in the run folder {outer}; give another run_dir")
+    if not holds_runs and not _is_run(place) and (inner := _run_below(place)):
+        raise InputError(f"run_dir: {folder} has the run folder {inner} below it; give another run_dir")
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a run was begun there or a living process holds it."""
+    try:
+        if any(all((folder / part / name).is_file() for name in ("config.yaml", "environment.json")) for part in CLAIMED):
+            return True
+        return (folder / ".owner.json").is_file() and is_owned(folder)
+    except OSError:  # somebody else's
+        return False
+
+
+def _run_below(folder: Path) -> Path | None:
+    """The nearest run below, in folders that are not hidden."""
+    looked_at, left = 0, deque([folder])
+    while left:
+        with suppress(OSError), os.scandir(left.popleft()) as entries:
+            for entry in entries:
+                looked_at += 1
+                if looked_at > MOST_LOOKED_AT:
+                    raise InputError(f"run_dir: {folder} has more than {MOST_LOOKED_AT:,} files below it; give a folder of the run's own")
+                if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
+                    if _is_run(Path(entry.path)):
+                        return Path(entry.path)
+                    left.append(Path(entry.path))
+    return None
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Removes what a killed owner was writing."""
+    for place in WRITTEN:
+        for left in folder.glob(f"{place}/.*.tmp".removeprefix("/")):
+            if TEMPORARY.fullmatch(left.name):
+                with suppress(OSError):
+                    left.unlink()
 
 
 def is_owned(folder: Path) -> bool:

@@ -22,11 +22,12 @@ from tqdm import tqdm
 from yaml import YAMLError
 
 from nas_lightning.commands.conf_folder import conf_folder
+from nas_lightning.commands.config_files import bounded_config_files
 from nas_lightning.commands.foreign import checked
 from nas_lightning.commands.mistakes import in_one_line, is_of_a_lost_worker, unknown_key
 from nas_lightning.commands.multirun import as_a_run_of_its_own
 from nas_lightning.commands.overrides import readable, with_home
-from nas_lightning.errors import InputError
+from nas_lightning.errors import InputError, bounded
 from nas_lightning.lock import only_owner
 from nas_lightning.machine import end_with_parent, outlive_output, tune_process
 from nas_lightning.processes import GRACE, check_common_folder, is_first, lost_process
@@ -43,6 +44,7 @@ UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """What a library's writer, such as TensorBoard's, meets on a full or read-only disk; our own files tell it themselves."""
 
 
+@bounded_config_files()
 def start(task: Task, config_name: str) -> None:
     """Runs ``task`` on the composed config; whatever asks the process to end, or takes its terminal away, costs no finished work."""
     _settle()
@@ -222,7 +224,7 @@ def _leave(stop: Interrupted, advice: str) -> NoReturn:
 
 
 def _stop(line: str) -> NoReturn:
-    shown = " ".join(line.split())
+    shown = bounded(" ".join(line.split()))
     # Names in foreign files may hold what moves a terminal's cursor or changes its colours.
     print(f"error: {''.join(one if one.isprintable() else ascii(one)[1:-1] for one in shown)}", file=sys.stderr, flush=True)
     if is_started_by_lightning():

@@ -18,7 +18,7 @@ def task(cfg: DictConfig) -> dict[str, Any] | None:
     from nas_lightning.lock import only_owner
 
     run_dir = Path(config.run_dir)
-    with only_owner(run_dir):
+    with only_owner(run_dir, holds_runs=True):
         return merge(config, run_dir)
 
 

@@ -12,9 +12,9 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from nas_lightning.durable import write_json, write_text
-from nas_lightning.errors import InputError
+from nas_lightning.errors import InputError, cut
 from nas_lightning.processes import is_first
-from nas_lightning.reading import read_json
+from nas_lightning.reading import read_json, read_yaml
 
 FREE = (
     "run_dir",
@@ -60,10 +60,10 @@ def claim_run_folder(folder: Path, config: Mapping[str, Any]) -> None:
     path = folder / "config.yaml"
     if path.is_file():
         try:
-            kept: Any = OmegaConf.to_container(OmegaConf.load(path))
+            kept = read_yaml(path)
             found = _flat(kept)
-        except Exception as error:
-            raise InputError(f"{path}: is not a config ({type(error).__name__})") from None
+        except (TypeError, ValueError, RecursionError) as error:  # InputError is a ValueError
+            raise InputError(f"{path}: is not a config ({str(error).removeprefix(f'{path}: ')})") from None
         wanted = _flat(config)
         found["the order of stages"], wanted["the order of stages"] = (_stages(one) for one in (kept, config))
         for key in wanted.keys() - found.keys():
@@ -77,7 +77,7 @@ def claim_run_folder(folder: Path, config: Mapping[str, Any]) -> None:
             if is_first():
                 write_text(path, OmegaConf.to_yaml(OmegaConf.create(dict(config))))
         elif differing:
-            shown = "; ".join(f"{key} was {found.get(key)!r}, is {wanted.get(key)!r}" for key in differing[:5])
+            shown = "; ".join(f"{cut(key)} was {cut(repr(found.get(key)))}, is {cut(repr(wanted.get(key)))}" for key in differing[:5])
             more = f" (and {len(differing) - 5} more)" if len(differing) > 5 else ""
             raise InputError(f"{folder}: holds a run with another config: {shown}{more}; give another run_dir")
     elif is_first():

@@ -21,7 +21,7 @@ from nas_lightning.experiment.outcome import finished, value_of, write_outcome
 from nas_lightning.experiment.prepare import Run, prepare
 from nas_lightning.experiment.run import run_experiment
 from nas_lightning.experiment.run_folder import claim_run_folder
-from nas_lightning.lock import only_owner
+from nas_lightning.lock import check_apart, only_owner
 from nas_lightning.processes import check_alone
 from nas_lightning.trainer import make_trainer
 from nas_lightning.tuning import Choice, Prune, Study
@@ -41,6 +41,7 @@ def tune(config: TuneConfig) -> None:
     if not choices:
         raise InputError("search: must name at least one key")
     returns = _check(config, choices)
+    check_apart(folder / "trials", holds_runs=True)
     study = Study.open(
         folder,
         choices,

@@ -12,7 +12,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from nas_lightning.durable import write_text
 from nas_lightning.errors import InputError
-from nas_lightning.reading import read_rows, read_text
+from nas_lightning.reading import read_rows, read_text, safe_cell
 
 
 class MetricsTable(Logger):
@@ -59,9 +59,9 @@ class MetricsTable(Logger):
             return
         columns = list(dict.fromkeys(name for row in self._rows for name in row))
         text = io.StringIO()
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self._rows)
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(map(safe_cell, columns))
+        writer.writerows([row.get(name, "") for name in columns] for row in self._rows)
         write_text(self.path, text.getvalue())
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from nas_lightning.data.data_module import ImageDataModule
@@ -16,11 +15,13 @@ from nas_lightning.pipeline.checkpoints import StageCheckpoints, save_whole
 from nas_lightning.pipeline.interruption import CutShort, Interruption, leave_if_asked
 from nas_lightning.pipeline.metrics_table import MetricsTable
 from nas_lightning.pipeline.progress import StageProgress
+from nas_lightning.pipeline.restoring import check_resumable, read_last
 from nas_lightning.pipeline.stage import Stage
 from nas_lightning.processes import is_first
 from nas_lightning.sampling import ListedSampler
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import HEADER_KEY, supernet_weights
+from nas_lightning.supernet.tensor_files import what_differs
 from nas_lightning.trainer import make_trainer
 from nas_lightning.training import NonFiniteLoss, SupernetTraining
 
@@ -54,7 +55,7 @@ def train_stages(
     for stage in stages:
         folder = run_dir / "stages" / stage.name
         last = folder / "last.ckpt"
-        saved = _read_last(last)
+        saved = read_last(last)
         if saved is not None and saved[HEADER_KEY]["finished"] and not _has_grown(stage, saved):
             _load_weights(supernet, saved, last)
             continue
@@ -79,8 +80,6 @@ def train_stages(
             panel=panel,
             header={**header, "stage": stage.name, "stage_index": stage.index},
         )
-        if saved is not None:
-            _check_complete(module, saved, last)
         data = make_data(stage.index)
         interruption = Interruption()
         checkpoints = StageCheckpoints(folder, interruption, stage.keep_every, save_every_steps)
@@ -99,6 +98,7 @@ def train_stages(
         )
         _check_monitored(trainer, module)
         if saved is not None:
+            check_resumable(saved, module, trainer, last)
             _check_devices(saved, trainer.world_size, last)
         with interruption:
             try:
@@ -132,23 +132,8 @@ def check_stages(stages: Sequence[Stage], run_dir: Path) -> None:
     """
     for stage in stages:
         folder = run_dir / "stages" / stage.name
-        if (saved := _read_last(folder / "last.ckpt")) is not None and not saved[HEADER_KEY]["finished"]:
+        if (saved := read_last(folder / "last.ckpt")) is not None and not saved[HEADER_KEY]["finished"]:
             MetricsTable(folder / "metrics.csv", resume_step=saved["global_step"])
-
-
-def _read_last(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        content[HEADER_KEY]["finished"], content["state_dict"].items()
-        if not all(isinstance(content[key], int) for key in ("epoch", "global_step")):
-            raise TypeError("its position is no number")
-    except Exception as error:
-        raise InputError(
-            f"{path}: is not a whole checkpoint of this project ({type(error).__name__}); remove it to repeat the stage"
-        ) from None
-    return content
 
 
 def _is_complete(trainer: pl.Trainer, stage: Stage) -> bool:
@@ -187,18 +172,10 @@ def _check_monitored(trainer: pl.Trainer, module: SupernetTraining) -> None:
             raise InputError(f"trainer.callbacks: {type(callback).__name__} monitors {monitor!r}, which no stage logs; known: {known}")
 
 
-def _check_complete(module: SupernetTraining, saved: Mapping[str, Any], path: Path) -> None:
-    shapes = [{name: tensor.shape for name, tensor in state.items()} for state in (module.state_dict(), saved["state_dict"])]
-    differing = [name for name in {**shapes[0], **shapes[1]} if shapes[0].get(name) != shapes[1].get(name)]
-    if differing:
-        raise InputError(
-            f"{path}: is of another supernet or another version of this project ({len(differing)} tensors differ, such as {differing[0]}); "
-            "remove it to repeat the stage"
-        )
-
-
 def _load_weights(supernet: Supernet, saved: Mapping[str, Any], path: Path) -> None:
-    try:
-        supernet.load_state_dict(supernet_weights(saved))
-    except RuntimeError as error:
-        raise InputError(f"{path}: does not fit the configured supernet ({str(error).splitlines()[0]})") from None
+    weights = supernet_weights(saved)
+    if (reason := what_differs(supernet.state_dict(), weights)) is not None:
+        raise InputError(f"{path}: does not fit the configured supernet ({reason})")
+    if not all(bool(weights[name].isfinite().all()) for name, _ in supernet.named_parameters()):
+        raise InputError(f"{path}: holds weights that are not finite; remove it to repeat the stage")
+    supernet.load_state_dict(weights)

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import BasePredictionWriter
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -23,6 +22,7 @@ from nas_lightning.ranking.score import Score, rank_by_image
 from nas_lightning.ranking.table import part_path, read_parts, write_part
 from nas_lightning.space import Architecture, Candidate, Population
 from nas_lightning.supernet import Supernet
+from nas_lightning.supernet.tensor_files import Damaged, read_safetensors
 from nas_lightning.trainer import end_at_once, make_trainer
 
 Chunk = tuple[int, list[Candidate]]
@@ -97,8 +97,8 @@ def read_losses(folder: Path, architectures: Sequence[Architecture]) -> npt.NDAr
     found: dict[Architecture, npt.NDArray[np.float32]] = {}
     for path in sorted(folder.glob("*.safetensors")):
         try:
-            found.update({Architecture.parse(key): losses.float().numpy() for key, losses in load_file(path).items()})
-        except (SafetensorError, OSError, ValueError) as error:
+            found.update({Architecture.parse(key): losses.float().numpy() for key, losses in read_safetensors(path)[1].items()})
+        except (Damaged, ValueError) as error:
             raise InputError(f"{path}: does not hold the losses of candidates ({error}); remove the folder to rank again") from None
     missing = [architecture for architecture in architectures if architecture not in found]
     if missing:

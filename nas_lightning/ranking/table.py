@@ -13,7 +13,7 @@ import numpy.typing as npt
 from nas_lightning.durable import write_text
 from nas_lightning.errors import InputError
 from nas_lightning.ranking.score import Score
-from nas_lightning.reading import read_rows
+from nas_lightning.reading import read_rows, safe_cell
 from nas_lightning.space import Architecture, Candidate, Population, SearchSpace, ShortcutRule, cost
 
 PART_COLUMNS = ("architecture", *Score._fields)
@@ -73,7 +73,7 @@ class ScoreTable:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow((*COLUMNS, "smoothed") if further else COLUMNS)
         writer.writerows(
-            (one.name, one.text, *map(repr, s), int(macs), int(parameters), *(repr(float(value)) for value in more))
+            (safe_cell(one.name), one.text, *map(repr, s), int(macs), int(parameters), *(repr(float(value)) for value in more))
             for one, s, macs, parameters, *more in rows
         )
         write_text(path, text.getvalue())

@@ -1,6 +1,7 @@
 """The candidates of ``ranking/scores.csv``, and what is known of their accuracy."""
 
 import math
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,25 +83,26 @@ def read_candidates(path: Path, layers: int | None) -> Candidates:
     Raises:
         InputError: naming the first line that is not a whole row.
     """
-    rows = read_rows(path, ("name", "architecture", *NUMBERS))
-    if not rows:
-        raise InputError(f"{path}: holds no scores")
-    names = (*NUMBERS, *(name for name in OPTIONAL if name in rows[0][1]))
-    codes, values = [], []
-    for line, row in rows:
+    names, texts, codes, entries = [], [], array("q"), 0
+    columns: dict[str, array[float]] = {}
+    for line, row in read_rows(path, ("name", "architecture", *NUMBERS)):
         place = f"{path}: line {line}"
-        codes.append(read_code(row["architecture"], place))
-        if len(codes[-1]) != len(codes[0]):
-            raise InputError(f"{place}: {row['architecture'][:80]!r} has {len(codes[-1])} entries, the first row {len(codes[0])}")
-        values.append([read_number(row[name], f"{place}: {name}") for name in names])
-    if layers is not None and len(codes[0]) < layers:
-        raise InputError(f"{path}: codes have {len(codes[0])} entries; the config's space has {layers} layers")
-    return Candidates(
-        tuple(row["name"] for _, row in rows),
-        tuple(row["architecture"] for _, row in rows),
-        np.array(codes, dtype=np.int64)[:, :layers],
-        dict(zip(names, np.array(values, dtype=np.float64).T, strict=True)),
-    )
+        code = read_code(row["architecture"], place)
+        columns = columns or {column: array("d") for column in (*NUMBERS, *OPTIONAL) if column in row}
+        entries = entries or len(code)
+        if len(code) != entries:
+            raise InputError(f"{place}: {row['architecture'][:80]!r} has {len(code)} entries, the first row {entries}")
+        names.append(row["name"])
+        texts.append(row["architecture"])
+        codes.extend(code)
+        for column, values in columns.items():
+            values.append(read_number(row[column], f"{place}: {column}"))
+    if not names:
+        raise InputError(f"{path}: holds no scores")
+    if layers is not None and entries < layers:
+        raise InputError(f"{path}: codes have {entries} entries; the config's space has {layers} layers")
+    widths = np.array(codes, dtype=np.int64).reshape(-1, entries)[:, :layers]
+    return Candidates(tuple(names), tuple(texts), widths, {column: np.array(values) for column, values in columns.items()})
 
 
 def read_known(path: Path) -> dict[Widths, float]:

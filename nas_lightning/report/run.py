@@ -1,5 +1,6 @@
 """Everything that a run folder's files say, read once; a file that is not there is None or empty."""
 
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -159,11 +160,13 @@ def _read_stages(folder: Path, order: list[str]) -> tuple[Stage, ...]:
 
 
 def _read_stage(name: str, path: Path) -> Stage:
-    rows = read_rows(path, ("step",))
-    steps = [read_step(row["step"], f"{path}: line {line}: step") for line, row in rows]
-    columns = [column for column in (rows[0][1] if rows else {}) if column != "step"]
-    values = {column: np.array([read_metric(row[column], f"{path}: line {line}: {column}") for line, row in rows]) for column in columns}
-    return Stage(name, np.array(steps, dtype=np.int64), values)
+    steps, columns = array("q"), dict[str, "array[float]"]()
+    for line, row in read_rows(path, ("step",)):
+        steps.append(read_step(row.pop("step"), f"{path}: line {line}: step"))
+        columns = columns or {column: array("d") for column in row}
+        for column, text in row.items():
+            columns[column].append(read_metric(text, f"{path}: line {line}: {column}"))
+    return Stage(name, np.array(steps, dtype=np.int64), {column: np.array(values) for column, values in columns.items()})
 
 
 def read_step(text: str, place: str) -> int:

@@ -11,11 +11,10 @@ import numpy.typing as npt
 
 from nas_lightning.draws import generator
 from nas_lightning.durable import write_json
-from nas_lightning.errors import InputError, check_at_least
+from nas_lightning.errors import InputError, check_at_least, cut
+from nas_lightning.reading import MAX_MIB, read_text
 from nas_lightning.space.architecture import Architecture
 from nas_lightning.space.search_space import SearchSpace
-
-MAX_FILE_MIB = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ class Population:
         return cls.of(space, space.sample_distinct(count, generator(seed, "population")))
 
     @classmethod
-    def read(cls, path: Path, space: SearchSpace, max_mib: float = MAX_FILE_MIB) -> "Population":
+    def read(cls, path: Path, space: SearchSpace, max_mib: float = MAX_MIB) -> "Population":
         """Reads a list in the challenge's format and checks every code.
 
         Raises:
@@ -141,14 +140,14 @@ class ListFile:
     """Takes the candidates of a file of its own instead of the run's list."""
 
     path: str
-    max_mib: float = MAX_FILE_MIB
+    max_mib: float = MAX_MIB
 
     def __call__(self, population: Population) -> Population:
         """The file's candidates, checked against the list's space."""
         return Population.read(Path(self.path), population.space, self.max_mib)
 
 
-def read_accuracies(path: Path, space: SearchSpace, max_mib: float = MAX_FILE_MIB) -> dict[Architecture, float]:
+def read_accuracies(path: Path, space: SearchSpace, max_mib: float = MAX_MIB) -> dict[Architecture, float]:
     """Reads known accuracies, fractions in [0, 1], in the challenge's format.
 
     Raises:
@@ -189,15 +188,7 @@ def _read_rows(path: Path, space: SearchSpace, max_mib: float) -> list[tuple[Can
 
 
 def _read_json(path: Path, max_mib: float) -> Any:
-    try:
-        size = path.stat().st_size
-        if size > max_mib * 2**20:
-            raise InputError(f"{path}: has {size / 2**20:.1f} MiB; a list may have {max_mib:g} MiB")
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 text (byte {error.start})") from None
+    text = read_text(path, max_mib)
     try:
         return json.loads(text, object_pairs_hook=_unique)
     except _DuplicateKeyError as error:
@@ -214,5 +205,5 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
         seen: set[str] = set()
-        raise _DuplicateKeyError(next(repr(key) for key, _ in pairs if key in seen or seen.add(key)))  # type: ignore[func-returns-value]
+        raise _DuplicateKeyError(next(repr(cut(key)) for key, _ in pairs if key in seen or seen.add(key)))  # type: ignore[func-returns-value]
     return content

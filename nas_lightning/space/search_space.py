@@ -71,7 +71,8 @@ class SearchSpace:
         layers = [self.max_widths[0]]
         for blocks, max_width in zip(self.blocks, self.max_widths, strict=True):
             layers += [max_width] * (2 * blocks)
-        return tuple(tuple(range(self.width_step, max_width + 1, self.width_step)) for max_width in layers)
+        legal = {max_width: tuple(range(self.width_step, max_width + 1, self.width_step)) for max_width in set(layers)}
+        return tuple(legal[max_width] for max_width in layers)
 
     @property
     def layers(self) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 from tabulate import tabulate
 
 from nas_lightning.durable import write_text
+from nas_lightning.reading import safe_cell
 from nas_lightning.space import Architecture
 from nas_lightning.standalone.truth import Truth
 
@@ -27,10 +28,10 @@ def write_summary(path: Path, truth: Truth) -> None:
     writer.writerow(COLUMNS)
     for one, row in zip(truth.population, truth.accuracies, strict=True):
         deviation = f"{row.std(ddof=1):.6f}" if len(row) > 1 else ""
-        writer.writerow((one.name, one.text, f"{row.mean():.6f}", deviation, f"{row.min():.6f}", f"{row.max():.6f}", len(row)))
+        writer.writerow((safe_cell(one.name), one.text, f"{row.mean():.6f}", deviation, f"{row.min():.6f}", f"{row.max():.6f}", len(row)))
     for one in truth.left_out:
         failed = sum(failure.candidate == one for failure in truth.failures)
-        writer.writerow((one.name, one.text, "", "", "", "", truth.accuracies.shape[1] - failed))
+        writer.writerow((safe_cell(one.name), one.text, "", "", "", "", truth.accuracies.shape[1] - failed))
     write_text(path, text.getvalue())
 
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from nas_lightning.data import ImageDataset
 from nas_lightning.durable import write_text
 from nas_lightning.errors import InputError
-from nas_lightning.reading import read_rows
+from nas_lightning.reading import read_rows, safe_cell
 from nas_lightning.space import Architecture, Candidate, Population, SearchSpace
 from nas_lightning.standalone.choice import check_seeds
 from nas_lightning.standalone.side_by_side import Result, Training, on_one_device, side_by_side
@@ -189,10 +189,10 @@ def _write(path: Path, population: Population, seeds: Sequence[int], done: Done)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for one in population:
-        writer.writerows(
-            (one.name, one.text, seed, *_cells(done[one.architecture, seed])) for seed in seeds if (one.architecture, seed) in done
-        )
+    for candidate in population:
+        trained = [seed for seed in seeds if (candidate.architecture, seed) in done]
+        name = safe_cell(candidate.name)
+        writer.writerows((name, candidate.text, seed, *_cells(done[candidate.architecture, seed])) for seed in trained)
     asked = set(population.architectures)
     others = {key: value for key, value in done.items() if key[0] not in asked or key[1] not in seeds}  # of an earlier call
     writer.writerows((one, population.space.text(one), seed, *_cells(value)) for (one, seed), value in others.items())

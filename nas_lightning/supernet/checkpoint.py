@@ -7,17 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from nas_lightning.durable import write_whole
-from nas_lightning.errors import InputError
+from nas_lightning.errors import InputError, cut, shorten
+from nas_lightning.space import SearchSpace
 from nas_lightning.supernet.network import Supernet
+from nas_lightning.supernet.tensor_files import Damaged, read_lightning, read_safetensors, what_differs
 
 HEADER_KEY = "nas_lightning"
 """Under which a checkpoint of either kind keeps its header."""
 FORMAT = 1
+MOST_VALUES = 1000
+"""In a header."""
 
 
 def make_header(supernet: Supernet, data: dict[str, Any]) -> dict[str, Any]:
@@ -45,16 +48,19 @@ def load_supernet(path: Path) -> tuple[Supernet, dict[str, Any]]:
         raise InputError(f"checkpoint: {path} is not a file")
     header, tensors = _read_safetensors(path) if path.suffix == ".safetensors" else _read_lightning(path)
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        found = header.get("format") if isinstance(header, dict) else "no header"
+        found = shorten(header.get("format")) if isinstance(header, dict) else "no header"
         raise InputError(f"checkpoint: {path} is not a supernet of this version (format {found}, expected {FORMAT})")
+    if not is_plain(header):
+        raise InputError(f"checkpoint: {path} has a header that is not up to {MOST_VALUES} plain values")
     data = header.get("data")
     if not isinstance(data, dict) or not isinstance(data.get("name"), str) or not isinstance(data.get("arguments"), dict):
         raise InputError(f"checkpoint: {path} does not say in its header which images it was trained on (data.name, data.arguments)")
     try:
+        _check_fits(header["supernet"], tensors)
         supernet = Supernet.from_header(header["supernet"])
         supernet.load_state_dict(tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
+    except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        reason = cut(" ".join(str(error).split()), 200)
         raise InputError(f"checkpoint: {path} does not hold the supernet that its header names ({reason})") from None
     diverged = [name for name, tensor in supernet.state_dict().items() if not tensor.isfinite().all()]
     if diverged:
@@ -73,22 +79,44 @@ def supernet_weights(content: Mapping[str, Any]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in content["state_dict"].items() if name.startswith(prefix)}
 
 
+def is_plain(value: Any) -> bool:
+    """Whether a value of a file is what a header is: up to ``MOST_VALUES`` mappings by texts, lists, texts and numbers."""
+    left, count = [value], 0
+    while left:
+        one = left.pop()
+        if (count := count + 1) > MOST_VALUES:  # also where few containers hold each other without end
+            return False
+        if isinstance(one, dict) and all(isinstance(name, str) for name in one) and len(one) <= MOST_VALUES:
+            left += one.values()
+        elif isinstance(one, list | tuple) and len(one) <= MOST_VALUES:
+            left += one
+        elif not (one is None or isinstance(one, str | int | float)):
+            return False
+    return True
+
+
+def _check_fits(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Raises ValueError unless the tensors are those of the supernet that the header describes, before one of its size is made."""
+    layers = SearchSpace(**header["space"]).layers
+    if layers > len(tensors):
+        raise ValueError(f"{layers} layers, and {len(tensors)} tensors")
+    with torch.device("meta"), warnings.catch_warnings(action="ignore"):  # of a network without channels or classes
+        expected = Supernet.from_header(dict(header)).state_dict()
+    if (reason := what_differs(expected, tensors)) is not None:
+        raise ValueError(reason)
+
+
 def _read_safetensors(path: Path) -> tuple[Any, dict[str, Tensor]]:
     try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get(HEADER_KEY, "null"))
-            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError, ValueError, RecursionError) as error:
-        raise InputError(f"checkpoint: {path} is not a whole safetensors file ({error})") from None
+        metadata, tensors = read_safetensors(path)
+        return json.loads(metadata.get(HEADER_KEY, "null")), tensors
+    except (Damaged, ValueError, RecursionError) as error:
+        raise InputError(f"checkpoint: {path} is not a whole safetensors file of weights ({cut(str(error), 200)})") from None
 
 
 def _read_lightning(path: Path) -> tuple[Any, dict[str, Tensor]]:
     try:
-        with warnings.catch_warnings(action="ignore"):  # of odd pickles; what is wrong with the file is told below
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle makes torch stumble in any way: KeyError, IndexError, struct.error, ...
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise InputError(f"checkpoint: {path} is not a whole checkpoint of weights ({reason})") from None
-    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
-        raise InputError(f"checkpoint: {path} holds no state_dict")
+        content = read_lightning(path)
+    except Damaged as error:
+        raise InputError(f"checkpoint: {path} is not a whole checkpoint of weights ({error})") from None
     return content.get(HEADER_KEY), supernet_weights(content)

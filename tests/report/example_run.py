@@ -37,7 +37,7 @@ def write_example(folder: Path, candidates: int = 60, known: int = 40, names: Se
     environment = {"command": ["train.py", "experiment=example"], "commit": "0123456789abcdef", "dirty": True, "packages": {"numpy": "2.0"}}
     write_json(folder / "environment.json", environment)
     optimizer = {"_target_": "torch.optim.SGD", "lr": 0.1}
-    stages = {name: {"epochs": 2, "optimizer": optimizer} for name in ("pretrain", "finetune", "distill")}
+    stages = {name: {"epochs": 2, "optimizer": {**optimizer}} for name in ("pretrain", "finetune", "distill")}
     space = {"_target_": "nas_lightning.space.SearchSpace", "name": "example", "blocks": [2], "max_widths": [12]}
     config = {"seed": 3, "stages": stages, "space": space, "ranking": {"score": score}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")

@@ -56,13 +56,15 @@ def test_what_the_files_hold_is_shown_and_never_run(tmp_path: Path):
 
 WRONG = [
     ("1/config.yaml", "a: [", ["1/config.yaml", "is not YAML"]),
-    ("1/config.yaml", "a: &a [*a]", ["1/config.yaml", "40 levels"]),
-    ("1/config.yaml", "a: &a {b: *a}", ["1/config.yaml", "40 levels"]),
+    ("1/config.yaml", f"a: {'[' * 50}{']' * 50}", ["1/config.yaml", "40 levels"]),
+    ("1/config.yaml", f"a: [{'1,' * 30_000}]", ["1/config.yaml", "20,000 values"]),
+    ("1/config.yaml", "a: &a [*a]", ["1/config.yaml", "line 1: an alias"]),
+    ("1/config.yaml", "a: &a {b: *a}", ["1/config.yaml", "line 1: an alias"]),
     (
         "1/config.yaml",
         "a: &a [1,1,1,1,1,1,1,1]\n"
         + "".join(f"{new}: &{new} [*{old},*{old},*{old},*{old},*{old},*{old}]\n" for old, new in itertools.pairwise("abcdefg")),
-        ["1/config.yaml", "20,000 values"],
+        ["1/config.yaml", "line 2: an alias"],
     ),
     ("1/finished.json", "{", ["1/finished.json", "is not JSON"]),
     ("1/finished.json", '{"seconds": "long"}', ["1/finished.json", "seconds", "'long'"]),
