@@ -195,7 +195,8 @@ def _check_alike(expected: Any, found: Any, place: str, *, is_new: bool = False)
     elif isinstance(expected, Tensor):
         if not is_whole(found) or what_differs({place: expected}, {place: found}) is not None:
             raise _OddError(place, f"must be {tuple(expected.shape)} of {expected.dtype}")
-        if found.is_floating_point() and not bool(found.isfinite().all()):
+        starts_finite = bool(expected.isfinite().all())  # EarlyStopping's best score begins at infinity
+        if found.is_floating_point() and starts_finite and not bool(found.isfinite().all()):
             raise _OddError(place, "must be finite")
     elif isinstance(expected, bool) or expected is None or isinstance(expected, str):
         if type(found) is not type(expected):

@@ -126,6 +126,14 @@ def test_a_kill_before_an_early_end_is_marked_trains_no_epoch_more(tmp_path: Pat
     assert (tmp_path / "killed/supernet.safetensors").read_bytes() == (tmp_path / "whole/supernet.safetensors").read_bytes()
 
 
+def test_a_stage_that_early_stopping_watches_resumes_before_its_first_verdict(tmp_path: Path):
+    train_watched(tmp_path / "whole", EarlyStopping(**EARLY), overrides=LONG)
+    with pytest.raises(InputError, match="was stopped after 2 of 12 steps"):
+        train_watched(tmp_path / "cut", EarlyStopping(**EARLY), StopAfter(2), overrides=LONG)
+    train_watched(tmp_path / "cut", EarlyStopping(**EARLY), overrides=LONG)
+    assert (tmp_path / "cut/supernet.safetensors").read_bytes() == (tmp_path / "whole/supernet.safetensors").read_bytes()
+
+
 @pytest.mark.parametrize("rule", [{"divergence_threshold": 0.99, "mode": "max"}, {"divergence_threshold": 0.001, "mode": "min"}])
 def test_a_stage_that_early_stopping_calls_diverged_has_no_result(rule: dict[str, Any], tmp_path: Path):
     with pytest.raises(InputError, match=r"stages\.pretrain: EarlyStopping after step 3: Divergence threshold reached"):
