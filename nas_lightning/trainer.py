@@ -1,8 +1,8 @@
 """Makes the pl.Trainer of a stage, of a ranking or of a stand-alone training from one configured set of arguments."""
 
 import copy
-import inspect
 import logging
+import os
 import signal
 import subprocess
 import threading
@@ -13,33 +13,21 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, Checkpoint
+from pytorch_lightning.callbacks import Callback, Checkpoint, ProgressBar
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.strategies import DDPStrategy, Strategy
-from pytorch_lightning.strategies.launchers import subprocess_script
+from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher, subprocess_script
 from torch.utils.data import DataLoader, Dataset
-from typeguard import TypeCheckError, check_type
 
-from nas_lightning.errors import InputError, check_at_least, check_known
+from nas_lightning.errors import InputError
 from nas_lightning.processes import Watch, check_alone
+from nas_lightning.trainer_arguments import check_arguments, listed
 
-OWNED = {
-    "max_epochs": "stages.<name>.epochs",
-    "min_epochs": "stages.<name>.epochs",
-    "max_steps": "stages.<name>.max_steps",
-    "min_steps": "stages.<name>.max_steps",
-    "check_val_every_n_epoch": "monitor.every_epochs",
-    "default_root_dir": "run_dir",
-    "fast_dev_run": "stages.<name>.max_steps",
-    "limit_predict_batches": "ranking.count",
-}
-"""Arguments of pl.Trainer that another key of ours decides."""
 BUCKET = 25
 """MiB of gradients that several devices reduce at once; a supernet of this kind fits into one."""
-LEAST = {"log_every_n_steps": 1, "num_sanity_val_steps": -1}
-"""Of arguments that Lightning takes unchecked."""
-TOO_COARSE = ("16-true", "bf16-true")
-"""Precisions in which the weights themselves would be halves, and lose most of a small update."""
+RENDEZVOUS = ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT")
+"""What each node's environment must hold where no launcher is known to Lightning."""
 
 
 def make_trainer(
@@ -62,50 +50,22 @@ def make_trainer(
     Raises:
         InputError: for an argument that another key decides, or a value that Lightning refuses.
     """
+    check_arguments(arguments)
     given = {key: value for key, value in arguments.items() if value is not None}
-    parameters = inspect.signature(pl.Trainer.__init__).parameters
-    for key in given:
-        check_known(f"trainer.{key}", key, parameters)
-    # Lightning refuses to clip with manual optimization; the module does it.
-    clip, algorithm = given.pop("gradient_clip_val", None), given.pop("gradient_clip_algorithm", "norm")
-    if clip is not None and not (isinstance(clip, int | float) and clip > 0):
-        raise InputError(f"trainer.gradient_clip_val: {clip!r} must be a number above 0")
-    if algorithm not in ("norm", "value"):
-        raise InputError(f"trainer.gradient_clip_algorithm: {algorithm!r} is not one of norm, value")
-    for key, other in OWNED.items():
-        if key in given:
-            raise InputError(f"trainer.{key}: {given[key]!r} cannot be given here; use {other}")
-    if given.get("accumulate_grad_batches", 1) != 1:
-        raise InputError(
-            f"trainer.accumulate_grad_batches: {given['accumulate_grad_batches']} cannot be used; a step has several paths instead"
-        )
-    for key, value in given.items():
-        try:
-            check_type(value, parameters[key].annotation)
-        except TypeCheckError:
-            wanted = inspect.formatannotation(parameters[key].annotation).replace("typing.", "")
-            raise InputError(f"trainer.{key}: {value!r} is none of what pl.Trainer takes, {wanted}") from None
-        if isinstance(value, bool) and "bool" not in inspect.formatannotation(parameters[key].annotation):
-            raise InputError(f"trainer.{key}: {value!r} must be a number, not true or false")
-    for key, least in LEAST.items():
-        if key in given:
-            check_at_least(f"trainer.{key}", given[key], least)
-    if given.get("val_check_interval", 1) in (0, 0.0):
-        raise InputError(f"trainer.val_check_interval: {given['val_check_interval']} must be above 0")
     if isinstance(given.get("strategy"), Strategy):
         given["strategy"] = copy.deepcopy(given["strategy"])  # one serves a single Trainer, and these arguments may make several
+    for clipping in ("gradient_clip_val", "gradient_clip_algorithm"):  # Lightning refuses them with manual optimization; the module clips
+        given.pop(clipping, None)
     given.setdefault("enable_model_summary", False)
     given.setdefault("use_distributed_sampler", False)
     _quieten()
-    configured_callbacks = _listed(given.pop("callbacks", []))
-    if owned.get("enable_checkpointing") is False:  # beside a callback that writes checkpoints Lightning refuses it
+    configured_callbacks = listed(given.pop("callbacks", []))
+    if not owned.get("enable_checkpointing", True):  # they are for the stages
         configured_callbacks = [callback for callback in configured_callbacks if not isinstance(callback, Checkpoint)]
     configured_loggers = given.pop("logger", True)
-    if any(not isinstance(one, Logger | bool) for one in _listed(configured_loggers)):
-        raise InputError(f"trainer.logger: {configured_loggers!r} must be true, false, or loggers chosen by _target_")
-    loggers: Any = [*logger, *_listed(configured_loggers)] if not isinstance(configured_loggers, bool) else list(logger)
+    loggers = list(logger) if isinstance(configured_loggers, bool) else [*logger, *listed(configured_loggers)]
     all_of_them: dict[str, Any] = {
-        "enable_progress_bar": False,
+        "enable_progress_bar": any(isinstance(callback, ProgressBar) for callback in configured_callbacks),
         **given,
         **owned,
         "callbacks": [*callbacks, *configured_callbacks],
@@ -113,16 +73,31 @@ def make_trainer(
     }
     try:
         trainer = pl.Trainer(**all_of_them)
-        if given.get("strategy") in (None, "auto", "ddp") and type(trainer.strategy) is DDPStrategy and not _is_in_a_notebook(trainer):
+        _check_launch(trainer)
+        if given.get("strategy") in (None, "auto", "ddp") and type(trainer.strategy) is DDPStrategy:
             # The cap, said aloud, holds for the first bucket too, which by default is small and would cost an all-reduce of its own.
-            strategy = DDPStrategy(find_unused_parameters=find_unused_parameters, bucket_cap_mb=BUCKET)
-            trainer = pl.Trainer(**{**all_of_them, "strategy": strategy})
+            ddp = DDPStrategy(find_unused_parameters=find_unused_parameters, bucket_cap_mb=BUCKET)
+            trainer = pl.Trainer(**{**all_of_them, "strategy": ddp})
+    except InputError:
+        raise
     except (TypeError, ValueError, RuntimeError, ImportError, pl.utilities.exceptions.MisconfigurationException) as error:
         shown = ", ".join(f"{key}={value}" for key, value in given.items())
         raise InputError(f"trainer: {' '.join(str(error).split())} (given: {shown})") from error
-    if trainer.precision in TOO_COARSE:  # whether by trainer.precision, trainer.plugins or trainer.strategy
-        raise InputError(f"trainer.precision: {trainer.precision!r} cannot be used, weights and norms need float32; use bf16-mixed")
+    strategy = trainer.strategy
+    if find_unused_parameters and isinstance(strategy, DDPStrategy) and not strategy._ddp_kwargs.get("find_unused_parameters"):
+        raise InputError(
+            f"trainer.strategy: {given['strategy']} cannot be used with this supernet, whose paths leave out parameters; use ddp"
+        )
+    profiler: Any = vars(trainer)["profiler"]
+    if "default_root_dir" in owned and profiler is not None:  # else its report would go to a log that is silent
+        profiler.dirpath = profiler.dirpath or str(owned["default_root_dir"])
+        profiler.filename = profiler.filename or "profile"
     return trainer
+
+
+def limited(batches: int, limit: float) -> int:
+    """How many of an epoch's batches Lightning takes: at most ``limit`` where that is an integer, else this share, rounded down."""
+    return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
 
 
 def precision_of(arguments: Mapping[str, Any]) -> str:
@@ -136,8 +111,9 @@ def start_processes(arguments: Mapping[str, Any]) -> None:
     Raises:
         InputError: in a further process of a launch that has a single device.
     """
-    # Callbacks and loggers are for the real work, and a strategy serves one Trainer.
-    trainer = make_trainer({**arguments, "callbacks": None, "logger": None}, enable_checkpointing=False)
+    check_arguments(arguments)
+    # Callbacks, loggers and profiler are for the real work, and a strategy serves one Trainer.
+    trainer = make_trainer({**arguments, "callbacks": None, "logger": None, "profiler": None}, enable_checkpointing=False)
     if trainer.world_size == 1:
         check_alone()
     elif not torch.distributed.is_initialized():
@@ -175,13 +151,29 @@ class _Nothing(pl.LightningModule):
         return True
 
 
-def _is_in_a_notebook(trainer: pl.Trainer) -> bool:
-    launcher = trainer.strategy.launcher
-    return launcher is not None and launcher.is_interactive_compatible
+def _check_launch(trainer: pl.Trainer) -> None:
+    """Refuses processes that would not outlive a stage, or would wait for others that nobody starts.
 
-
-def _listed(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, Sequence) else [value]
+    Raises:
+        ValueError: where the launcher has started another number of processes.
+    """
+    strategy = trainer.strategy
+    if isinstance(strategy.launcher, _MultiProcessingLauncher):  # chosen by start_method, or by Lightning in a notebook
+        raise InputError(
+            f"trainer.devices: {trainer.num_devices} cannot be used in a notebook, nor a strategy that spawns or forks: it starts new "
+            "processes for every stage, and what they train is lost; run a script"
+        )
+    environment = getattr(strategy, "cluster_environment", None)
+    if environment is None or trainer.world_size == 1:
+        return
+    missing = [name for name in RENDEZVOUS if name not in os.environ]
+    if trainer.num_nodes > 1 and isinstance(environment, LightningEnvironment) and missing:
+        raise InputError(
+            f"trainer.num_nodes: {trainer.num_nodes} needs a launcher (torchrun, srun), or {', '.join(missing)} in the environment of "
+            "each node; without, this one would wait for the others for ever"
+        )
+    if environment.creates_processes_externally:
+        environment.validate_settings(num_devices=trainer.num_devices, num_nodes=trainer.num_nodes)
 
 
 def _quieten() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.plugins.precision import DoublePrecision, HalfPrecision, MixedPrecision
+from pytorch_lightning.plugins.precision import HalfPrecision
 from pytorch_lightning.strategies import SingleDeviceStrategy
 
 from nas_lightning.errors import InputError
@@ -55,9 +55,6 @@ def test_a_boolean_is_taken_where_lightning_takes_one():
         *(({"precision": precision}, "64-true") for precision in (64, "64", "64-true")),
         *(({"precision": precision}, "bf16-mixed") for precision in ("bf16", "bf16-mixed")),
         *(({"precision": precision}, "bf16-mixed") for precision in (16, "16", "16-mixed")),  # fp16 is not for CPUs: Lightning takes bf16
-        ({"plugins": [DoublePrecision()]}, "64-true"),
-        ({"plugins": [MixedPrecision("bf16-mixed", "cpu")]}, "bf16-mixed"),
-        ({"strategy": SingleDeviceStrategy("cpu", precision_plugin=DoublePrecision())}, "64-true"),
     ],
     ids=str,
 )

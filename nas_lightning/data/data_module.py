@@ -91,6 +91,11 @@ class ImageDataModule(pl.LightningDataModule):
         order = torch.from_numpy(generator(self.seed, "holdout").permutation(count))
         return order[self.holdout :].sort().values, order[: self.holdout].sort().values
 
+    def batches(self, devices: int) -> tuple[int, int]:
+        """Training batches of an epoch on each of so many devices, and validation batches, which every device has all."""
+        training = EpochBatches(self._split[0], self.batch_size, seed=self.seed, stage_index=self.stage_index, world_size=devices)
+        return len(training), len(FixedBatches(self._split[1], self.eval_batch_size)) if self.holdout else 0
+
     def prepare_data(self) -> None:
         """Lets one process fetch what is missing before the others look for it."""
         self.dataset.train()
@@ -129,7 +134,9 @@ class ImageDataModule(pl.LightningDataModule):
             images = self.augmentation(images, generator(self.seed, "augmentation", *position))
         else:
             images = to_unit(images)
-        return normalize(images, self.dataset.mean, self.dataset.std), labels
+        images = normalize(images, self.dataset.mean, self.dataset.std)
+        # Lightning has converted the uint8 images to the precision already, which leaves integers alone.
+        return images if self.trainer is None else self.trainer.precision_plugin.convert_input(images), labels
 
     def _training_images(self) -> IndexedImages:
         split = self.dataset.train()

@@ -17,7 +17,7 @@ from nas_lightning.pipeline.stage import Stage
 from nas_lightning.ranking import rank
 from nas_lightning.sampling import Position
 from nas_lightning.supernet import Supernet
-from nas_lightning.trainer import make_trainer
+from nas_lightning.trainer import limited, make_trainer
 from nas_lightning.training import losses_of_step
 
 MEASURED_STEPS = 3
@@ -28,15 +28,13 @@ MEASURED_CANDIDATES = 10
 def dry_run(config: TrainConfig, run: Run) -> str:
     """A table of the stages and the ranking with estimated times, and the memory that the measured steps took."""
     builder = Builder(tuple(config.plugins))
-    arguments = builder.build_values(config.trainer, "trainer")
-    trainer = make_trainer(arguments)
+    trainer = make_trainer(builder.build_values(config.trainer, "trainer"))
     device, devices = trainer.strategy.root_device, trainer.world_size
     supernet = run.supernet.to(device)
     data = make_data(config, builder, run.dataset, 0)
-    batches = len(data.train_dataloader()) // devices
-    if isinstance(arguments.get("limit_train_batches"), int):
-        batches = min(batches, arguments["limit_train_batches"])
-    batch = data.on_after_batch_transfer(tuple(part.to(device) for part in next(iter(data.train_dataloader()))), 0)
+    batches = limited(data.batches(devices)[0], trainer.limit_train_batches)
+    inputs, labels = data.on_after_batch_transfer(tuple(part.to(device) for part in next(iter(data.train_dataloader()))), 0)
+    batch = trainer.precision_plugin.convert_input(inputs), labels
     rows, total = [], 0.0
     for stage in run.stages:
         seconds = _seconds_per_step(stage, supernet, batch)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from pytorch_lightning.plugins import DoublePrecision
 
 from nas_lightning.config.build import Builder, import_plugins
 from nas_lightning.config.schema import LowResolutionConfig, PopulationConfig, StageConfig, StandaloneConfig, Target, TrainConfig
@@ -14,6 +15,7 @@ from nas_lightning.data.check import check_dataset, check_trained_on
 from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.errors import InputError
 from nas_lightning.experiment.batch_sizes import check_ranking_batches, check_stage_batches, check_standalone_batches
+from nas_lightning.experiment.check_trainer import check_batches, check_clipping, check_panel_is_evaluated
 from nas_lightning.experiment.rank_one import check_enough_known, check_ranking, choose_candidates
 from nas_lightning.pipeline.stage import Stage
 from nas_lightning.schedule import LowResolutionFirst
@@ -68,8 +70,17 @@ def prepare(config: TrainConfig) -> Run:
         listed = config.ranking.list if config.ranking.enabled and config.ranking.list else config.population.file
         truth = (choose_alone(config.standalone, ranked, dataset, listed), make_recipe(builder, config.standalone))
         check_standalone_batches(config.standalone, space, dataset)
-    make_data(config, builder, dataset, 0).train_dataloader()  # reads the images and divides them
-    trainer = make_trainer(builder.build_values(config.trainer, "trainer"))
+    data = make_data(config, builder, dataset, 0)
+    data.train_dataloader()  # reads the images and divides them
+    arguments = builder.build_values(config.trainer, "trainer")
+    trainer = make_trainer(arguments, find_unused_parameters=supernet.skips_parameters)
+    if stages:
+        steps = check_batches(trainer, data)
+        check_clipping(trainer, arguments, stages)
+        if config.returns == "panel_cross_entropy":
+            check_panel_is_evaluated(trainer, steps, stages[-1], config.monitor.every_epochs)
+    if isinstance(trainer.precision_plugin, DoublePrecision):
+        supernet.double()  # as Lightning would when a stage starts: so that weights that are read again lose no digits
     if truth is not None:
         check_recipe(truth[1], space, dataset, builder.build_values(config.trainer, "trainer"), config.standalone.processes)
     processes = trainer.num_devices * trainer.num_nodes
@@ -153,16 +164,23 @@ def make_low_resolution(config: LowResolutionConfig | None, resolution: int, pla
 
 
 def make_optimizer(builder: Builder, target: Target, place: str) -> Any:
-    """A function from parameters to an optimizer, tried for one step so that what cannot train stops the run before it starts."""
+    """A function from parameters to an optimizer, tried for a step so that a wrong value stops the run before it starts."""
     make = builder.build_later(target, place)
-    parameter = torch.nn.Parameter(torch.zeros(1))
-    parameter.grad = torch.zeros(1)
+    # Shapes such as a network's: a convolution's, a classifier's, a norm's.
+    parameters = [torch.nn.Parameter(torch.ones(shape)) for shape in ((2, 2, 1, 1), (2, 2), (2,))]
     try:
-        make([parameter]).step()
-    except AssertionError:  # of the device, which is another one in training
-        pass
-    except (TypeError, ValueError, RuntimeError) as error:
+        optimizer = make(parameters)
+    except (TypeError, ValueError) as error:
         raise InputError(f"{place}: {' '.join(str(error).split())}") from error
+    for parameter in parameters:
+        parameter.grad = torch.ones_like(parameter)
+    try:
+        optimizer.step()
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{place}: {type(optimizer).__name__} cannot take a step from the summed gradients of paths ({reason})") from error
+    if any("lr" not in group for group in optimizer.param_groups):
+        raise InputError(f"{place}: {type(optimizer).__name__} has no lr, which the schedule sets")
     return make
 
 

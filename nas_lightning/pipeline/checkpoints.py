@@ -32,19 +32,26 @@ class StageCheckpoints(Checkpoint):
 
     def __init__(self, folder: Path, interruption: Interruption, keep_every: int | None = None, every_steps: int | None = None) -> None:
         self.folder, self.interruption, self.keep_every, self.every_steps = folder, interruption, keep_every, every_steps
+        self._put_off = False
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
         """Writes what is due within an epoch; after its last step the epoch's end follows at once and writes."""
         ends_epoch = batch_idx + 1 >= trainer.num_training_batches or 0 < trainer.max_steps <= trainer.global_step
         if ends_epoch:
             return
-        asked, trainer.should_stop = self.interruption.agree(trainer.should_stop)
+        asked, trainer.should_stop = self.interruption.agree(trainer.should_stop or self._put_off)
         is_due = self.every_steps is not None and trainer.global_step % self.every_steps == 0
         if asked is not None or trainer.should_stop or is_due:
             self._write_last(trainer)
         leave_if_asked(asked, trainer, self.folder / "last.ckpt")
         if trainer.should_stop:
             raise CutShort
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Puts off a stop that an evaluation within an epoch asks for until the next step, after which its place can be written down."""
+        within = not (trainer.sanity_checking or trainer.fit_loop.epoch_loop.batch_progress.is_last_batch)
+        if within and trainer.should_stop and _early_stopping(trainer) is None:
+            trainer.should_stop, self._put_off = False, True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes what is due; marks a stage that EarlyStopping ends as finished at once, so that no kill makes it train on."""

@@ -92,9 +92,18 @@ def test_max_time_counts_anew_in_every_call(micro: Path, tmp_path: Path, monkeyp
     assert_same_run(tmp_path, micro)
 
 
-def test_no_time_at_all_is_one_line(tmp_path: Path):
-    with pytest.raises(InputError, match=r"stages\.pretrain: was stopped after 0 of 6 steps"):
-        train(tmp_path, "trainer.max_time=00:00:00:00")
+class StopAtFirstEvaluation(pl.Callback):
+    def on_validation_end(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
+        trainer.should_stop = not trainer.sanity_checking
+
+
+def test_a_stop_at_an_evaluation_within_an_epoch_costs_no_bit(tmp_path: Path):
+    often = ("trainer.val_check_interval=1",)
+    train_watched(tmp_path / "whole", overrides=often)
+    with pytest.raises(InputError, match="was stopped after 2 of 6 steps"):  # put off by a step
+        train_watched(tmp_path / "cut", StopAtFirstEvaluation(), overrides=often)
+    train_watched(tmp_path / "cut", overrides=often)
+    assert_same_run(tmp_path / "cut", tmp_path / "whole")
 
 
 EARLY = {"monitor": "top1", "mode": "max", "min_delta": 1.0, "patience": 1}

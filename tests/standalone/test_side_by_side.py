@@ -145,7 +145,10 @@ def test_side_by_side_gives_the_accuracies_of_one_after_another_at_as_many_threa
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "message"),
-    [("refuses", r"^schedule\.rate: has had enough$"), ("dies", r"^standalone\.processes: .* died with exit code 3, and 1 more died; 2 trainings are missing, .* kept")],
+    [
+        ("refuses", r"^schedule\.rate: has had enough$"),
+        ("dies", r"^standalone\.processes: .* died with exit code 3, and 1 more died; 2 trainings are missing, .* kept"),
+    ],
 )
 def test_a_worker_that_fails_ends_the_call_and_what_is_finished_is_kept(
     how: str, message: str, digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
