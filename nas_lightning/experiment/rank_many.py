@@ -2,6 +2,7 @@
 
 import glob
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def rank_checkpoints(checkpoints: list[Path], config: RankConfig, run_dir: Path)
     import_plugins(config.plugins)
     builder = Builder(tuple(config.plugins))
     checkpoints, headers = _in_training_order(checkpoints)
-    datasets = [_dataset(path, header, config) for path, header in zip(checkpoints, headers, strict=True)]
+    datasets = _datasets(checkpoints, headers, config)
     start_processes(builder.build_values(config.trainer, "trainer"))
     results: dict[str, Any] = {}
     for path, dataset, label in zip(checkpoints, datasets, _labels(checkpoints), strict=True):
@@ -60,14 +61,20 @@ def rank_checkpoints(checkpoints: list[Path], config: RankConfig, run_dir: Path)
     return results
 
 
-def _dataset(path: Path, header: dict[str, Any], config: RankConfig) -> ImageDataset:
-    """The images that a checkpoint was trained on, checked, also for what its supernet needs."""
-    dataset = dataset_from_header({"name": header["data"]["name"], "arguments": header["data"]["arguments"]}, config.data.root)
-    check_dataset(dataset)
-    check_trained_on(dataset, header, "checkpoint", path)
-    network = header["supernet"]
-    check_ranking_batches(config.ranking, SearchSpace(**network["space"]), NormStatistics(network["norm"]), dataset)
-    return dataset
+def _datasets(checkpoints: Sequence[Path], headers: Sequence[dict[str, Any]], config: RankConfig) -> list[ImageDataset]:
+    """The images of each checkpoint, checked, also for what its supernet needs; checkpoints of the same images share them."""
+    read: dict[str, ImageDataset] = {}
+    datasets = []
+    for path, header in zip(checkpoints, headers, strict=True):
+        data = {"name": header["data"]["name"], "arguments": header["data"]["arguments"]}
+        if (key := repr(data)) not in read:
+            read[key] = dataset_from_header(data, config.data.root)
+            check_dataset(read[key])
+        check_trained_on(read[key], header, "checkpoint", path)
+        network = header["supernet"]
+        check_ranking_batches(config.ranking, SearchSpace(**network["space"]), NormStatistics(network["norm"]), read[key])
+        datasets.append(read[key])
+    return datasets
 
 
 def _in_training_order(checkpoints: list[Path]) -> tuple[list[Path], list[dict[str, Any]]]:

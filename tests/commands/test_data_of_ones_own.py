@@ -138,6 +138,16 @@ def test_a_checkpoint_of_other_images_ranks_nothing_and_both_values_are_named(
         assert not list(folder.rglob("*.csv"))
 
 
+def test_checkpoints_of_the_same_images_read_them_once(folder: Path, command: Callable, monkeypatch: pytest.MonkeyPatch):
+    write_checkpoint(folder / "b.safetensors")
+    seen: list[int] = []
+    monkeypatch.setattr("nas_lightning.experiment.rank_many.rank_checkpoint", lambda _, __, dataset, *___, **____: seen.append(id(dataset)))
+    monkeypatch.setattr("nas_lightning.experiment.rank_many._compare", lambda *_: None)
+    assert command("rank", *ranking(folder, "*.safetensors"), "ranking.images=60").code == 0
+    assert len(seen) == 2
+    assert len(set(seen)) == 1
+
+
 def test_initial_weights_that_are_only_ranked_must_be_of_these_images(folder: Path, command: Callable):
     write_checkpoint(folder / "b.safetensors", mean=[0.4, 0.5, 0.5])
     without_stages = ["~stages.pretrain", "~stages.finetune", "~stages.distill_1", f"initial_checkpoint={folder}/b.safetensors"]

@@ -19,7 +19,7 @@ from nas_lightning.supernet.checkpoint import make_header
 class Checked(ImageDataset):
     """200 + 60 noise images of four classes."""
 
-    name, classes, channels, resolution, mean, std = "checked", 4, 3, 8, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+    name, classes, channels, resolution, mean, std = "noise", 4, 3, 8, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 
     def arguments(self) -> dict[str, Any]:
         return {}
@@ -107,7 +107,7 @@ def test_scaling_of_any_kind_is_plain_numbers_in_a_header(make: Callable) -> Non
     dataset = changed(mean=make([0.5, 0.25, 0.5]))
     check_dataset(dataset)
     told = describe(dataset)
-    assert told == {"name": "checked", "arguments": {}, "mean": [0.5, 0.25, 0.5], "std": [0.25, 0.25, 0.25]}
+    assert told == {"name": "noise", "arguments": {}, "mean": [0.5, 0.25, 0.5], "std": [0.25, 0.25, 0.25]}
     assert all(type(value) is float for value in told["mean"])
 
 
@@ -115,11 +115,11 @@ def test_what_a_checkpoint_says_must_be_what_the_images_are(tiny: Any) -> None:
     header = make_header(Supernet(tiny, classes=4, channels=3), describe(Checked()))
     check_trained_on(Checked(), header, "checkpoint", Path("x.ckpt"))
     for attributes, told in [
-        ({"classes": 10}, "classes 4, but those of checked have 10"),
-        ({"channels": 1}, "channels 3, but those of checked have 1"),
-        ({"resolution": 64}, "resolution 8, but those of checked have 64"),
-        ({"mean": (0.5, 0.5, 0.501)}, "mean [0.5, 0.5, 0.5], but those of checked have [0.5, 0.5, 0.501]"),
-        ({"std": (0.25,)}, "std [0.25, 0.25, 0.25], but those of checked have [0.25]"),
+        ({"classes": 10}, "classes 4, but those of noise have 10"),
+        ({"channels": 1}, "channels 3, but those of noise have 1"),
+        ({"resolution": 64}, "resolution 8, but those of noise have 64"),
+        ({"mean": (0.5, 0.5, 0.501)}, "mean [0.5, 0.5, 0.5], but those of noise have [0.5, 0.5, 0.501]"),
+        ({"std": (0.25,)}, "std [0.25, 0.25, 0.25], but those of noise have [0.25]"),
     ]:
         with pytest.raises(InputError, match=re.escape(f"checkpoint: x.ckpt was trained on images with {told}")):
             check_trained_on(changed(**attributes), header, "checkpoint", Path("x.ckpt"))
@@ -133,7 +133,7 @@ def test_a_mean_that_was_measured_on_another_machine_may_round_otherwise(tiny: A
 @pytest.mark.parametrize("mean", [None, "grey", ["a", "b", "c"], {"r": 1}])
 def test_a_checkpoint_that_does_not_say_its_scaling_is_refused(mean: Any, tiny: Any) -> None:
     header = make_header(Supernet(tiny, classes=4, channels=3), {**describe(Checked()), "mean": mean})
-    with pytest.raises(InputError, match=r"with mean .*, but those of checked have \[0\.5"):
+    with pytest.raises(InputError, match=r"with mean .*, but those of noise have \[0\.5"):
         check_trained_on(Checked(), header, "checkpoint", Path("x.ckpt"))
 
 
