@@ -30,11 +30,10 @@ def dry_run(config: TrainConfig, run: Run) -> str:
     builder = Builder(tuple(config.plugins))
     trainer = make_trainer(builder.build_values(config.trainer, "trainer"))
     device, devices = trainer.strategy.root_device, trainer.world_size
-    supernet = run.supernet.to(device)
+    supernet = run.supernet.to(device, torch.float32)  # no precision is measured
     data = make_data(config, builder, run.dataset, 0)
     batches = limited(data.batches(devices)[0], trainer.limit_train_batches)
-    inputs, labels = data.on_after_batch_transfer(tuple(part.to(device) for part in next(iter(data.train_dataloader()))), 0)
-    batch = trainer.precision_plugin.convert_input(inputs), labels
+    batch = data.on_after_batch_transfer(tuple(part.to(device) for part in next(iter(data.train_dataloader()))), 0)
     rows, total = [], 0.0
     for stage in run.stages:
         seconds = _seconds_per_step(stage, supernet, batch)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins import Precision
 from torch import Tensor, nn
 
 from nas_lightning.data import Augmentation, ImageDataset, LabelledImages, RandomCrop, RandomHorizontalFlip
@@ -141,7 +142,7 @@ def test_without_hold_out_there_is_no_validation_loader() -> None:
 
 def transferred(data: ImageDataModule, batch: tuple[Tensor, Tensor], training: bool = True, **position: int) -> Tensor:
     where = {"current_epoch": 0, "global_step": 0, "global_rank": 0, **position}
-    data.trainer = SimpleNamespace(training=training, **where)
+    data.trainer = SimpleNamespace(training=training, precision_plugin=Precision(), **where)
     return data.on_after_batch_transfer(batch, 0)[0]
 
 
