@@ -18,7 +18,8 @@ MAX_MIB = 64
 """Of one file; 50,000 candidates take 6."""
 MAX_TABLE_MIB = 256
 """Of a CSV table, which is read row by row; a row of scores takes some 150 bytes."""
-MAX_TABLE_ROWS = 2_000_000
+MAX_TABLE_ROWS = 1_000_000
+"""In memory a row of scores takes some 700 bytes."""
 MAX_YAML_MIB = 0.5
 """A config takes some kilobytes, and a reader of YAML in Python seconds a mebibyte."""
 FORMULA = re.compile(r"'*[=+\-@\t\r]")

@@ -50,7 +50,7 @@ def listed(**rows: Any) -> str:
     return json.dumps(rows)
 
 
-def bad_list(name: str, content: str | bytes, holds: list[str], *more: str, shell: bool = False) -> Bad:
+def bad_list(name: str, content: str | bytes | Callable[[Path], object], holds: list[str], *more: str, shell: bool = False) -> Bad:
     arguments = ["experiment=micro", "run_dir=RUN", "ranking.list=HERE/list.json", *more]
     return Bad(name, "train", arguments, ["list.json", *holds], {"list.json": content}, shell)
 
@@ -86,6 +86,11 @@ def earlier_version(path: Path) -> None:
     torch.save({"state_dict": {}, "nas_lightning": {"format": 0}}, path)
 
 
+def sparse(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(80 * 2**20)
+
+
 def not_a_number(path: Path) -> None:
     other_space(path)
     from safetensors.torch import load_file, save_file
@@ -107,6 +112,7 @@ def cifar_with_a_wrong_sha1(path: Path) -> None:
         file.truncate({"train.bin": 50_000, "test.bin": 10_000}[path.name] * 3074)
 
 
+LAUGHS = "x0: &x0 [1, 1]\n" + "".join(f"x{number + 1}: &x{number + 1} [{f'*x{number}, ' * 9}]\n" for number in range(12))
 EXPERIMENT = "# @package _global_\ndefaults: [micro, _self_]\n"
 CIFAR = ["experiment=track1_cpu", "run_dir=HERE/new", "data.download=false"]
 
@@ -129,6 +135,10 @@ BAD = [
     bad_list("a line break in a name", json.dumps({"a\nb\x1b[31m": {"arch": CODE}}), [r"name 'a\nb\x1b[31m'", "cannot be printed"]),
     bad_list("half a character in a name", r'{"\ud800": {"arch": "' + CODE + '"}}', [r"name '\ud800'", "cannot be printed"]),
     bad_list("a code that moves the cursor", json.dumps({"a": {"arch": "\x1b[31m"}}), [r"'\x1b[31m' is not an integer"]),
+    bad_list("a FIFO", os.mkfifo, ["cannot be read (not a regular file)"]),
+    bad_list("a device", lambda path: path.symlink_to("/dev/zero"), ["cannot be read (not a regular file)"]),
+    bad_list("a file of /proc", lambda path: path.symlink_to("/proc/self/maps"), ["cannot be read (it grows"]),
+    bad_list("a long name", listed(**{"x" * 10**6: {"arch": "1"}}), ["list.json: xxx", "takes 7"]),
     train("more candidates than there are", ["ranking.count=500"], ["500", "has 24"]),
     train("a list that is a folder", ["population.file=HERE"], ["HERE", "cannot be read"]),
     # Known accuracies.
@@ -212,8 +222,22 @@ BAD = [
     Bad("a file for a run folder", "train", ["experiment=micro", "run_dir=HERE/file/run"], ["file", "cannot be written"], {"file": ""}),
     Bad("an unwritable run folder", "train", ["experiment=micro", "run_dir=/proc/run"], ["/proc/run", "cannot be written"], shell=True),
     train("a config that is none", [], ["config.yaml", "is not a config"], {"RUN/config.yaml": "seed: ["}),
+    train("a config that is a bomb", [], ["config.yaml", "is not a config", "an alias"], {"RUN/config.yaml": LAUGHS}),
+    train(
+        "a config that asks for the environment",
+        [],
+        ["another config", "seed was '${oc.env:HOME}', is 0"],
+        {"RUN/config.yaml": lambda path: path.write_text(path.read_text().replace("seed: 0", "seed: ${oc.env:HOME}", 1))},
+    ),
+    train(
+        "a config whose value is long",
+        [],
+        ["another config", "seed was 'xxx", "..., is 0"],
+        {"RUN/config.yaml": lambda path: path.write_text(path.read_text().replace("seed: 0", f"seed: {'x' * 10**5}", 1))},
+    ),
     train("a config whose stages are a number", [], ["another config", "stages"], {"RUN/config.yaml": stages_as_a_number}),
     train("an environment that is none", [], ["environment.json", "JSON"], {"RUN/environment.json": "{"}),
+    train("an environment larger than any", [], ["environment.json", "80.0 MiB"], {"RUN/environment.json": sparse}),
     train("a last checkpoint cut short", [], ["last.ckpt", "is not a whole checkpoint"], {"RUN/stages/distill_1/last.ckpt": cut_short}),
     train(
         "a table of truth that is none",
@@ -330,7 +354,11 @@ def in_a_shell(name: str, arguments: list[str]) -> tuple[int, str, str]:
 
 def contents(folder: Path) -> dict[Path, str]:
     """The files below a folder, by digest; a lock and its owner come and go, and the environment lists who went on."""
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in (".lock", ".owner.json", "environment.json")]
+    files = [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not path.is_symlink() and path.name not in (".lock", ".owner.json", "environment.json")
+    ]
     return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 

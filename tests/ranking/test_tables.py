@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from nas_lightning.ranking.protocol import claim, make_protocol
 from nas_lightning.ranking.score import Score
 from nas_lightning.ranking.selection import best_rows, best_under_budgets
 from nas_lightning.ranking.summary import agreement_with, summary
-from nas_lightning.ranking.table import ScoreTable, read_scores
+from nas_lightning.ranking.table import ScoreTable, read_scores, read_table
+from nas_lightning.report.candidates import read_candidates
 from nas_lightning.space import Population, SearchSpace, ShortcutRule, cost_of
 
 SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8, trailing_entries=1)
@@ -43,6 +45,26 @@ def test_scores_that_are_written_are_read_again_bit_by_bit(tmp_path: Path):
     table = make_table()
     table.write(tmp_path / "scores.csv")
     expected = dict(zip(table.population.architectures, table.scores, strict=True))
+    assert read_scores(tmp_path / "scores.csv", SPACE) == expected
+
+
+NAMES = ("=1+1", "+49", "-5", "@SUM(A1)", "'=quoted", "'quoted", 'a, "b"', "plain")
+
+
+def test_names_that_are_formulas_are_written_as_texts_and_read_back(tmp_path: Path):
+    table = make_table(len(NAMES))
+    renamed = tuple(replace(one, name=name) for one, name in zip(table.population, NAMES, strict=True))
+    replace(table, population=Population(SPACE, renamed)).write(tmp_path / "scores.csv")
+    with (tmp_path / "scores.csv").open(newline="") as file:
+        assert not [row[0] for row in csv.reader(file) if row[0].startswith(("=", "+", "-", "@"))]
+    assert tuple(one.name for one in read_table(tmp_path / "scores.csv", SPACE).population) == NAMES
+    assert read_candidates(tmp_path / "scores.csv", None).names == NAMES
+
+
+def test_a_table_with_a_byte_order_mark_is_read_as_without(tmp_path: Path):
+    make_table(5).write(tmp_path / "scores.csv")
+    expected = read_scores(tmp_path / "scores.csv", SPACE)
+    (tmp_path / "scores.csv").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "scores.csv").read_bytes())
     assert read_scores(tmp_path / "scores.csv", SPACE) == expected
 
 

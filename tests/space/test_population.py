@@ -154,6 +154,12 @@ def test_a_file_larger_than_the_limit_is_refused_unread_naming_both_sizes(small:
     assert "UTF-8" in message(lambda: Population.read(path, small, max_mib=1.5), path)
 
 
+def test_a_byte_order_mark_is_read_over(small: SearchSpace, write: Write) -> None:
+    content = json.dumps({"ä": GOOD_ROW}, ensure_ascii=False)
+    assert [one.name for one in Population.read(write(content.encode("utf-8-sig")), small)] == ["ä"]
+    assert [one.name for one in Population.read(write(content.encode()), small)] == ["ä"]
+
+
 def test_a_missing_file_and_a_folder_are_refused(small: SearchSpace, tmp_path: Path) -> None:
     for path in (tmp_path / "absent.json", tmp_path):
         assert "cannot be read" in message(lambda path=path: Population.read(path, small), path)  # type: ignore[misc]
