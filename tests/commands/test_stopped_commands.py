@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from nas_lightning.signals import SIGNALS
 
@@ -153,3 +154,25 @@ def test_the_line_stands_below_a_closed_bar(name: str, micro: Path, tmp_path: Pa
     assert code == 130
     assert re.search(r"(^|\r|\x1b\[K)\s*stopped by SIGINT( after step \d+: \S+)?; give the same run_dir again to go on$", lines[-1]), lines
     assert "it/s" not in lines[-1].rsplit("\r", 1)[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_all_processes_of_a_run_leaves_a_checkpoint_of_its_last_step(signum: signal.Signals, tmp_path: Path):
+    """As timeout, Slurm and a terminal send it: the processes that read images receive it too."""
+    last = tmp_path / "stages" / "pretrain" / "last.ckpt"
+    arguments = ["experiment=micro", "loader.workers=1", "stages.pretrain.epochs=500", f"run_dir={tmp_path}"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "train.py", *arguments]
+    program = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    until = time.monotonic() + 300
+    while not last.is_file() and program.poll() is None and time.monotonic() < until:
+        time.sleep(0.05)
+    os.killpg(program.pid, signum)
+    _, err = program.communicate(timeout=100)
+    assert program.returncode == 128 + signum, err[-3000:]
+    found = re.fullmatch(rf"stopped by {signum.name} after step (\d+): {re.escape(str(last))}; give the .*", err.splitlines()[-1])
+    assert found is not None, err[-3000:]
+    assert torch.load(last, weights_only=True)["global_step"] == int(found[1])
