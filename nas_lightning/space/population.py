@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,20 @@ class Population:
     def widths(self) -> npt.NDArray[np.int64]:
         """(n, layers) integers, a row a candidate."""
         return np.array([candidate.architecture.widths for candidate in self.candidates], dtype=np.int64)
+
+    @cached_property
+    def distinct_rows(self) -> tuple[int, ...]:
+        """The rows at which an architecture stands for the first time: the others are copies under other names."""
+        first: dict[Architecture, int] = {}
+        for row, candidate in enumerate(self.candidates):
+            first.setdefault(candidate.architecture, row)
+        return tuple(first.values())
+
+    def distinct(self) -> "Population":
+        """The list without copies: every architecture under its first name."""
+        if len(self.distinct_rows) == len(self):
+            return self
+        return Population(self.space, tuple(self.candidates[row] for row in self.distinct_rows))
 
     def every(self, step: int, count: int | None = None) -> "Population":
         """Every ``step``-th candidate from the first, at most ``count``.
@@ -148,7 +163,7 @@ class ListFile:
 
 
 def read_accuracies(path: Path, space: SearchSpace, max_mib: float = MAX_MIB) -> dict[Architecture, float]:
-    """Reads known accuracies, fractions in [0, 1], in the challenge's format.
+    """Reads known accuracies, fractions in (0, 1], in the challenge's format; an ``acc`` of exactly 0 is unknown, and left out.
 
     Raises:
         InputError: also where an accuracy is not a fraction, or one architecture has two different ones.
@@ -158,8 +173,8 @@ def read_accuracies(path: Path, space: SearchSpace, max_mib: float = MAX_MIB) ->
         acc = row.get("acc")
         if not isinstance(acc, int | float) or isinstance(acc, bool) or not 0 <= acc <= 1:  # nor NaN
             hint = " (is it in percent?)" if isinstance(acc, int | float) and 1 < acc <= 100 else ""
-            raise InputError(f"{path}: {candidate.name}: acc {acc!r} is not a fraction from 0 to 1{hint}")
-        if known.setdefault(candidate.architecture, float(acc)) != float(acc):
+            raise InputError(f"{path}: {candidate.name}: acc {repr(acc)[:80]} is not a fraction from 0 to 1{hint}")
+        if acc and known.setdefault(candidate.architecture, float(acc)) != float(acc):
             raise InputError(f"{path}: {candidate.name}: {candidate.text} has two accuracies, {known[candidate.architecture]} and {acc}")
     return known
 

@@ -252,19 +252,19 @@ def test_a_list_file_stands_for_itself_in_the_runs_space(small: SearchSpace, tra
     message(lambda: ListFile(str(path))(Population.draw(track1, 2, seed=0)), path)
 
 
-def test_accuracies_are_read_by_architecture_not_by_text(small: SearchSpace, write: Write) -> None:
+def test_accuracies_are_read_by_architecture_and_0_is_unknown(small: SearchSpace, write: Write) -> None:
     path = write(
         {
             "a": {"acc": 0.25, "arch": "4-2-4-8-6"},
             "b": {"acc": 0.25, "arch": "4-2-4-8-6-8"},
             "c": {"acc": 1, "arch": "2-2-2-2-2"},
             "d": {"acc": 0, "arch": "2-2-2-2-4"},
+            "e": {"acc": 0.0, "arch": "4-2-4-8-6-6"},
         }
     )
     assert read_accuracies(path, small) == {
         Architecture((4, 2, 4, 8, 6)): 0.25,
         Architecture((2, 2, 2, 2, 2)): 1.0,
-        Architecture((2, 2, 2, 2, 4)): 0.0,
     }
 
 
