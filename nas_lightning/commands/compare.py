@@ -6,6 +6,10 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from nas_lightning.commands.console import plain, start
+from nas_lightning.errors import InputError
+
+NAMES = ("agreement.json", "comparison.json")
+"""What ``run_dir`` receives."""
 
 
 def task(cfg: DictConfig) -> None:
@@ -16,22 +20,36 @@ def task(cfg: DictConfig) -> None:
     config = read(CompareConfig, plain(cfg))
     from nas_lightning.config.build import Builder
     from nas_lightning.durable import write_json
+    from nas_lightning.made_from import KEY, hashes, remove
     from nas_lightning.ranking.compare import compare_scores, compare_with_known, other_protocol
 
     first, second, space = Path(config.first), Path(config.second), Builder().build(config.space, "space")
+    if config.run_dir is not None and (Path(config.run_dir) / "scores.csv").is_file():
+        raise InputError(f"run_dir: {config.run_dir} holds a ranking, whose own agreement.json would be lost; give another folder")
+    sources = {"first": first, "second": second}
     agreement = compare_scores(first, second, space, config.resamples)
-    contents = {"agreement.json": agreement.to_json()}
-    told = [f"Agreement of {agreement.n} candidates scored by both (95 % bootstrap intervals)\n{agreement.table()}"]
+    contents = {"agreement.json": {**agreement.to_json(), KEY: hashes(sources)}}
+    said = [
+        f"Agreement of {agreement.n} architectures scored by both, each score of the second table with the same score of the first "
+        f"(95 % bootstrap intervals)\n{agreement.table()}"
+    ]
     if config.known_accuracies is not None:
-        comparison = compare_with_known(first, second, Path(config.known_accuracies), space, config.resamples)
-        contents["comparison.json"] = comparison.to_json()
-        told.append(f"Agreement of each with {comparison.agreement.n} known accuracies\n{comparison.table()}")
-    written = [] if config.run_dir is None else [Path(config.run_dir) / name for name in contents]
-    for path in written:
-        write_json(path, contents[path.name])
+        known = Path(config.known_accuracies)
+        comparison = compare_with_known(first, second, known, space, config.resamples)
+        contents["comparison.json"] = {**comparison.to_json(), KEY: hashes({**sources, "known_accuracies": known})}
+        count = comparison.agreement.n
+        said.append(
+            f"Agreement of each with known accuracies: {count} of {comparison.candidates} architectures have one\n{comparison.table()}"
+        )
+    if config.run_dir is not None:
+        folder = Path(config.run_dir)
+        remove(folder / name for name in NAMES)  # of other tables, perhaps
+        for name, content in contents.items():
+            write_json(folder / name, content)
+        said.append(f"written: {', '.join(str(folder / name) for name in contents)}")
     if (difference := other_protocol(first, second)) is not None:
         print(f"warning: a comparison of different protocols: {difference}", file=sys.stderr)
-    print("\n\n".join(told), *(f"written: {path}" for path in written), sep="\n")
+    print("\n\n".join(said))
 
 
 def main() -> None:

@@ -12,6 +12,8 @@ from nas_lightning.processes import is_first
 if TYPE_CHECKING:
     from nas_lightning.space import Architecture, Population
 
+SUMMARY = "summary.csv"
+
 
 def task(cfg: DictConfig) -> None:
     """Trains what the folder does not hold yet, and shows how it compares with accuracies that the list's file holds."""
@@ -26,6 +28,7 @@ def task(cfg: DictConfig) -> None:
     from nas_lightning.experiment.batch_sizes import check_standalone_batches
     from nas_lightning.experiment.prepare import check_recipe, choose_alone, make_dataset, make_population, make_recipe, read_known
     from nas_lightning.experiment.run_folder import claim_run_folder
+    from nas_lightning.made_from import remove
     from nas_lightning.ranking.agreement import FEWEST_ARCHITECTURES, measure
     from nas_lightning.standalone import check_enough, check_trainer_arguments, describe_failures, table, train_truth, write_summary
     from nas_lightning.trainer import start_processes
@@ -48,10 +51,12 @@ def task(cfg: DictConfig) -> None:
         claim_run_folder(folder, node)
         if config.standalone.processes == 1:  # else this process trains through workers of its own
             start_processes(arguments)
+        if is_first():
+            remove([folder / SUMMARY])  # of the trainings before
         truth = train_truth(chosen, dataset, recipe, config.standalone.seeds, folder, arguments, config.standalone.processes)
         if not is_first():
             return
-        write_summary(folder / "summary.csv", truth)
+        write_summary(folder / SUMMARY, truth)
     check_enough(truth, 1)
     trained = truth.population
     try:
@@ -61,10 +66,13 @@ def task(cfg: DictConfig) -> None:
     print(f"\n{table(truth, known, losses)}")
     if truth.failures:
         print(f"\n{describe_failures(truth)}")
-    ours = {} if losses is None else {"supernet": -np.array([losses[one] for one in trained.architectures])}
-    if known and len(trained) >= FEWEST_ARCHITECTURES:
-        agreement = measure({"trained alone": truth.mean, **ours}, np.array([known[one] for one in trained.architectures]))
-        print(f"\nAgreement with the accuracies in {listed} (95 % bootstrap intervals)\n{agreement.table()}")
+    ours = {} if losses is None else {"supernet": -np.array([losses[architecture] for architecture in trained.architectures])}
+    rows = [row for row, architecture in enumerate(trained.architectures) if architecture in known]
+    if len(rows) >= FEWEST_ARCHITECTURES:
+        columns = {name: values[rows] for name, values in {"trained alone": truth.mean, **ours}.items()}
+        agreement = measure(columns, np.array([known[trained[row].architecture] for row in rows]))
+        count = f"{len(rows)} of {len(trained)} candidates have a known accuracy"
+        print(f"\nAgreement with the accuracies in {listed}: {count} (95 % bootstrap intervals)\n{agreement.table()}")
     if ours and len(trained) >= FEWEST_ARCHITECTURES:
         agreement = measure(ours, truth.mean)
         print(f"\nAgreement of {config.scores} with what was trained alone (95 % bootstrap intervals)\n{agreement.table()}")

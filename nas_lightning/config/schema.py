@@ -161,14 +161,15 @@ class RankingConfig:
     """GiB for features that several candidates share; with less, more is computed again."""
     chunk_size: int = number(50, least=1)
     """Candidates between two writes to disk."""
-    score: str = choice("top1", among=("top1", "cross_entropy", "smoothed"))
-    """What the best are chosen by, and what the submission's ``acc`` holds (cross entropies as their negative)."""
+    score: str = choice("cross_entropy", among=("top1", "cross_entropy", "smoothed"))
+    """Orders the candidates, and fills the submission's ``acc`` (cross entropies as their negative)."""
     smoothing: bool = False
     """Adds cross entropies smoothed over the widths, by a regression on the supernet's own scores."""
     smoothing_candidates: int = number(400, least=30, most=1_000_000)
     """Fitted on; where the list has fewer, others are drawn from the space and scored for it."""
     known_accuracies: str | None = path(None)
-    """A file in the challenge's format with true accuracies as fractions; only measured against: no score is fitted on them."""
+    """A file in the challenge's format with true accuracies as fractions, an ``acc`` of 0 for unknown; only measured against: no score
+    is fitted on them."""
     resamples: int = number(1000, least=10, most=1_000_000)
     """Of the bootstrap behind the 95 % intervals."""
     max_mib: float = number(64, least=0)
@@ -186,7 +187,8 @@ class StandaloneConfig:
     count: int | None = number(None, least=1)
     """Candidates, spread evenly over the list; None takes the whole list."""
     choose: str = choice("cost", among=("cost", "accuracy"))
-    """In which order they are spread: of multiply-adds, or of the accuracies that the list's own file holds."""
+    """In which order they are spread: of multiply-adds, or of the accuracies that the list's own file holds; then only candidates whose
+    accuracy is known are taken."""
     seeds: list[int] = number(least=0)
     """A training for each; the accuracy is their mean."""
     processes: int = number(1, least=1, most=512)
@@ -315,7 +317,8 @@ class MergeConfig:
     shards: str = path()
     """A glob of the shards' run folders."""
     run_dir: str = path()
-    score: str = choice("top1", among=("top1", "cross_entropy", "smoothed"))
+    score: str | None = choice(None, among=("top1", "cross_entropy", "smoothed"))
+    """As ``ranking.score``; None takes what the shards' protocols name."""
     smoothing: bool = False
     smoothing_candidates: int = number(400, least=30, most=1_000_000)
     """The list must have so many: no other can be scored here."""

@@ -1,6 +1,7 @@
 """Makes every object of a run from its config, so that a wrong value stops the run before it starts."""
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from nas_lightning.experiment.batch_sizes import check_ranking_batches, check_st
 from nas_lightning.experiment.check_trainer import check_batches, check_clipping, check_panel_is_evaluated
 from nas_lightning.experiment.rank_one import check_enough_known, check_ranking, choose_candidates
 from nas_lightning.pipeline.stage import Stage
+from nas_lightning.processes import is_first
 from nas_lightning.schedule import LowResolutionFirst
 from nas_lightning.space import Architecture, Population, SearchSpace, ShortcutRule, read_accuracies
 from nas_lightning.standalone import Recipe, check_seeds, on_one_device, pack, spread_by_accuracy, spread_by_cost, try_one_step
@@ -210,29 +212,36 @@ def check_recipe(recipe: Recipe, space: SearchSpace, dataset: ImageDataset, trai
 
 
 def choose_alone(config: StandaloneConfig, population: Population, dataset: ImageDataset, listed: str | None) -> Population:
-    """The candidates that are trained alone.
+    """The candidates that are trained alone, each architecture once.
 
     Args:
         population: what they are chosen from.
         listed: its file; None where it was drawn.
     """
     check_seeds(config.seeds)
-    if config.count is None:
-        return population
+    names, population = len(population), population.distinct()
+    if (copies := names - len(population)) and is_first():
+        print(f"standalone: {copies:,} of {names:,} names are copies of other candidates, which are trained once", file=sys.stderr)
     if config.choose == "accuracy":
         known = read_known(listed, population.space)
-        if not known:
-            where = "a list that is drawn" if listed is None else listed
+        chosen = tuple(one for one in population if one.architecture in known)
+        where = "a list that is drawn" if listed is None else listed
+        if not chosen:
             raise InputError(f"standalone.choose: accuracy needs known accuracies, and {where} has none; choose=cost needs none")
-        return spread_by_accuracy(population, known, config.count)
+        if (config.count or 0) > len(chosen):
+            count = f"{len(chosen)} of {len(population)} candidates of {where} have a known accuracy"
+            raise InputError(f"standalone.count: {config.count} is more than can be chosen by accuracy: {count}")
+        population = Population(population.space, chosen)
+        return population if config.count is None else spread_by_accuracy(population, known, config.count)
+    if config.count is None:
+        return population
     rule = ShortcutRule(config.shortcuts)
     return spread_by_cost(population, config.count, classes=dataset.classes, channels=dataset.channels, shortcuts=rule)
 
 
 def read_known(listed: str | None, space: SearchSpace) -> dict[Architecture, float]:
-    """The accuracies in a list's own file, fractions; none where there is no file, or all are 0, as in the official list."""
-    known = {} if listed is None else read_accuracies(Path(listed), space, max_mib=math.inf)  # its size was checked when the list was read
-    return known if any(known.values()) else {}
+    """The accuracies in a list's own file, fractions, of those candidates that have one; none where there is no file."""
+    return {} if listed is None else read_accuracies(Path(listed), space, max_mib=math.inf)  # its size was checked when the list was read
 
 
 def make_data(config: TrainConfig, builder: Builder, dataset: ImageDataset, index: int) -> ImageDataModule:

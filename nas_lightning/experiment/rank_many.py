@@ -20,7 +20,7 @@ from nas_lightning.experiment.batch_sizes import check_ranking_batches
 from nas_lightning.experiment.rank_one import rank_checkpoint
 from nas_lightning.processes import is_first
 from nas_lightning.ranking.agreement import kendall_tau
-from nas_lightning.ranking.table import read_scores
+from nas_lightning.ranking.table import LABELS, read_table
 from nas_lightning.space import SearchSpace
 from nas_lightning.supernet.checkpoint import read_header
 from nas_lightning.supernet.layers import NormStatistics
@@ -57,7 +57,7 @@ def rank_checkpoints(checkpoints: list[Path], config: RankConfig, run_dir: Path)
         arguments = builder.build_values(config.trainer, "trainer")  # a strategy serves one Trainer
         results[label] = rank_checkpoint(path, config.ranking, dataset, run_dir, arguments, folder_name=folder)
     if len(checkpoints) > 1 and is_first():
-        _compare(SearchSpace(**headers[-1]["supernet"]["space"]), results, run_dir)
+        _compare(SearchSpace(**headers[-1]["supernet"]["space"]), results, run_dir, config.ranking.score)
     return results
 
 
@@ -89,16 +89,17 @@ def _in_training_order(checkpoints: list[Path]) -> tuple[list[Path], list[dict[s
     return ordered, [headers[path] for path in ordered]
 
 
-def _compare(space: SearchSpace, results: dict[str, Any], run_dir: Path) -> None:
-    scores = {label: list(read_scores(run_dir / "ranking" / label / "scores.csv", space).values()) for label in results}
-    last = np.array([-one.cross_entropy for one in list(scores.values())[-1]])
+def _compare(space: SearchSpace, results: dict[str, Any], run_dir: Path, score: str) -> None:
+    tables = {label: read_table(run_dir / "ranking" / label / "scores.csv", space) for label in results}
+    qualities = {label: table.quality(score)[list(table.population.distinct_rows)] for label, table in tables.items()}
+    last = list(qualities.values())[-1]
     rows = []
     for label, result in results.items():
-        own = np.array([-one.cross_entropy for one in scores[label]])
         known = {} if result is None else {name: one["kendall"]["value"] for name, one in result["scores"].items()}
-        rows.append({"checkpoint": label, "kendall with the last": _kendall(own, last), **known})
+        rows.append({"checkpoint": label, "kendall with the last": _kendall(qualities[label], last), **known})
     write_json(run_dir / "ranking" / "by_checkpoint.json", rows)
-    print("\nAgreement by checkpoint: Kendall tau-b of the negative cross entropies with the last, and with known accuracies")
+    title = f"Agreement by checkpoint: Kendall tau-b of the {LABELS[score]}, which orders, with the last checkpoint's"
+    print(f"\n{title}, and of each score with known accuracies")
     print(tabulate(rows, headers="keys", floatfmt=".3f"))
 
 

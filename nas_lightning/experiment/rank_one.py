@@ -5,24 +5,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from torch import Tensor
 
 from nas_lightning.config.schema import RankingConfig
 from nas_lightning.data import ImageDataset, evaluation_images, fingerprint
 from nas_lightning.data.splits import LabelledImages
-from nas_lightning.durable import write_json
 from nas_lightning.errors import InputError
+from nas_lightning.experiment.tell_ranking import Known, tell_ranking
 from nas_lightning.processes import is_first
-from nas_lightning.ranking.cheap_first import Level, Losses, Z, make_levels, rank_cheap_first
+from nas_lightning.ranking.agreement import FEWEST_ARCHITECTURES
+from nas_lightning.ranking.cheap_first import CheapFirst, Level, Losses, Z, make_levels, rank_cheap_first
 from nas_lightning.ranking.predict import rank_to_folder, read_losses
-from nas_lightning.ranking.protocol import claim, make_protocol
+from nas_lightning.ranking.protocol import claim, make_protocol, write_order
 from nas_lightning.ranking.recalibrate import Recalibration
 from nas_lightning.ranking.score import Score
 from nas_lightning.ranking.shards import Shard, check_shard_folder, write_shard
 from nas_lightning.ranking.smoothing import FEWEST, further_candidates, smoothed_cross_entropies
-from nas_lightning.ranking.summary import agreement_summary, agreement_with, summary
 from nas_lightning.ranking.table import ScoreTable
 from nas_lightning.space import Architecture, Population, SearchSpace, read_accuracies
 from nas_lightning.supernet.checkpoint import load_supernet
@@ -37,8 +35,7 @@ def rank_checkpoint(
     trainer_arguments: Mapping[str, Any],
     *,
     population: Population | None = None,
-    known: Mapping[Architecture, float] | None = None,
-    by_seed: npt.NDArray[np.float64] | None = None,
+    known: Known | None = None,
     folder_name: str = "ranking",
 ) -> dict[str, Any] | None:
     """Ranks, writes, prints.
@@ -46,7 +43,6 @@ def rank_checkpoint(
     Args:
         population: the list where the config names none.
         known: accuracies where the config names none.
-        by_seed: (n, s) the accuracies of the training seeds whose means are the known ones, a row an architecture, where there are such.
 
     Returns:
         The agreement with known accuracies, where there are any.
@@ -57,8 +53,8 @@ def rank_checkpoint(
         rows = shard.rows(whole)
         candidates = Population(whole.space, tuple(whole[row] for row in rows))
     elif config.known_accuracies is not None:
-        known, by_seed = read_accuracies(Path(config.known_accuracies), supernet.space, config.max_mib), None
-        check_enough_known(known, candidates, config.known_accuracies)
+        known = Known(read_accuracies(Path(config.known_accuracies), supernet.space, config.max_mib))
+        check_enough_known(known.accuracies, candidates, config.known_accuracies)
     check_smoothing(config, supernet.space)
     images, labels = evaluation_images(dataset, config.images)
     levels, recalibration = plan_levels(config, len(images)), make_recalibration(config, dataset)
@@ -88,9 +84,10 @@ def rank_checkpoint(
         recalibration=recalibration,
         label=folder_name,
     )
-    smoothed = None
+    smoothed, cheap_first = None, None
     if levels is not None:
-        scores = _rank_cheap_first(ranking, candidates, levels, config.cheap_first_keep, (images, labels), folder)
+        cheap_first = _rank_cheap_first(ranking, candidates, levels, config.cheap_first_keep, (images, labels), folder)
+        scores = cheap_first.scores
     elif config.smoothing:
         further = further_candidates(candidates, config.smoothing_candidates, config.seed)
         fitted_on = Population(supernet.space, (*candidates, *further))
@@ -104,42 +101,13 @@ def rank_checkpoint(
     if not is_first():
         return None
     if shard is not None:
-        table.write(folder / "scores.csv")
-        write_shard(folder, shard, whole, rows)
+        write_order(folder, config.score, supernet.space.layers)
+        write_shard(folder, shard, whole, rows, table)
         print(
             f"\nshard {shard}: {len(table.population):,} of {len(whole):,} candidates; nas-merge joins them\nwritten: {folder}/scores.csv"
         )
         return None
-    return tell_ranking(table, folder, config.score, config.budgets, config.resamples, known, by_seed)
-
-
-def tell_ranking(
-    table: ScoreTable,
-    folder: Path,
-    score: str,
-    budgets: Sequence[int] | None,
-    resamples: int,
-    known: Mapping[Architecture, float] | None,
-    by_seed: npt.NDArray[np.float64] | None = None,
-) -> dict[str, Any] | None:
-    """Writes and prints a whole ranking; arguments as the config's and ``rank_checkpoint``'s.
-
-    Returns:
-        The agreement with known accuracies, where there are any.
-    """
-    table.write(folder / "scores.csv")
-    table.write_submission(folder / "submission.json", score)
-    shown, written, result = [summary(table, score, budgets)], ["scores.csv", "submission.json"], None
-    if known is not None:
-        agreement = agreement_with(table, known, resamples, by_seed=by_seed)
-        result = agreement.to_json()
-        write_json(folder / "agreement.json", result)
-        with_known = Population(table.population.space, tuple(one for one in table.population if one.architecture in known))
-        with_known.write(folder / "known_accuracies.json", (known[architecture] for architecture in with_known.architectures))
-        shown.append(f"Agreement with {agreement.n} known accuracies (95 % bootstrap intervals)\n{agreement_summary(agreement)}")
-        written += ["agreement.json", "known_accuracies.json"]
-    print("\n" + "\n\n".join([*shown, f"written: {folder}/{', '.join(written)}"]))
-    return result
+    return tell_ranking(table, folder, config.score, config.budgets, config.resamples, known, cheap_first)
 
 
 def _rank_cheap_first(
@@ -149,19 +117,15 @@ def _rank_cheap_first(
     keep: float,
     images: tuple[Tensor, Tensor],
     folder: Path,
-) -> list[Score]:
-    """Each level has its own folder of parts, so that a stopped ranking goes on; writes ``cheap_first.json``."""
+) -> CheapFirst:
+    """Each level has its own folder of parts, so that a stopped ranking resumes."""
 
     def evaluate(some: Population, first: int, end: int) -> tuple[list[Score], Losses]:
         parts = folder / "parts" / f"{first}-{end - 1}"
         scores = ranking(some, *(part[first:end] for part in images), parts, keep_losses=True)
         return scores, read_losses(parts, some.architectures)
 
-    found = rank_cheap_first(candidates, levels, keep, evaluate)
-    if is_first():
-        write_json(folder / "cheap_first.json", found.to_json())
-        print(f"\n{found}")
-    return found.scores
+    return rank_cheap_first(candidates, levels, keep, evaluate)
 
 
 def check_ranking(config: RankingConfig, dataset: ImageDataset, candidates: Population) -> None:
@@ -227,9 +191,14 @@ def choose_shard(config: RankingConfig) -> Shard | None:
 
 def check_enough_known(known: Mapping[Architecture, float], candidates: Population, place: str) -> None:
     """Raises InputError if too few candidates have a known accuracy."""
-    shared = sum(architecture in known for architecture in set(candidates.architectures))
-    if shared < 3:
-        raise InputError(f"{place}: has accuracies of {shared} of the {len(candidates)} candidates; agreement needs at least 3")
+    distinct = set(candidates.architectures)
+    shared = sum(architecture in known for architecture in distinct)
+    if shared < FEWEST_ARCHITECTURES:
+        copies = f" ({len(candidates)} names)" if len(distinct) < len(candidates) else ""
+        raise InputError(
+            f"{place}: has accuracies of {shared} of the {len(distinct)} candidates{copies}, where an acc of 0 is unknown; "
+            f"agreement needs at least {FEWEST_ARCHITECTURES}"
+        )
 
 
 def choose_candidates(config: RankingConfig, space: SearchSpace, population: Population | None) -> Population:

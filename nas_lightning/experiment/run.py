@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from pytorch_lightning.callbacks import Callback
 
 from nas_lightning.config.build import Builder
@@ -14,6 +12,7 @@ from nas_lightning.data.check import describe
 from nas_lightning.draws import generator
 from nas_lightning.experiment.prepare import Run, make_data
 from nas_lightning.experiment.rank_one import rank_checkpoint
+from nas_lightning.experiment.tell_ranking import Known
 from nas_lightning.panel import Panel
 from nas_lightning.pipeline.run_stages import check_stages, train_stages
 from nas_lightning.processes import is_first
@@ -57,19 +56,16 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run, watching: Seque
         print(f"weights: {weights}")
     wait_for_all()
     arguments = builder.build_values(config.trainer, "trainer")
-    known: dict[Architecture, float] | None = None
-    by_seed: npt.NDArray[np.float64] | None = None
+    known: Known | None = None
     if run.truth is not None:
         alone, recipe = run.truth
         folder, processes = run_dir / "standalone", config.standalone.processes
         truth = train_truth(alone, run.dataset, recipe, config.standalone.seeds, folder, arguments, processes)
         if len(truth.population) >= FEWEST_ARCHITECTURES:  # else the ranking, whose files do not depend on the truth, comes first
-            known, by_seed = _known(truth), truth.accuracies
+            known = Known(_known(truth), truth.accuracies, folder / "known_accuracies.json")
     agreement = None
     if config.ranking.enabled:
-        agreement = rank_checkpoint(
-            weights, config.ranking, run.dataset, run_dir, arguments, population=run.population, known=known, by_seed=by_seed
-        )
+        agreement = rank_checkpoint(weights, config.ranking, run.dataset, run_dir, arguments, population=run.population, known=known)
     if run.truth is not None and is_first():
         check_enough(truth, FEWEST_ARCHITECTURES if config.ranking.enabled else 1)
     return agreement

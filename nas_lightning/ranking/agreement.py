@@ -96,6 +96,7 @@ class Agreement:
     baselines: tuple[str, ...] = ()  # those of by_score that are baselines
     fitted: dict[int, FittedBaseline] = field(default_factory=dict)  # by the number of known accuracies that it was fitted on
     ceiling: Ceiling | None = None  # None where the truth has one seed, or is not the run's own
+    copies: int = 0  # names left out because the architecture is measured under another one
 
     @property
     def statistics(self) -> tuple[str, ...]:
@@ -119,6 +120,7 @@ class Agreement:
         return {
             "n": self.n,
             "missing": self.missing,
+            "copies": self.copies,
             "resamples": self.resamples,
             "seed": self.seed,
             "interval": "95 % bootstrap percentiles over architectures",
@@ -152,9 +154,10 @@ class Agreement:
         order = ["score", "Pearson", "Kendall", "Spearman", *([] if shared is None else [f"top-{shared}"])]
         top = ["score", "weighted Kendall", "Kendall top third", f"best of {k}", f"regret of {k}"]
         left_out = f" ({self.missing:,} left out)" if self.missing else ""
+        copies = f" ({self.copies:,} more names are copies of these)" if self.copies else ""
         intervals = f"; 95 % intervals from {self.resamples:,} resamples, seed {self.seed}" if self.resamples else ""
         tables = [tabulate(rows, headers, disable_numparse=True) for rows, headers in ((of_order, order), (of_top, top))]
-        return "\n\n".join([*tables, f"{self.n:,} architectures{left_out}{intervals}"])
+        return "\n\n".join([*tables, f"{self.n:,} architectures{left_out}{copies}{intervals}"])
 
     def _rows(self, cells: Callable[[ScoreAgreement], list[str]]) -> list[Any]:
         names = [name for name in self.by_score if name not in self.baselines]

@@ -1,6 +1,6 @@
 """How far two rankings agree with each other, and which of them agrees better with known accuracies."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +10,28 @@ from tabulate import tabulate
 
 from nas_lightning.errors import InputError
 from nas_lightning.ranking.agreement import FEWEST_ARCHITECTURES, Agreement, measure
-from nas_lightning.ranking.protocol import UNSAID
+from nas_lightning.ranking.protocol import differences
 from nas_lightning.ranking.table import LABELS, ScoreTable, read_table
 from nas_lightning.reading import read_json
 from nas_lightning.space import Architecture, SearchSpace, read_accuracies
 
 
 def compare_scores(first: Path, second: Path, space: SearchSpace, resamples: int) -> Agreement:
-    """The second table's scores against the first's negative cross entropy, which has no ties.
+    """Each score that both tables have against the same score of the other, which stands for the truth.
 
     Args:
         first: a ``scores.csv``.
-        second: another; only candidates in both count.
+        second: another; only architectures in both count.
 
     Raises:
-        InputError: if the tables share fewer than three candidates.
+        InputError: if the tables share fewer than three architectures.
     """
     one, other = read_table(first, space), read_table(second, space)
     shared = _shared(one, other, f"{first} and {second}")
-    return measure(_columns(other, shared), _columns(one, shared)[LABELS["cross_entropy"]], resamples=resamples)
+    truths, columns = _columns(one, shared), _columns(other, shared)
+    parts = [measure({label: columns[label]}, truth, resamples=resamples) for label, truth in truths.items() if label in columns]
+    by_score = {label: score for part in parts for label, score in part.by_score.items()}
+    return replace(parts[0], by_score=by_score, copies=_copies(one, other, shared))
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Comparison:
 
     agreement: Agreement
     """Its scores are named ``first top-1``, ``second top-1`` and so on."""
+    candidates: int
+    """Architectures in both tables, also without a known accuracy."""
 
     def to_json(self) -> dict[str, Any]:
         """Both rankings' agreement, and by score and statistic the probability that each is the better."""
@@ -75,19 +80,24 @@ def compare_with_known(first: Path, second: Path, known_accuracies: Path, space:
         InputError: if these are fewer than three.
     """
     one, other, known = read_table(first, space), read_table(second, space), read_accuracies(known_accuracies, space)
-    shared = [architecture for architecture in _shared(one, other, f"{first} and {second}") if architecture in known]
+    both = _shared(one, other, f"{first} and {second}")
+    shared = [architecture for architecture in both if architecture in known]
     if len(shared) < FEWEST_ARCHITECTURES:
-        raise InputError(f"{known_accuracies}: has accuracies of {len(shared)} of the candidates in both tables; at least 3 are needed")
+        raise InputError(
+            f"{known_accuracies}: has accuracies of {len(shared)} of the candidates in both tables; at least 3 are needed "
+            f"({len(both)} are in both; an acc of 0 is unknown)"
+        )
     columns = {
         f"{side} {score}": column
         for side, table in (("first", one), ("second", other))
         for score, column in _columns(table, shared).items()
     }
-    return Comparison(measure(columns, np.array([known[architecture] for architecture in shared]), resamples=resamples))
+    truth = np.array([known[architecture] for architecture in shared])
+    return Comparison(replace(measure(columns, truth, resamples=resamples), copies=_copies(one, other, shared)), len(both))
 
 
 def other_protocol(first: Path, second: Path) -> str | None:
-    """In words what differs between the protocols that lie beside two tables, but for the checkpoint; None where nothing does.
+    """In words what differs in how two tables were scored, by the protocols beside them, but for the checkpoint; None where nothing does.
 
     Raises:
         InputError: if one is no JSON object.
@@ -95,9 +105,8 @@ def other_protocol(first: Path, second: Path) -> str | None:
     paths = [table.parent / "protocol.json" for table in (first, second)]
     if not all(path.is_file() for path in paths):
         return None
-    one, other = ({**UNSAID, **read_json(path)} for path in paths)
-    keys = [key for key in {**one, **other} if key != "checkpoint_sha256" and one.get(key) != other.get(key)]
-    return ", ".join(f"{key} is {one.get(key)!r} and {other.get(key)!r}" for key in keys) or None
+    found = [(key, old, new) for key, old, new in differences(*map(read_json, paths)) if key != "checkpoint_sha256"]
+    return ", ".join(f"{key} is {old!r} and {new!r}" for key, old, new in found) or None
 
 
 def _shared(one: ScoreTable, other: ScoreTable, places: str) -> list[Architecture]:
@@ -106,6 +115,12 @@ def _shared(one: ScoreTable, other: ScoreTable, places: str) -> list[Architectur
     if len(shared) < FEWEST_ARCHITECTURES:
         raise InputError(f"{places}: share {len(shared)} candidates; at least 3 are needed")
     return shared
+
+
+def _copies(one: ScoreTable, other: ScoreTable, shared: list[Architecture]) -> int:
+    """Names that the table with more of them has for the shared architectures beside one for each."""
+    among = set(shared)
+    return max(sum(architecture in among for architecture in table.population.architectures) for table in (one, other)) - len(shared)
 
 
 def _columns(table: ScoreTable, architectures: list[Architecture]) -> dict[str, npt.NDArray[np.float64]]:

@@ -1,23 +1,23 @@
 """What a score means: everything that decides it, kept beside the scores and compared before they are continued."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nas_lightning.durable import write_json
+from nas_lightning.durable import as_json, write_json
 from nas_lightning.errors import InputError
+from nas_lightning.made_from import file_hash, write_source
 from nas_lightning.processes import is_first
+from nas_lightning.ranking.table import REPORT, SUBMISSION
 from nas_lightning.reading import read_json
 
 UNSAID = {"statistics": "batch", "cheap_first": False}
 """What a key means that a protocol does not hold: the defaults are not written."""
-
-
-def file_hash(path: Path) -> str:
-    """sha256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+ORDERED_BY = "ordered_by"
+"""The key of the score that orders the candidates, as ``ranking.score`` names it."""
+LAYERS = "layers"
+DECIDE_NO_SCORE = (ORDERED_BY, LAYERS)
+"""Keys that may differ between rankings of the same scores."""
 
 
 def make_protocol(
@@ -66,8 +66,24 @@ def claim(folder: Path, protocol: dict[str, Any]) -> None:
         if is_first():
             write_json(path, protocol)
         return
-    found = read_json(path)
-    for key in {**protocol, **found}:
-        old, new = (one.get(key, UNSAID.get(key)) for one in (found, protocol))
-        if old != new:
-            raise InputError(f"{path}: {key} is {old!r}, but this ranking has {new!r}; give another run_dir")
+    for key, old, new in differences(read_json(path), protocol):
+        raise InputError(f"{path}: {key} is {old!r}, but this ranking has {new!r}; give another run_dir")
+
+
+def write_order(folder: Path, score: str, layers: int) -> list[Path]:
+    """Adds to ``protocol.json`` which score orders; where that changes, what was made by the order before is removed, and returned.
+
+    Args:
+        score: as ``ranking.score`` names it.
+        layers: how many entries of a code a layer reads: codes that agree in these are one architecture.
+    """
+    path = folder / "protocol.json"
+    content = {**read_json(path), ORDERED_BY: score, LAYERS: layers}
+    return write_source(path, as_json(content), [folder / name for name in (SUBMISSION, *REPORT)])
+
+
+def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """The keys that decide a score in which two protocols differ, with both values."""
+    keys = [key for key in {**second, **first} if key not in DECIDE_NO_SCORE]
+    values = [(key, *(one.get(key, UNSAID.get(key)) for one in (first, second))) for key in keys]
+    return [(key, old, new) for key, old, new in values if old != new]

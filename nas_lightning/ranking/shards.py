@@ -3,21 +3,23 @@
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nas_lightning.durable import write_json
+from nas_lightning.durable import as_json, write_text
 from nas_lightning.errors import InputError
-from nas_lightning.ranking.protocol import UNSAID
-from nas_lightning.ranking.table import ScoreTable, read_table
+from nas_lightning.made_from import file_hash, text_hash, write_source
+from nas_lightning.ranking.protocol import ORDERED_BY, differences
+from nas_lightning.ranking.table import FROM_SCORES, LABELS, ScoreTable, read_table
 from nas_lightning.reading import read_json
 from nas_lightning.space import Population, SearchSpace
 
 NAME = "shard.json"
+SCORES_HASH = "scores_sha256"
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,18 @@ class Shard:
         return [row for row, architecture in enumerate(population.architectures) if architecture in mine]
 
 
-def write_shard(folder: Path, shard: Shard, population: Population, rows: Sequence[int]) -> None:
-    """Says beside a shard's ``scores.csv`` which rows of which list it holds.
+def write_shard(folder: Path, shard: Shard, population: Population, rows: Sequence[int], table: ScoreTable) -> None:
+    """Writes a shard's ``scores.csv``, and before it which rows of which list that holds: scores of which nothing is said are no shard.
 
     Args:
         population: the whole list.
+        rows: those of the shard.
+        table: their scores.
     """
-    write_json(folder / NAME, {**_said(shard, population), "rows": list(rows)})
+    text = table.as_csv()
+    content = {**_said(shard, population), SCORES_HASH: text_hash(text), "rows": list(rows)}
+    write_source(folder / NAME, as_json(content), [folder / name for name in ("scores.csv", *FROM_SCORES)])
+    write_text(folder / "scores.csv", text)
 
 
 def check_shard_folder(folder: Path, shard: Shard | None) -> None:
@@ -77,22 +84,24 @@ def check_shard_folder(folder: Path, shard: Shard | None) -> None:
         raise InputError(f"{folder}: holds a whole ranking, not shard {shard}; give another run_dir")
 
 
-def join_shards(folders: Sequence[Path]) -> tuple[ScoreTable, dict[str, Any]]:
+def join_shards(folders: Sequence[Path], ordered_by: str | None = None) -> tuple[ScoreTable, dict[str, Any]]:
     """The table of the whole list, and the protocol that all shards were scored under.
 
     Args:
         folders: those that hold ``scores.csv``, ``shard.json`` and ``protocol.json``.
+        ordered_by: the score that orders the candidates; None takes that of the shards' protocols.
 
     Raises:
-        InputError: naming the folders where a shard is missing, stands twice, or is of another list or protocol.
+        InputError: naming the folders where a shard is missing, stands twice, or is of another list, protocol or order.
     """
     said = {folder: _read_shard(folder) for folder in folders}
+    protocols = {folder: read_json(folder / "protocol.json") for folder in folders}
     first = folders[0]
-    protocol = read_json(first / "protocol.json")
     owners: dict[int, Path] = {}
     for folder, one in said.items():
-        _check_same(first, folder, said[first], one, "list")
-        _check_same(first, folder, protocol, read_json(folder / "protocol.json"), "protocol")
+        _check_same_list(first, folder, said[first], one)
+        for key, old, new in differences(protocols[first], protocols[folder]):
+            raise _of_another("protocol", first, folder, key, old, new)
         if (other := owners.get(one["shard"])) is not None:
             raise InputError(f"{folder}: holds shard {one['shard']}/{one['shards']}, as {other} does; each may stand once")
         owners[one["shard"]] = folder
@@ -100,8 +109,19 @@ def join_shards(folders: Sequence[Path]) -> tuple[ScoreTable, dict[str, Any]]:
     if missing:
         shown = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
         raise InputError(f"shards: {len(missing)} of {said[first]['shards']} are missing: {shown}")
+    protocol = {**protocols[first], ORDERED_BY: ordered_by or _order(protocols)}
     space = _space(first, said[first])
     return _joined([(folder, said[folder]["rows"], read_table(folder / "scores.csv", space)) for folder in folders], said[first]), protocol
+
+
+def _order(protocols: Mapping[Path, dict[str, Any]]) -> str:
+    orders = {folder: protocol.get(ORDERED_BY) for folder, protocol in protocols.items()}
+    first, order = next(iter(orders.items()))
+    if other := next((folder for folder in orders if orders[folder] != order), None):
+        raise InputError(f"{other}: is ordered by {str(orders[other])[:80]}, {first} by {str(order)[:80]}; give score= to choose")
+    if order not in LABELS:
+        raise InputError(f"{first}/protocol.json: {ORDERED_BY}: {str(order)[:80]!r} is not one of {', '.join(LABELS)}; give score=")
+    return str(order)
 
 
 def _joined(parts: Sequence[tuple[Path, list[int], ScoreTable]], said: dict[str, Any]) -> ScoreTable:
@@ -148,14 +168,20 @@ def _read_shard(folder: Path) -> dict[str, Any]:
     rows = found.get("rows")
     if not all(type(one) is int for one in numbers) or not isinstance(rows, list) or not all(type(row) is int for row in rows):
         raise InputError(f"{path}: must hold whole numbers shard, shards and candidates, and a list of rows")
+    scores = folder / "scores.csv"
+    if scores.is_file() and found.get(SCORES_HASH, kept := file_hash(scores)) != kept:
+        raise InputError(f"{scores}: is not the table that {NAME} was written for; rank the shard again")
     return found
 
 
-def _check_same(first: Path, folder: Path, one: dict[str, Any], other: dict[str, Any], what: str) -> None:
+def _check_same_list(first: Path, folder: Path, one: dict[str, Any], other: dict[str, Any]) -> None:
     for key in {**one, **other}:
-        old, new = (said.get(key, UNSAID.get(key)) for said in (one, other))
-        if key not in ("shard", "rows") and old != new:
-            raise InputError(f"{folder}: is of another {what} than {first}: {key} is {str(new)[:80]}, there {str(old)[:80]}")
+        if key not in ("shard", "rows", SCORES_HASH) and one.get(key) != other.get(key):
+            raise _of_another("list", first, folder, key, one.get(key), other.get(key))
+
+
+def _of_another(what: str, first: Path, folder: Path, key: str, old: object, new: object) -> InputError:
+    return InputError(f"{folder}: is of another {what} than {first}: {key} is {str(new)[:80]}, there {str(old)[:80]}")
 
 
 def _space(folder: Path, said: dict[str, Any]) -> SearchSpace:

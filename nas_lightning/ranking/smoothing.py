@@ -82,10 +82,11 @@ def further_candidates(population: Population, count: int, seed: int) -> Populat
 def smoothed_cross_entropies(population: Population, scores: Sequence[Score], listed: int) -> npt.NDArray[np.float64]:
     """Of the first ``listed`` candidates, (listed,), fitted on the cross entropies of all."""
     losses = np.array([one.cross_entropy for one in scores])
-    first = {architecture: row for row, architecture in reversed(list(enumerate(population.architectures)))}
-    distinct = sorted(first.values())  # a candidate that is listed twice counts once
-    fitted = Smoothing.fit(population.widths[distinct], losses[distinct])
-    return fitted.predict(population.widths[:listed])
+    distinct = list(population.distinct_rows)  # a candidate that is listed twice counts once
+    widths = population.widths[distinct]
+    predicted = Smoothing.fit(widths, losses[distinct]).predict(widths)
+    by_architecture = dict(zip((population[row].architecture for row in distinct), predicted, strict=True))
+    return np.array([by_architecture[one] for one in population.architectures[:listed]])
 
 
 def _features(widths: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

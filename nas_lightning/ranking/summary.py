@@ -11,8 +11,8 @@ from nas_lightning.ranking.agreement import Agreement, measure
 from nas_lightning.ranking.ceiling import Ceiling
 from nas_lightning.ranking.fitted_baseline import fitted_baselines
 from nas_lightning.ranking.selection import best_rows, best_under_budgets
-from nas_lightning.ranking.table import ScoreTable
-from nas_lightning.space import Architecture
+from nas_lightning.ranking.table import LABELS, ScoreTable
+from nas_lightning.space import Architecture, Population
 
 BASELINES = ("parameters", "multiply-adds", "last width", "sum of widths")
 SURE = 0.95
@@ -22,26 +22,28 @@ SURE = 0.95
 def agreement_with(
     table: ScoreTable, known: Mapping[Architecture, float], resamples: int, seed: int = 0, by_seed: npt.NDArray[np.float64] | None = None
 ) -> Agreement:
-    """How far the scores, and the baselines that need no training, agree with known accuracies.
+    """How far the scores, and the baselines that need no training, agree with known accuracies; copies of an architecture count once.
 
     Args:
         known: accuracies as fractions; candidates of the table without one are left out.
         by_seed: (n, s) the accuracies of the training seeds whose means are the known ones, a row an architecture, where there are such.
     """
-    truth = np.array([known.get(candidate.architecture, np.nan) for candidate in table.population])
-    has_truth = ~np.isnan(truth)
+    architectures = table.population.architectures
+    rows = [row for row in table.population.distinct_rows if architectures[row] in known]
+    truth = np.array([known[architectures[row]] for row in rows])
+    widths = table.population.widths[rows]
     scores = {
-        **table.qualities(),
-        "parameters": table.parameters.astype(float),
-        "multiply-adds": table.multiply_adds.astype(float),
-        "last width": table.population.widths[:, -1].astype(float),
-        "sum of widths": table.population.widths.sum(axis=1).astype(float),
+        **{label: values[rows] for label, values in table.qualities().items()},
+        "parameters": table.parameters[rows].astype(float),
+        "multiply-adds": table.multiply_adds[rows].astype(float),
+        "last width": widths[:, -1].astype(float),
+        "sum of widths": widths.sum(axis=1).astype(float),
     }
-    kept = {name: values[has_truth] for name, values in scores.items()}
     return replace(
-        measure(kept, truth[has_truth], baselines=BASELINES, resamples=resamples, seed=seed),
-        fitted=fitted_baselines(table.population.widths[has_truth], truth[has_truth], seed),
+        measure(scores, truth, baselines=BASELINES, resamples=resamples, seed=seed),
+        fitted=fitted_baselines(widths, truth, seed),
         ceiling=None if by_seed is None else Ceiling.of(by_seed, seed),
+        copies=sum(one in known for one in architectures) - len(rows),
     )
 
 
@@ -72,19 +74,24 @@ def verdict(agreement: Agreement, score: str) -> str:
 
 
 def summary(table: ScoreTable, key: str, budgets: Sequence[int] | None) -> str:
-    """The ten best candidates, and the best under the budgets."""
+    """The ten best architectures by the score ``key``, and the best under the budgets."""
     best = [_row(table, row) for row in best_rows(table, key)]
     chosen = best_under_budgets(table, key, budgets)
     under = [
         [f"<= {_millions(budget.multiply_adds)}", *(_row(table, budget.row) if budget.row is not None else ["none"])] for budget in chosen
     ]
     columns = ["name", "top-1", "cross entropy", "multiply-adds", "parameters", "architecture"]
-    return "\n\n".join(
-        [
-            f"The best of {len(table.population):,} candidates by {key}\n" + tabulate(best, columns, disable_numparse=True),
-            "The best under a budget of multiply-adds\n" + tabulate(under, ["budget", *columns], disable_numparse=True),
-        ]
-    )
+    ordered = f"ordered by {LABELS[key]}"
+    tables = {
+        f"The best of {_count(table.population)}, {ordered}": (best, columns),
+        f"The best under a budget of multiply-adds, {ordered}": (under, ["budget", *columns]),
+    }
+    return "\n\n".join(f"{title}\n{tabulate(rows, headers, disable_numparse=True)}" for title, (rows, headers) in tables.items())
+
+
+def _count(population: Population) -> str:
+    distinct, names = len(population.distinct_rows), len(population)
+    return f"{names:,} candidates" if distinct == names else f"{distinct:,} architectures under {names:,} names"
 
 
 def _row(table: ScoreTable, row: int) -> list[str]:

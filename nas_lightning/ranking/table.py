@@ -18,6 +18,12 @@ from nas_lightning.space import Architecture, Candidate, Population, SearchSpace
 
 PART_COLUMNS = ("architecture", *Score._fields)
 COLUMNS = ("name", "architecture", "top1", "top5", "cross_entropy", "macs", "parameters")
+MOST = 2**63 - 1
+"""Of multiply-adds and parameters, which are kept in 64 bits."""
+SUBMISSION = "submission.json"
+REPORT = ("../report.html", "../report.md")
+FROM_SCORES = (SUBMISSION, "known_accuracies.json", "agreement.json", "cheap_first.json", "../by_checkpoint.json", *REPORT)
+"""What is made from the ``scores.csv`` of a ranking, named from its folder."""
 LABELS = {"top1": "top-1", "cross_entropy": "negative cross entropy", "smoothed": "smoothed"}
 """What agreements call a score, by ``ranking.score``."""
 
@@ -67,6 +73,10 @@ class ScoreTable:
 
     def write(self, path: Path) -> None:
         """Writes ``scores.csv``."""
+        write_text(path, self.as_csv())
+
+    def as_csv(self) -> str:
+        """The text of ``scores.csv``."""
         further = [] if self.smoothed is None else [self.smoothed]
         rows = zip(self.population, self.scores, self.multiply_adds, self.parameters, *further, strict=True)
         text = io.StringIO()
@@ -76,7 +86,7 @@ class ScoreTable:
             (safe_cell(one.name), one.text, *map(repr, s), int(macs), int(parameters), *(repr(float(value)) for value in more))
             for one, s, macs, parameters, *more in rows
         )
-        write_text(path, text.getvalue())
+        return text.getvalue()
 
     def write_submission(self, path: Path, key: str) -> None:
         """Writes the list again with ``acc`` filled: the same keys and codes as they were given."""
@@ -103,16 +113,17 @@ def read_table(path: Path, space: SearchSpace) -> ScoreTable:
     """
     candidates, scores, costs = [], [], []
     smoothed: list[float] = []  # stays empty where the table has no such column
+    seen: dict[Architecture, tuple[float, ...]] = {}
     for line, row, architecture, score in _read(path, space, COLUMNS):
+        place = f"{path}: line {line}"
         candidates.append(Candidate(row["name"], row["architecture"], architecture))
         scores.append(score)
-        try:
-            costs.append([int(row["macs"]), int(row["parameters"])])
-            smoothed += [float(row["smoothed"])] if "smoothed" in row else []
-        except ValueError:
-            raise InputError(f"{path}: line {line}: macs and parameters must be whole numbers, a smoothed score a number") from None
-        if not all(map(math.isfinite, smoothed[-1:])):
-            raise InputError(f"{path}: line {line}: a score is not a finite number")
+        costs.append((_whole(row["macs"], place), _whole(row["parameters"], place)))
+        smoothed += [_number(row["smoothed"], place)] if "smoothed" in row else []
+        values = (*costs[-1], *(smoothed[-1:] or [0.0]))
+        first = seen.setdefault(architecture, values)
+        if first is not values and not all(map(math.isclose, first, values)):
+            raise _differs(place, row)
     multiply_adds, parameters = np.array(costs, dtype=np.int64).reshape(-1, 2).T
     population = Population(space, tuple(candidates))
     return ScoreTable(population, tuple(scores), multiply_adds, parameters, np.array(smoothed) if smoothed else None)
@@ -146,6 +157,7 @@ def _read(
     path: Path, space: SearchSpace, columns: Sequence[str] = PART_COLUMNS
 ) -> Iterator[tuple[int, dict[str, str], Architecture, Score]]:
     """The rows of a table with their lines."""
+    seen: dict[Architecture, Score] = {}
     for line, row in read_rows(path, columns):
         place = f"{path}: line {line}"
         try:
@@ -158,4 +170,34 @@ def _read(
             raise InputError(f"{place}: is not a row of {','.join(columns)}") from None
         if not all(map(math.isfinite, score)):
             raise InputError(f"{place}: a score is not a finite number")
+        if not (0 <= score.top1 <= 1 and 0 <= score.top5 <= 1 and score.cross_entropy >= 0):
+            raise InputError(
+                f"{place}: top1 and top5 must be fractions from 0 to 1, cross_entropy at least 0: {', '.join(map(repr, score))}"
+            )
+        if seen.setdefault(architecture, score) != score:
+            raise _differs(place, row)
         yield line, row, architecture, score
+
+
+def _differs(place: str, row: dict[str, str]) -> InputError:
+    return InputError(f"{place}: {row['architecture']} stands above with other values; an architecture has one score")
+
+
+def _whole(text: str, place: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= MOST:
+        raise InputError(f"{place}: macs and parameters must be whole numbers from 0 to {MOST}, not {text[:80]!r}")
+    return value
+
+
+def _number(text: str, place: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"{place}: a smoothed score is no finite number: {text[:80]!r}")
+    return value

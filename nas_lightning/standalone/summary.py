@@ -39,7 +39,7 @@ def table(truth: Truth, known: Mapping[Architecture, float], losses: Mapping[Arc
     """The candidates, best first, in at most ``MOST_LINES`` lines.
 
     Args:
-        known: accuracies to show beside the trained ones, fractions; empty for none.
+        known: accuracies to show beside the trained ones, fractions, of some candidates; empty for none.
         losses: a supernet's cross entropies to show beside them.
     """
     best_first = np.argsort(-truth.mean, kind="stable")
@@ -50,7 +50,7 @@ def table(truth: Truth, known: Mapping[Architecture, float], losses: Mapping[Arc
     if accuracies.shape[1] > 1:
         columns["over seeds"] = [f"+- {value:.4f}" for value in accuracies.std(axis=1, ddof=1)]
     if known:
-        columns["known"] = [f"{known[one.architecture]:.4f}" for one in candidates]
+        columns["known"] = [f"{known[one.architecture]:.4f}" if one.architecture in known else "" for one in candidates]
     if losses is not None:
         columns["supernet's loss"] = [f"{losses[one.architecture]:.4f}" for one in candidates]
     columns["architecture"] = [one.text for one in candidates]

@@ -24,7 +24,7 @@ def test_two_seeds_are_compared_by_the_command(micro: Path, other_seed: Path, tm
     losses = [[-float(row["cross_entropy"]) for row in rows(path)] for path in (first, second)]
     assert written["n"] == 24
     assert written["scores"]["negative cross entropy"]["kendall"]["value"] == pytest.approx(agreement.kendall_tau(*losses))
-    assert "Agreement of 24 candidates" in done.out
+    assert "Agreement of 24 architectures scored by both, each score of the second table with the same score of the first" in done.out
 
 
 def test_two_seeds_are_compared_by_known_accuracies(micro: Path, other_seed: Path, tmp_path: Path, command: Callable):
@@ -62,3 +62,28 @@ def test_known_accuracies_that_are_none_end_a_comparison_in_one_line(
     assert (done.code, done.err.count("\n"), done.out) == (2, 1, ""), done.err
     assert "known.json" in done.err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_table_compared_with_itself_agrees_in_every_score(micro: Path, command: Callable, tmp_path: Path):
+    table = f"{micro}/ranking/scores.csv"
+    done = command("compare", f"first={table}", f"second={table}", "space=resnet_tiny", "resamples=20", f"run_dir={tmp_path}")
+    assert done.code == 0, done.err
+    written = json.loads((tmp_path / "agreement.json").read_text())["scores"]
+    assert list(written) == ["top-1", "negative cross entropy"]
+    for score in written.values():
+        assert [score[name]["value"] for name in ("pearson", "kendall", "spearman")] == pytest.approx([1, 1, 1])
+    cells = [line.split("  ") for line in done.out.splitlines() if line.startswith(("top-1", "negative cross entropy"))]
+    for cell in cells[:2]:
+        assert [part.strip() for part in cell if part.strip()][1:4] == ["1.000 [1.000, 1.000]"] * 3
+
+
+def test_a_changed_top_1_changes_the_agreement_of_top_1_alone(micro: Path, command: Callable, tmp_path: Path):
+    lines = rows(micro / "ranking/scores.csv")
+    with (tmp_path / "scores.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(lines[0]))
+        writer.writeheader()
+        writer.writerows({**row, "top1": 1 - float(row["top1"])} for row in lines)
+    tables = [f"first={micro}/ranking/scores.csv", f"second={tmp_path}/scores.csv", "space=resnet_tiny", "resamples=20"]
+    assert command("compare", *tables, f"run_dir={tmp_path}/out").code == 0
+    written = json.loads((tmp_path / "out/agreement.json").read_text())["scores"]
+    assert {name: score["kendall"]["value"] for name, score in written.items()} == pytest.approx({"top-1": -1, "negative cross entropy": 1})

@@ -37,7 +37,7 @@ def test_the_scores_of_a_run_are_those_of_its_cut_out_networks_on_the_test_image
         assert float(row["top1"]) == pytest.approx(float((logits.argmax(1) == labels).double().mean()))
         assert float(row["cross_entropy"]) == pytest.approx(float(torch.nn.functional.cross_entropy(logits, labels)), rel=1e-5)
     submission = json.loads((micro / "ranking/submission.json").read_text())
-    assert [one["acc"] for one in submission.values()] == [float(row["top1"]) for row in rows(micro / "ranking/scores.csv")]
+    assert [one["acc"] for one in submission.values()] == [-float(row["cross_entropy"]) for row in rows(micro / "ranking/scores.csv")]
     assert list(submission) == [f"arch{number}" for number in range(1, 25)]
 
 

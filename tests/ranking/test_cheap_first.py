@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from nas_lightning.draws import generator
+from nas_lightning.durable import write_json
 from nas_lightning.errors import InputError
 from nas_lightning.experiment.rank_one import _rank_cheap_first
 from nas_lightning.ranking import predict
@@ -188,7 +189,9 @@ def assert_alike(ours: list[Score], others: list[Score]) -> None:
 def to_folder(supernet: Supernet, some: Population, images: tuple, folder: Path, keep: float = 0.2, chunk_size: int = 4) -> list[Score]:
     cpu = {"accelerator": "cpu", "devices": 1}
     settings = {"batch_size": BATCH, "prefix_memory": 1.0, "chunk_size": chunk_size, "trainer_arguments": cpu}
-    return _rank_cheap_first(partial(rank_to_folder, supernet, **settings), some, make_levels(IMAGES, BATCH), keep, images, folder)
+    found = _rank_cheap_first(partial(rank_to_folder, supernet, **settings), some, make_levels(IMAGES, BATCH), keep, images, folder)
+    write_json(folder / "cheap_first.json", found.to_json())
+    return found.scores
 
 
 def test_survivors_have_the_scores_of_the_full_evaluation(supernet, images, tmp_path: Path):

@@ -69,11 +69,10 @@ def test_smoothed_scores_are_compared_where_both_rankings_have_them(files: tuple
     good, poor, _ = files
     assert "smoothed" not in compare_scores(poor, good, SPACE, 20).by_score
     replace(table(0.02, seed=1), smoothed=1 - TRUTH).write(good)
-    assert compare_scores(poor, good, SPACE, 20).by_score["smoothed"].kendall.value == pytest.approx(
-        stats.kendalltau(table(0.2, seed=1).quality("cross_entropy"), TRUTH).statistic
-    )
+    assert "smoothed" not in compare_scores(poor, good, SPACE, 20).by_score
     assert "smoothed" not in compare_with_known(*files, SPACE, 20).to_json()["better"]
     replace(table(0.2, seed=1), smoothed=TRUTH).write(poor)
+    assert compare_scores(poor, good, SPACE, 20).by_score["smoothed"].kendall.value == pytest.approx(-1)
     found = compare_with_known(*files, SPACE, 20)
     assert found.to_json()["better"]["smoothed"]["kendall"] == {"first": 1.0, "second": 0.0}
     assert "smoothed: first" in found.table()

@@ -14,7 +14,8 @@ from nas_lightning.space import Architecture, Candidate, Population, SearchSpace
 
 SPACE = SearchSpace("small", (1, 1), (8, 12), 2, 8, trailing_entries=1)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
-SCORES = st.builds(Score, NUMBERS, NUMBERS, NUMBERS)
+FRACTIONS = st.floats(0, 1)
+SCORES = st.builds(Score, FRACTIONS, FRACTIONS, st.floats(0, allow_infinity=False, allow_nan=False))
 NAMES = st.text(max_size=12).filter(str.isprintable)
 
 
@@ -73,3 +74,4 @@ def test_any_rows_below_the_header_are_finite_scores_or_refused_in_one_line(fold
         for architecture, score in found.items():
             SPACE.check(architecture)
             assert all(map(math.isfinite, score))
+            assert 0 <= score.top1 <= 1

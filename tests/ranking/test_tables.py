@@ -239,13 +239,11 @@ def test_two_tables_are_compared_on_the_candidates_that_both_have(tmp_path: Path
     )
     third.write(tmp_path / "third.csv")
     agreement = compare_scores(tmp_path / "0.csv", tmp_path / "third.csv", SPACE, 20)
-    first = [-one.cross_entropy for one in make_table(40, 0).scores[10:30]]
+    first = make_table(40, 0).scores[10:30]
     assert agreement.n == 20
-    for name, values in (
-        ("negative cross entropy", [-one.cross_entropy for one in third.scores]),
-        ("top-1", [one.top1 for one in third.scores]),
-    ):
-        assert agreement.by_score[name].kendall.value == pytest.approx(kendall_by_hand(first, values))
+    for name, of in (("negative cross entropy", lambda one: -one.cross_entropy), ("top-1", lambda one: one.top1)):
+        by_hand = kendall_by_hand([of(one) for one in first], [of(one) for one in third.scores])
+        assert agreement.by_score[name].kendall.value == pytest.approx(by_hand)
 
 
 def test_tables_that_share_fewer_than_three_candidates_are_refused(tmp_path: Path):

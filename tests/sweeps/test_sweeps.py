@@ -148,7 +148,7 @@ def test_the_same_sweep_again_skips_what_is_finished_and_goes_on_with_the_rest(s
 def test_a_finished_job_is_done_again_if_its_ranking_is_to_be_another(swept: Path, command: Callable, tmp_path: Path):
     folder = tmp_path / "swept"
     shutil.copytree(swept, folder)
-    done = command("train", "-m", "experiment=micro", *SMALL, "ranking.score=cross_entropy", "seed=0,1", f"hydra.sweep.dir={folder}")
+    done = command("train", "-m", "experiment=micro", *SMALL, "ranking.score=top1", "seed=0,1", f"hydra.sweep.dir={folder}")
     assert done.code == 0, done.err
     assert "finished before" not in done.out
 
@@ -165,7 +165,7 @@ def test_the_agreement_is_returned_where_accuracies_are_known(micro: Path):
     agreement = json.loads((micro / "ranking" / "agreement.json").read_text())
     finished = json.loads((micro / "finished.json").read_text())
     assert finished["returns"] == "agreement"
-    assert finished["value"] == agreement["scores"]["top-1"]["kendall"]["value"]
+    assert finished["value"] == agreement["scores"]["negative cross entropy"]["kendall"]["value"]
 
 
 def test_nothing_is_returned_where_none_are(swept: Path):

@@ -1,0 +1,84 @@
+"""Writes the files of a whole ranking, then prints its tables: a terminal that is gone loses no file."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nas_lightning.durable import write_json
+from nas_lightning.made_from import KEY, hashes, write_source
+from nas_lightning.ranking.cheap_first import CheapFirst
+from nas_lightning.ranking.protocol import write_order
+from nas_lightning.ranking.summary import agreement_summary, agreement_with, summary
+from nas_lightning.ranking.table import FROM_SCORES, LABELS, SUBMISSION, ScoreTable
+from nas_lightning.space import Architecture, Population
+
+
+@dataclass(frozen=True)
+class Known:
+    """Known accuracies, to measure a ranking against."""
+
+    accuracies: Mapping[Architecture, float]
+    """Fractions; an architecture that is unknown is absent."""
+    by_seed: npt.NDArray[np.float64] | None = None
+    """(n, s) the accuracies of the training seeds whose means are the known ones, a row an architecture, where there are such."""
+    trained: Path | None = None
+    """The file in which they stand, where the run trained them itself."""
+
+
+def tell_ranking(
+    table: ScoreTable,
+    folder: Path,
+    score: str,
+    budgets: Sequence[int] | None,
+    resamples: int,
+    known: Known | None,
+    cheap_first: CheapFirst | None = None,
+) -> dict[str, Any] | None:
+    """Writes and prints a whole ranking.
+
+    Args:
+        folder: receives the files; what was made from other scores in it is removed.
+        score: orders the candidates, and fills the submission.
+        budgets: as the config's.
+        resamples: of the bootstrap.
+        known: None measures nothing.
+        cheap_first: what was spared, where candidates were given different numbers of images.
+
+    Returns:
+        The agreement with known accuracies, where there are any.
+    """
+    removed = write_source(folder / "scores.csv", table.as_csv(), [folder / name for name in FROM_SCORES])
+    removed += write_order(folder, score, table.population.space.layers)
+    table.write_submission(folder / SUBMISSION, score)
+    written, said = ["scores.csv", SUBMISSION], [summary(table, score, budgets)]
+    if cheap_first is not None:
+        write_json(folder / "cheap_first.json", cheap_first.to_json())
+        written, said = [*written, "cheap_first.json"], [str(cheap_first), *said]
+    result = None
+    if known is not None:
+        agreement = agreement_with(table, known.accuracies, resamples, by_seed=known.by_seed)
+        result = agreement.to_json()
+        _write_agreement(table, folder, known, result)
+        written += ["agreement.json", "known_accuracies.json"]
+        count = f"{agreement.n + agreement.missing:,} of {len(table.population.distinct_rows):,} candidates have a known accuracy"
+        title = f"Agreement with known accuracies (95 % bootstrap intervals); candidates ordered by {LABELS[score]}"
+        said.append(f"{title}\n{count}\n\n{agreement_summary(agreement)}")
+    if lost := [path.name for path in removed if path.name not in written]:
+        print(f"removed, as the scores that they were made from, or their order, changed: {', '.join(lost)}", file=sys.stderr)
+    print(*said, f"written: {folder}/{', '.join(written)}", sep="\n\n")
+    return result
+
+
+def _write_agreement(table: ScoreTable, folder: Path, known: Known, result: Mapping[str, Any]) -> None:
+    (folder / "agreement.json").unlink(missing_ok=True)  # it may be of other known accuracies
+    with_known = Population(table.population.space, tuple(one for one in table.population if one.architecture in known.accuracies))
+    path = folder / "known_accuracies.json"
+    with_known.write(path, (known.accuracies[architecture] for architecture in with_known.architectures))
+    sources = {"scores.csv": folder / "scores.csv", "known_accuracies.json": path}
+    trained = {} if known.trained is None else {"standalone/known_accuracies.json": known.trained}
+    write_json(folder / "agreement.json", {**result, KEY: hashes({**sources, **trained})})
