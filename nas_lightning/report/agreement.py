@@ -75,6 +75,8 @@ class Agreement:
 
     n: int
     missing: int
+    copies: int
+    """Names of architectures that are measured under another name."""
     resamples: int
     rows: tuple[Row, ...]
     """Scores, baselines, fitted ones."""
@@ -114,6 +116,7 @@ def read_agreement(path: Path) -> Agreement:
     return Agreement(
         _count(content, "n", place),
         _count(content, "missing", place),
+        _count(content, "copies", place),
         _count(content, "resamples", place),
         tuple(rows),
         _beats(content, place),

@@ -4,6 +4,7 @@ import math
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import numpy.typing as npt
 from nas_lightning.errors import InputError
 from nas_lightning.reading import read_json, read_rows
 
-NUMBERS = ("top1", "top5", "cross_entropy", "macs", "parameters")
+NUMBERS = {"top1": (0, 1), "top5": (0, 1), "cross_entropy": (0, math.inf), "macs": (0, 2**63), "parameters": (0, 2**63)}
+"""Columns, with the least and the most that a value may be."""
 OPTIONAL = ("smoothed",)
 """Columns that only some rankings have."""
 Widths = tuple[int, ...]
@@ -65,6 +67,18 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.names)
 
+    @cached_property
+    def distinct(self) -> npt.NDArray[np.int64]:
+        """Rows at which an architecture stands for the first time, ascending; the others are copies under other names."""
+        return np.sort(np.unique(self.widths, axis=0, return_index=True)[1])
+
+    @property
+    def count(self) -> str:
+        """In words, such as ``60 candidates``."""
+        if len(self.distinct) == len(self):
+            return f"{len(self):,} candidates"
+        return f"{len(self.distinct):,} architectures under {len(self):,} names"
+
     def quality(self, kind: ScoreKind) -> npt.NDArray[np.float64]:
         """(n,) scores, higher is better."""
         return kind.sign * self.columns[kind.column]
@@ -83,8 +97,9 @@ def read_candidates(path: Path, layers: int | None) -> Candidates:
     Raises:
         InputError: naming the first line that is not a whole row.
     """
-    names, texts, codes, entries = [], [], array("q"), 0
+    names, texts, codes, entries = list[str](), list[str](), array("q"), 0
     columns: dict[str, array[float]] = {}
+    first_rows: dict[Widths, int] = {}
     for line, row in read_rows(path, ("name", "architecture", *NUMBERS)):
         place = f"{path}: line {line}"
         code = read_code(row["architecture"], place)
@@ -92,11 +107,16 @@ def read_candidates(path: Path, layers: int | None) -> Candidates:
         entries = entries or len(code)
         if len(code) != entries:
             raise InputError(f"{place}: {row['architecture'][:80]!r} has {len(code)} entries, the first row {entries}")
+        for column, values in columns.items():
+            values.append(read_number(row[column], f"{place}: {column}", *NUMBERS.get(column, ())))
+        first = first_rows.setdefault(code[:layers], len(names))
+        if first < len(names) and not all(math.isclose(values[first], values[-1]) for values in columns.values()):
+            raise InputError(
+                f"{place}: {row['architecture'][:80]} stands above with other values; a table has one score of an architecture"
+            )
         names.append(row["name"])
         texts.append(row["architecture"])
         codes.extend(code)
-        for column, values in columns.items():
-            values.append(read_number(row[column], f"{place}: {column}"))
     if not names:
         raise InputError(f"{path}: holds no scores")
     if layers is not None and entries < layers:
@@ -105,11 +125,14 @@ def read_candidates(path: Path, layers: int | None) -> Candidates:
     return Candidates(tuple(names), tuple(texts), widths, {column: np.array(values) for column, values in columns.items()})
 
 
-def read_known(path: Path) -> dict[Widths, float]:
-    """Known accuracies, fractions by code, of a file in the challenge's format.
+def read_known(path: Path, layers: int | None) -> dict[Widths, float]:
+    """Known accuracies, fractions by the layers' widths, of a file in the challenge's format; an ``acc`` of exactly 0 is unknown.
+
+    Args:
+        layers: entries of a code that a layer reads; None takes all.
 
     Raises:
-        InputError: naming the first entry that is not of the format.
+        InputError: naming the first entry that is not of the format, or has another accuracy than its architecture has above.
     """
     known: dict[Widths, float] = {}
     for name, entry in read_json(path).items():
@@ -119,7 +142,9 @@ def read_known(path: Path) -> dict[Widths, float]:
         accuracy = entry.get("acc")
         if not isinstance(accuracy, int | float) or isinstance(accuracy, bool) or not 0 <= accuracy <= 1:
             raise InputError(f"{place}: acc {str(accuracy)[:80]!r} is not a fraction from 0 to 1")
-        known[read_code(entry["arch"], place)] = float(accuracy)
+        code = read_code(entry["arch"], place)[:layers]
+        if accuracy and known.setdefault(code, float(accuracy)) != accuracy:
+            raise InputError(f"{place}: {entry['arch'][:80]} has two accuracies, {known[code]} and {accuracy}")
     return known
 
 
@@ -138,12 +163,14 @@ def read_code(text: str, place: str) -> Widths:
     return tuple(map(int, entries))
 
 
-def read_number(text: str, place: str) -> float:
-    """Reads a finite number."""
+def read_number(text: str, place: str, least: float = -math.inf, most: float = math.inf) -> float:
+    """Reads a finite number from ``least`` to ``most``."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
         raise InputError(f"{place}: {text[:80]!r} is not a finite number")
+    if not least <= value <= most:
+        raise InputError(f"{place}: {text[:80]!r} must be {f'from {least} to {most}' if most < math.inf else f'at least {least}'}")
     return value

@@ -11,9 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from nas_lightning.errors import InputError
+from nas_lightning.made_from import changed_source
 from nas_lightning.reading import read_json, read_rows, read_text, read_yaml
 from nas_lightning.report.agreement import Agreement, Row, read_agreement
 from nas_lightning.report.candidates import KINDS, Candidates, ScoreKind, match, read_candidates, read_code, read_known, read_number
+
+MOST_LAYERS = 100_000
+"""Entries of a code."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +54,19 @@ class Run:
     """Trained ones, in the config's order."""
     untrained: tuple[str, ...]
     """Stages of the config that left no metrics."""
+    layers: int | None
+    """How many entries of a code a layer reads; None where no file tells."""
     kind: ScoreKind
-    """What the config chooses the best by."""
+    """What the ranking is ordered by."""
     candidates: Candidates | None
     truth: npt.NDArray[np.float64] | None
     """(n,) known accuracies of the candidates, nan where none is known; None where no file has any."""
     truth_file: str | None
     """Where the known accuracies stand, below the folder."""
     agreement: Agreement | None
+    """None also where the file is of other scores or accuracies than the folder holds now."""
+    stale: str | None
+    """Why the folder's agreement is left out; None where it is not."""
     alone: Alone | None
 
     @property
@@ -77,13 +86,18 @@ class Run:
 
     @cached_property
     def known(self) -> npt.NDArray[np.int64]:
-        """Rows of the candidates whose accuracy is known."""
-        return np.zeros(0, dtype=np.int64) if self.truth is None else np.flatnonzero(~np.isnan(self.truth))
+        """Rows of the architectures whose accuracy is known, each under its first name."""
+        if self.truth is None or self.candidates is None:
+            return np.zeros(0, dtype=np.int64)
+        return self.candidates.distinct[~np.isnan(self.truth[self.candidates.distinct])]
 
     @cached_property
     def ten_best(self) -> npt.NDArray[np.int64]:
-        """Rows of up to ten candidates, best score first."""
-        return np.zeros(0, dtype=np.int64) if self.candidates is None else self.candidates.order(self.kind)[:10]
+        """Rows of up to ten architectures, best score first, each under its first name."""
+        if self.candidates is None:
+            return np.zeros(0, dtype=np.int64)
+        order = self.candidates.order(self.kind)
+        return order[np.isin(order, self.candidates.distinct)][:10]
 
 
 def read_run(folder: Path) -> Run:
@@ -103,23 +117,28 @@ def read_run(folder: Path) -> Run:
     alone = _read_alone(folder / "standalone" / "accuracies.csv")
     if config is None and scores is None and alone is None and not stages:
         raise InputError(f"run_dir: {folder} holds no run ({_instead(folder)})")
-    candidates = None if scores is None else read_candidates(scores, _layers(config))
+    protocol = _optional_json(_first(ranking / "protocol.json"))
+    layers = _layers(config, protocol)
+    candidates = None if scores is None else read_candidates(scores, layers)
     truth_path = _first(ranking / "known_accuracies.json", folder / "standalone" / "known_accuracies.json")
-    known = {} if truth_path is None else read_known(truth_path)
+    known = {} if truth_path is None else read_known(truth_path, layers)
+    agreement, stale = _read_agreement(folder, candidates)
     trained = {stage.name for stage in stages}
     return Run(
         folder=folder,
         config=config,
         config_text=None if config_path is None else read_text(config_path),
         environment=_optional_json(_first(*(place / "environment.json" for place in places))),
-        protocol=_optional_json(_first(ranking / "protocol.json")),
+        protocol=protocol,
         stages=stages,
         untrained=tuple(str(name) for name in _section(config, "stages") if str(name) not in trained),
-        kind=_kind(folder, config, candidates),
+        layers=layers,
+        kind=_kind(folder, config, protocol, candidates),
         candidates=candidates,
         truth=None if candidates is None or not known else match(candidates, known),
         truth_file=None if truth_path is None else str(truth_path.relative_to(folder)),
-        agreement=read_agreement(ranking / "agreement.json") if (ranking / "agreement.json").is_file() else None,
+        agreement=agreement,
+        stale=stale,
         alone=alone,
     )
 
@@ -133,20 +152,42 @@ def _instead(folder: Path) -> str:
     return "none of config.yaml, stages/*/metrics.csv, ranking/scores.csv, standalone/accuracies.csv"
 
 
-def _kind(folder: Path, config: Mapping[str, Any] | None, candidates: Candidates | None) -> ScoreKind:
-    """The configured score; nas-rank keeps the config of its ranking beside it."""
+def _read_agreement(folder: Path, candidates: Candidates | None) -> tuple[Agreement | None, str | None]:
+    """The agreement, or why it is not that of the folder's other files."""
+    ranking = folder / "ranking"
+    path = ranking / "agreement.json"
+    if not path.is_file():
+        return None, None
+    agreement = read_agreement(path)
+    sources = {name: ranking / name for name in ("scores.csv", "known_accuracies.json")}
+    trained = "standalone/known_accuracies.json"
+    changed = changed_source(path, read_json(path), sources, {trained: folder / trained})
+    if changed is not None:
+        return None, f"ranking/agreement.json is left out: it was made from another {changed} than the folder holds"
+    if candidates is not None and agreement.n > len(candidates.distinct):
+        return None, f"ranking/agreement.json is left out: it is of {agreement.n:,} candidates, ranking/scores.csv holds {candidates.count}"
+    return agreement, None
+
+
+def _kind(folder: Path, config: Mapping[str, Any] | None, protocol: Mapping[str, Any] | None, candidates: Candidates | None) -> ScoreKind:
+    """The score that orders: the protocol's; in older folders that of the config, which nas-rank keeps beside its ranking."""
     own = folder / "ranking" / "config.yaml"
-    node = _section(read_yaml(own) if own.is_file() else config, "ranking")
-    key = node.get("score", "top1")
-    if key not in KINDS:
-        raise InputError(f"{folder}: ranking.score: {str(key)[:80]!r} is not one of {', '.join(KINDS)}")
+    place, key = f"{folder}/ranking/protocol.json: ordered_by", (protocol or {}).get("ordered_by")
+    if key is None:
+        node = _section(read_yaml(own) if own.is_file() else config, "ranking")
+        place, key = f"{folder}: ranking.score", node.get("score", "top1")
+    if not isinstance(key, str) or key not in KINDS:
+        raise InputError(f"{place}: {str(key)[:80]!r} is not one of {', '.join(KINDS)}")
     if candidates is not None and KINDS[key].column not in candidates.columns:
-        raise InputError(f"{folder}/ranking/scores.csv: has no column {KINDS[key].column}, which ranking.score names")
+        raise InputError(f"{folder}/ranking/scores.csv: has no column {KINDS[key].column}, by which it is to be ordered; rank again")
     return KINDS[key]
 
 
-def _layers(config: Mapping[str, Any] | None) -> int | None:
-    """How many widths an architecture has: a stem, and two in each block; None where the config names no space."""
+def _layers(config: Mapping[str, Any] | None, protocol: Mapping[str, Any] | None) -> int | None:
+    """How many widths an architecture has: as the protocol says, else a stem, and two in each block; None where no file tells."""
+    layers = (protocol or {}).get("layers")
+    if isinstance(layers, int) and 0 < layers < MOST_LAYERS:
+        return layers
     blocks = _section(config, "space").get("blocks")
     if not isinstance(blocks, list) or not all(isinstance(count, int) and 0 < count < 1000 for count in blocks):
         return None
@@ -192,7 +233,7 @@ def _read_alone(path: Path) -> Alone | None:
         if row.get("failure") and not row["accuracy"]:
             diverged += 1
             continue
-        found.setdefault(row["architecture"], []).append(read_number(row["accuracy"], f"{place}: accuracy"))
+        found.setdefault(row["architecture"], []).append(read_number(row["accuracy"], f"{place}: accuracy", 0, 1))
     return Alone({code: tuple(values) for code, values in found.items()}, diverged)
 
 

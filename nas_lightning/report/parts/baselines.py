@@ -26,11 +26,12 @@ def baselines(run: Run) -> Part:
     """A dot and interval for each score and correlation, then the numbers."""
     agreement = run.agreement
     if agreement is None:
-        return Part.missing(TITLE, "Missing: ranking/agreement.json, which a run writes where accuracies are known.")
+        missing = "Missing: ranking/agreement.json, which a run writes where accuracies are known."
+        return Part.missing(TITLE, missing if run.stale is None else f"{run.stale}.")
     rows = sorted(agreement.rows, key=lambda row: row.kind is Kind.SCORE and row is not run.row)  # stable: the configured one first
     rows = [*(row for kind in Kind for row in rows if row.kind is kind)]
     panels = [one for one in PANELS if any(_value(row, one) is not None for row in rows)]
-    tables = [_table(agreement, rows), *_chances_table(agreement, run.kind.name if run.row is None else run.row.name)]
+    tables = [_table(agreement, rows, run.kind.name), *_chances_table(agreement, run.kind.name if run.row is None else run.row.name)]
     if not panels:
         return Part(TITLE, ("No correlation of any score is defined.",), tables=tables)
     fitted = any(row.kind is Kind.FITTED for row in rows)
@@ -176,7 +177,7 @@ def _draw(canvas: Canvas, agreement: Agreement, rows: Sequence[Row], panels: Seq
             axes.plot(value, -place, marker, color=colour, markerfacecolor=colour if filled else "white", markersize=6)
 
 
-def _table(agreement: Agreement, rows: Sequence[Row]) -> Table:
+def _table(agreement: Agreement, rows: Sequence[Row], ordered_by: str) -> Table:
     statistics = [one for one in STATISTICS if any(one in row.statistics for row in rows)]
     counts = sorted({k for row in rows for k in row.best["top_k_overlap"]})
     regrets = sorted({k for row in rows for k in row.best["regret"]})
@@ -200,7 +201,11 @@ def _table(agreement: Agreement, rows: Sequence[Row]) -> Table:
                 *("" if found is None else found.scaled(100).text(".2f") for found in lost),
             ]
         )
-    caption = f"{agreement.n:,} candidates with known accuracy; 95 % intervals from {agreement.resamples:,} resamples"
+    copies = f" ({agreement.copies:,} more names are copies)" if agreement.copies else ""
+    caption = (
+        f"{agreement.n:,} candidates with known accuracy{copies}, ordered by {ordered_by}; "
+        f"95 % intervals from {agreement.resamples:,} resamples"
+    )
     return Table(head, cells, caption)
 
 

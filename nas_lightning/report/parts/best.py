@@ -49,5 +49,5 @@ def best(run: Run) -> Part:
         "parameters",
         "architecture",
     ]
-    empty = " An empty known accuracy is not known." if has_truth and len(run.known) < len(candidates) else ""
-    return Part(TITLE, (f"Of {len(candidates):,}, by {run.kind.name}.{empty}",), tables=(Table(head, rows),))
+    empty = " An empty known accuracy is not known." if has_truth and len(run.known) < len(candidates.distinct) else ""
+    return Part(TITLE, (f"Of {candidates.count}, ordered by {run.kind.name}.{empty}",), tables=(Table(head, rows),))

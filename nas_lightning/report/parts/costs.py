@@ -24,8 +24,10 @@ def costs(run: Run, most: int) -> Part:
     if run.candidates is None:
         return Part.missing(TITLE, "Missing: ranking/scores.csv.")
     macs, shown = run.candidates.columns["macs"] / 1e6, run.kind.shown(run.quality)
-    front = pareto_front(macs, run.quality)
+    distinct = run.candidates.distinct
+    front = distinct[pareto_front(macs[distinct], run.quality[distinct])]
     order = run.candidates.order(run.kind)
+    order = order[np.isin(order, distinct)]
     rest = order[~np.isin(order, front)]
     others = spaced(rest, most)
     marks = (

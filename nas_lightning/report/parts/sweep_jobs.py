@@ -51,6 +51,8 @@ def jobs(sweep: Sweep) -> Part:
         said.append(f"{len(keys) - MOST_KEYS:,} more swept keys have no column here.")
     if correlations:
         said.append("In brackets: 95 % intervals over candidates, which leave out the noise of the seeds.")
+    if stale := [job.name for job in sweep.jobs if job.run.stale is not None]:
+        said.append(f"The agreement of {len(stale):,} is left out, as it was made from other files than they hold ({stale[0]}).")
     if counts:
         few = "" if counts == {LAST} else f", or of as many as there are (at least {min(counts)})"
         said.append(f"A loss is the mean of the last {LAST} logged values{few}.")

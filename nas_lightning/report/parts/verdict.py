@@ -39,16 +39,14 @@ def verdict(run: Run) -> Part:
         trained = f"{_count(len(run.stages), 'stage')} of the training {'has' if len(run.stages) == 1 else 'have'} left metrics. "
         why = "There is no ranking/scores.csv: the run did not reach its ranking, or was asked to make none."
         return Part("Nothing was ranked yet.", ((trained if run.stages else "") + why,))
-    ranked = f"{len(run.candidates):,} candidates are ranked by {run.kind.name}"
+    ranked = f"{run.candidates.count} are ranked by {run.kind.name}"
+    shown = (Tile("candidates", f"{len(run.candidates.distinct):,}"),)
     if agreement is None:
         given = "the known accuracies were not compared with" if len(run.known) else "no known accuracies were given to compare with"
-        return Part(
-            "How far to trust this order is unknown.",
-            (f"{ranked}. There is no ranking/agreement.json: {given}.",),
-            tiles=(Tile("candidates", f"{len(run.candidates):,}"),),
-        )
+        why = f"There is no ranking/agreement.json: {given}" if run.stale is None else run.stale
+        return Part("How far to trust this order is unknown.", (f"{ranked}. {why}.",), tiles=shown)
     compared = f"{ranked}; the order is compared with {agreement.n:,} known accuracies{_few(agreement)}."
-    tiles: tuple[Tile, ...] = (Tile("candidates", f"{len(run.candidates):,}"), Tile("known accuracies", f"{agreement.n:,}"))
+    tiles: tuple[Tile, ...] = (*shown, Tile("known accuracies", f"{agreement.n:,}"))
     kendall = None if row is None else row.statistics.get("kendall")
     if row is None or kendall is None or kendall.value is None:
         why = (
@@ -88,6 +86,7 @@ def _surely(kendall: Estimate) -> float:
 
 def _few(agreement: Agreement) -> str:
     left_out = f" ({agreement.missing:,} more were left out: a value is not finite)" if agreement.missing else ""
+    left_out += f" ({agreement.copies:,} more names are copies of these architectures)" if agreement.copies else ""
     return f"{left_out}, which are few: take all that follows as a hint" if agreement.n < FEW else left_out
 
 

@@ -20,13 +20,14 @@ def widths(run: Run) -> Part:
     """A heat map of layer and width."""
     if run.candidates is None:
         return Part.missing(TITLE, "Missing: ranking/scores.csv.")
-    legal, place = np.unique(run.candidates.widths, return_inverse=True)
+    distinct = run.candidates.distinct
+    legal, place = np.unique(run.candidates.widths[distinct], return_inverse=True)
     layers = run.candidates.widths.shape[1]
     if layers * len(legal) > MOST_CELLS:
         return Part.missing(TITLE, f"Not drawn: {layers} layers of {len(legal):,} different widths are too many for a figure.")
     cell = place.reshape(-1, layers) * layers + np.arange(layers)
     counts = np.bincount(cell.ravel(), minlength=len(legal) * layers).reshape(len(legal), layers)
-    shown = run.kind.shown(run.quality)
+    shown = run.kind.shown(run.quality)[distinct]
     sums = np.bincount(cell.ravel(), weights=np.repeat(shown, layers), minlength=len(legal) * layers).reshape(counts.shape)
     effect = np.divide(sums, counts, out=np.full(counts.shape, np.nan), where=counts > 0) - shown.mean()
     largest = float(np.nanquantile(np.abs(effect), STRONG)) or float(np.nanmax(np.abs(effect))) or 1.0
@@ -77,8 +78,8 @@ def widths(run: Run) -> Part:
     return Part(
         TITLE,
         (
-            f"Each cell is the mean score of the candidates with that width in that layer (typically {typical:,} of them), "
-            f"minus the mean of all. The widths of {_layers_listed(strongest)} move the score most.{trailing}",
+            f"Each cell is the mean score ({run.kind.name}) of the candidates with that width in that layer (typically {typical:,} of "
+            f"them), minus the mean of all. The widths of {_layers_listed(strongest)} move the score most.{trailing}",
         ),
         figure=Figure(
             "widths",
@@ -132,6 +133,6 @@ def _layers_listed(layers: list[int]) -> str:
 
 
 def _trailing(run: Run, layers: int) -> str:
-    if run.config is not None and isinstance(run.config.get("space"), dict):
+    if run.layers is not None:
         return ""
     return f" The config names no space: all {layers} entries of a code are shown, also those that no layer may read."
