@@ -116,3 +116,18 @@ def test_an_architecture_under_two_names_is_trained_once(tmp_path: Path, command
     assert sorted(trained) == sorted(one.text for one in drawn)
     with (tmp_path / "run/standalone/summary.csv").open(newline="") as file:
         assert [row["name"] for row in csv.DictReader(file)] == ["arch1 a", "arch2 a", "arch3 a"]
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_summary_does_not_outlive_the_trainings_it_is_of(tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch):
+    Population.draw(SPACE, 6, 0).write(tmp_path / "list.json")
+    start = [*TINY, "standalone.choose=cost", f"population.file={tmp_path}/list.json", f"run_dir={tmp_path}/run"]
+    assert command("standalone", *start).code == 0
+    assert (tmp_path / "run/standalone/summary.csv").is_file()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nas_lightning.standalone.train_truth", killed)
+    command("standalone", *start, "standalone.count=3")
+    assert not (tmp_path / "run/standalone/summary.csv").exists()
