@@ -17,7 +17,7 @@ def task(cfg: DictConfig) -> float | None:
 
     node = plain(cfg)
     config = read(TrainConfig, node)
-    from nas_lightning.experiment.outcome import finished, forget_another, value_of, write_outcome
+    from nas_lightning.experiment.outcome import finished, value_of, write_outcome
 
     began = time.monotonic()
     run_dir = run_folder(config.run_dir, config.resume)
@@ -38,7 +38,6 @@ def task(cfg: DictConfig) -> float | None:
         claim_run_folder(run_dir, node)
         if is_first():
             print(f"run folder: {run_dir}")
-            forget_another(run_dir, node)
         agreement = run_experiment(config, run_dir, run)
         if not is_first():
             return None

@@ -10,7 +10,6 @@ import numpy as np
 
 from nas_lightning.durable import write_json
 from nas_lightning.errors import InputError
-from nas_lightning.made_from import remove
 from nas_lightning.ranking.table import LABELS
 from nas_lightning.reading import read_json, read_rows
 
@@ -37,12 +36,6 @@ def finished(run_dir: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     found = read_json(path)
     return found if found.get("config_sha256") == _hash(config) else None
-
-
-def forget_another(run_dir: Path, config: Mapping[str, Any]) -> None:
-    """Removes what ``write_outcome`` wrote of a run with another config, before one with this config changes what it was made from."""
-    if finished(run_dir, config) is None:
-        remove([run_dir / NAME])
 
 
 def value_of(run_dir: Path, config: Mapping[str, Any], agreement: Mapping[str, Any] | None) -> float | None:

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from nas_lightning.durable import write_json, write_text
 from nas_lightning.errors import InputError, cut
+from nas_lightning.made_from import write_source
 from nas_lightning.processes import is_first
 from nas_lightning.reading import read_json, read_yaml
 
@@ -75,7 +76,7 @@ def claim_run_folder(folder: Path, config: Mapping[str, Any]) -> None:
                 change = f"{grown} was {found[grown]}, is {wanted[grown]}"
                 raise InputError(f"{folder}: {change}, but ranking/ is of the weights before; move it away")
             if is_first():
-                write_text(path, OmegaConf.to_yaml(OmegaConf.create(dict(config))))
+                write_source(path, OmegaConf.to_yaml(OmegaConf.create(dict(config))), [folder / "finished.json"])
         elif differing:
             shown = "; ".join(f"{cut(key)} was {cut(repr(found.get(key)))}, is {cut(repr(wanted.get(key)))}" for key in differing[:5])
             more = f" (and {len(differing) - 5} more)" if len(differing) > 5 else ""

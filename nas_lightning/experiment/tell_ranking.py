@@ -14,7 +14,7 @@ from nas_lightning.made_from import KEY, hashes, write_source
 from nas_lightning.ranking.cheap_first import CheapFirst
 from nas_lightning.ranking.protocol import write_order
 from nas_lightning.ranking.summary import agreement_summary, agreement_with, summary
-from nas_lightning.ranking.table import FROM_SCORES, LABELS, SUBMISSION, ScoreTable
+from nas_lightning.ranking.table import FROM_SCORES, LABELS, OF_THE_RUN, SUBMISSION, ScoreTable
 from nas_lightning.space import Architecture, Population
 
 
@@ -75,10 +75,9 @@ def tell_ranking(
 
 
 def _write_agreement(table: ScoreTable, folder: Path, known: Known, result: Mapping[str, Any]) -> None:
-    (folder / "agreement.json").unlink(missing_ok=True)  # it may be of other known accuracies
     with_known = Population(table.population.space, tuple(one for one in table.population if one.architecture in known.accuracies))
-    path = folder / "known_accuracies.json"
-    with_known.write(path, (known.accuracies[architecture] for architecture in with_known.architectures))
+    path, made_from_it = folder / "known_accuracies.json", [folder / name for name in ("agreement.json", *OF_THE_RUN)]
+    write_source(path, with_known.as_json(known.accuracies[one] for one in with_known.architectures), made_from_it)
     sources = {"scores.csv": folder / "scores.csv", "known_accuracies.json": path}
     trained = {} if known.trained is None else {"standalone/known_accuracies.json": known.trained}
     write_json(folder / "agreement.json", {**result, KEY: hashes({**sources, **trained})})

@@ -17,7 +17,7 @@ from nas_lightning.config.read import read
 from nas_lightning.config.schema import TrainConfig, TuneConfig
 from nas_lightning.durable import write_json
 from nas_lightning.errors import InputError
-from nas_lightning.experiment.outcome import finished, forget_another, value_of, write_outcome
+from nas_lightning.experiment.outcome import finished, value_of, write_outcome
 from nas_lightning.experiment.prepare import Run, prepare
 from nas_lightning.experiment.run import run_experiment
 from nas_lightning.experiment.run_folder import claim_run_folder
@@ -92,7 +92,6 @@ def _run_trial(study: Study, config: TuneConfig) -> bool:
             else:
                 run = prepare(run_config)
                 claim_run_folder(folder, node)
-                forget_another(folder, node)
                 watching = [Prune(trial, _epochs_before(run), run_config.returns == "agreement")] if config.pruning != "none" else []
                 value = value_of(folder, node, run_experiment(run_config, folder, run, watching))
                 write_outcome(folder, node, value, time.monotonic() - began)

@@ -21,9 +21,10 @@ COLUMNS = ("name", "architecture", "top1", "top5", "cross_entropy", "macs", "par
 MOST = 2**63 - 1
 """Of multiply-adds and parameters, which are kept in 64 bits."""
 SUBMISSION = "submission.json"
-REPORT = ("../report.html", "../report.md")
-FROM_SCORES = (SUBMISSION, "known_accuracies.json", "agreement.json", "cheap_first.json", "../by_checkpoint.json", *REPORT)
-"""What is made from the ``scores.csv`` of a ranking, named from its folder."""
+OF_THE_RUN = ("../report.html", "../report.md", "../finished.json")
+"""What a run makes from a ranking's files, named from the ranking's folder."""
+FROM_SCORES = (SUBMISSION, "known_accuracies.json", "agreement.json", "cheap_first.json", "../by_checkpoint.json", *OF_THE_RUN)
+"""What is made from ``scores.csv``."""
 LABELS = {"top1": "top-1", "cross_entropy": "negative cross entropy", "smoothed": "smoothed"}
 """What agreements call a score, by ``ranking.score``."""
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nas_lightning.draws import generator
-from nas_lightning.durable import write_json
+from nas_lightning.durable import as_json, write_text
 from nas_lightning.errors import InputError, check_at_least, cut
 from nas_lightning.reading import MAX_MIB, read_text
 from nas_lightning.space.architecture import Architecture
@@ -112,9 +112,13 @@ class Population:
 
     def write(self, path: Path, accuracies: Iterable[float] | None = None) -> None:
         """Writes the challenge's format, codes as they were given; without accuracies ``acc`` is 0, as in the official list."""
+        write_text(path, self.as_json(accuracies))
+
+    def as_json(self, accuracies: Iterable[float] | None = None) -> str:
+        """The text that ``write`` writes."""
         values = [0] * len(self) if accuracies is None else list(accuracies)
         rows = zip(self.candidates, values, strict=True)
-        write_json(path, {candidate.name: {"acc": acc, "arch": candidate.text} for candidate, acc in rows})
+        return as_json({candidate.name: {"acc": acc, "arch": candidate.text} for candidate, acc in rows})
 
 
 @dataclass(frozen=True)

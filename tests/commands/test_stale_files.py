@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nas_lightning.experiment import tell_ranking as module
-from nas_lightning.experiment.outcome import forget_another, write_outcome
+from nas_lightning.experiment.run_folder import claim_run_folder
 from nas_lightning.experiment.tell_ranking import Known, tell_ranking
 from nas_lightning.ranking.protocol import claim
 from nas_lightning.ranking.score import Score
@@ -141,10 +141,29 @@ def test_a_comparison_does_not_outlive_its_tables_nor_take_a_rankings_place(rank
     assert "made from another scores.csv than the folder holds" in report_of(ranked)
 
 
-def test_a_run_with_another_config_is_not_taken_for_finished(tmp_path: Path):
-    config = {"returns": "agreement", "seed": 0, "run_dir": "a"}
-    write_outcome(tmp_path, config, 0.5, 1.0)
-    forget_another(tmp_path, {**config, "run_dir": "b"})
-    assert (tmp_path / "finished.json").is_file()
-    forget_another(tmp_path, {**config, "seed": 1})
+@pytest.mark.parametrize(
+    ("table", "known", "score"),
+    [
+        (table_of(24, shift=0.1), KNOWN, "cross_entropy"),
+        (table_of(24), Known({one: 0.5 + accuracy / 2 for one, accuracy in KNOWN.accuracies.items()}), "cross_entropy"),
+        (table_of(24), KNOWN, "top1"),
+    ],
+    ids=["scores", "accuracies", "order"],
+)
+def test_a_runs_value_does_not_outlive_what_it_was_made_from(table: ScoreTable, known: Known, score: str, ranked: Path):
+    (ranked / "finished.json").write_text("{}")
+    rank(ranked, table_of(24), KNOWN)
+    assert (ranked / "finished.json").exists()
+    rank(ranked, table, known, score)
+    assert not (ranked / "finished.json").exists()
+    assert not list(ranked.glob("report.*"))
+
+
+def test_a_run_that_is_to_be_longer_is_not_taken_for_finished(tmp_path: Path):
+    config = {"stages": {"only": {"epochs": 2}}}
+    claim_run_folder(tmp_path, config)
+    (tmp_path / "finished.json").write_text("{}")
+    claim_run_folder(tmp_path, config)
+    assert (tmp_path / "finished.json").exists()
+    claim_run_folder(tmp_path, {"stages": {"only": {"epochs": 3}}})
     assert not (tmp_path / "finished.json").exists()
