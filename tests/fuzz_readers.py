@@ -27,6 +27,7 @@ with atheris.instrument_imports(include=["nas_lightning"]):
 
     from nas_lightning.errors import InputError
     from nas_lightning.experiment.run_folder import claim_run_folder
+    from nas_lightning.pipeline.restoring import read_last
     from nas_lightning.ranking.predict import _write_losses, read_losses
     from nas_lightning.ranking.protocol import claim
     from nas_lightning.ranking.score import Score
@@ -55,6 +56,7 @@ READERS: dict[str, Reader] = {
     "config.yaml": lambda path: claim_run_folder(path.parent, {"seed": 0, "stages": {}}),
     "supernet.safetensors": load_supernet,
     "last.ckpt": load_supernet,
+    "stage.ckpt": read_last,
     "agreement.json": lambda path: report(path, "ranking/agreement.json"),
     "metrics.csv": lambda path: report(path, "stages/pretrain/metrics.csv"),
 }
@@ -94,6 +96,8 @@ def make_corpus(folder: Path) -> dict[str, bytes]:
     save_supernet(folder / "supernet.safetensors", supernet, header)
     weights = {f"supernet.{name}": tensor for name, tensor in supernet.state_dict().items()}
     torch.save({"state_dict": weights, "global_step": 3, "nas_lightning": header}, folder / "last.ckpt")
+    stage = {**header, "finished": False, "devices": 1}
+    torch.save({"state_dict": weights, "epoch": 1, "global_step": 3, "nas_lightning": stage}, folder / "stage.ckpt")
     return {name: (folder / name).read_bytes() for name in READERS}
 
 

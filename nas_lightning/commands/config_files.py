@@ -29,7 +29,9 @@ def bounded_config_files() -> Iterator[None]:
         try:
             if "*" in text:
                 _check_aliases(text, name)
-            return whole(io.StringIO(text))
+            bounded = io.StringIO(text)
+            bounded.name = name  # which a reader of YAML quotes
+            return whole(bounded)
         except RecursionError:
             raise InputError(f"{name}: is nested too deeply for a config") from None
 

@@ -289,14 +289,14 @@ def test_smoothing_adds_a_column_and_its_own_row_and_leaves_the_other_scores_as_
 ):
     known = f"ranking.known_accuracies={micro}/standalone/known_accuracies.json"
     smoothing = ("ranking.smoothing=true", "ranking.smoothing_candidates=60", "ranking.score=smoothed")
-    done = command("rank", f"checkpoint={micro}/supernet.safetensors", *protocol, *smoothing, known, f"run_dir={tmp_path}")
+    done = command("rank", f"checkpoint={micro}/supernet.safetensors", *protocol, *smoothing, known, f"run_dir={tmp_path}/1")
     assert done.code == 0, done.err
-    plain, smooth = rows(micro / "ranking/scores.csv"), rows(tmp_path / "ranking/scores.csv")
-    assert [float(row.pop("smoothed")) for row in smooth] == [-one["acc"] for one in _read(tmp_path / "ranking/submission.json").values()]
+    plain, smooth = rows(micro / "ranking/scores.csv"), rows(tmp_path / "1/ranking/scores.csv")
+    assert [float(row.pop("smoothed")) for row in smooth] == [-one["acc"] for one in _read(tmp_path / "1/ranking/submission.json").values()]
     assert smooth == plain
-    agreed = _read(tmp_path / "ranking/agreement.json")
+    agreed = _read(tmp_path / "1/ranking/agreement.json")
     assert list(agreed["scores"]) == ["top-1", "negative cross entropy", "smoothed"]
-    parts = [row for path in (tmp_path / "ranking/parts").glob("*.csv") for row in rows(path)]
+    parts = [row for path in (tmp_path / "1/ranking/parts").glob("*.csv") for row in rows(path)]
     assert len(parts) == 60  # the list's 24 candidates, and 36 that it is fitted on beside them
     again = command("rank", f"checkpoint={micro}/supernet.safetensors", *protocol, "ranking.score=smoothed", f"run_dir={tmp_path}/2")
     assert (again.code, again.err) == (2, "error: ranking.score: smoothed needs ranking.smoothing=true\n")
