@@ -22,11 +22,13 @@ from nas_lightning.sampling import ListedSampler, UniformSampler
 from nas_lightning.schedule import OriginalCosine
 from nas_lightning.space import Population, SearchSpace
 from nas_lightning.supernet import Supernet
-from nas_lightning.trainer import OWNED, make_trainer
+from nas_lightning.trainer import make_trainer
+from nas_lightning.trainer_arguments import RULES
 
 CONF = conf_folder()
 EXPERIMENTS = sorted(path.stem for path in CONF.glob("experiment/*.yaml"))
 MOUNTED = {"sampler", "objective", "optimizer", "schedule"}  # on the stages
+OWNED = {key: rule.status.removeprefix("decided by ") for key, rule in RULES.items() if rule.status.startswith("decided by ")}
 BASES = {"trainer=arguments"}  # only what the others build on
 # A group with one option has it in the default run already.
 GROUPS = [folder for folder in CONF.iterdir() if folder.is_dir() and folder.name != "experiment" and len([*folder.glob("*.yaml")]) > 1]

@@ -1,5 +1,6 @@
 """What pl.Trainer cannot take is told in one line with its key."""
 
+import re
 from typing import Any
 
 import pytest
@@ -12,6 +13,11 @@ from nas_lightning.errors import InputError
 from nas_lightning.trainer import make_trainer, precision_of
 
 CPU = {"accelerator": "cpu", "devices": 1}
+
+
+def named(value: object) -> str:
+    """Of a parameter, the same in every process."""
+    return re.sub(r" object at 0x\w+", "", str(value))
 
 
 @pytest.mark.parametrize(
@@ -37,7 +43,7 @@ CPU = {"accelerator": "cpu", "devices": 1}
         ({"devices": 0}, "trainer: .*devices=0"),
         ({"max_time": "abc"}, "trainer.max_time: 'abc' is no duration: DD:HH:MM:SS"),
     ],
-    ids=str,
+    ids=named,
 )
 def test_a_value_that_the_trainer_cannot_take_is_refused(arguments: dict[str, Any], rule: str):
     with pytest.raises(InputError, match=rule):
@@ -59,7 +65,7 @@ def test_a_boolean_is_taken_where_lightning_takes_one():
         *(({"precision": precision}, "bf16-mixed") for precision in ("bf16", "bf16-mixed")),
         *(({"precision": precision}, "bf16-mixed") for precision in (16, "16", "16-mixed")),  # fp16 is not for CPUs: Lightning takes bf16
     ],
-    ids=str,
+    ids=named,
 )
 def test_the_precision_is_called_by_one_name_and_is_the_one_that_runs(arguments: dict[str, Any], ran: str):
     assert precision_of({**CPU, **arguments}) == ran
