@@ -12,7 +12,11 @@ EXPERIMENT = "# @package _global_\ndefaults:\n  - /experiment/micro\n  - _self_\
 SHELL = "torch.distributed.elastic.multiprocessing.subprocess_handler.SubprocessHandler"
 SECRET = "a-secret-of-the-user"
 POPEN = "{_target_: subprocess.Popen, args: [touch, DEED]}"
-HANDLER = f"{{_target_: {SHELL}, entrypoint: touch, args: [DEED], env: {{}}, stdout: null, stderr: null, local_rank_id: 0}}"
+OPEN = "{_target_: builtins.open, file: DEED, mode: w}"  # which Hydra itself does not refuse
+HANDLER = (
+    f"{{_target_: {SHELL}, entrypoint: /usr/bin/touch, args: [DEED], env: {{}}, stdout: null, stderr: null, local_rank_id: 0, "
+    "numa_options: null}"
+)
 
 FOREIGN = {  # files of a --config-dir, or one experiment -> what the line must hold
     "a plugin": ("plugins: [subprocess]\ndata: " + POPEN, ["plugins: 'subprocess'", "command line"]),
@@ -22,16 +26,16 @@ FOREIGN = {  # files of a --config-dir, or one experiment -> what the line must 
     "a class that runs a command as callback": ("trainer: {callbacks: [" + HANDLER + "]}", ["trainer.callbacks[0]._target_", SHELL]),
     "a class that runs a command as profiler": ("trainer: {profiler: " + HANDLER + "}", ["trainer.profiler._target_", SHELL]),
     "a callback of Hydra": (
-        "hydra: {callbacks: {evil: " + POPEN + "}}",
-        ["hydra.callbacks.evil._target_: subprocess.Popen is not allowed"],
+        "hydra: {callbacks: {evil: " + OPEN + "}}",
+        ["hydra.callbacks.evil._target_: builtins.open is not allowed"],
     ),
     "a callback of Hydra within another": (
-        "hydra: {callbacks: {fine: {_target_: hydra.experimental.callbacks.LogJobReturnCallback, x: [" + POPEN + "]}}}",
-        ["hydra.callbacks.fine.x.0._target_: subprocess.Popen is not allowed"],
+        "hydra: {callbacks: {fine: {_target_: hydra.experimental.callbacks.LogJobReturnCallback, x: [" + OPEN + "]}}}",
+        ["hydra.callbacks.fine.x.0._target_: builtins.open is not allowed"],
     ),
     "a callback of Hydra by another key": (
-        "hydra: {callbacks: {evil: '${own}'}}\nown: " + POPEN,
-        ["hydra.callbacks.evil._target_: subprocess.Popen is not allowed"],
+        "hydra: {callbacks: {evil: '${own}'}}\nown: " + OPEN,
+        ["hydra.callbacks.evil._target_: builtins.open is not allowed"],
     ),
     "a launcher": ("hydra: {launcher: {_target_: subprocess.Popen}}", ["hydra.launcher._target_: subprocess.Popen is not allowed"]),
     "a sweeper": (
@@ -121,7 +125,7 @@ def test_an_experiment_of_a_stranger_is_refused_in_one_line(name: str, tmp_path:
     assert SECRET not in "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
 
 
-GROUP = f"evil: {POPEN}"
+GROUP = f"evil: {OPEN}"
 COMMANDS = {  # a command's arguments, with files -> what the line must hold
     "a choice of a group that puts callbacks below hydra": (
         "train",
