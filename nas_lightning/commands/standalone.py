@@ -31,7 +31,7 @@ def task(cfg: DictConfig) -> None:
     from nas_lightning.made_from import remove
     from nas_lightning.ranking.agreement import FEWEST_ARCHITECTURES, measure
     from nas_lightning.standalone import check_enough, check_trainer_arguments, describe_failures, table, train_truth, write_summary
-    from nas_lightning.trainer import start_processes
+    from nas_lightning.trainer import make_trainer, start_processes
 
     check_trainer_arguments(config.trainer)
     import_plugins(config.plugins)
@@ -43,6 +43,7 @@ def task(cfg: DictConfig) -> None:
     recipe = make_recipe(builder.offering(space=space), config.standalone)
     check_standalone_batches(config.standalone, space, dataset)
     arguments = builder.build_values(config.trainer, "trainer")
+    make_trainer(arguments, enable_checkpointing=False)  # an argument that it cannot take stops here
     check_recipe(recipe, space, dataset, arguments, config.standalone.processes)
     losses = None if config.scores is None else read_losses_of(Path(config.scores), chosen)
     run_dir = run_folder(config.run_dir, config.resume, "standalone")

@@ -24,7 +24,7 @@ from nas_lightning.ranking.table import LABELS, read_table
 from nas_lightning.space import SearchSpace
 from nas_lightning.supernet.checkpoint import read_header
 from nas_lightning.supernet.layers import NormStatistics
-from nas_lightning.trainer import start_processes
+from nas_lightning.trainer import make_trainer, start_processes
 
 LONGEST_LABEL = 100
 """Characters of a folder's name; file systems take some 255 bytes."""
@@ -40,6 +40,12 @@ def find_checkpoints(pattern: str) -> list[Path]:
     if not paths:
         raise InputError(f"checkpoint: {pattern} names no file")
     return sorted(paths)
+
+
+def check_trainer(config: RankConfig) -> None:
+    """Makes the Trainer once, so that an argument that it cannot take stops the ranking before its folder is claimed."""
+    import_plugins(config.plugins)
+    make_trainer(Builder(tuple(config.plugins)).build_values(config.trainer, "trainer"), enable_checkpointing=False)
 
 
 def rank_checkpoints(checkpoints: list[Path], config: RankConfig, run_dir: Path) -> dict[str, Any]:

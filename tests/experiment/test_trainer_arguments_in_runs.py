@@ -48,6 +48,17 @@ def test_a_dry_run_refuses_what_a_run_refuses(argument: str, command: Callable, 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("argument", ["trainer.sync_batchnorm=true", "trainer.num_nodes=2", "trainer.strategy=ddp_fork"])
+def test_the_other_commands_refuse_it_before_their_folder_is_claimed(argument: str, command: Callable, tmp_path: Path):
+    alone = ["space=resnet_tiny", "data=digits", "population.count=4"]
+    (tmp_path / "weights.ckpt").touch()
+    for name, arguments in (("standalone", alone), ("rank", [f"checkpoint={tmp_path}/weights.ckpt"])):
+        done = command(name, *arguments, argument, f"run_dir={tmp_path}/run")
+        assert done.code == 2
+        assert done.err.splitlines()[-1].startswith(f"error: {argument.split('=')[0]}: ")
+        assert not (tmp_path / "run").exists()
+
+
 def steps_told(table: str) -> dict[str, int]:
     return {name: int(found) for name, found in re.findall(r"^(\w+) +\d+ +\d+ +\d+ +(\d+) ", table, flags=re.MULTILINE)}
 
