@@ -32,19 +32,25 @@ class StageCheckpoints(Checkpoint):
 
     def __init__(self, folder: Path, interruption: Interruption, keep_every: int | None = None, every_steps: int | None = None) -> None:
         self.folder, self.interruption, self.keep_every, self.every_steps = folder, interruption, keep_every, every_steps
-        self._put_off = False
+        self._put_off, self._is_owed = False, False
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
         """Writes what is due within an epoch; after its last step the epoch's end follows at once and writes."""
         ends_epoch = batch_idx + 1 >= trainer.num_training_batches or 0 < trainer.max_steps <= trainer.global_step
-        if ends_epoch:
+        if ends_epoch:  # Lightning would evaluate once more where it is to stop
+            trainer.should_stop, self._put_off = False, self._put_off or trainer.should_stop
             return
-        asked, trainer.should_stop = self.interruption.agree(trainer.should_stop or self._put_off)
-        is_due = self.every_steps is not None and trainer.global_step % self.every_steps == 0
-        if asked is not None or trainer.should_stop or is_due:
+        asked, is_cut = self.interruption.agree(trainer.should_stop or self._put_off)
+        is_due = self._is_owed or (self.every_steps is not None and trainer.global_step % self.every_steps == 0)
+        if isinstance(trainer.val_check_batch, int) and (batch_idx + 1) % trainer.val_check_batch == 0:
+            # Lightning takes the evaluation that follows for done in what is written here; all of this waits for the next step.
+            trainer.should_stop, self._put_off, self._is_owed = False, is_cut, is_due
+            return
+        trainer.should_stop, self._put_off, self._is_owed = is_cut, False, False
+        if asked is not None or is_cut or is_due:
             self._write_last(trainer)
         leave_if_asked(asked, trainer, self.folder / "last.ckpt")
-        if trainer.should_stop:
+        if is_cut:
             raise CutShort
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
@@ -55,7 +61,7 @@ class StageCheckpoints(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes what is due; marks a stage that EarlyStopping ends as finished at once, so that no kill makes it train on."""
-        asked, trainer.should_stop = self.interruption.agree(trainer.should_stop)
+        asked, trainer.should_stop = self.interruption.agree(trainer.should_stop or self._put_off)
         if trainer.should_stop and (rule := _early_stopping(trainer)) is not None:
             reason = str(rule.stopping_reason_message).removesuffix("Signaling Trainer to stop.").rstrip(" .")
             if rule.stopping_reason in DIVERGED:

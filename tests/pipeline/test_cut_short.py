@@ -20,6 +20,7 @@ from nas_lightning.errors import InputError
 from nas_lightning.experiment.prepare import prepare
 from nas_lightning.experiment.run import run_experiment
 from nas_lightning.pipeline.checkpoints import StageCheckpoints
+from nas_lightning.training import SupernetTraining
 
 QUIET = ("standalone.enabled=false", "ranking.enabled=false")
 
@@ -98,10 +99,24 @@ class StopAtFirstEvaluation(pl.Callback):
 
 
 def test_a_stop_at_an_evaluation_within_an_epoch_costs_no_bit(tmp_path: Path):
-    often = ("trainer.val_check_interval=1",)
+    often = ("trainer.val_check_interval=2", "loader.batch_size=32")
     train_watched(tmp_path / "whole", overrides=often)
-    with pytest.raises(InputError, match="was stopped after 2 of 6 steps"):  # put off by a step
+    with pytest.raises(InputError, match="was stopped after 3 of 10 steps"):  # put off by a step
         train_watched(tmp_path / "cut", StopAtFirstEvaluation(), overrides=often)
+    train_watched(tmp_path / "cut", overrides=often)
+    assert_same_run(tmp_path / "cut", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("step", [1, 2, 4, 5, 7])
+def test_a_stop_beside_an_evaluation_loses_no_row_of_the_panel(step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    often = ("trainer.val_check_interval=2", "loader.batch_size=32", "save_every_steps=1")  # 5 steps an epoch
+    train_watched(tmp_path / "whole", overrides=often)
+    with pytest.raises(InputError, match="was stopped after"):
+        train_watched(tmp_path / "cut", StopAfter(step), overrides=often)
+    undo = stop_at(monkeypatch, SupernetTraining, "training_step", 3)
+    with pytest.raises(Stopped):  # a kill
+        train_watched(tmp_path / "cut", overrides=often)
+    undo()
     train_watched(tmp_path / "cut", overrides=often)
     assert_same_run(tmp_path / "cut", tmp_path / "whole")
 
