@@ -212,9 +212,9 @@ def test_a_loss_that_is_not_finite_is_skipped_by_both(python: Callable, tmp_path
 
 
 def test_a_checkpoint_that_cannot_be_written_stops_both_with_one_line(python: Callable, tmp_path: Path):
-    (tmp_path / "run" / "stages" / "pretrain" / "last.ckpt").mkdir(parents=True)
+    (tmp_path / "run" / "stages" / "pretrain" / "epoch_1.ckpt").mkdir(parents=True)
     done = python("train.py", "experiment=micro", *TWO, f"run_dir={tmp_path}/run")
     assert done.returncode == 2, done.stderr[-3000:]
     assert done.stderr.count("error:") == 1
-    assert "last.ckpt: cannot be written" in done.stderr
+    assert "epoch_1.ckpt: cannot be written" in done.stderr
     assert "Traceback" not in done.stderr
