@@ -16,6 +16,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, Checkpoint, ProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher, subprocess_script
 from torch.utils.data import DataLoader, Dataset
@@ -89,7 +90,9 @@ def make_trainer(
             f"trainer.strategy: {given['strategy']} cannot be used with this supernet, whose paths leave out parameters; use ddp"
         )
     profiler: Any = vars(trainer)["profiler"]
-    if "default_root_dir" in owned and profiler is not None:  # else its report would go to a log that is silent
+    if "default_root_dir" in owned and not isinstance(
+        profiler, PassThroughProfiler | None
+    ):  # else its report would go to a log that is silent
         profiler.dirpath = profiler.dirpath or str(owned["default_root_dir"])
         profiler.filename = profiler.filename or "profile"
     return trainer

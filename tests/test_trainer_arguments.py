@@ -21,6 +21,7 @@ from pytorch_lightning.trainer.states import RunningStage
 from nas_lightning.commands.console import conf_folder, plain
 from nas_lightning.config.build import Builder
 from nas_lightning.config.read import read
+from nas_lightning.config.roles import OPTIMIZER
 from nas_lightning.config.schema import Target, TrainConfig
 from nas_lightning.errors import InputError
 from nas_lightning.experiment.prepare import make_optimizer, prepare
@@ -266,7 +267,7 @@ def test_a_limit_leaves_as_many_batches_as_lightning_takes(batches: int, limit: 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_an_optimizer_of_torch_is_taken_if_it_steps_from_gradients_alone(name: str):
-    node = Target({"_target_": f"torch.optim.{name}", **({} if name == "Optimizer" else {"lr": 0.1})})
+    node = Target({"_target_": f"torch.optim.{name}", **({} if name == "Optimizer" else {"lr": 0.1})}, OPTIMIZER)
     if name in NO_OPTIMIZERS:
         with pytest.raises(InputError, match=f"^stages.a.optimizer.*{NO_OPTIMIZERS[name]}"):
             make_optimizer(Builder(), node, "stages.a.optimizer")
@@ -281,7 +282,7 @@ def test_an_optimizer_of_torch_is_taken_if_it_steps_from_gradients_alone(name: s
 @pytest.mark.parametrize("option", ["capturable", "differentiable"])
 def test_an_option_with_which_an_optimizer_takes_no_step_is_refused(option: str):
     with pytest.raises(InputError, match=r"stages.a.optimizer: Adam cannot take a step from the summed gradients of paths"):
-        make_optimizer(Builder(), Target({"_target_": "torch.optim.Adam", option: True}), "stages.a.optimizer")
+        make_optimizer(Builder(), Target({"_target_": "torch.optim.Adam", option: True}, OPTIMIZER), "stages.a.optimizer")
 
 
 @pytest.fixture(scope="module")
@@ -354,4 +355,4 @@ def test_a_package_that_is_missing_is_named_in_one_line():
     with pytest.raises(
         InputError, match=r"^trainer.logger: mine.Logger needs what is not installed .Requirement 'mine>=1' not met. Try pip"
     ):
-        builder.build({"_target_": "mine.Logger"}, "trainer.logger")
+        builder.build_values({"logger": {"_target_": "mine.Logger"}}, "trainer")

@@ -198,7 +198,8 @@ def _check_folders() -> None:
         raise InputError("hydra.job.chdir: true cannot be used: relative paths start from where the command was given")
     if hydra_config.mode == RunMode.MULTIRUN and not hydra_config.sweep.dir.strip():
         raise InputError("hydra.sweep.dir: is empty; name a folder")
-    if hydra_config.mode == RunMode.RUN and hydra_config.run.dir != "." and not is_started_by_lightning():
+    keeps_log = hydra_config.runtime.choices.get("hydra/job_logging") != "none"  # in that folder
+    if hydra_config.mode == RunMode.RUN and hydra_config.run.dir != "." and not (keeps_log or is_started_by_lightning()):
         raise InputError(f"hydra.run.dir: {hydra_config.run.dir} would stay empty; use run_dir")
 
 

@@ -59,6 +59,8 @@ class Builder:
             built = made(**arguments)
         except InputError as error:
             raise InputError(_placed(str(error), place)) from None
+        except ImportError as error:
+            raise InputError(f"{place}: {name} needs what is not installed ({' '.join(str(error).split())})") from error
         except Exception as error:
             if not isinstance(error, TypeError | ValueError) and (self._is_own(name) or name.startswith("nas_lightning.")):
                 raise  # a bug; a library's class may raise anything at a wrong value

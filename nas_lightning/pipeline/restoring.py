@@ -1,7 +1,7 @@
 """Reads a stage's ``last.ckpt``, and checks it whole before Lightning restores it: what is wrong with the file is one line."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ def check_resumable(saved: Mapping[str, Any], module: SupernetTraining, trainer:
     if (reason := what_differs(module.state_dict(), saved["state_dict"])) is not None:
         raise InputError(f"{path}: is of another supernet or another version of this project ({reason}); remove it to repeat the stage")
     try:
-        _check_finite(saved["state_dict"], (name for name, _ in module.named_parameters()))
+        _check_finite(saved["state_dict"])
         _check_counts(saved["state_dict"])
         _check_version(saved.get("pytorch-lightning_version"))
         _check_loops(saved, trainer)
@@ -81,9 +81,9 @@ def _check_header(content: Mapping[str, Any]) -> None:
             raise _OddError(key, f"{shorten(content.get(key))} must be an integer of at least 0")
 
 
-def _check_finite(state: Mapping[str, Tensor], names: Iterable[str]) -> None:
-    for name in names:
-        if not bool(state[name].isfinite().all()):
+def _check_finite(state: Mapping[str, Tensor]) -> None:
+    for name, value in state.items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
             raise _OddError(f"state_dict.{name}", "must be finite")
 
 

@@ -126,7 +126,7 @@ def test_a_summary_does_not_outlive_the_trainings_it_is_of(tmp_path: Path, comma
     assert (tmp_path / "run/standalone/summary.csv").is_file()
 
     def killed(*_: object) -> None:
-        raise KeyboardInterrupt
+        raise SystemExit(130)
 
     monkeypatch.setattr("nas_lightning.standalone.train_truth", killed)
     command("standalone", *start, "standalone.count=3")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pytorch_lightning.plugins.precision import Precision
 from scipy import stats
 from torch import Tensor
 from torchvision import tv_tensors
@@ -33,7 +34,7 @@ def module(augmentation: Any, epoch: int = 0, **arguments: Any) -> ImageDataModu
     """A data module whose trainer is about to train ``epoch``."""
     data = ImageDataModule(DIGITS, augmentation, **{"batch_size": 16, **arguments})
     progress = SimpleNamespace(current=SimpleNamespace(processed=epoch, started=epoch))
-    place = {"current_epoch": epoch, "global_step": 0, "global_rank": 0, "world_size": 1}
+    place = {"current_epoch": epoch, "global_step": 0, "global_rank": 0, "world_size": 1, "precision_plugin": Precision()}
     trainer: Any = SimpleNamespace(training=True, fit_loop=SimpleNamespace(epoch_progress=progress, epoch_loop=None), **place)
     data.trainer = trainer
     return data

@@ -4,11 +4,13 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from file_hashes import hashes
+from pytorch_lightning.callbacks import timer
 from safetensors.torch import load_file
 
 from nas_lightning.errors import InputError
@@ -129,12 +131,15 @@ class Stopped(Exception):
     pass
 
 
-def test_a_stage_that_was_stopped_early_is_not_finished_and_goes_on(micro: Path, tmp_path: Path, command: Callable):
+def test_a_stage_that_max_time_stopped_is_not_finished_and_resumes(
+    micro: Path, tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
+):
+    clock = iter(range(10**6))
+    monkeypatch.setattr(timer, "time", SimpleNamespace(monotonic=lambda: 60 * next(clock)))  # seconds, a look each
     run = [MICRO, "standalone=none", f"run_dir={tmp_path / 'run'}"]
-    stopped = command("train", *run, "trainer.max_time=00:00:00:00")
+    stopped = command("train", *run, "trainer.max_time=00:00:02:00")
     assert stopped.code == 2
-    assert "stages.pretrain: was stopped after" in stopped.err
-    assert "of 6 steps" in stopped.err
+    assert "stages.pretrain: was stopped after 2 of 6 steps" in stopped.err
     assert command("train", *run).code == 0
     whole, resumed = (load_file(folder / "supernet.safetensors") for folder in (micro, tmp_path / "run"))
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
