@@ -135,6 +135,7 @@ def test_every_relative_path_of_a_run_starts_where_the_command_was_given(
     assert (tmp_path / "a=b" / "ranking" / "scores.csv").is_file()
 
 
+@pytest.mark.slow
 def test_runs_that_begin_in_one_second_have_a_folder_each(command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("nas_lightning.experiment.run.train_stages", lambda *_, **__: None)
@@ -174,6 +175,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path):
         _new_folder(tmp_path / ("x" * 300))
 
 
+@pytest.mark.slow
 def test_the_folder_of_a_multirun_is_named_to_the_microsecond(command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("nas_lightning.experiment.run.train_stages", lambda *_, **__: None)

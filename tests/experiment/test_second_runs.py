@@ -159,6 +159,7 @@ def test_the_first_environment_stays_on_record(copied: Path, command: Callable):
     assert second == first
 
 
+@pytest.mark.slow
 def test_resume_auto_goes_on_with_the_run_of_the_experiment_that_was_begun_last(
     tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
 ):

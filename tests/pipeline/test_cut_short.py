@@ -49,7 +49,7 @@ class StopAfterEpoch(pl.Callback):
         trainer.should_stop = True
 
 
-@pytest.mark.parametrize("step", range(1, 13))
+@pytest.mark.parametrize("step", [pytest.param(step, marks=() if step in (2, 3, 9, 10) else pytest.mark.slow) for step in range(1, 13)])
 def test_a_callback_that_stops_a_stage_anywhere_costs_no_bit(step: int, micro: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     ends_stage = step in (6, 9, 12)  # pretrain has 2 epochs of 3 steps, finetune and distill_1 have 1
     if ends_stage:
@@ -70,6 +70,7 @@ def test_a_callback_that_stops_at_an_epochs_end_costs_no_bit(micro: Path, tmp_pa
     assert_same_run(tmp_path, micro)
 
 
+@pytest.mark.slow
 def test_a_callback_that_stops_again_and_again_loses_no_step(micro: Path, tmp_path: Path):
     for steps in (2, 2, 3, 1, 2, 1):
         with pytest.raises(InputError, match="was stopped after"):
@@ -107,7 +108,7 @@ def test_a_stop_at_an_evaluation_within_an_epoch_costs_no_bit(tmp_path: Path):
     assert_same_run(tmp_path / "cut", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("step", [1, 2, 4, 5, 7])
+@pytest.mark.parametrize("step", [pytest.param(step, marks=() if step == 2 else pytest.mark.slow) for step in (1, 2, 4, 5, 7)])
 def test_a_stop_beside_an_evaluation_loses_no_row_of_the_panel(step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     often = ("trainer.val_check_interval=2", "loader.batch_size=32", "save_every_steps=1")  # 5 steps an epoch
     train_watched(tmp_path / "whole", overrides=often)

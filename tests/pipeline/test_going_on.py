@@ -104,8 +104,8 @@ POINTS = {  # where a run stops -> the class, its method, which call (pretrain: 
 }
 
 
-@pytest.mark.parametrize("every", [1, 2])
-@pytest.mark.parametrize("stop", range(1, 13))
+@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.parametrize("stop", [pytest.param(stop, marks=() if stop in (1, 3, 5, 8, 12) else pytest.mark.slow) for stop in range(1, 13)])
 def test_with_checkpoints_every_few_steps_a_run_goes_on_within_an_epoch(
     stop: int, every: int, micro: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -120,7 +120,7 @@ def test_with_checkpoints_every_few_steps_a_run_goes_on_within_an_epoch(
     assert len(steps) == 12 - kept
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 @pytest.mark.parametrize("step", [0, 1, 2, 4, 5])
 def test_a_run_that_is_asked_to_end_leaves_a_checkpoint_of_its_last_step(
     step: int, signum: signal.Signals, micro: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -147,7 +147,7 @@ def test_a_run_that_is_asked_to_end_leaves_a_checkpoint_of_its_last_step(
 
 
 @pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*")
-@pytest.mark.parametrize("signum", SIGNALS)
+@pytest.mark.parametrize("signum", [pytest.param(signum, marks=() if signum == signal.SIGTERM else pytest.mark.slow) for signum in SIGNALS])
 def test_a_run_asked_to_end_before_its_first_logged_row_resumes(signum: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     rarely = "trainer.log_every_n_steps=50"
     train(tmp_path / "whole", rarely)
@@ -165,7 +165,7 @@ def test_a_run_asked_to_end_before_its_first_logged_row_resumes(signum: signal.S
     assert_same_run(tmp_path / "stopped", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("signum", SIGNALS)
+@pytest.mark.parametrize("signum", [pytest.param(signum, marks=() if signum == signal.SIGTERM else pytest.mark.slow) for signum in SIGNALS])
 @pytest.mark.parametrize(("method", "steps_kept"), [("configure_optimizers", 1), ("on_train_start", 1), ("on_train_end", 6)])
 def test_a_stage_that_is_asked_to_end_before_its_first_step_or_after_its_last_one_heeds_it(
     method: str, steps_kept: int, signum: signal.Signals, micro: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -297,6 +297,7 @@ def test_a_stages_steps_are_its_epochs_or_max_steps():
     assert dataclasses.replace(stage, max_steps=50).steps(7) == 21
 
 
+@pytest.mark.slow
 def test_a_last_stage_that_was_finished_goes_on_with_more_epochs_as_if_it_had_had_them(tmp_path: Path):
     constant = "stages.distill_1.schedule.final_lr=0.02"  # so that the rate does not depend on how many epochs there are
     train(tmp_path / "whole", constant, "stages.distill_1.epochs=3")

@@ -35,7 +35,7 @@ def test_a_signal_for_slurm_is_left_to_whoever_handles_it(monkeypatch: pytest.Mo
     try:
         with Interruption() as interruption:
             os.kill(os.getpid(), signal.SIGUSR1)
-            assert interruption.agree() is None
+            assert interruption.agree() == (None, False)
         signal.signal(signal.SIGUSR1, signal.SIG_DFL)
         monkeypatch.setenv("SLURM_NTASKS", "1")  # Lightning requeues the job itself
         with Interruption():
@@ -43,7 +43,7 @@ def test_a_signal_for_slurm_is_left_to_whoever_handles_it(monkeypatch: pytest.Mo
         monkeypatch.setenv("SLURM_JOB_NAME", "bash")  # but not that of somebody at a terminal
         with Interruption() as interruption:
             os.kill(os.getpid(), signal.SIGUSR1)
-            assert interruption.agree() == signal.SIGUSR1
+            assert interruption.agree() == (signal.SIGUSR1, False)
     finally:
         signal.signal(signal.SIGUSR1, before)
 

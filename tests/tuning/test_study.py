@@ -108,6 +108,7 @@ def test_a_study_of_other_trials_is_not_joined(arguments: list[str], says: str, 
     assert len(trials(study)) == before
 
 
+@pytest.mark.slow
 def test_a_database_is_not_shared_by_two_folders(command: Callable, tmp_path: Path):
     storage = f"storage=sqlite:///{tmp_path}/study.db"
     assert command("tune", *given(tmp_path / "one", storage, "trials=1")).code == 0
