@@ -29,3 +29,20 @@ class Strike(pl.Callback):
     def _strike(self, trainer: pl.Trainer, step: int) -> None:
         if (trainer.global_rank, step) == (self.rank, self.step):
             os.kill(os.getpid(), self.signum)
+
+
+class StopOne(pl.Callback):
+    """Asks Lightning to stop after a step, in one process alone.
+
+    Args:
+        rank: of the process.
+        step: counted from 0.
+    """
+
+    def __init__(self, rank: int, step: int) -> None:
+        self.rank, self.step = rank, step
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *arguments: Any) -> None:
+        """After the step."""
+        if (trainer.global_rank, arguments[3]) == (self.rank, self.step):
+            trainer.should_stop = True

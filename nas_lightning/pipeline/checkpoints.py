@@ -62,17 +62,25 @@ class StageCheckpoints(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes what is due; marks a stage that EarlyStopping ends as finished at once, so that no kill makes it train on."""
         asked, trainer.should_stop = self.interruption.agree(trainer.should_stop or self._put_off)
-        if trainer.should_stop and (rule := _early_stopping(trainer)) is not None:
-            reason = str(rule.stopping_reason_message).removesuffix("Signaling Trainer to stop.").rstrip(" .")
-            if rule.stopping_reason in DIVERGED:
-                raise NonFiniteLoss(f"EarlyStopping after step {trainer.global_step}: {reason}")
-            module = cast(SupernetTraining, pl_module)
-            module.finished, module.ended_early = True, reason
+        if trainer.should_stop:
+            self._end_early(trainer, cast(SupernetTraining, pl_module))
         done = trainer.current_epoch + 1
         if self.keep_every is not None and done % self.keep_every == 0:
             save_whole(trainer, self.folder / f"epoch_{done}.ckpt")
         self._write_last(trainer)
         leave_if_asked(asked, trainer, self.folder / "last.ckpt")
+
+    def _end_early(self, trainer: pl.Trainer, module: SupernetTraining) -> None:
+        """Finishes the stage where EarlyStopping stops it; what it monitors may differ between processes, and its verdict is one of all."""
+        rule = _early_stopping(trainer)
+        reason = None if rule is None else str(rule.stopping_reason_message).removesuffix("Signaling Trainer to stop.").rstrip(" .")
+        diverged = self.interruption.any_of(reason if rule is not None and rule.stopping_reason in DIVERGED else None)
+        if diverged is not None:
+            if not trainer.is_global_zero:
+                raise SystemExit(0)  # the first process says so
+            raise NonFiniteLoss(f"EarlyStopping after step {trainer.global_step}: {diverged}")
+        if (ended := self.interruption.any_of(reason)) is not None:
+            module.finished, module.ended_early = True, ended
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
         """Leaves out the time that the stage took: ``trainer.max_time`` is of one call."""

@@ -55,6 +55,14 @@ class Interruption(pl.Callback):
         torch.distributed.all_reduce(arrived, torch.distributed.ReduceOp.MAX, group=self._group)
         return int(arrived[0]) or None, bool(arrived[1])
 
+    def any_of(self, found: str | None) -> str | None:
+        """What the first process found that found anything; each must call this at the same place."""
+        if self._group is None:
+            return found
+        of_all: list[str | None] = [None] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(of_all, found, group=self._group)
+        return next((text for text in of_all if text is not None), None)
+
     def _notice(self, signum: int, _: FrameType | None) -> None:
         if self._noticed is None:
             self._noticed = signum

@@ -218,3 +218,30 @@ def test_a_checkpoint_that_cannot_be_written_stops_both_with_one_line(python: Ca
     assert done.stderr.count("error:") == 1
     assert "epoch_1.ckpt: cannot be written" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_stage_that_early_stopping_ends_by_what_one_device_saw_is_finished_on_both(python: Callable, tmp_path: Path):
+    rule = "{_target_: pytorch_lightning.callbacks.EarlyStopping, monitor: loss, patience: 1, check_on_train_epoch_end: true}"
+    quiet = ["standalone=none", "ranking=none", "~stages.finetune", "~stages.distill_1", "stages.pretrain.epochs=12"]
+    arguments = ["train.py", "experiment=micro", *TWO, *quiet, f"trainer.callbacks=[{rule}]", f"run_dir={tmp_path}/run"]
+    for _ in range(2):
+        done = python(*arguments)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert "Traceback" not in done.stderr
+    header = torch.load(tmp_path / "run/stages/pretrain/last.ckpt", weights_only=True)["nas_lightning"]
+    assert header["finished"]
+    assert "loss did not improve" in header["ended_early"]
+
+
+def test_a_callback_that_stops_one_device_within_an_epoch_stops_both_and_costs_no_bit(python: Callable, tmp_path: Path):
+    quiet = ["standalone=none", "ranking=none", "loader.batch_size=16"]
+    arguments = ["train.py", "experiment=micro", *TWO, *quiet]
+    stop = "{_target_: tests.strike.StopOne, rank: 1, step: 2}"
+    done = python(*arguments, "plugins=[tests]", f"trainer.callbacks=[{stop}]", f"run_dir={tmp_path}/stopped")
+    assert done.returncode == 2, done.stderr[-3000:]
+    assert done.stderr.count("was stopped after 3 of 10 steps") == done.stderr.count("error:") == 1
+    for folder in ("stopped", "whole"):
+        done = python(*arguments, f"run_dir={tmp_path}/{folder}")
+        assert done.returncode == 0, done.stderr[-3000:]
+    found, expected = ((tmp_path / folder / "supernet.safetensors").read_bytes() for folder in ("stopped", "whole"))
+    assert found == expected
