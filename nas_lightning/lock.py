@@ -3,6 +3,7 @@ the first."""
 
 import json
 import os
+import re
 import socket
 import time
 from collections import deque
@@ -20,6 +21,8 @@ WRITTEN = ("", "stages/*", "standalone", "ranking", "ranking/*", "ranking/*/*", 
 """Where a run folder's owner writes."""
 CLAIMED = ("", "ranking", "standalone")
 """Where the two files may lie that every run folder begins with."""
+MOST_OF_CONFIG = 2**20
+"""Characters of a config that are looked at."""
 MOST_LOOKED_AT = 20_000
 """Files and folders below a new run folder among which another run is looked for."""
 
@@ -76,11 +79,21 @@ def check_apart(folder: Path, *, holds_runs: bool = False) -> None:
 def _is_run(folder: Path) -> bool:
     """Whether a run was begun there or a living process holds it."""
     try:
-        if any(all((folder / part / name).is_file() for name in ("config.yaml", "environment.json")) for part in CLAIMED):
+        if any(_is_claimed(folder / part, part) for part in CLAIMED):
             return True
         return (folder / ".owner.json").is_file() and is_owned(folder)
     except OSError:  # somebody else's
         return False
+
+
+def _is_claimed(folder: Path, part: str) -> bool:
+    if not all((folder / name).is_file() for name in ("config.yaml", "environment.json")):
+        return False
+    if not part:
+        return True
+    with (folder / "config.yaml").open(encoding="utf-8", errors="replace") as file:
+        # A whole run that somebody named ranking or standalone is not a part of a run above it.
+        return re.search(r"^stages:", file.read(MOST_OF_CONFIG), re.MULTILINE) is None
 
 
 def _run_below(folder: Path) -> Path | None:

@@ -226,7 +226,8 @@ class SupernetTraining(pl.LightningModule):
             self._fill_missing_gradients()
         optimizer.step()
         loss = total / len(paths)
-        self.accuracy.update(torch.cat(scored), labels.repeat(len(scored)))
+        if scored:
+            self.accuracy.update(torch.cat(scored), labels.repeat(len(scored)))
         self.epoch_loss.update(loss.expand(len(labels)))  # nan_strategy="disable", which spares a look at the value, ignores weights
         self._log({"loss": loss, "lr": rate})
 
@@ -293,8 +294,6 @@ class SupernetTraining(pl.LightningModule):
 
     def _stop_or_skip(self, loss: Tensor, architectures: Sequence[Architecture], rate: float, optimizer: LightningOptimizer) -> None:
         if self.non_finite is NonFiniteRule.STOP:
-            if not self.trainer.is_global_zero:
-                raise SystemExit(0)  # the first process tells
             among = ", ".join(map(str, architectures))
             found = f"is {float(loss)}" if not loss.isfinite() else "of another device is nan or infinite"
             raise NonFiniteLoss(f"the loss {found} at step {self.global_step}, learning rate {rate:.6g}, with {among}")

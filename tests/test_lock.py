@@ -198,3 +198,16 @@ def test_a_large_folder_of_another_purpose_is_refused_and_not_walked(tmp_path: P
         (tmp_path / "images" / name).write_text("{}")
     with only_owner(tmp_path / "images"):
         pass
+
+
+@pytest.mark.parametrize("name", ["ranking", "standalone"])
+def test_a_run_named_as_a_part_of_one_bars_no_folder_beside_it(name: str, tmp_path: Path):
+    run = tmp_path / name
+    run.mkdir()
+    (run / "config.yaml").write_text("seed: 0\nstages:\n  pretrain: {epochs: 1}\n")
+    (run / "environment.json").write_text("{}\n")
+    with only_owner(tmp_path / "next"):
+        pass
+    (run / "config.yaml").write_text("seed: 0\ncheckpoint: a.ckpt\n")  # what nas-rank or nas-standalone claims
+    with pytest.raises(InputError, match="lies in the run folder"), only_owner(tmp_path / "next_2"):
+        pass

@@ -14,11 +14,10 @@ def task(cfg: DictConfig) -> dict[str, Any]:
 
     node = plain(cfg)
     config = read(RankConfig, node)
-    from nas_lightning.experiment.rank_many import check_trainer, find_checkpoints, rank_checkpoints
+    from nas_lightning.experiment.rank_many import prepare_rankings, rank_checkpoints
     from nas_lightning.experiment.run_folder import claim_run_folder
 
-    checkpoints = find_checkpoints(config.checkpoint)
-    check_trainer(config)
+    checkpoints = prepare_rankings(config)
     run_dir = run_folder(config.run_dir, config.resume, "ranking")
     with hold(run_dir, config.resume) as run_dir:
         claim_run_folder(run_dir / "ranking", node)

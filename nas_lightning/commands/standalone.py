@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from nas_lightning.commands.console import hold, plain, run_folder, start
 from nas_lightning.errors import InputError
-from nas_lightning.processes import is_first
+from nas_lightning.processes import check_alone, is_first
 
 if TYPE_CHECKING:
     from nas_lightning.space import Architecture, Population
@@ -52,6 +52,8 @@ def task(cfg: DictConfig) -> None:
         claim_run_folder(folder, node)
         if config.standalone.processes == 1:  # else this process trains through workers of its own
             start_processes(arguments)
+        else:
+            check_alone()
         if is_first():
             remove([folder / SUMMARY])  # of the trainings before
         truth = train_truth(chosen, dataset, recipe, config.standalone.seeds, folder, arguments, config.standalone.processes)

@@ -10,12 +10,16 @@ import numpy as np
 
 from nas_lightning.durable import write_json
 from nas_lightning.errors import InputError
+from nas_lightning.made_from import file_hash
 from nas_lightning.ranking.table import LABELS
 from nas_lightning.reading import read_json, read_rows
 
 NAME = "finished.json"
 ELSEWHERE = ("run_dir", "resume")
 """Keys that say where a run is, not what."""
+
+FILES = (("ranking", "known_accuracies"), ("ranking", "list"), ("population", "file"))
+"""Keys that name a file whose content decides what comes out."""
 
 
 def write_outcome(run_dir: Path, config: Mapping[str, Any], value: float | None, seconds: float) -> None:
@@ -57,5 +61,9 @@ def value_of(run_dir: Path, config: Mapping[str, Any], agreement: Mapping[str, A
 
 
 def _hash(config: Mapping[str, Any]) -> str:
+    """Of the config and of what the files hold that it names: the value may come from them."""
     kept = {key: value for key, value in config.items() if key not in ELSEWHERE}
+    named = {f"{section}.{key}": (config.get(section) or {}).get(key) for section, key in FILES}
+    contents = {place: file_hash(Path(name)) for place, name in named.items() if name is not None and Path(name).is_file()}
+    kept |= {"contents": contents} if contents else {}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()

@@ -4,7 +4,7 @@ import glob
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from nas_lightning.data.check import check_dataset, check_trained_on
 from nas_lightning.durable import write_json
 from nas_lightning.errors import InputError
 from nas_lightning.experiment.batch_sizes import check_ranking_batches
-from nas_lightning.experiment.rank_one import rank_checkpoint
+from nas_lightning.experiment.rank_one import check_ranking, choose_candidates, rank_checkpoint
 from nas_lightning.processes import is_first
 from nas_lightning.ranking.agreement import kendall_tau
 from nas_lightning.ranking.table import LABELS, read_table
@@ -42,28 +42,39 @@ def find_checkpoints(pattern: str) -> list[Path]:
     return sorted(paths)
 
 
-def check_trainer(config: RankConfig) -> None:
-    """Makes the Trainer once, so that an argument that it cannot take stops the ranking before its folder is claimed."""
+class Checkpoint(NamedTuple):
+    """A file to rank with, what it says of itself, and the images that it was trained on."""
+
+    path: Path
+    header: dict[str, Any]
+    dataset: ImageDataset
+
+
+def prepare_rankings(config: RankConfig) -> list[Checkpoint]:
+    """Reads and checks everything that the rankings need, so that a mistake stops them before a folder is claimed.
+
+    Returns:
+        The checkpoints that the config names, in training order.
+    """
     import_plugins(config.plugins)
     make_trainer(Builder(tuple(config.plugins)).build_values(config.trainer, "trainer"), enable_checkpointing=False)
+    paths, headers = _in_training_order(find_checkpoints(config.checkpoint))
+    return [Checkpoint(*one) for one in zip(paths, headers, _datasets(paths, headers, config), strict=True)]
 
 
-def rank_checkpoints(checkpoints: list[Path], config: RankConfig, run_dir: Path) -> dict[str, Any]:
+def rank_checkpoints(checkpoints: Sequence[Checkpoint], config: RankConfig, run_dir: Path) -> dict[str, Any]:
     """Ranks with each; one alone writes ``ranking/``, several write ``ranking/<checkpoint>/`` and ``ranking/by_checkpoint.json``."""
-    import_plugins(config.plugins)
     builder = Builder(tuple(config.plugins))
-    checkpoints, headers = _in_training_order(checkpoints)
-    datasets = _datasets(checkpoints, headers, config)
     start_processes(builder.build_values(config.trainer, "trainer"))
     results: dict[str, Any] = {}
-    for path, dataset, label in zip(checkpoints, datasets, _labels(checkpoints), strict=True):
+    for (path, _, dataset), label in zip(checkpoints, _labels([one.path for one in checkpoints]), strict=True):
         folder = "ranking" if len(checkpoints) == 1 else f"ranking/{label}"
         if is_first():
             print(f"\n{path}")
         arguments = builder.build_values(config.trainer, "trainer")  # a strategy serves one Trainer
         results[label] = rank_checkpoint(path, config.ranking, dataset, run_dir, arguments, folder_name=folder)
     if len(checkpoints) > 1 and is_first():
-        _compare(SearchSpace(**headers[-1]["supernet"]["space"]), results, run_dir, config.ranking.score)
+        _compare(SearchSpace(**checkpoints[-1].header["supernet"]["space"]), results, run_dir, config.ranking.score)
     return results
 
 
@@ -78,7 +89,9 @@ def _datasets(checkpoints: Sequence[Path], headers: Sequence[dict[str, Any]], co
             check_dataset(read[key])
         check_trained_on(read[key], header, "checkpoint", path)
         network = header["supernet"]
-        check_ranking_batches(config.ranking, SearchSpace(**network["space"]), NormStatistics(network["norm"]), read[key])
+        space = SearchSpace(**network["space"])
+        check_ranking_batches(config.ranking, space, NormStatistics(network["norm"]), read[key])
+        check_ranking(config.ranking, read[key], choose_candidates(config.ranking, space, None))
         datasets.append(read[key])
     return datasets
 

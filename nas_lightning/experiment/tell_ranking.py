@@ -14,7 +14,7 @@ from nas_lightning.made_from import KEY, hashes, write_source
 from nas_lightning.ranking.cheap_first import CheapFirst
 from nas_lightning.ranking.protocol import write_order
 from nas_lightning.ranking.summary import agreement_summary, agreement_with, summary
-from nas_lightning.ranking.table import FROM_SCORES, LABELS, OF_THE_RUN, SUBMISSION, ScoreTable
+from nas_lightning.ranking.table import LABELS, SUBMISSION, ScoreTable, made_by_the_run, made_from_scores
 from nas_lightning.space import Architecture, Population
 
 
@@ -52,7 +52,7 @@ def tell_ranking(
     Returns:
         The agreement with known accuracies, where there are any.
     """
-    removed = write_source(folder / "scores.csv", table.as_csv(), [folder / name for name in FROM_SCORES])
+    removed = write_source(folder / "scores.csv", table.as_csv(), made_from_scores(folder))
     removed += write_order(folder, score, table.population.space.layers)
     table.write_submission(folder / SUBMISSION, score)
     written, said = ["scores.csv", SUBMISSION], [summary(table, score, budgets)]
@@ -76,7 +76,7 @@ def tell_ranking(
 
 def _write_agreement(table: ScoreTable, folder: Path, known: Known, result: Mapping[str, Any]) -> None:
     with_known = Population(table.population.space, tuple(one for one in table.population if one.architecture in known.accuracies))
-    path, made_from_it = folder / "known_accuracies.json", [folder / name for name in ("agreement.json", *OF_THE_RUN)]
+    path, made_from_it = folder / "known_accuracies.json", [folder / "agreement.json", *made_by_the_run(folder)]
     write_source(path, with_known.as_json(known.accuracies[one] for one in with_known.architectures), made_from_it)
     sources = {"scores.csv": folder / "scores.csv", "known_accuracies.json": path}
     trained = {} if known.trained is None else {"standalone/known_accuracies.json": known.trained}

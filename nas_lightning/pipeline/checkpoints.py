@@ -55,8 +55,10 @@ class StageCheckpoints(Checkpoint):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """Puts off a stop that an evaluation within an epoch asks for until the next step, after which its place can be written down."""
-        within = not (trainer.sanity_checking or trainer.fit_loop.epoch_loop.batch_progress.is_last_batch)
-        if within and trainer.should_stop and _early_stopping(trainer) is None:
+        if trainer.sanity_checking or trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            return
+        _, trainer.should_stop = self.interruption.agree(trainer.should_stop)
+        if trainer.should_stop and self.interruption.any_of(_verdict(trainer)[0]) is None:
             trainer.should_stop, self._put_off = False, True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -64,6 +66,7 @@ class StageCheckpoints(Checkpoint):
         asked, trainer.should_stop = self.interruption.agree(trainer.should_stop or self._put_off)
         if trainer.should_stop:
             self._end_early(trainer, cast(SupernetTraining, pl_module))
+        self._put_off, self._is_owed = False, False
         done = trainer.current_epoch + 1
         if self.keep_every is not None and done % self.keep_every == 0:
             save_whole(trainer, self.folder / f"epoch_{done}.ckpt")
@@ -72,12 +75,8 @@ class StageCheckpoints(Checkpoint):
 
     def _end_early(self, trainer: pl.Trainer, module: SupernetTraining) -> None:
         """Finishes the stage where EarlyStopping stops it; what it monitors may differ between processes, and its verdict is one of all."""
-        rule = _early_stopping(trainer)
-        reason = None if rule is None else str(rule.stopping_reason_message).removesuffix("Signaling Trainer to stop.").rstrip(" .")
-        diverged = self.interruption.any_of(reason if rule is not None and rule.stopping_reason in DIVERGED else None)
-        if diverged is not None:
-            if not trainer.is_global_zero:
-                raise SystemExit(0)  # the first process says so
+        reason, has_diverged = _verdict(trainer)
+        if (diverged := self.interruption.any_of(reason if has_diverged else None)) is not None:
             raise NonFiniteLoss(f"EarlyStopping after step {trainer.global_step}: {diverged}")
         if (ended := self.interruption.any_of(reason)) is not None:
             module.finished, module.ended_early = True, ended
@@ -121,7 +120,11 @@ def _save(trainer: pl.Trainer, path: Path) -> None:
         raise
 
 
-def _early_stopping(trainer: pl.Trainer) -> EarlyStopping | None:
-    """The callback by whose rule the stage is over; None where something else stops it."""
+def _verdict(trainer: pl.Trainer) -> tuple[str | None, bool]:
+    """Why EarlyStopping says that the stage is over, in this process, and whether it has no result; None where something else stops it."""
     rules = [callback for callback in cast(Any, trainer).callbacks if isinstance(callback, EarlyStopping)]
-    return next((rule for rule in rules if rule.stopping_reason is not EarlyStoppingReason.NOT_STOPPED), None)
+    for rule in rules:
+        if rule.stopping_reason is not EarlyStoppingReason.NOT_STOPPED:
+            reason = str(rule.stopping_reason_message).removesuffix("Signaling Trainer to stop.").rstrip(" .")
+            return reason, rule.stopping_reason in DIVERGED
+    return None, False

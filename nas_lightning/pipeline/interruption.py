@@ -25,6 +25,7 @@ class Interruption(pl.Callback):
 
     def __init__(self) -> None:
         self._noticed: int | None = None  # a signal may come while the processes agree: only the next time is it told
+        self._is_agreed = False
         self._before: dict[int, Any] = {}
         self._group: Any = None
 
@@ -33,9 +34,11 @@ class Interruption(pl.Callback):
         self._before = take_over(self._notice)
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Gives back."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Gives back, and raises a signal once more that came too late to be agreed on."""
         give_back(self._before)
+        if kind is None and self._noticed is not None and not self._is_agreed:
+            signal.raise_signal(self._noticed)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Keeps Lightning from acting on SIGTERM itself, and from asking all devices for one at each step, which a GPU would wait for.
@@ -49,11 +52,12 @@ class Interruption(pl.Callback):
 
     def agree(self, should_stop: bool = False) -> tuple[int | None, bool]:
         """The signal that arrived in any of the processes, and whether any is to stop; each must call this after the same steps."""
-        if self._group is None:
-            return self._noticed, should_stop
         arrived = torch.tensor([self._noticed or 0, int(should_stop)])
-        torch.distributed.all_reduce(arrived, torch.distributed.ReduceOp.MAX, group=self._group)
-        return int(arrived[0]) or None, bool(arrived[1])
+        if self._group is not None:
+            torch.distributed.all_reduce(arrived, torch.distributed.ReduceOp.MAX, group=self._group)
+        signum, stops = arrived.tolist()
+        self._is_agreed = signum != 0
+        return signum or None, bool(stops)
 
     def any_of(self, found: str | None) -> str | None:
         """What the first process found that found anything; each must call this at the same place."""

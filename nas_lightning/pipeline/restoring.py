@@ -53,7 +53,7 @@ def check_resumable(saved: Mapping[str, Any], module: SupernetTraining, trainer:
         _check_counts(saved["state_dict"])
         _check_version(saved.get("pytorch-lightning_version"))
         _check_loops(saved, trainer)
-        _check_optimizer(saved, module)
+        _check_optimizer(saved, module, skips_steps=getattr(trainer.precision_plugin, "scaler", None) is not None)
         if saved.get("lr_schedulers") != []:
             raise _OddError("lr_schedulers", "must be an empty list")
         _check_states(saved, trainer)
@@ -74,6 +74,8 @@ def _check_header(content: Mapping[str, Any]) -> None:
         raise _OddError(HEADER_KEY, "must be a mapping of plain values")
     if not isinstance(header.get("finished"), bool):
         raise _OddError(f"{HEADER_KEY}.finished", f"{shorten(header.get('finished'))} must be true or false")
+    if not isinstance(ended := header.get("ended_early"), str | None):
+        raise _OddError(f"{HEADER_KEY}.ended_early", f"{shorten(ended)} must be a reason, or nothing")
     if not _is_count(devices := header.get("devices", 1)) or devices == 0:
         raise _OddError(f"{HEADER_KEY}.devices", f"{shorten(devices)} must be a number of devices")
     for key in ("epoch", "global_step"):
@@ -134,8 +136,12 @@ def _check_order(progress: Mapping[str, Any], place: str) -> None:
         raise _OddError(place, f"{current[0]} of {total[0]} events cannot be the current ones")
 
 
-def _check_optimizer(saved: Mapping[str, Any], module: SupernetTraining) -> None:
-    """A step of a new optimizer, on zeros, tells which state its steps leave, whatever class it is of."""
+def _check_optimizer(saved: Mapping[str, Any], module: SupernetTraining, *, skips_steps: bool) -> None:
+    """A step of a new optimizer, on zeros, tells which state its steps leave, whatever class it is of.
+
+    Args:
+        skips_steps: whether the first steps may have changed nothing, as with the scaled gradients of 16-mixed.
+    """
     states = saved.get("optimizer_states")
     if not isinstance(states, list) or len(states) != 1 or not isinstance(states[0], dict):
         raise _OddError("optimizer_states", "must be a list of one mapping")
@@ -147,7 +153,7 @@ def _check_optimizer(saved: Mapping[str, Any], module: SupernetTraining) -> None
     optimizer.step()
     expected, found = optimizer.state_dict(), states[0]
     steps = saved["global_step"] - int(saved["state_dict"]["skipped"])
-    if steps == 0 and found.get("state") == {}:  # none has changed the weights yet
+    if (steps == 0 or skips_steps) and found.get("state") == {}:  # none has changed the weights yet
         expected = {**expected, "state": {}}
     _check_alike(expected, found, "optimizer_states.0")
     for index, (old, new, group) in enumerate(zip(before, expected["param_groups"], found["param_groups"], strict=True)):
@@ -164,7 +170,8 @@ def _check_states(saved: Mapping[str, Any], trainer: pl.Trainer) -> None:
     if not isinstance(callbacks, dict) or not all(isinstance(name, str) for name in callbacks):
         raise _OddError("callbacks", "must be a mapping by names")
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if (state := callbacks.get(callback.state_key)) is not None:
+        is_own = type(callback).__module__.startswith(("pytorch_lightning.", "nas_lightning."))  # of others we do not know the state
+        if is_own and (state := callbacks.get(callback.state_key)) is not None:
             _check_alike(callback.state_dict(), state, f"callbacks.{callback.state_key}", is_new=True)
     name = type(trainer.precision_plugin).__qualname__
     if name in saved:

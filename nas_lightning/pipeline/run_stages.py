@@ -106,6 +106,8 @@ def train_stages(
             except CutShort:
                 pass
             except NonFiniteLoss as error:
+                if not trainer.is_global_zero:
+                    raise SystemExit(0) from None  # the first process says so
                 good = f"the last good checkpoint is {last}" if last.is_file() else "no checkpoint had been written"
                 raise InputError(f"stages.{stage.name}: {error}; {good}; try a lower stages.{stage.name}.optimizer.lr") from error
             done = f"{trainer.global_step} of {stage.steps(int(trainer.num_training_batches))} steps"

@@ -8,7 +8,7 @@ from nas_lightning.durable import as_json, write_json
 from nas_lightning.errors import InputError
 from nas_lightning.made_from import file_hash, write_source
 from nas_lightning.processes import is_first
-from nas_lightning.ranking.table import OF_THE_RUN, SUBMISSION
+from nas_lightning.ranking.table import SUBMISSION, made_by_the_run
 from nas_lightning.reading import read_json
 
 UNSAID = {"statistics": "batch", "cheap_first": False}
@@ -79,7 +79,7 @@ def write_order(folder: Path, score: str, layers: int) -> list[Path]:
     """
     path = folder / "protocol.json"
     content = {**read_json(path), ORDERED_BY: score, LAYERS: layers}
-    return write_source(path, as_json(content), [folder / name for name in (SUBMISSION, *OF_THE_RUN)])
+    return write_source(path, as_json(content), [folder / SUBMISSION, *made_by_the_run(folder)])
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

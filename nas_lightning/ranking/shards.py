@@ -14,7 +14,7 @@ from nas_lightning.durable import as_json, write_text
 from nas_lightning.errors import InputError
 from nas_lightning.made_from import file_hash, text_hash, write_source
 from nas_lightning.ranking.protocol import ORDERED_BY, differences
-from nas_lightning.ranking.table import FROM_SCORES, LABELS, ScoreTable, read_table
+from nas_lightning.ranking.table import LABELS, ScoreTable, made_from_scores, read_table
 from nas_lightning.reading import read_json
 from nas_lightning.space import Population, SearchSpace
 
@@ -68,7 +68,7 @@ def write_shard(folder: Path, shard: Shard, population: Population, rows: Sequen
     """
     text = table.as_csv()
     content = {**_said(shard, population), SCORES_HASH: text_hash(text), "rows": list(rows)}
-    write_source(folder / NAME, as_json(content), [folder / name for name in ("scores.csv", *FROM_SCORES)])
+    write_source(folder / NAME, as_json(content), [folder / "scores.csv", *made_from_scores(folder)])
     write_text(folder / "scores.csv", text)
 
 

@@ -21,12 +21,25 @@ COLUMNS = ("name", "architecture", "top1", "top5", "cross_entropy", "macs", "par
 MOST = 2**63 - 1
 """Of multiply-adds and parameters, which are kept in 64 bits."""
 SUBMISSION = "submission.json"
-OF_THE_RUN = ("../report.html", "../report.md", "../finished.json")
-"""What a run makes from a ranking's files, named from the ranking's folder."""
-FROM_SCORES = (SUBMISSION, "known_accuracies.json", "agreement.json", "cheap_first.json", "../by_checkpoint.json", *OF_THE_RUN)
-"""What is made from ``scores.csv``."""
+OF_THE_RUN = ("report.html", "report.md", "finished.json")
+FROM_SCORES = (SUBMISSION, "known_accuracies.json", "agreement.json", "cheap_first.json", "../by_checkpoint.json")
 LABELS = {"top1": "top-1", "cross_entropy": "negative cross entropy", "smoothed": "smoothed"}
 """What agreements call a score, by ``ranking.score``."""
+
+
+def made_by_the_run(folder: Path) -> list[Path]:
+    """What a run makes from a ranking's files, in the run's folder.
+
+    Args:
+        folder: ``ranking``, or one of a checkpoint in it.
+    """
+    run = folder.parent if folder.name == "ranking" else folder.parent.parent
+    return [run / name for name in OF_THE_RUN]
+
+
+def made_from_scores(folder: Path) -> list[Path]:
+    """What is made from the ``scores.csv`` of a ranking's folder."""
+    return [*(folder / name for name in FROM_SCORES), *made_by_the_run(folder)]
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,7 @@ def test_arrays_and_plain_pairs_train_and_rank_like_tensors(tmp_path: Path, comm
         assert done.code == 0, done.err
         scores.append((run / "ranking/scores.csv").read_bytes())
         lists = [f"ranking.list={run}/ranking/submission.json", "ranking.images=60", "plugins=[noise_of_ones_own]"]
-        done = command("rank", f"checkpoint={run}/supernet.safetensors", *lists, f"run_dir={run}/again")
+        done = command("rank", f"checkpoint={run}/supernet.safetensors", *lists, f"run_dir={run}_again")
         assert done.code == 0, done.err
-        scores.append((run / "again/ranking/scores.csv").read_bytes())
+        scores.append((tmp_path / f"{number}_again/ranking/scores.csv").read_bytes())
     assert len(set(scores)) == 1

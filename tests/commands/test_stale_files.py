@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from nas_lightning.experiment import tell_ranking as module
+from nas_lightning.experiment.outcome import finished, write_outcome
 from nas_lightning.experiment.run_folder import claim_run_folder
 from nas_lightning.experiment.tell_ranking import Known, tell_ranking
 from nas_lightning.ranking.protocol import claim
@@ -167,3 +168,22 @@ def test_a_run_that_is_to_be_longer_is_not_taken_for_finished(tmp_path: Path):
     assert (tmp_path / "finished.json").exists()
     claim_run_folder(tmp_path, {"stages": {"only": {"epochs": 3}}})
     assert not (tmp_path / "finished.json").exists()
+
+
+def test_a_run_is_not_finished_where_a_file_that_its_config_names_holds_something_else(tmp_path: Path):
+    known = tmp_path / "known.json"
+    known.write_text("{}")
+    config = {"returns": "agreement", "ranking": {"known_accuracies": str(known), "list": None}, "population": {"file": None}}
+    write_outcome(tmp_path, config, 0.5, 1.0)
+    assert finished(tmp_path, config) is not None
+    known.write_text('{"a": 1}')
+    assert finished(tmp_path, config) is None
+
+
+def test_the_report_of_a_run_goes_when_a_ranking_with_one_of_several_checkpoints_changes(tmp_path: Path):
+    folder = tmp_path / "ranking" / "last"
+    for shift in (0.0, 1.0):
+        claim(folder, {"images": 5})
+        tell_ranking(table_of(24, shift), folder, "cross_entropy", None, 20, None)
+        assert not (tmp_path / "report.html").exists()
+        (tmp_path / "report.html").write_text("made from what is there")

@@ -176,3 +176,41 @@ def test_a_callback_that_waits_for_what_nothing_logs_is_refused(
     with pytest.raises(InputError, match=rf"trainer\.callbacks: {name} monitors .*, which no stage logs; known: loss, lr, .*largest/top1"):
         train_watched(tmp_path, make())
     assert steps == []
+
+
+class OwnState(pl.Callback):
+    """A callback of the user's own whose state grows."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        self.seen.append(trainer.global_step)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seen": self.seen, "best": float("inf"), "last": self.seen[-1] if self.seen else None}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.seen = list(state_dict["seen"])
+
+
+def test_the_state_of_ones_own_callback_is_taken_as_it_is(tmp_path: Path):
+    with pytest.raises(InputError, match="was stopped after 2 of 6 steps"):
+        train_watched(tmp_path, OwnState(), StopAfter(2))
+    resumed = OwnState()
+    train_watched(tmp_path, resumed)
+    assert resumed.seen[:6] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_checkpoint_owed_beside_an_epochs_end_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    written: list[int] = []
+    write = StageCheckpoints._write_last
+
+    def counted(self: StageCheckpoints, trainer: pl.Trainer) -> None:
+        written.append(trainer.global_step)
+        write(self, trainer)
+
+    monkeypatch.setattr(StageCheckpoints, "_write_last", counted)
+    often = ("trainer.val_check_interval=4", "loader.batch_size=32", "save_every_steps=4")  # 5 steps an epoch
+    train_watched(tmp_path, overrides=often)
+    assert written == [5, 8, 10, 5, 5]  # after step 4 an evaluation follows, and then the epoch's end

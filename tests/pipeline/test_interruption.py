@@ -69,6 +69,19 @@ def test_a_second_signal_acts_at_once_whenever_the_first_one_came(signum: signal
         signal.signal(signum, before)
 
 
+def test_a_signal_that_came_after_the_last_agreement_is_raised_again():
+    acted: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda signum, _: acted.append(signum))
+    try:
+        with Interruption() as interruption:
+            assert interruption.agree() == (None, False)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert not acted
+        assert acted == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 class Acted(Exception):
     pass
 

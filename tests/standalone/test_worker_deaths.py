@@ -217,8 +217,8 @@ def test_one_worker_that_dies_costs_its_own_training_only(
 @pytest.mark.parametrize("where", ["unpickling", "training"])
 def test_workers_that_all_die_end_the_call(where: str, tmp_path: Path):
     kind = {"unpickling": StrikesInUnpickling, "training": StrikesInTraining}[where]
-    with pytest.raises(InputError, match=r"was killed by SIGTERM, and 1 more died; 4 trainings are missing"):
-        train(tmp_path / "run", kind(how=signal.SIGTERM, marks=str(tmp_path / "marks"), most=9))
+    with pytest.raises(InputError, match=r"was killed by SIGABRT, and 1 more died; 4 trainings are missing"):
+        train(tmp_path / "run", kind(how=signal.SIGABRT, marks=str(tmp_path / "marks"), most=9))
     assert not kept(tmp_path / "run")
     assert no_children()
 
