@@ -182,10 +182,13 @@ def main() -> None:
             victim = folder / f"victim_{runs}"
             if terms < arguments.terms:
                 terms += terminate(victim, work / 2, draw)
-            while runs % 2 and strikes.total() < arguments.strikes and (place := strike(victim, counts, strikes.total(), draw)) is not None:
+            is_for_kills = runs % 2 == 0 and done < arguments.kills
+            while not is_for_kills and strikes.total() < arguments.strikes:
+                if (place := strike(victim, counts, strikes.total(), draw)) is None:
+                    break
                 strikes[place] += 1
             # On average a kill lets a twentieth of the work be done, so that one run meets many kills, wherever it is.
-            done += kill_until_done(victim, arguments.kills - done if runs % 2 == 0 else 0, work / 10, draw)
+            done += kill_until_done(victim, arguments.kills - done if is_for_kills else 0, work / 10, draw)
             if found := differences(folder / "reference", victim):
                 sys.exit(f"run {runs} (seed {arguments.seed}) differs from the reference in {', '.join(found)}")
     took = time.monotonic() - began
