@@ -123,6 +123,8 @@ def terminate(folder: Path, longest_wait: float, draw: random.Random) -> bool:
         return False
     last = error.strip().splitlines()[-1]
     promised = re.fullmatch(r"stopped by SIGTERM after step (\d+): (.*last\.ckpt); give the same run_dir again to go on", last)
+    if last == "stopped by SIGTERM; give the same run_dir again to go on":  # no stage was training
+        return False
     if promised is None:
         sys.exit(f"the last line of a terminated run promises no checkpoint: {last}")
     found = torch.load(promised[2], weights_only=True)["global_step"]
