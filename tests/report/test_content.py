@@ -206,3 +206,11 @@ def test_fifty_thousand_candidates_give_a_light_page(tmp_path: Path):
     write_report(tmp_path, points=3000)
     assert (tmp_path / "report.html").stat().st_size < 10 * 2**20
     assert "50,000 candidates are ranked" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_an_epochs_loss_is_drawn_beside_single_steps_and_says_so(tmp_path: Path):
+    folder = write_example(tmp_path)
+    (folder / "stages/pretrain/metrics.csv").write_text("step,loss,epoch_loss,top1\n0,3.0,,\n1,1.0,2.0,0.5\n")
+    traces = {trace["name"]: trace["y"] for trace in page_of(folder).data["training"]["traces"]}
+    assert [value for value in traces["training loss, mean of an epoch"] if value is not None] == [2.0]
+    assert "Loss: light, single steps; dark, the mean of an epoch's steps." in text_of(folder)

@@ -81,7 +81,9 @@ def _notes(strips: Sequence[Strip]) -> list[str]:
     labels = [curve.label for strip in strips for curve in strip.curves if strip.title.startswith("top-1")]
     known = [said[label] for label in labels if label in said]
     others = ["grey, other fixed candidates, on held-out images"] if len(labels) > len(known) else []
-    return [f"Top-1: {'; '.join([*known, *others])}."] if labels else []
+    losses = [curve.label for strip in strips for curve in strip.curves if strip.title == "loss"]
+    of_loss = ["Loss: light, single steps; dark, the mean of an epoch's steps."] if len(losses) == 2 else []
+    return of_loss + ([f"Top-1: {'; '.join([*known, *others])}."] if labels else [])
 
 
 class Look(NamedTuple):
