@@ -130,10 +130,10 @@ def _rank_cheap_first(
 
 def check_ranking(config: RankingConfig, dataset: ImageDataset, candidates: Population) -> None:
     """Reads everything that a ranking will need, so that a wrong value stops a run before it trains."""
+    choose_shard(config)
     plan_levels(config, len(evaluation_images(dataset, config.images)[1]))
     make_recalibration(config, dataset)
     check_smoothing(config, candidates.space)
-    choose_shard(config)
     if config.known_accuracies is not None:
         known = read_accuracies(Path(config.known_accuracies), candidates.space, config.max_mib)
         check_enough_known(known, candidates, config.known_accuracies)
