@@ -105,7 +105,7 @@ POINTS = {  # where a run stops -> the class, its method, which call (pretrain: 
 
 
 @pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.slow), 2])
-@pytest.mark.parametrize("stop", [pytest.param(stop, marks=() if stop in (1, 3, 5, 8, 12) else pytest.mark.slow) for stop in range(1, 13)])
+@pytest.mark.parametrize("stop", [pytest.param(stop, marks=() if stop in (3, 5, 12) else pytest.mark.slow) for stop in range(1, 13)])
 def test_with_checkpoints_every_few_steps_a_run_goes_on_within_an_epoch(
     stop: int, every: int, micro: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
