@@ -4,7 +4,7 @@
 
 SIGKILL may strike anywhere: stages, truth, ranking. A strike is a SIGKILL, SIGTERM or SIGINT at an exact call of a function, before or
 after it: before the first logged row, between the last step and a stage's end, between stages, while truth trains, while a file is renamed.
-SIGTERM while a stage trains must leave the checkpoint that the last line names. A run that ends before it is stopped is compared and begun
+A signal while a stage trains must leave the checkpoint that the last line names. A run that ends before it is stopped is compared and begun
 anew, until all are used up. Exit code 1 on a difference.
 """
 
@@ -77,6 +77,8 @@ def strike(folder: Path, counts: dict[str, int], number: int, draw: random.Rando
     expected = {-signum} if signum == signal.SIGKILL else {128 + signum, -signum}
     if done.returncode not in expected or "Traceback" in done.stderr:
         sys.exit(f"a run struck at {environment['STRIKE_AT']} ended with exit code {done.returncode}:\n{done.stderr}")
+    if done.returncode == 128 + signum:
+        check_promise(done.stderr, signum)
     return place
 
 
@@ -112,7 +114,7 @@ def kill_until_done(folder: Path, kills: int, longest_wait: float, draw: random.
 
 
 def terminate(folder: Path, longest_wait: float, draw: random.Random) -> bool:
-    """Sends SIGTERM; whether a stage was training then, whose promised checkpoint is checked."""
+    """Sends SIGTERM; whether it came before the run had ended."""
     process = start(folder)
     time.sleep(draw.uniform(0, longest_wait))
     process.send_signal(signal.SIGTERM)
@@ -121,16 +123,18 @@ def terminate(folder: Path, longest_wait: float, draw: random.Random) -> bool:
         sys.exit("a terminated run passed for one that had finished")
     if process.returncode != 128 + signal.SIGTERM:
         return False
-    last = error.strip().splitlines()[-1]
-    promised = re.fullmatch(r"stopped by SIGTERM after step (\d+): (.*last\.ckpt); give the same run_dir again to go on", last)
-    if last == "stopped by SIGTERM; give the same run_dir again to go on":  # no stage was training
-        return False
-    if promised is None:
-        sys.exit(f"the last line of a terminated run promises no checkpoint: {last}")
-    found = torch.load(promised[2], weights_only=True)["global_step"]
-    if found != int(promised[1]):
-        sys.exit(f"{promised[2]} holds step {found}, but {promised[1]} was promised")
+    check_promise(error, signal.SIGTERM)
     return True
+
+
+def check_promise(error: str, signum: int) -> None:
+    """A run that a signal ended says so in its last line; where a stage was training, that names a checkpoint of the last step."""
+    name, last = signal.Signals(signum).name, error.strip().splitlines()[-1]
+    promised = re.fullmatch(rf"stopped by {name}(?: after step (\d+): (.*last\.ckpt))?; give the same run_dir again to go on", last)
+    if promised is None:
+        sys.exit(f"the last line of a run that {name} ended promises nothing: {last}")
+    if promised[2] is not None and (found := torch.load(promised[2], weights_only=True)["global_step"]) != int(promised[1]):
+        sys.exit(f"{promised[2]} holds step {found}, but {promised[1]} was promised")
 
 
 def differences(one: Path, other: Path) -> list[str]:
@@ -176,21 +180,24 @@ def main() -> None:
         finish(reference)
         work = time.monotonic() - work
         counts = count_calls(folder / "counted")
-        done, runs, terms, strikes = 0, 0, 0, Counter[str]()
+        done, runs, terms, tried, strikes = 0, 0, 0, 0, Counter[str]()
         while done < arguments.kills or terms < arguments.terms or strikes.total() < arguments.strikes:
             runs += 1
-            if runs > 10 * (arguments.kills + arguments.terms + arguments.strikes):
+            if runs > 2 * (arguments.kills + arguments.terms + arguments.strikes):
                 sys.exit(f"only {done} kills, {strikes.total()} strikes and {terms} terminations after {runs - 1} runs")
             victim = folder / f"victim_{runs}"
-            if terms < arguments.terms:
-                terms += terminate(victim, work / 2, draw)
-            is_for_kills = runs % 2 == 0 and done < arguments.kills
-            while not is_for_kills and strikes.total() < arguments.strikes:
-                if (place := strike(victim, counts, strikes.total(), draw)) is None:
-                    break
-                strikes[place] += 1
-            # On average a kill lets a twentieth of the work be done, so that one run meets many kills, wherever it is.
-            done += kill_until_done(victim, arguments.kills - done if is_for_kills else 0, work / 10, draw)
+            if done < arguments.kills and runs % 2:
+                # On average a kill lets a twentieth of the work be done, so that one run meets many kills, wherever it is.
+                done += kill_until_done(victim, arguments.kills - done, work / 10, draw)
+            else:
+                if terms < arguments.terms:
+                    terms += terminate(victim, work / 2, draw)
+                while strikes.total() < arguments.strikes:
+                    tried += 1  # also where the run ends first, so that no place is waited for
+                    if (place := strike(victim, counts, tried, draw)) is None:
+                        break
+                    strikes[place] += 1
+                finish(start(victim))
             if found := differences(folder / "reference", victim):
                 sys.exit(f"run {runs} (seed {arguments.seed}) differs from the reference in {', '.join(found)}")
     took = time.monotonic() - began
