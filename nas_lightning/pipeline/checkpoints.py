@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
 
 from nas_lightning.durable import write_whole
 from nas_lightning.errors import InputError
-from nas_lightning.pipeline.interruption import CutShort, Interruption, leave_if_asked
+from nas_lightning.pipeline.interruption import Interruption, StoppedWithinEpoch, leave_if_asked
 from nas_lightning.training import NonFiniteLoss, SupernetTraining
 
 DIVERGED = (EarlyStoppingReason.NON_FINITE_METRIC, EarlyStoppingReason.DIVERGENCE_THRESHOLD)
@@ -51,7 +51,7 @@ class StageCheckpoints(Checkpoint):
             self._write_last(trainer)
         leave_if_asked(asked, trainer, self.folder / "last.ckpt")
         if is_cut:
-            raise CutShort
+            raise StoppedWithinEpoch
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """Puts off a stop that an evaluation within an epoch asks for until the next step, after which its place can be written down."""

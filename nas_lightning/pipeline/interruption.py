@@ -11,7 +11,7 @@ import torch
 from nas_lightning.signals import Interrupted, give_back, take_over
 
 
-class CutShort(Exception):
+class StoppedWithinEpoch(Exception):
     """A stage stopped within an epoch, and its checkpoint says where: ``trainer.max_time``, or a callback."""
 
 

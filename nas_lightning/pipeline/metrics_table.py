@@ -66,7 +66,7 @@ class MetricsTable(Logger):
 
 
 def _rows_before(path: Path, step: int) -> list[dict[str, str]]:
-    if not read_text(path).strip():  # a version before 0.2 left it so where it was stopped before the first row
+    if not read_text(path).strip():  # an earlier version left it so where it was stopped before the first row
         return []
     try:
         return [row for _, row in read_rows(path, ["step"]) if int(row["step"]) < step]

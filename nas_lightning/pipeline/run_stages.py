@@ -12,7 +12,7 @@ from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.errors import InputError
 from nas_lightning.panel import Panel
 from nas_lightning.pipeline.checkpoints import StageCheckpoints, save_whole
-from nas_lightning.pipeline.interruption import CutShort, Interruption, leave_if_asked
+from nas_lightning.pipeline.interruption import Interruption, StoppedWithinEpoch, leave_if_asked
 from nas_lightning.pipeline.metrics_table import MetricsTable
 from nas_lightning.pipeline.progress import StageProgress
 from nas_lightning.pipeline.restoring import check_resumable, read_last
@@ -103,7 +103,7 @@ def train_stages(
         with interruption:
             try:
                 trainer.fit(module, datamodule=data, ckpt_path=None if saved is None else last, weights_only=True)
-            except CutShort:
+            except StoppedWithinEpoch:
                 pass
             except NonFiniteLoss as error:
                 if not trainer.is_global_zero:
