@@ -36,7 +36,8 @@ def outlive_output() -> None:
 
     What a closed terminal, a pipe whose reader has gone or a full disk does not take is dropped, and a letter that the encoding lacks is
     written as its number. A stream that was closed from the start leads nowhere; otherwise the next file to be opened would take its
-    number, and receive what others write to it. Streams that are not the process's own (of a test, of a notebook) stay.
+    number, and receive what others write to it. Each line is written at once, as Python does only in a terminal: whoever follows a log
+    learns of the run folder when the run begins. Streams that are not the process's own (of a test, of a notebook) stay.
     """
     for number in range(3):
         try:
@@ -48,7 +49,7 @@ def outlive_output() -> None:
         if stream is None:
             setattr(sys, name, _text_stream(number, "utf-8", True, False))
         elif type(stream) is io.TextIOWrapper and stream.fileno() == number and not isinstance(stream.buffer, _LossyWriter):
-            lossy = _text_stream(number, stream.encoding, stream.line_buffering, stream.write_through)
+            lossy = _text_stream(number, stream.encoding, True, stream.write_through)
             with suppress(OSError):
                 stream.flush()
             setattr(sys, name, lossy)

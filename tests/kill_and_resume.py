@@ -42,11 +42,14 @@ LONGEST = 300.0
 
 def start(folder: Path) -> subprocess.Popen[str]:
     """The run, once it has taken its folder: what is before has nothing to lose."""
+    is_new = not folder.exists()
     command = [sys.executable, "train.py", *ARGUMENTS, f"run_dir={folder}"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     if not process.stdout.readline().startswith("run folder:"):
         sys.exit(f"the run did not start: {process.communicate()[1]}")
+    if is_new and (folder / "supernet.safetensors").exists():
+        sys.exit("the run told its folder only when its stages had ended, so that no kill would meet them")
     return process
 
 

@@ -49,6 +49,18 @@ def test_a_program_works_to_its_end_without_its_output(way: str, tmp_path: Path)
     assert (tmp_path / "code").read_text() == "7\n"
 
 
+def test_a_line_reaches_a_pipe_when_it_is_written_not_when_the_program_ends():
+    program = "import sys; from nas_lightning.machine import outlive_output; outlive_output(); print('run folder: R'); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", program], env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        os.set_blocking(process.stdout.fileno(), False)
+        deadline = time.monotonic() + 60
+        while (line := process.stdout.readline()) == b"" and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.communicate(b"\n")
+    assert line == b"run folder: R\n"
+
+
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii:strict", "latin-1"])
 def test_letters_that_the_encoding_lacks_are_written_as_numbers(encoding: str, tmp_path: Path):
     (tmp_path / "program.py").write_text(PROGRAM, encoding="utf-8")
