@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from pytorch_lightning.plugins import Precision
 from scipy import stats
 from torch import Tensor, nn
 
@@ -65,7 +66,8 @@ def data_path(augmentation: str, workers: int = 0) -> Callable[[], float]:
         NoiseImages(), Builder().build(Target(node, AUGMENTATION), "augmentation"), batch_size=BATCH, seed=0, workers=workers
     )
     loader = data.train_dataloader()
-    data.trainer = cast(Any, SimpleNamespace(training=True, current_epoch=0, global_step=0, global_rank=0))
+    place = {"current_epoch": 0, "global_step": 0, "global_rank": 0}
+    data.trainer = cast(Any, SimpleNamespace(training=True, precision_plugin=Precision(), **place))
 
     def batches() -> None:
         for images, labels in loader:

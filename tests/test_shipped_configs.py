@@ -29,7 +29,7 @@ CONF = conf_folder()
 EXPERIMENTS = sorted(path.stem for path in CONF.glob("experiment/*.yaml"))
 MOUNTED = {"sampler", "objective", "optimizer", "schedule"}  # on the stages
 OWNED = {key: rule.status.removeprefix("decided by ") for key, rule in RULES.items() if rule.status.startswith("decided by ")}
-BASES = {"trainer=arguments"}  # only what the others build on
+BASES = {"stage=default", "trainer=arguments"}  # only what the others build on
 # A group with one option has it in the default run already.
 GROUPS = [folder for folder in CONF.iterdir() if folder.is_dir() and folder.name != "experiment" and len([*folder.glob("*.yaml")]) > 1]
 OPTIONS = sorted({f"{folder.name}={path.stem}" for folder in GROUPS for path in folder.glob("*.yaml")} - BASES)
@@ -85,7 +85,7 @@ def test_an_option_of_a_group_fits_into_the_default_run(choice: str, tmp_path: P
     place = {"stage": "stage@stages.pretrain"}.get(group, f"{group}@stages.pretrain.{group}" if group in MOUNTED else group)
     more = {
         "listed_file": [f"stages.pretrain.sampler.choose.path={tmp_path}/list.json"],
-        "listed_spaced200": ["population.count=50000"],  # every 250th
+        **{key: ["population.count=50000"] for key in ("listed_spaced200", "finetune")},  # every 250th
     }.get(option, [])
     (tmp_path / "list.json").write_text('{"a": {"acc": 0, "arch": "2-2-2-2-2-2-2"}}')
     build(f"{place}={option}", *more)
