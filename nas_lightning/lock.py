@@ -1,5 +1,5 @@
-"""One process at a time works in a run folder, and no run folder lies in another; those that Lightning starts for further devices belong to
-the first."""
+"""One process at a time works in a run folder, or in each part of its ranking; those that Lightning starts for other devices belong to the
+first. No run folder lies in another."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import re
 import socket
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -23,16 +23,19 @@ CLAIMED = ("", "ranking", "standalone")
 """Where the two files may lie that every run folder begins with."""
 MOST_OF_CONFIG = 2**20
 """Characters of a config that are looked at."""
+LONGEST_CLAIM = 30.0
+"""Seconds that a part waits for the others' claims."""
 MOST_LOOKED_AT = 20_000
 """Files and folders below a new run folder among which another run is looked for."""
 
 
 @contextmanager
-def only_owner(folder: Path, *, holds_runs: bool = False) -> Iterator[None]:
+def only_owner(folder: Path, part: str | None = None) -> Iterator[None]:
     """Holds the folder. A process that dies lets go of it with its life, so that no lock outlives its owner.
 
     Args:
-        holds_runs: whether runs may lie below the folder, such as the shards that are joined there.
+        part: name of the part that this process alone works on; others may work on other parts at the same time, on other machines too,
+            but not on the whole.
 
     Raises:
         InputError: if another process holds it, naming that one, or if the folder lies in a run's or has one below it.
@@ -40,24 +43,46 @@ def only_owner(folder: Path, *, holds_runs: bool = False) -> Iterator[None]:
     if not is_first():
         yield
         return
-    check_apart(folder, holds_runs=holds_runs)
+    check_apart(folder)
+    name = "" if part is None else f".{part}"
+    lock, owner = folder / f"{name}.lock", folder / f"{name}.owner.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        lock.acquire(timeout=0)
+        held = FileLock(lock)
+        held.acquire(timeout=0)
     except Timeout:
-        raise InputError(f"{folder}: is in use by {_owner(folder)}; wait until it has ended, or give another run_dir") from None
+        raise _in_use(folder, owner) from None
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror or error})") from None
     try:
-        owner = {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-        _remove_unfinished(folder)
+        # Each locks first and looks then: of two that come at the same time at least one sees the other.
+        for other in folder.glob(".*.lock") if part is None else ():
+            if _is_held(other):
+                raise _in_use(folder, other.with_suffix(".owner.json"))
+        _remove_unfinished(folder, WRITTEN if part is None else [f"ranking/parts/{part}", f"ranking/*/parts/{part}"])
         with suppress(InputError):  # on a full disk: it only tells others whom to wait for
-            write_json(folder / ".owner.json", owner)
+            write_json(owner, {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")})
         yield
     finally:
-        (folder / ".owner.json").unlink(missing_ok=True)
-        lock.release()
+        owner.unlink(missing_ok=True)
+        held.release()
+
+
+@contextmanager
+def claiming(folder: Path, part: str | None) -> Iterator[None]:
+    """For its duration no other process writes what all parts have in common; the owner of the whole folder has it to itself anyway.
+
+    Raises:
+        InputError: if another process holds the whole folder for longer than a claim takes.
+    """
+    if part is None or not is_first():
+        yield
+        return
+    try:
+        with FileLock(folder / ".lock", timeout=LONGEST_CLAIM):
+            yield
+    except Timeout:
+        raise _in_use(folder, folder / ".owner.json") from None
 
 
 def check_apart(folder: Path, *, holds_runs: bool = False) -> None:
@@ -112,9 +137,9 @@ def _run_below(folder: Path) -> Path | None:
     return None
 
 
-def _remove_unfinished(folder: Path) -> None:
+def _remove_unfinished(folder: Path, places: Sequence[str]) -> None:
     """Removes what a killed owner was writing."""
-    for place in WRITTEN:
+    for place in places:
         for left in folder.glob(f"{place}/.*.tmp".removeprefix("/")):
             if TEMPORARY.fullmatch(left.name):
                 with suppress(OSError):
@@ -123,18 +148,21 @@ def _remove_unfinished(folder: Path) -> None:
 
 def is_owned(folder: Path) -> bool:
     """Whether a living process holds the folder."""
-    if not folder.is_dir():
-        return False
+    return folder.is_dir() and _is_held(folder / ".lock")
+
+
+def _is_held(lock: Path) -> bool:
     try:
-        with FileLock(folder / ".lock", timeout=0):
+        with FileLock(lock, timeout=0):
             return False
     except Timeout:
         return True
 
 
-def _owner(folder: Path) -> str:
+def _in_use(folder: Path, owner: Path) -> InputError:
     try:
-        owner = json.loads((folder / ".owner.json").read_text(encoding="utf-8"))
-        return f"process {owner['process']} on {owner['host']} since {owner['since']}"
+        said = json.loads(owner.read_text(encoding="utf-8"))
+        name = f"process {said['process']} on {said['host']} since {said['since']}"
     except (OSError, ValueError, KeyError, TypeError):
-        return "another process"
+        name = "another process"
+    return InputError(f"{folder}: is in use by {name}; wait until it has ended, or give another run_dir")

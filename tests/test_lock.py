@@ -11,7 +11,7 @@ import pytest
 
 from nas_lightning.durable import write_whole
 from nas_lightning.errors import InputError
-from nas_lightning.lock import only_owner
+from nas_lightning.lock import claiming, only_owner
 from nas_lightning.processes import RANKS
 
 HOLD = """
@@ -156,15 +156,39 @@ def test_a_run_folder_above_or_below_a_living_one_is_refused(tmp_path: Path, com
         pass
 
 
-def test_a_folder_that_holds_runs_by_purpose_takes_them(tmp_path: Path):
-    begin_run(tmp_path / "shards" / "1", "ranking")
-    for folder, holds_runs in (("shards", True), ("shards/2", False), ("shards", True)):
-        with only_owner(tmp_path / folder, holds_runs=holds_runs):
-            pass
+def test_the_runs_of_a_study_lie_side_by_side(tmp_path: Path):
     with only_owner(tmp_path / "study" / "trials" / "0000"), only_owner(tmp_path / "study" / "trials" / "0001"):
         pass
-    with pytest.raises(InputError, match="lies in the run folder"), only_owner(tmp_path / "shards" / "1" / "x", holds_runs=True):
+
+
+def test_parts_are_held_side_by_side_but_not_twice_nor_beside_the_whole(tmp_path: Path):
+    with only_owner(tmp_path, "shard_1_of_2"), only_owner(tmp_path, "shard_2_of_2"):
+        with pytest.raises(InputError, match=rf"in use by process {os.getpid()} on "), only_owner(tmp_path, "shard_2_of_2"):
+            pass
+        with pytest.raises(InputError, match=rf"in use by process {os.getpid()} on "), only_owner(tmp_path):
+            pass
+        with claiming(tmp_path, "shard_1_of_2"):
+            pass
+    with only_owner(tmp_path):
+        pass  # what dead or finished parts left behind bars nobody
+    assert not [*tmp_path.glob("*owner.json")]
+
+
+@pytest.mark.usefixtures("holder")
+def test_a_part_does_not_begin_beside_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("nas_lightning.lock.LONGEST_CLAIM", 0.1)
+    with only_owner(tmp_path, "shard_1_of_2"), pytest.raises(InputError, match="in use by process"), claiming(tmp_path, "shard_1_of_2"):
         pass
+
+
+def test_a_part_removes_only_its_own_unfinished_files(tmp_path: Path):
+    names = [".1.csv.nas_lightning-7.tmp", "ranking/parts/shard_2_of_2/.1.csv.nas_lightning-7.tmp"]
+    mine = "ranking/parts/shard_1_of_2/.1.csv.nas_lightning-7.tmp"
+    for name in (*names, mine):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    with only_owner(tmp_path, "shard_1_of_2"):
+        assert [(tmp_path / name).exists() for name in (*names, mine)] == [True, True, False]
 
 
 def test_a_study_in_a_run_folder_is_refused_before_it_begins(tmp_path: Path, command: Callable):

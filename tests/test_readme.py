@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from nas_lightning.commands.conf_folder import conf_folder
 from nas_lightning.commands.console import plain
 from nas_lightning.config.read import read
-from nas_lightning.config.schema import MergeConfig, RankConfig, TrainConfig, TuneConfig
+from nas_lightning.config.schema import RankConfig, TrainConfig, TuneConfig
 
 REPOSITORY = Path(__file__).parent.parent
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -51,7 +51,6 @@ SPANS = [span.split("&& ")[-1] for row in SCALE_OUT for span in re.findall(r"`([
 KINDS = {
     "train.py": ("config", TrainConfig),
     "nas-rank": ("rank", RankConfig),
-    "nas-merge": ("merge", MergeConfig),
     "nas-tune": ("tune", TuneConfig),
 }
 

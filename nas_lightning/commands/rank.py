@@ -15,12 +15,17 @@ def task(cfg: DictConfig) -> dict[str, Any]:
     node = plain(cfg)
     config = read(RankConfig, node)
     from nas_lightning.experiment.rank_many import prepare_rankings, rank_checkpoints
+    from nas_lightning.experiment.rank_one import choose_shard
     from nas_lightning.experiment.run_folder import claim_run_folder
+    from nas_lightning.lock import claiming
 
     checkpoints = prepare_rankings(config)
     run_dir = run_folder(config.run_dir, config.resume, "ranking")
-    with hold(run_dir, config.resume) as run_dir:
-        claim_run_folder(run_dir / "ranking", node)
+    shard = choose_shard(config.ranking)
+    part = None if shard is None else shard.name
+    with hold(run_dir, config.resume, part) as run_dir:
+        with claiming(run_dir, part):
+            claim_run_folder(run_dir / "ranking", node)
         return rank_checkpoints(checkpoints, config, run_dir)
 
 

@@ -141,7 +141,7 @@ class RankingConfig:
     count: int | None = number(None, least=1)
     """Scores so many candidates, taken at random from the list with ``seed``; None scores all."""
     shard: str | None = None
-    """``3/16`` scores the third of 16 parts of the list alone; ``nas-merge`` joins them."""
+    """``3/16`` scores the third of 16 parts of the list into a run folder that all shards share."""
     seed: int = number(0, least=0)
     images: int | None = number(None, least=1)
     """The first so many of the test split; None takes all."""
@@ -308,25 +308,6 @@ class TuneConfig:
     """By the panel (``loader.holdout``): stops a trial that does worse than the median of the others after as many epochs."""
     seed: int | None = number(None, least=0)
     """Of the proposals."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MergeConfig:
-    """``nas-merge``: joins the shards of one ranking."""
-
-    shards: str = path()
-    """A glob of the shards' run folders."""
-    run_dir: str = path()
-    score: str | None = choice(None, among=("top1", "cross_entropy", "smoothed"))
-    """As ``ranking.score``; None takes what the shards' protocols name."""
-    smoothing: bool = False
-    smoothing_candidates: int = number(400, least=30, most=1_000_000)
-    """The list must have so many: no other can be scored here."""
-    known_accuracies: str | None = path(None)
-    resamples: int = number(1000, least=10, most=1_000_000)
-    max_mib: float = number(64, least=0)
-    """The size that ``known_accuracies`` may have."""
-    budgets: Integers | None = number(None, least=1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -92,6 +92,8 @@ def prepare(config: TrainConfig) -> Run:
             f"standalone.processes: {config.standalone.processes} cannot be used where the stages train in several processes "
             "(trainer.devices); train the truth with nas-standalone"
         )
+    if config.ranking.shard is not None:
+        raise InputError(f"ranking.shard: {config.ranking.shard} belongs to nas-rank, which scores parts of a list on several machines")
     if config.ranking.enabled:
         check_ranking(config.ranking, dataset, ranked)
         check_ranking_batches(config.ranking, space, supernet.norm, dataset)

@@ -12,16 +12,17 @@ from nas_lightning.data import ImageDataset, evaluation_images, fingerprint
 from nas_lightning.data.splits import LabelledImages
 from nas_lightning.errors import InputError
 from nas_lightning.experiment.tell_ranking import Known, tell_ranking
+from nas_lightning.lock import claiming
 from nas_lightning.processes import is_first
 from nas_lightning.ranking.agreement import FEWEST_ARCHITECTURES
 from nas_lightning.ranking.cheap_first import CheapFirst, Level, Losses, Z, make_levels, rank_cheap_first
 from nas_lightning.ranking.predict import rank_to_folder, read_losses
-from nas_lightning.ranking.protocol import claim, make_protocol, write_order
+from nas_lightning.ranking.protocol import claim, make_protocol
 from nas_lightning.ranking.recalibrate import Recalibration
 from nas_lightning.ranking.score import Score
-from nas_lightning.ranking.shards import Shard, check_shard_folder, write_shard
+from nas_lightning.ranking.shards import Shard, check_no_older_shard
 from nas_lightning.ranking.smoothing import FEWEST, further_candidates, smoothed_cross_entropies
-from nas_lightning.ranking.table import ScoreTable
+from nas_lightning.ranking.table import ScoreTable, read_parts
 from nas_lightning.space import Architecture, Population, SearchSpace, read_accuracies
 from nas_lightning.supernet.checkpoint import load_supernet
 from nas_lightning.trainer import precision_of
@@ -50,8 +51,7 @@ def rank_checkpoint(
     supernet, _ = load_supernet(checkpoint)
     candidates = whole = choose_candidates(config, supernet.space, population)
     if (shard := choose_shard(config)) is not None:
-        rows = shard.rows(whole)
-        candidates = Population(whole.space, tuple(whole[row] for row in rows))
+        candidates = shard.of(whole)
     elif config.known_accuracies is not None:
         known = Known(read_accuracies(Path(config.known_accuracies), supernet.space, config.max_mib))
         check_enough_known(known.accuracies, candidates, config.known_accuracies)
@@ -72,8 +72,9 @@ def rank_checkpoint(
         recalibration=None if recalibration is None else recalibration.protocol(),
         cheap_first=None if levels is None else {"keep": config.cheap_first_keep, "z": Z},
     )
-    check_shard_folder(folder, shard)
-    claim(folder, protocol)
+    check_no_older_shard(folder)
+    with claiming(run_dir, None if shard is None else shard.name):
+        claim(folder, protocol)
     ranking = partial(
         rank_to_folder,
         supernet,
@@ -83,6 +84,7 @@ def rank_checkpoint(
         trainer_arguments=trainer_arguments,
         recalibration=recalibration,
         label=folder_name,
+        shard="" if shard is None else shard.name,
     )
     smoothed, cheap_first = None, None
     if levels is not None:
@@ -95,19 +97,28 @@ def rank_checkpoint(
         scores, smoothed = all_scores[: len(candidates)], smoothed_cross_entropies(fitted_on, all_scores, len(candidates))
     else:
         scores = ranking(candidates, images, labels, folder / "parts")
+    if shard is not None:
+        tell_shard(shard, whole, folder)
+        return None
     table = ScoreTable.of(
         candidates, scores, classes=supernet.classes, channels=supernet.channels, shortcuts=supernet.shortcuts, smoothed=smoothed
     )
     if not is_first():
         return None
-    if shard is not None:
-        write_order(folder, config.score, supernet.space.layers)
-        write_shard(folder, shard, whole, rows, table)
-        print(
-            f"\nshard {shard}: {len(table.population):,} of {len(whole):,} candidates; nas-merge joins them\nwritten: {folder}/scores.csv"
-        )
-        return None
     return tell_ranking(table, folder, config.score, config.budgets, config.resamples, known, cheap_first)
+
+
+def tell_shard(shard: Shard, whole: Population, folder: Path) -> None:
+    """Prints how much of the list has been scored, by all shards."""
+    if not is_first():
+        return
+    done = read_parts(folder / "parts", whole.space)
+    count = sum(architecture in done for architecture in whole.architectures)
+    left = "" if count == len(whole) else "once the other shards are done, "
+    print(
+        f"\nshard {shard}: {len(shard.of(whole)):,} candidates scored; {count:,} of {len(whole):,} in all shards\n"
+        f"{left}the same command without ranking.shard makes the ranking"
+    )
 
 
 def _rank_cheap_first(
@@ -185,7 +196,7 @@ def choose_shard(config: RankingConfig) -> Shard | None:
             f"ranking.cheap_first: true cannot go with shard={config.shard}: which candidates may be among the best, all decide"
         )
     if config.smoothing:
-        raise InputError(f"ranking.smoothing: true cannot go with shard={config.shard}; nas-merge smooths over the whole list")
+        raise InputError(f"ranking.smoothing: true cannot go with shard={config.shard}; give it to the ranking of the whole list")
     return Shard.parse(config.shard)
 
 

@@ -43,6 +43,7 @@ def rank_to_folder(
     recalibration: Recalibration | None = None,
     keep_losses: bool = False,
     label: str = "ranking",
+    shard: str = "",
 ) -> list[Score]:
     """The scores in the list's order; rows that ``folder`` holds already are not computed again.
 
@@ -57,6 +58,7 @@ def rank_to_folder(
         recalibration: where the norms take their statistics from; None as the supernet has them.
         keep_losses: also writes what ``read_losses`` reads.
         label: what the progress bar is called.
+        shard: the name of a part of the ranking, which has a folder of its own below; rows of the others are not computed again either.
     """
     done = read_parts(folder, population.space)
     # Sorted, so that neighbours share their first layers.
@@ -65,7 +67,7 @@ def rank_to_folder(
     if missing:
         trainer = make_trainer(
             trainer_arguments,
-            callbacks=[_PartWriter(folder, keep_losses), _RankingProgress(label, len(ordered), len(ordered) - len(missing))],
+            callbacks=[_PartWriter(folder / shard, keep_losses), _RankingProgress(label, len(ordered), len(ordered) - len(missing))],
             default_root_dir=folder,
             enable_checkpointing=False,
             use_distributed_sampler=True,  # in prediction it deals out chunks without padding or repeating

@@ -160,9 +160,9 @@ def part_path(folder: Path, name: str, suffix: str) -> Path:
 
 
 def read_parts(folder: Path, space: SearchSpace) -> dict[Architecture, Score]:
-    """The rows that a ranking in progress, or several, have finished."""
+    """The rows that a ranking in progress, or several, have finished, those of all shards too."""
     scores: dict[Architecture, Score] = {}
-    for path in sorted(folder.glob("*-*.csv")):
+    for path in sorted([*folder.glob("*-*.csv"), *folder.glob("shard_*/*-*.csv")]):
         scores.update(read_scores(path, space))
     return scores
 

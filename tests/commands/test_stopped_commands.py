@@ -92,7 +92,6 @@ def test_a_training_alone_is_stopped_within_it(command: Callable, tmp_path: Path
 
 OTHERS = {  # command -> what it is struck within, its arguments, what its line ends with
     "compare": ("nas_lightning.ranking.compare.compare_scores", ["first={micro}/ranking/scores.csv", "second={micro}/ranking/scores.csv"]),
-    "merge": ("nas_lightning.experiment.merge.join_shards", ["shards={tmp}/sh*", "run_dir={tmp}/merged"]),
     "report": ("nas_lightning.report.write.read_run", ["run_dir={micro}"]),
     "tune": ("nas_lightning.experiment.tune.prepare", ["overrides=['experiment=micro']", "search={seed: [0, 1]}", "run_dir={tmp}/tuned"]),
 }
@@ -103,15 +102,11 @@ OTHERS = {  # command -> what it is struck within, its arguments, what its line 
 def test_the_other_commands_end_in_one_line(
     name: str, signum: signal.Signals, micro: Path, command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    import nas_lightning.experiment.merge
     import nas_lightning.experiment.tune
     import nas_lightning.ranking.compare
     import nas_lightning.report.write  # noqa: F401
 
     place, given = OTHERS[name]
-    if name == "merge":
-        shard = [f"checkpoint={micro}/supernet.safetensors", f"ranking.list={micro}/ranking/submission.json", "ranking.images=100"]
-        assert command("rank", *shard, "ranking.shard=1/1", f"run_dir={tmp_path}/shard").code == 0
     struck(monkeypatch, place, signum)
     space = ["space=resnet_tiny"] if name == "compare" else []
     done = command(name, *(one.format(micro=micro, tmp=tmp_path) if "{micro}" in one or "{tmp}" in one else one for one in given), *space)

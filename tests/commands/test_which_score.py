@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from nas_lightning.commands.conf_folder import conf_folder
 from nas_lightning.commands.console import plain
 from nas_lightning.config.read import read
-from nas_lightning.config.schema import MergeConfig, RankConfig, RankingConfig, TrainConfig
+from nas_lightning.config.schema import RankConfig, RankingConfig, TrainConfig
 from nas_lightning.report.candidates import KINDS
 
 EXPERIMENTS = sorted(path.stem for path in conf_folder().glob("experiment/*.yaml"))
@@ -32,7 +32,6 @@ def test_an_experiment_orders_by_cross_entropy_but_for_the_challenges(experiment
 
 def test_the_commands_order_by_cross_entropy_unless_asked():
     assert RankingConfig().score == "cross_entropy"
-    assert composed(MergeConfig, "merge", "shards=x").score is None
     for overrides, score in (((), "cross_entropy"), (("ranking=sample",), "cross_entropy"), (("ranking=official",), "top1")):
         assert composed(RankConfig, "rank", "checkpoint=x", *overrides).ranking.score == score
         assert composed(TrainConfig, "config", "experiment=quickstart", *overrides).ranking.score == score
@@ -64,49 +63,3 @@ def test_the_choice_stands_in_the_protocol_above_the_tables_and_in_the_report(
     text = (tmp_path / "report.md").read_text().replace("\\", "")
     for said in (f"24 candidates are ranked by {name}", f"Of 24 candidates, ordered by {name}.", f"| ordered by | {score} |"):
         assert said in text
-
-
-def test_a_merge_takes_the_order_of_its_shards(start: list[str], tmp_path: Path, command: Callable):
-    for number, score in ((1, "top1"), (2, "top1"), (2, "cross_entropy")):
-        done = command("rank", *start, f"ranking.score={score}", f"ranking.shard={number}/2", f"run_dir={tmp_path}/{score}/{number}")
-        assert done.code == 0, done.err
-    done = command("merge", f"shards={tmp_path}/top1/*", f"run_dir={tmp_path}/joined")
-    assert done.code == 0, done.err
-    assert "ordered by top-1" in done.out
-    assert json.loads((tmp_path / "joined/ranking/protocol.json").read_text())["ordered_by"] == "top1"
-    (tmp_path / "top1/2").rename(tmp_path / "top1/2 as well")
-    (tmp_path / "cross_entropy/2").rename(tmp_path / "top1/2")
-    (tmp_path / "top1/2 as well").rename(tmp_path / "cross_entropy/2")
-    refused = command("merge", f"shards={tmp_path}/top1/*", f"run_dir={tmp_path}/differing")
-    assert (refused.code, refused.err.count("\n")) == (2, 1)
-    assert "/2/ranking: is ordered by cross_entropy, " in refused.err
-    assert "give score= to choose" in refused.err
-    done = command("merge", f"shards={tmp_path}/top1/*", "score=cross_entropy", f"run_dir={tmp_path}/differing")
-    assert done.code == 0, done.err
-    assert "ordered by negative cross entropy" in done.out
-    assert command("report", f"run_dir={tmp_path}/joined").code == 0
-    assert "24 candidates are ranked by top-1" in (tmp_path / "joined/report.md").read_text()
-
-
-def test_shards_of_an_older_version_say_no_order_and_are_asked_for_one(start: list[str], tmp_path: Path, command: Callable):
-    assert command("rank", *start, "ranking.shard=1/1", f"run_dir={tmp_path}/1").code == 0
-    path = tmp_path / "1/ranking/protocol.json"
-    protocol = json.loads(path.read_text())
-    del protocol["ordered_by"], protocol["layers"]
-    path.write_text(json.dumps(protocol))
-    refused = command("merge", f"shards={tmp_path}/1", f"run_dir={tmp_path}/joined")
-    assert (refused.code, refused.err.count("\n")) == (2, 1)
-    assert "ordered_by: 'None' is not one of top1, cross_entropy, smoothed; give score=" in refused.err
-    assert command("merge", f"shards={tmp_path}/1", "score=top1", f"run_dir={tmp_path}/joined").code == 0
-
-
-def test_a_shards_scores_that_are_another_file_are_refused(start: list[str], tmp_path: Path, command: Callable):
-    assert command("rank", *start, "ranking.shard=1/1", f"run_dir={tmp_path}/1").code == 0
-    path = tmp_path / "1/ranking/scores.csv"
-    path.write_text(path.read_text().replace(",0.", ",0.0", 1))
-    refused = command("merge", f"shards={tmp_path}/1", f"run_dir={tmp_path}/joined")
-    assert (refused.code, refused.err.count("\n")) == (2, 1)
-    assert "scores.csv: is not the table that shard.json was written for; rank the shard again" in refused.err
-    path.unlink()  # as if it had been killed between the two files
-    assert command("rank", *start, "ranking.shard=1/1", f"run_dir={tmp_path}/1").code == 0
-    assert command("merge", f"shards={tmp_path}/1", f"run_dir={tmp_path}/joined").code == 0
