@@ -17,13 +17,14 @@ import numpy as np
 from tabulate import tabulate
 
 from benchmarks.__main__ import machine
+from nas_lightning.agreement import measure
 from nas_lightning.data import ImageDataset, dataset_from_header, evaluation_images
 from nas_lightning.durable import write_json
 from nas_lightning.machine import tune_process
-from nas_lightning.ranking.agreement import measure
 from nas_lightning.ranking.cheap_first import CheapFirst, Losses, make_levels, rank_cheap_first
 from nas_lightning.ranking.recalibrate import Recalibration
-from nas_lightning.ranking.score import Score, rank, rank_by_image
+from nas_lightning.ranking.score import rank, rank_by_image
+from nas_lightning.ranking.table import Score
 from nas_lightning.space import Population, read_accuracies
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import load_supernet
@@ -110,9 +111,9 @@ def agreement_row(name: str, scores: dict[str, np.ndarray], seconds: float, subj
     found = measure({**scores, "reference": reference}, subject.truth, resamples=RESAMPLES)
     told = {
         score: {
-            "pearson": found.by_score[score].pearson.to_json(),
-            "kendall": found.by_score[score].kendall.to_json(),
-            "better_than_reference": found.beats(score, "reference"),
+            "pearson": found.scores[score].estimates["pearson"].to_json(),
+            "kendall": found.scores[score].estimates["kendall"].to_json(),
+            "better_than_reference": found.wins(score, "reference"),
         }
         for score in scores
     }
@@ -125,11 +126,11 @@ def cheap_row(keep: float, way: Way, full: list[Score], full_seconds: float, sub
     mine, theirs = columns(found.scores)[LOSS], columns(full)[LOSS]
     row = agreement_row(f"cheap first, keep {keep:g}, of {way}", {LOSS: mine}, seconds, subject, reference)
     best = [set(np.argsort(-values, kind="stable")[: found.place]) for values in (mine, theirs)]
-    with_full = measure({"cheap first": mine}, theirs, resamples=0).by_score["cheap first"]
+    with_full = measure({"cheap first": mine}, theirs, resamples=0).scores["cheap first"]
     return {
         **row,
         **found.to_json(),
-        "kendall_with_full": with_full.kendall.value,
+        "kendall_with_full": with_full.estimates["kendall"].value,
         "best_found": len(best[0] & best[1]) / found.place,
         "time_saved": 1 - seconds / full_seconds,
     }

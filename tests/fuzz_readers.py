@@ -30,8 +30,7 @@ with atheris.instrument_imports(include=["nas_lightning"]):
     from nas_lightning.pipeline.restoring import read_last
     from nas_lightning.ranking.predict import _write_losses, read_losses
     from nas_lightning.ranking.protocol import claim
-    from nas_lightning.ranking.score import Score
-    from nas_lightning.ranking.table import ScoreTable, read_parts, read_scores, write_part
+    from nas_lightning.ranking.table import Score, ScoreTable, read_parts, read_scores, write_part
     from nas_lightning.reading import read_json
     from nas_lightning.report.run import read_run
     from nas_lightning.report.write import make_parts

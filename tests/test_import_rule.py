@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "pipeline": BEFORE_PIPELINE,
     "standalone": {"space", "data", "supernet", "schedule", "trainer"},
     "ranking": {"space", "supernet", "data", "trainer"},
+    "agreement": {"space", "ranking"},
     "report": set(),
     "config": set(),
 }
@@ -91,7 +92,7 @@ def test_the_rule_finds_a_room_that_is_imported_by_any_form_of_import(tmp_path: 
     assert rooms_imported_by(file) == {"space", "data", "ranking", "pipeline"}
 
 
-@pytest.mark.parametrize("name", ["ranking/agreement.py", "ranking/resampling.py", "schedule.py", "draws.py", "durable.py", "errors.py"])
+@pytest.mark.parametrize("name", ["ranking/table.py", "schedule.py", "draws.py", "durable.py", "errors.py"])
 def test_a_file_of_plain_figures_needs_no_torch_through_any_of_its_imports(name: str):
     left, seen = [PACKAGE / name], set()
     while left:
@@ -103,10 +104,21 @@ def test_a_file_of_plain_figures_needs_no_torch_through_any_of_its_imports(name:
         left += [one for one in own if one.is_file() and one not in seen]
 
 
-@pytest.mark.parametrize("room", ["space", "report"])
+@pytest.mark.parametrize("room", ["space", "agreement", "report"])
 def test_a_room_without_networks_needs_no_torch(room: str):
     for file in files_of(room):
         assert not {one.split(".")[0] for one in imports_of(file)} & HEAVY, file
+
+
+def test_agreement_the_report_and_score_tables_need_no_torch_in_a_process_of_their_own():
+    files = [file for room in ("space", "agreement", "report") for file in files_of(room)]
+    modules = [".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts) for file in files]
+    code = (
+        f"import importlib, sys\nfor name in {[*modules, 'nas_lightning.ranking.table']}:\n    importlib.import_module(name)\n"
+        f"print('imported:', sorted(sys.modules.keys() & {HEAVY}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=False)
+    assert done.stdout == "imported: []\n", done.stderr
 
 
 @pytest.mark.parametrize("room", [room for room in ROOMS if room != "report"])

@@ -18,10 +18,10 @@ def task(cfg: DictConfig) -> None:
     from nas_lightning.config.schema import CompareConfig
 
     config = read(CompareConfig, plain(cfg))
+    from nas_lightning.agreement.compare import compare_scores, compare_with_known, other_protocol
     from nas_lightning.config.build import Builder
     from nas_lightning.durable import write_json
     from nas_lightning.made_from import KEY, hashes, remove
-    from nas_lightning.ranking.compare import compare_scores, compare_with_known, other_protocol
 
     first, second, space = Path(config.first), Path(config.second), Builder().build(config.space, "space")
     if config.run_dir is not None and (Path(config.run_dir) / "scores.csv").is_file():

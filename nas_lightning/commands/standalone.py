@@ -24,12 +24,13 @@ def task(cfg: DictConfig) -> None:
     config = read(AloneConfig, node)
     import numpy as np
 
+    from nas_lightning.agreement import measure
+    from nas_lightning.agreement.agreement import FEWEST_ARCHITECTURES
     from nas_lightning.config.build import Builder, import_plugins
     from nas_lightning.experiment.batch_sizes import check_standalone_batches
     from nas_lightning.experiment.prepare import check_recipe, choose_alone, make_dataset, make_population, make_recipe, read_known
     from nas_lightning.experiment.run_folder import claim_run_folder
     from nas_lightning.made_from import remove
-    from nas_lightning.ranking.agreement import FEWEST_ARCHITECTURES, measure
     from nas_lightning.standalone import check_enough, check_trainer_arguments, describe_failures, table, train_truth, write_summary
     from nas_lightning.trainer import make_trainer, start_processes
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from nas_lightning.agreement.agreement import FEWEST_ARCHITECTURES
 from nas_lightning.config.schema import RankingConfig
 from nas_lightning.data import ImageDataset, evaluation_images, fingerprint
 from nas_lightning.data.splits import LabelledImages
@@ -14,16 +15,14 @@ from nas_lightning.errors import InputError
 from nas_lightning.experiment.tell_ranking import Known, tell_ranking
 from nas_lightning.lock import claiming
 from nas_lightning.processes import is_first
-from nas_lightning.ranking.agreement import FEWEST_ARCHITECTURES
 from nas_lightning.ranking.cheap_first import CheapFirst, Level, Losses, Z, make_levels, rank_cheap_first
 from nas_lightning.ranking.predict import rank_to_folder, read_losses
 from nas_lightning.ranking.protocol import claim, make_protocol
 from nas_lightning.ranking.recalibrate import Recalibration
-from nas_lightning.ranking.score import Score
 from nas_lightning.ranking.shards import Shard, check_no_older_shard
 from nas_lightning.ranking.smoothing import FEWEST, further_candidates, smoothed_cross_entropies
-from nas_lightning.ranking.table import ScoreTable, read_parts
-from nas_lightning.space import Architecture, Population, SearchSpace, read_accuracies
+from nas_lightning.ranking.table import Score, ScoreTable, read_parts
+from nas_lightning.space import Architecture, CandidateRows, Population, SearchSpace, read_accuracies
 from nas_lightning.supernet.checkpoint import load_supernet
 from nas_lightning.trainer import precision_of
 
@@ -200,7 +199,7 @@ def choose_shard(config: RankingConfig) -> Shard | None:
     return Shard.parse(config.shard)
 
 
-def check_enough_known(known: Mapping[Architecture, float], candidates: Population, place: str) -> None:
+def check_enough_known(known: Mapping[Architecture, float], candidates: CandidateRows, place: str) -> None:
     """Raises InputError if too few candidates have a known accuracy."""
     distinct = set(candidates.architectures)
     shared = sum(architecture in known for architecture in distinct)

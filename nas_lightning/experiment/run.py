@@ -6,6 +6,7 @@ from typing import Any
 
 from pytorch_lightning.callbacks import Callback
 
+from nas_lightning.agreement.agreement import FEWEST_ARCHITECTURES
 from nas_lightning.config.build import Builder
 from nas_lightning.config.schema import TrainConfig
 from nas_lightning.data.check import describe
@@ -16,7 +17,6 @@ from nas_lightning.experiment.tell_ranking import Known
 from nas_lightning.panel import Panel
 from nas_lightning.pipeline.run_stages import check_stages, train_stages
 from nas_lightning.processes import is_first
-from nas_lightning.ranking.agreement import FEWEST_ARCHITECTURES
 from nas_lightning.ranking.table import read_scores
 from nas_lightning.reading import read_json
 from nas_lightning.space import Architecture, read_accuracies

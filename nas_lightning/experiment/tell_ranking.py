@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nas_lightning.agreement.measure import agreement_with
+from nas_lightning.agreement.summary import agreement_summary
 from nas_lightning.durable import write_json
 from nas_lightning.made_from import KEY, hashes, write_source
 from nas_lightning.ranking.cheap_first import CheapFirst
 from nas_lightning.ranking.protocol import write_order
-from nas_lightning.ranking.summary import agreement_summary, agreement_with, summary
+from nas_lightning.ranking.selection import summary
 from nas_lightning.ranking.table import LABELS, SUBMISSION, ScoreTable, made_by_the_run, made_from_scores
-from nas_lightning.space import Architecture, Population
+from nas_lightning.space import Architecture, Candidates
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def tell_ranking(
         The agreement with known accuracies, where there are any.
     """
     removed = write_source(folder / "scores.csv", table.as_csv(), made_from_scores(folder))
-    removed += write_order(folder, score, table.population.space.layers)
+    removed += write_order(folder, score, table.population.widths.shape[1])
     table.write_submission(folder / SUBMISSION, score)
     written, said = ["scores.csv", SUBMISSION], [summary(table, score, budgets)]
     if cheap_first is not None:
@@ -75,7 +77,7 @@ def tell_ranking(
 
 
 def _write_agreement(table: ScoreTable, folder: Path, known: Known, result: Mapping[str, Any]) -> None:
-    with_known = Population(table.population.space, tuple(one for one in table.population if one.architecture in known.accuracies))
+    with_known = Candidates(tuple(one for one in table.population if one.architecture in known.accuracies))
     path, made_from_it = folder / "known_accuracies.json", [folder / "agreement.json", *made_by_the_run(folder)]
     write_source(path, with_known.as_json(known.accuracies[one] for one in with_known.architectures), made_from_it)
     sources = {"scores.csv": folder / "scores.csv", "known_accuracies.json": path}

@@ -1,7 +1,13 @@
-"""Scores every candidate, keeps the table, and measures how far it can be trusted."""
+"""Scores every candidate and keeps the table. The table needs no torch: what scores is imported when it is asked for."""
 
-from nas_lightning.ranking.agreement import Agreement, measure
-from nas_lightning.ranking.score import Score, rank, score
-from nas_lightning.ranking.table import ScoreTable, read_scores
+from importlib import import_module
+from typing import Any
 
-__all__ = ["Agreement", "Score", "ScoreTable", "measure", "rank", "read_scores", "score"]
+HOMES = {"Score": "table", "ScoreTable": "table", "rank": "score", "read_scores": "table"}
+"""The file of each public name."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)

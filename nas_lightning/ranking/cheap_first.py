@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nas_lightning.errors import InputError
-from nas_lightning.ranking.score import Score
+from nas_lightning.ranking.table import Score
 from nas_lightning.space import Population
 
 Z = 2.0

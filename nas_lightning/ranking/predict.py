@@ -18,8 +18,8 @@ from tqdm import tqdm
 from nas_lightning.durable import write_whole
 from nas_lightning.errors import InputError
 from nas_lightning.ranking.recalibrate import Recalibration
-from nas_lightning.ranking.score import Score, rank_by_image
-from nas_lightning.ranking.table import part_path, read_parts, write_part
+from nas_lightning.ranking.score import rank_by_image
+from nas_lightning.ranking.table import Score, part_path, read_parts, write_part
 from nas_lightning.space import Architecture, Candidate, Population
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.tensor_files import Damaged, read_safetensors

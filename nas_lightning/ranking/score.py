@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,21 +10,11 @@ from torch.nn import functional as F
 from nas_lightning.errors import InputError
 from nas_lightning.ranking.prefix_walk import walk_prefixes
 from nas_lightning.ranking.recalibrate import Recalibration
+from nas_lightning.ranking.table import Score
 from nas_lightning.space import Architecture
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.functions import at_least_float32
 from nas_lightning.supernet.network import Features
-
-
-class Score(NamedTuple):
-    """Of one candidate on n images."""
-
-    top1: float
-    """Fraction of the images whose label has the highest logit."""
-    top5: float
-    """Fraction of the images whose label is among the five highest."""
-    cross_entropy: float
-    """Mean over the images, in nats."""
 
 
 def rank(

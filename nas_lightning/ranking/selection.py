@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from tabulate import tabulate
 
 from nas_lightning.errors import InputError
-from nas_lightning.ranking.table import ScoreTable
+from nas_lightning.ranking.table import LABELS, ScoreTable
 
 
 class Budget(NamedTuple):
@@ -42,6 +43,38 @@ def best_under_budgets(table: ScoreTable, key: str, budgets: Sequence[int] | Non
     return chosen
 
 
+def summary(table: ScoreTable, key: str, budgets: Sequence[int] | None) -> str:
+    """The ten best architectures by the score ``key``, and the best under the budgets."""
+    best = [_row(table, row) for row in best_rows(table, key)]
+    chosen = best_under_budgets(table, key, budgets)
+    under = [
+        [f"<= {_millions(budget.multiply_adds)}", *(_row(table, budget.row) if budget.row is not None else ["none"])] for budget in chosen
+    ]
+    columns = ["name", "top-1", "cross entropy", "multiply-adds", "parameters", "architecture"]
+    ordered = f"ordered by {LABELS[key]}"
+    tables = {
+        f"The best of {table.population.count}, {ordered}": (best, columns),
+        f"The best under a budget of multiply-adds, {ordered}": (under, ["budget", *columns]),
+    }
+    return "\n\n".join(f"{title}\n{tabulate(rows, headers, disable_numparse=True)}" for title, (rows, headers) in tables.items())
+
+
 def _ordered(table: ScoreTable, key: str) -> npt.NDArray[np.int64]:
     order = table.order(key)
     return order[np.isin(order, table.population.distinct_rows)]
+
+
+def _row(table: ScoreTable, row: int) -> list[str]:
+    candidate, one = table.population[row], table.scores[row]
+    return [
+        candidate.name,
+        f"{one.top1:.4f}",
+        f"{one.cross_entropy:.4f}",
+        _millions(int(table.multiply_adds[row])),
+        f"{int(table.parameters[row]):,}",
+        candidate.text,
+    ]
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.3f} M"

@@ -19,8 +19,8 @@ from sklearn.preprocessing import StandardScaler
 
 from nas_lightning.draws import generator
 from nas_lightning.errors import InputError
-from nas_lightning.ranking.score import Score
-from nas_lightning.space import Candidate, Population
+from nas_lightning.ranking.table import Score
+from nas_lightning.space import Candidate, CandidateRows, Population
 
 STRENGTHS = np.logspace(-1, 4, 26)
 """Of the ridge, ascending; leave-one-out cross-validation against the supernet's scores chooses."""
@@ -79,7 +79,7 @@ def further_candidates(population: Population, count: int, seed: int) -> Populat
     return Population(space, tuple(Candidate(f"further{number}", space.text(one), one) for number, one in enumerate(fresh, start=1)))
 
 
-def smoothed_cross_entropies(population: Population, scores: Sequence[Score], listed: int) -> npt.NDArray[np.float64]:
+def smoothed_cross_entropies(population: CandidateRows, scores: Sequence[Score], listed: int) -> npt.NDArray[np.float64]:
     """Of the first ``listed`` candidates, (listed,), fitted on the cross entropies of all."""
     losses = np.array([one.cross_entropy for one in scores])
     distinct = list(population.distinct_rows)  # a candidate that is listed twice counts once

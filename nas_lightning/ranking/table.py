@@ -6,15 +6,27 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from nas_lightning.durable import write_text
 from nas_lightning.errors import InputError
-from nas_lightning.ranking.score import Score
 from nas_lightning.reading import read_rows, safe_cell
-from nas_lightning.space import Architecture, Candidate, Population, SearchSpace, ShortcutRule, cost
+from nas_lightning.space import Architecture, Candidate, CandidateRows, Candidates, Population, ReadsCodes, ShortcutRule, cost
+
+
+class Score(NamedTuple):
+    """Of one candidate on n images."""
+
+    top1: float
+    """Fraction of the images whose label has the highest logit."""
+    top5: float
+    """Fraction of the images whose label is among the five highest."""
+    cross_entropy: float
+    """Mean over the images, in nats."""
+
 
 PART_COLUMNS = ("architecture", *Score._fields)
 COLUMNS = ("name", "architecture", "top1", "top5", "cross_entropy", "macs", "parameters")
@@ -46,7 +58,7 @@ def made_from_scores(folder: Path) -> list[Path]:
 class ScoreTable:
     """Candidates in the list's order with their scores and costs; every array is (n,)."""
 
-    population: Population
+    population: CandidateRows
     scores: tuple[Score, ...]
     multiply_adds: npt.NDArray[np.int64]
     parameters: npt.NDArray[np.int64]
@@ -107,7 +119,7 @@ class ScoreTable:
         self.population.write(path, (float(value) for value in self.quality(key)))
 
 
-def read_scores(path: Path, space: SearchSpace) -> dict[Architecture, Score]:
+def read_scores(path: Path, space: ReadsCodes) -> dict[Architecture, Score]:
     """The scores of a ``scores.csv``, or of a part.
 
     Raises:
@@ -119,8 +131,11 @@ def read_scores(path: Path, space: SearchSpace) -> dict[Architecture, Score]:
     return scores
 
 
-def read_table(path: Path, space: SearchSpace) -> ScoreTable:
+def read_table(path: Path, space: ReadsCodes) -> ScoreTable:
     """A whole ``scores.csv``.
+
+    Args:
+        space: of the candidates, or ``AnyWidths`` where no file says which space it is.
 
     Raises:
         InputError: as ``read_scores``.
@@ -138,9 +153,10 @@ def read_table(path: Path, space: SearchSpace) -> ScoreTable:
         first = seen.setdefault(architecture, values)
         if first is not values and not all(map(math.isclose, first, values)):
             raise _differs(place, row)
+    if not candidates:
+        raise InputError(f"{path}: holds no scores")
     multiply_adds, parameters = np.array(costs, dtype=np.int64).reshape(-1, 2).T
-    population = Population(space, tuple(candidates))
-    return ScoreTable(population, tuple(scores), multiply_adds, parameters, np.array(smoothed) if smoothed else None)
+    return ScoreTable(Candidates(tuple(candidates)), tuple(scores), multiply_adds, parameters, np.array(smoothed) if smoothed else None)
 
 
 def write_part(folder: Path, start: int, candidates: Sequence[Candidate], scores: Sequence[Score]) -> None:
@@ -159,7 +175,7 @@ def part_path(folder: Path, name: str, suffix: str) -> Path:
     return path
 
 
-def read_parts(folder: Path, space: SearchSpace) -> dict[Architecture, Score]:
+def read_parts(folder: Path, space: ReadsCodes) -> dict[Architecture, Score]:
     """The rows that a ranking in progress, or several, have finished, those of all shards too."""
     scores: dict[Architecture, Score] = {}
     for path in sorted([*folder.glob("*-*.csv"), *folder.glob("shard_*/*-*.csv")]):
@@ -168,16 +184,20 @@ def read_parts(folder: Path, space: SearchSpace) -> dict[Architecture, Score]:
 
 
 def _read(
-    path: Path, space: SearchSpace, columns: Sequence[str] = PART_COLUMNS
+    path: Path, space: ReadsCodes, columns: Sequence[str] = PART_COLUMNS
 ) -> Iterator[tuple[int, dict[str, str], Architecture, Score]]:
     """The rows of a table with their lines."""
     seen: dict[Architecture, Score] = {}
+    layers = 0
     for line, row in read_rows(path, columns):
         place = f"{path}: line {line}"
         try:
             architecture = space.parse(row["architecture"])
         except InputError as error:
             raise InputError(f"{place}: {error}") from None
+        layers = layers or len(architecture.widths)
+        if len(architecture.widths) != layers:
+            raise InputError(f"{place}: {row['architecture'][:80]} has {len(architecture.widths)} entries, the first row {layers}")
         try:
             score = Score(*(float(row[key]) for key in Score._fields))
         except ValueError:

@@ -1,6 +1,12 @@
 """A candidate network as a value."""
 
 from dataclasses import dataclass
+from typing import Protocol
+
+from nas_lightning.errors import InputError
+
+MOST_DIGITS = 6
+"""Of a width in a file whose space is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +31,35 @@ class Architecture:
 
     def __str__(self) -> str:
         return "-".join(str(width) for width in self.widths)
+
+
+class ReadsCodes(Protocol):
+    """What reads the codes of a file: the space, or ``AnyWidths`` where no file says which space it is."""
+
+    def parse(self, text: str) -> Architecture:
+        """The architecture of a code, without the trailing entries that no layer reads.
+
+        Raises:
+            InputError: if it is no code.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class AnyWidths:
+    """Takes any integers joined by '-' for a code."""
+
+    layers: int | None = None
+    """Entries of a code that a layer reads; None takes all."""
+
+    def parse(self, text: str) -> Architecture:
+        """The first ``layers`` entries.
+
+        Raises:
+            InputError: if an entry is not an integer of at most ``MOST_DIGITS`` digits, or there are too few.
+        """
+        entries = text.split("-")
+        if not all(entry.isascii() and entry.isdigit() and len(entry) <= MOST_DIGITS for entry in entries):
+            raise InputError(f"{text[:80]!r} is not a code of integers joined by '-'")
+        if self.layers is not None and len(entries) < self.layers:
+            raise InputError(f"{text[:80]!r} has {len(entries)} entries; the space has {self.layers} layers")
+        return Architecture(tuple(map(int, entries[: self.layers])))

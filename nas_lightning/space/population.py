@@ -14,7 +14,7 @@ from nas_lightning.draws import generator
 from nas_lightning.durable import as_json, write_text
 from nas_lightning.errors import InputError, check_at_least, cut
 from nas_lightning.reading import MAX_MIB, read_text
-from nas_lightning.space.architecture import Architecture
+from nas_lightning.space.architecture import Architecture, ReadsCodes
 from nas_lightning.space.search_space import SearchSpace
 
 
@@ -28,11 +28,9 @@ class Candidate:
     architecture: Architecture
 
 
-@dataclass(frozen=True)
-class Population:
-    """Candidates of one space in their file's order."""
+class CandidateRows:
+    """Candidates in their file's order, of whatever space."""
 
-    space: SearchSpace
     candidates: tuple[Candidate, ...]
 
     def __len__(self) -> int:
@@ -43,6 +41,55 @@ class Population:
 
     def __getitem__(self, index: int) -> Candidate:
         return self.candidates[index]
+
+    @property
+    def architectures(self) -> tuple[Architecture, ...]:
+        """The candidates' architectures, in order."""
+        return tuple(candidate.architecture for candidate in self.candidates)
+
+    @property
+    def widths(self) -> npt.NDArray[np.int64]:
+        """(n, layers) integers, a row a candidate."""
+        return np.array([candidate.architecture.widths for candidate in self.candidates], dtype=np.int64)
+
+    @cached_property
+    def distinct_rows(self) -> tuple[int, ...]:
+        """The rows at which an architecture stands for the first time: the others are copies under other names."""
+        first: dict[Architecture, int] = {}
+        for row, candidate in enumerate(self.candidates):
+            first.setdefault(candidate.architecture, row)
+        return tuple(first.values())
+
+    @property
+    def count(self) -> str:
+        """In words: ``60 candidates``, or with copies ``3 architectures under 60 names``."""
+        distinct, names = len(self.distinct_rows), len(self)
+        return f"{names:,} candidates" if distinct == names else f"{distinct:,} architectures under {names:,} names"
+
+    def write(self, path: Path, accuracies: Iterable[float] | None = None) -> None:
+        """Writes the challenge's format, codes as they were given; without accuracies ``acc`` is 0, as in the official list."""
+        write_text(path, self.as_json(accuracies))
+
+    def as_json(self, accuracies: Iterable[float] | None = None) -> str:
+        """The text that ``write`` writes."""
+        values = [0] * len(self) if accuracies is None else list(accuracies)
+        rows = zip(self.candidates, values, strict=True)
+        return as_json({candidate.name: {"acc": acc, "arch": candidate.text} for candidate, acc in rows})
+
+
+@dataclass(frozen=True)
+class Candidates(CandidateRows):
+    """Candidates of a file whose space is not known."""
+
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True)
+class Population(CandidateRows):
+    """Candidates of one space in their file's order."""
+
+    space: SearchSpace
+    candidates: tuple[Candidate, ...]
 
     @classmethod
     def of(cls, space: SearchSpace, architectures: Iterable[Architecture]) -> "Population":
@@ -63,24 +110,6 @@ class Population:
             InputError: naming file, key, value and rule of the first wrong entry, and how many more there are.
         """
         return cls(space, tuple(candidate for candidate, _ in _read_rows(path, space, max_mib)))
-
-    @property
-    def architectures(self) -> tuple[Architecture, ...]:
-        """The candidates' architectures, in order."""
-        return tuple(candidate.architecture for candidate in self.candidates)
-
-    @property
-    def widths(self) -> npt.NDArray[np.int64]:
-        """(n, layers) integers, a row a candidate."""
-        return np.array([candidate.architecture.widths for candidate in self.candidates], dtype=np.int64)
-
-    @cached_property
-    def distinct_rows(self) -> tuple[int, ...]:
-        """The rows at which an architecture stands for the first time: the others are copies under other names."""
-        first: dict[Architecture, int] = {}
-        for row, candidate in enumerate(self.candidates):
-            first.setdefault(candidate.architecture, row)
-        return tuple(first.values())
 
     def distinct(self) -> "Population":
         """The list without copies: every architecture under its first name."""
@@ -109,16 +138,6 @@ class Population:
             raise InputError(f"cannot take {count} candidates at random: the list has {len(self)}")
         chosen = generator(seed, purpose).choice(len(self), size=count, replace=False)
         return Population(self.space, tuple(self.candidates[index] for index in sorted(chosen)))
-
-    def write(self, path: Path, accuracies: Iterable[float] | None = None) -> None:
-        """Writes the challenge's format, codes as they were given; without accuracies ``acc`` is 0, as in the official list."""
-        write_text(path, self.as_json(accuracies))
-
-    def as_json(self, accuracies: Iterable[float] | None = None) -> str:
-        """The text that ``write`` writes."""
-        values = [0] * len(self) if accuracies is None else list(accuracies)
-        rows = zip(self.candidates, values, strict=True)
-        return as_json({candidate.name: {"acc": acc, "arch": candidate.text} for candidate, acc in rows})
 
 
 @dataclass(frozen=True)
@@ -166,7 +185,7 @@ class ListFile:
         return Population.read(Path(self.path), population.space, self.max_mib)
 
 
-def read_accuracies(path: Path, space: SearchSpace, max_mib: float = MAX_MIB) -> dict[Architecture, float]:
+def read_accuracies(path: Path, space: ReadsCodes, max_mib: float = MAX_MIB) -> dict[Architecture, float]:
     """Reads known accuracies, fractions in (0, 1], in the challenge's format; an ``acc`` of exactly 0 is unknown, and left out.
 
     Raises:
@@ -183,7 +202,7 @@ def read_accuracies(path: Path, space: SearchSpace, max_mib: float = MAX_MIB) ->
     return known
 
 
-def _read_rows(path: Path, space: SearchSpace, max_mib: float) -> list[tuple[Candidate, Mapping[str, Any]]]:
+def _read_rows(path: Path, space: ReadsCodes, max_mib: float) -> list[tuple[Candidate, Mapping[str, Any]]]:
     content = _read_json(path, max_mib)
     if not isinstance(content, dict) or not content:
         raise InputError(f'{path}: must be a JSON object of one or more entries such as "arch1": {{"acc": 0, "arch": "16-8"}}')

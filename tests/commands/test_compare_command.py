@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nas_lightning.ranking import agreement
+from nas_lightning import agreement
 
 
 def rows(path: Path) -> list[dict[str, str]]:

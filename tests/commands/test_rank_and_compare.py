@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from nas_lightning import agreement
 from nas_lightning.data import Digits, evaluation_images
-from nas_lightning.ranking import agreement
 from nas_lightning.space import Population
 from nas_lightning.supernet import cut
 from nas_lightning.supernet.checkpoint import load_supernet

@@ -13,8 +13,7 @@ from nas_lightning.experiment.outcome import finished, write_outcome
 from nas_lightning.experiment.run_folder import claim_run_folder
 from nas_lightning.experiment.tell_ranking import Known, tell_ranking
 from nas_lightning.ranking.protocol import claim
-from nas_lightning.ranking.score import Score
-from nas_lightning.ranking.table import ScoreTable
+from nas_lightning.ranking.table import Score, ScoreTable
 from nas_lightning.report.markdown import as_markdown
 from nas_lightning.report.run import read_run
 from nas_lightning.report.write import make_parts

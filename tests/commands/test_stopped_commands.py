@@ -91,7 +91,10 @@ def test_a_training_alone_is_stopped_within_it(command: Callable, tmp_path: Path
 
 
 OTHERS = {  # command -> what it is struck within, its arguments, what its line ends with
-    "compare": ("nas_lightning.ranking.compare.compare_scores", ["first={micro}/ranking/scores.csv", "second={micro}/ranking/scores.csv"]),
+    "compare": (
+        "nas_lightning.agreement.compare.compare_scores",
+        ["first={micro}/ranking/scores.csv", "second={micro}/ranking/scores.csv"],
+    ),
     "report": ("nas_lightning.report.write.read_run", ["run_dir={micro}"]),
     "tune": ("nas_lightning.experiment.tune.prepare", ["overrides=['experiment=micro']", "search={seed: [0, 1]}", "run_dir={tmp}/tuned"]),
 }
@@ -102,8 +105,8 @@ OTHERS = {  # command -> what it is struck within, its arguments, what its line 
 def test_the_other_commands_end_in_one_line(
     name: str, signum: signal.Signals, micro: Path, command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    import nas_lightning.agreement.compare
     import nas_lightning.experiment.tune
-    import nas_lightning.ranking.compare
     import nas_lightning.report.write  # noqa: F401
 
     place, given = OTHERS[name]

@@ -19,7 +19,8 @@ from nas_lightning.experiment.rank_one import _rank_cheap_first
 from nas_lightning.ranking import predict
 from nas_lightning.ranking.cheap_first import Losses, make_levels, may_be_among, rank_cheap_first
 from nas_lightning.ranking.predict import rank_to_folder
-from nas_lightning.ranking.score import Score, rank, rank_by_image
+from nas_lightning.ranking.score import rank, rank_by_image
+from nas_lightning.ranking.table import Score
 from nas_lightning.space import Architecture, Candidate, Population, SearchSpace
 from nas_lightning.supernet import Supernet
 

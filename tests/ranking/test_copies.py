@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nas_lightning.agreement.compare import compare_scores, compare_with_known
+from nas_lightning.agreement.measure import agreement_with
 from nas_lightning.errors import InputError
-from nas_lightning.ranking.compare import compare_scores, compare_with_known
-from nas_lightning.ranking.score import Score
-from nas_lightning.ranking.selection import best_rows, best_under_budgets
+from nas_lightning.ranking.selection import best_rows, best_under_budgets, summary
 from nas_lightning.ranking.smoothing import smoothed_cross_entropies
-from nas_lightning.ranking.summary import agreement_with, summary
-from nas_lightning.ranking.table import ScoreTable, read_scores, read_table
+from nas_lightning.ranking.table import Score, ScoreTable, read_scores, read_table
 from nas_lightning.space import Candidate, Population, SearchSpace, ShortcutRule
 
 SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8, trailing_entries=1)
@@ -47,7 +46,7 @@ def test_three_architectures_under_sixty_names_are_three():
     assert (agreement.n, agreement.copies) == (3, 57)
     assert replace(agreement, copies=0).to_json() == once.to_json()
     assert "3 architectures (57 more names are copies of these)" in agreement.table()
-    kendall = agreement.by_score["negative cross entropy"].kendall
+    kendall = agreement.by_name["negative cross entropy"].estimates["kendall"]
     assert kendall.low < kendall.high
 
 
@@ -125,7 +124,7 @@ def test_a_row_that_cannot_be_is_one_line(case: str, tmp_path: Path):
 
 def test_rows_of_one_architecture_that_agree_are_read(tmp_path: Path):
     table = read_table(write_table(tmp_path, [ROW, ROW.replace("a,", "b,").replace("6-2,", "6-4,")]), SPACE)
-    assert (len(table.population), len(table.population.distinct())) == (2, 1)
+    assert (len(table.population), len(table.population.distinct_rows)) == (2, 1)
 
 
 def write_table(folder: Path, rows: Sequence[str]) -> Path:

@@ -12,8 +12,8 @@ from torchmetrics.functional.classification import multiclass_accuracy
 from nas_lightning.errors import InputError
 from nas_lightning.ranking import predict
 from nas_lightning.ranking.predict import rank_to_folder
-from nas_lightning.ranking.score import Score, rank, rank_by_image, score
-from nas_lightning.ranking.table import write_part
+from nas_lightning.ranking.score import rank, rank_by_image, score
+from nas_lightning.ranking.table import Score, write_part
 from nas_lightning.space import Architecture, Candidate, Population, SearchSpace
 from nas_lightning.supernet import Supernet, cut
 

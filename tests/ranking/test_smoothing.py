@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from nas_lightning.agreement import kendall_tau
 from nas_lightning.draws import generator
 from nas_lightning.errors import InputError
-from nas_lightning.ranking.agreement import kendall_tau
-from nas_lightning.ranking.score import Score
 from nas_lightning.ranking.smoothing import STRENGTHS, Smoothing, further_candidates, smoothed_cross_entropies
+from nas_lightning.ranking.table import Score
 from nas_lightning.space import Population, SearchSpace
 
 SPACE = SearchSpace("resnet20", (3, 3, 3), (16, 32, 64), 4, 32)

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas_lightning.errors import InputError
-from nas_lightning.ranking.score import Score
-from nas_lightning.ranking.table import COLUMNS, ScoreTable, read_parts, read_scores, write_part
+from nas_lightning.ranking.table import COLUMNS, Score, ScoreTable, read_parts, read_scores, write_part
 from nas_lightning.space import Architecture, Candidate, Population, SearchSpace, ShortcutRule
 
 SPACE = SearchSpace("small", (1, 1), (8, 12), 2, 8, trailing_entries=1)

@@ -10,16 +10,15 @@ import numpy as np
 import pytest
 import torch
 
+from nas_lightning.agreement.compare import compare_scores
+from nas_lightning.agreement.measure import agreement_with
 from nas_lightning.data.image_dataset import LabelledImages, fingerprint
 from nas_lightning.errors import InputError
-from nas_lightning.ranking.compare import compare_scores
 from nas_lightning.ranking.protocol import claim, make_protocol
-from nas_lightning.ranking.score import Score
-from nas_lightning.ranking.selection import best_rows, best_under_budgets
-from nas_lightning.ranking.summary import agreement_with, summary
-from nas_lightning.ranking.table import ScoreTable, read_scores, read_table
+from nas_lightning.ranking.selection import best_rows, best_under_budgets, summary
+from nas_lightning.ranking.table import Score, ScoreTable, read_scores, read_table
 from nas_lightning.report.candidates import read_candidates
-from nas_lightning.space import Population, SearchSpace, ShortcutRule, cost_of
+from nas_lightning.space import AnyWidths, Population, SearchSpace, ShortcutRule, cost_of
 
 SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8, trailing_entries=1)
 
@@ -59,6 +58,27 @@ def test_names_that_are_formulas_are_written_as_texts_and_read_back(tmp_path: Pa
         assert not [row[0] for row in csv.reader(file) if row[0].startswith(("=", "+", "-", "@"))]
     assert tuple(one.name for one in read_table(tmp_path / "scores.csv", SPACE).population) == NAMES
     assert read_candidates(tmp_path / "scores.csv", None).names == NAMES
+
+
+def test_a_table_is_read_without_its_space(tmp_path: Path):
+    table = make_table(5)
+    table.write(tmp_path / "scores.csv")
+    read, whole = (read_table(tmp_path / "scores.csv", AnyWidths(layers)) for layers in (SPACE.layers, None))
+    assert read.population.candidates == table.population.candidates
+    assert read.scores == table.scores
+    assert read.multiply_adds.tolist() == table.multiply_adds.tolist()
+    assert whole.population.widths.shape == (5, SPACE.layers + 1)  # the entry that no layer reads is taken for one
+    with pytest.raises(InputError, match=r"line 2: .* has 6 entries; the space has 7 layers"):
+        read_table(tmp_path / "scores.csv", AnyWidths(7))
+
+
+@pytest.mark.parametrize(("code", "says"), [("8-x-4-12-6", "is not a code of integers"), ("8-2-4", "has 3 entries, the first row 6")])
+def test_a_code_that_cannot_be_of_the_table_is_named_with_its_line(code: str, says: str, tmp_path: Path):
+    make_table(2).write(tmp_path / "scores.csv")
+    with (tmp_path / "scores.csv").open("a") as file:
+        file.write(f"a,{code},0.5,0.9,1.5,100,70\n")
+    with pytest.raises(InputError, match=f"line 4: .*{code}.*{says}"):
+        read_table(tmp_path / "scores.csv", AnyWidths())
 
 
 def test_a_table_with_a_byte_order_mark_is_read_as_without(tmp_path: Path):
@@ -139,7 +159,7 @@ def test_the_agreement_is_measured_on_the_candidates_with_a_known_accuracy():
     known = {table.population[row].architecture: -table.scores[row].cross_entropy / 10 + 0.5 for row in range(0, 40, 3)}
     agreement = agreement_with(table, known, resamples=20)
     assert (agreement.n, agreement.missing) == (14, 0)
-    assert agreement.by_score["negative cross entropy"].kendall.value == pytest.approx(1)
+    assert agreement.by_name["negative cross entropy"].estimates["kendall"].value == pytest.approx(1)
     assert set(agreement.baselines) == {"parameters", "multiply-adds", "last width", "sum of widths"}
 
 
@@ -243,7 +263,7 @@ def test_two_tables_are_compared_on_the_candidates_that_both_have(tmp_path: Path
     assert agreement.n == 20
     for name, of in (("negative cross entropy", lambda one: -one.cross_entropy), ("top-1", lambda one: one.top1)):
         by_hand = kendall_by_hand([of(one) for one in first], [of(one) for one in third.scores])
-        assert agreement.by_score[name].kendall.value == pytest.approx(by_hand)
+        assert agreement.by_name[name].estimates["kendall"].value == pytest.approx(by_hand)
 
 
 def test_tables_that_share_fewer_than_three_candidates_are_refused(tmp_path: Path):

@@ -5,10 +5,10 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
+from nas_lightning.agreement import measure
+from nas_lightning.agreement.resampling import Sides, bootstrap, resample_counts
+from nas_lightning.agreement.top import best_rank, regret, top_k_overlap, top_statistics
 from nas_lightning.draws import generator
-from nas_lightning.ranking.agreement import measure
-from nas_lightning.ranking.resampling import Sides, bootstrap, resample_counts
-from nas_lightning.ranking.top import best_rank, regret, top_k_overlap, top_statistics
 
 
 def tops(values: np.ndarray, k: int) -> list[set[int]]:
@@ -76,10 +76,10 @@ def test_ties_of_50_000_keep_nine_digits():
 
 def test_the_truth_itself_has_rank_1_and_no_regret():
     truth = np.random.default_rng(0).random(60)
-    found = measure({"truth": truth}, truth, resamples=50).by_score["truth"]
+    found = measure({"truth": truth}, truth, resamples=50).by_name["truth"]
     for k in (1, 10):
-        assert (found.best_rank[k].value, found.best_rank[k].high) == (1, 1)
-        assert (found.regret[k].value, found.regret[k].high) == (0, 0)
+        assert (found.by_k("best_rank")[k].value, found.by_k("best_rank")[k].high) == (1, 1)
+        assert (found.by_k("regret")[k].value, found.by_k("regret")[k].high) == (0, 0)
 
 
 @pytest.mark.parametrize("statistic", STATISTICS.values())

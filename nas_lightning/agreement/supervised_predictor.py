@@ -1,13 +1,14 @@
 """What some known accuracies are worth without a supernet: least squares on the widths, fitted on a few and judged on the others."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
+from nas_lightning.agreement.estimate import Estimate
 from nas_lightning.draws import generator
-from nas_lightning.ranking.resampling import Estimate
 
 SIZES = (50, 100, 200)
 """Known accuracies to fit on."""
@@ -20,20 +21,20 @@ STATISTICS = {"kendall": stats.kendalltau, "pearson": stats.pearsonr, "spearman"
 
 
 @dataclass(frozen=True, slots=True)
-class FittedBaseline:
+class SupervisedPredictor:
     """How a regression agrees with accuracies that it was not fitted on: mean, and 2.5 and 97.5 percentiles, over the repeats."""
 
-    kendall: Estimate
-    pearson: Estimate
-    spearman: Estimate
-    repeats: int  # in which the accuracies to judge on and the predictions both have an order
+    estimates: Mapping[str, Estimate]
+    """Kendall, Pearson and Spearman."""
+    repeats: int = 0
+    """In which the accuracies to judge on and the predictions both have an order."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {**{statistic: getattr(self, statistic).to_json() for statistic in STATISTICS}, "repeats": self.repeats}
+        return {**{statistic: estimate.to_json() for statistic, estimate in self.estimates.items()}, "repeats": self.repeats}
 
 
-def fitted_baselines(widths: np.ndarray, truth: np.ndarray, seed: int = 0) -> dict[int, FittedBaseline]:
+def supervised_predictors(widths: np.ndarray, truth: np.ndarray, seed: int = 0) -> dict[int, SupervisedPredictor]:
     """Fits on m known accuracies at random and judges on the others, 100 times, for m = 50, 100 and 200.
 
     The features are the logarithms of the layers' widths and an intercept. Another m candidates each time: the percentiles say how much
@@ -42,7 +43,7 @@ def fitted_baselines(widths: np.ndarray, truth: np.ndarray, seed: int = 0) -> di
     Args:
         widths: (n, layers).
         truth: (n,) known accuracies, fractions, finite.
-        seed: of the draws, at least 0.
+        seed: of the choice, at least 0.
 
     Returns:
         By m, without those that leave fewer than 20 candidates to judge on, or that have fewer than 2 (layers + 1).
@@ -53,7 +54,7 @@ def fitted_baselines(widths: np.ndarray, truth: np.ndarray, seed: int = 0) -> di
     return {m: _repeated(features, truth, m, seed) for m in fitting}
 
 
-def _repeated(features: np.ndarray, truth: np.ndarray, m: int, seed: int) -> FittedBaseline:
+def _repeated(features: np.ndarray, truth: np.ndarray, m: int, seed: int) -> SupervisedPredictor:
     found: dict[str, list[float]] = {statistic: [] for statistic in STATISTICS}
     for repeat in range(REPEATS):
         shuffled = generator(seed, "fitted baseline", m, repeat).permutation(len(truth))
@@ -63,7 +64,7 @@ def _repeated(features: np.ndarray, truth: np.ndarray, m: int, seed: int) -> Fit
         if np.ptp(predicted) > 0 and np.ptp(known) > 0:
             for statistic, on in STATISTICS.items():
                 found[statistic].append(on(predicted, known).statistic)
-    draws = {statistic: np.array(values) for statistic, values in found.items()}
-    repeats = len(draws["kendall"])
-    estimates = {statistic: Estimate.of(values.mean() if repeats else None, values) for statistic, values in draws.items()}
-    return FittedBaseline(**estimates, repeats=repeats)
+    by_repeat = {statistic: np.array(values) for statistic, values in found.items()}
+    repeats = len(by_repeat["kendall"])
+    estimates = {statistic: Estimate.of(values.mean() if repeats else None, values) for statistic, values in by_repeat.items()}
+    return SupervisedPredictor(estimates, repeats)

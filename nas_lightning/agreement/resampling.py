@@ -10,54 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nas_lightning.agreement.pair_order import PairOrder
 from nas_lightning.draws import generator
-from nas_lightning.ranking.pair_order import PairOrder
 
 CHUNK_ELEMENTS = 250_000  # resamples x architectures held at a time: 2 MB an array
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A statistic and the interval that holds 95 % of its draws; None where undefined."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-
-    @classmethod
-    def of(cls, value: float | None, draws: np.ndarray) -> "Estimate":
-        """From the value, nan or None where undefined, and its draws, nan where one has none."""
-        if value is None or np.isnan(value):
-            return cls(None, None, None)
-        defined = draws[~np.isnan(draws)]
-        if not len(defined):
-            return cls(float(value), None, None)
-        low, high = np.percentile(defined, [2.5, 97.5])
-        return cls(float(value), float(low), float(high))
-
-    def to_json(self) -> dict[str, float | None]:
-        """Plain values."""
-        return {"value": self.value, "low": self.low, "high": self.high}
-
-    def text(self, decimals: int = 3) -> str:
-        """Such as ``0.729 [0.684, 0.771]``."""
-        if self.value is None:
-            return "undefined"
-        value = f"{self.value:.{decimals}f}"
-        return value if self.low is None else f"{value} [{self.low:.{decimals}f}, {self.high:.{decimals}f}]"
-
-    def __str__(self) -> str:
-        return self.text()
-
-
-def same_architectures(scores: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both as float64; raises ValueError unless they are one-dimensional, of one length and finite."""
-    scores, truth = np.asarray(scores, dtype=np.float64), np.asarray(truth, dtype=np.float64)
-    if scores.ndim != 1 or scores.shape != truth.shape:
-        raise ValueError(f"scores {scores.shape} and truth {truth.shape} must be one-dimensional and of one length")
-    if not (np.isfinite(scores).all() and np.isfinite(truth).all()):
-        raise ValueError("scores and truth must be finite")
-    return scores, truth
 
 
 @dataclass(frozen=True, slots=True)

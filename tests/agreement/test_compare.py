@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from nas_lightning.agreement import measure
+from nas_lightning.agreement.compare import compare_scores, compare_with_known, other_protocol
+from nas_lightning.agreement.measure import agreement_with
+from nas_lightning.agreement.resampling import resample_counts
+from nas_lightning.agreement.summary import against_baselines, agreement_summary
 from nas_lightning.errors import InputError
-from nas_lightning.ranking.agreement import measure
-from nas_lightning.ranking.compare import compare_scores, compare_with_known, other_protocol
-from nas_lightning.ranking.resampling import resample_counts
-from nas_lightning.ranking.score import Score
-from nas_lightning.ranking.summary import agreement_summary, agreement_with, verdict
-from nas_lightning.ranking.table import ScoreTable
+from nas_lightning.ranking.table import Score, ScoreTable
 from nas_lightning.space import Population, SearchSpace, ShortcutRule
 
 SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8, trailing_entries=1)
@@ -67,12 +67,12 @@ def test_changing_the_places_of_two_tables_changes_the_places_of_their_probabili
 
 def test_smoothed_scores_are_compared_where_both_rankings_have_them(files: tuple[Path, Path, Path]):
     good, poor, _ = files
-    assert "smoothed" not in compare_scores(poor, good, SPACE, 20).by_score
+    assert "smoothed" not in compare_scores(poor, good, SPACE, 20).by_name
     replace(table(0.02, seed=1), smoothed=1 - TRUTH).write(good)
-    assert "smoothed" not in compare_scores(poor, good, SPACE, 20).by_score
+    assert "smoothed" not in compare_scores(poor, good, SPACE, 20).by_name
     assert "smoothed" not in compare_with_known(*files, SPACE, 20).to_json()["better"]
     replace(table(0.2, seed=1), smoothed=TRUTH).write(poor)
-    assert compare_scores(poor, good, SPACE, 20).by_score["smoothed"].kendall.value == pytest.approx(-1)
+    assert compare_scores(poor, good, SPACE, 20).by_name["smoothed"].estimates["kendall"].value == pytest.approx(-1)
     found = compare_with_known(*files, SPACE, 20)
     assert found.to_json()["better"]["smoothed"]["kendall"] == {"first": 1.0, "second": 0.0}
     assert "smoothed: first" in found.table()
@@ -118,16 +118,16 @@ def test_the_verdict_sorts_baselines_by_the_share_of_resamples():
     scores = {"score": truth + 8 * rng.normal(size=40), "poor": rng.normal(size=40), "much alike": truth + 8 * rng.normal(size=40)}
     scores |= {"perfect": truth, "constant": np.zeros(40)}
     agreement = measure(scores, truth, baselines=["poor", "much alike", "perfect", "constant"], resamples=60)
-    alike = agreement.beats("score", "much alike")
+    alike = agreement.wins("score", "much alike")
     assert 0.05 < alike < 0.95
-    assert verdict(agreement, "score") == (
+    assert against_baselines(agreement, "score") == (
         f"score beats poor (p = 1.00) by Kendall; does not beat much alike (p = {alike:.2f}); is beaten by perfect (p = 0.00)"
     )
 
 
 def test_a_score_without_order_is_compared_with_no_baseline():
     agreement = measure({"score": np.zeros(9), "parameters": np.arange(9)}, np.arange(9), baselines=["parameters"], resamples=9)
-    assert verdict(agreement, "score") == "score cannot be compared with a baseline: one side has no order"
+    assert against_baselines(agreement, "score") == "score cannot be compared with a baseline: one side has no order"
 
 
 def test_the_summary_has_a_sentence_a_score_and_names_what_was_fitted_and_the_ceiling():
@@ -137,13 +137,13 @@ def test_the_summary_has_a_sentence_a_score_and_names_what_was_fitted_and_the_ce
     assert not any("ceiling" in line or "fitted" in line for line in alone)
     by_seed = TRUTH[:, None] + 0.03 * np.array([1, -1]) * RNG.normal(size=(40, 1))
     agreement = agreement_with(table(0.02, 1), known, 50, by_seed=by_seed)
-    assert agreement.ceiling.seeds == 2
+    assert agreement.noise_ceiling.seeds == 2
     assert (
         agreement_summary(agreement)
         .splitlines()[-1]
         .startswith("ceiling: against means over 2 seeds a perfect predictor would reach Kendall 0.")
     )
-    assert agreement.to_json()["ceiling"]["kendall"]["value"] == agreement.ceiling.kendall.value
+    assert agreement.to_json()["ceiling"]["kendall"]["value"] == agreement.noise_ceiling.estimates["kendall"].value
 
 
 def test_enough_known_accuracies_are_also_fitted():

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from tabulate import tabulate
 
+from nas_lightning.agreement.agreement import FEWEST_ARCHITECTURES, Agreement
+from nas_lightning.agreement.measure import measure
 from nas_lightning.errors import InputError
-from nas_lightning.ranking.agreement import FEWEST_ARCHITECTURES, Agreement, measure
 from nas_lightning.ranking.protocol import differences
 from nas_lightning.ranking.table import LABELS, ScoreTable, read_table
 from nas_lightning.reading import read_json
@@ -30,8 +31,8 @@ def compare_scores(first: Path, second: Path, space: SearchSpace, resamples: int
     shared = _shared(one, other, f"{first} and {second}")
     truths, columns = _columns(one, shared), _columns(other, shared)
     parts = [measure({label: columns[label]}, truth, resamples=resamples) for label, truth in truths.items() if label in columns]
-    by_score = {label: score for part in parts for label, score in part.by_score.items()}
-    return replace(parts[0], by_score=by_score, copies=_copies(one, other, shared))
+    scores = {label: score for part in parts for label, score in part.scores.items()}
+    return replace(parts[0], scores=scores, copies=_copies(one, other, shared))
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,11 @@ class Comparison:
     @property
     def _scores(self) -> list[str]:
         """Those that both rankings have."""
-        return [one for one in LABELS.values() if {f"first {one}", f"second {one}"} <= self.agreement.by_score.keys()]
+        return [one for one in LABELS.values() if {f"first {one}", f"second {one}"} <= self.agreement.scores.keys()]
 
     def _better(self, score: str, statistic: str) -> dict[str, float | None]:
         first, second = f"first {score}", f"second {score}"
-        return {"first": self.agreement.beats(first, second, statistic), "second": self.agreement.beats(second, first, statistic)}
+        return {"first": self.agreement.wins(first, second, statistic), "second": self.agreement.wins(second, first, statistic)}
 
 
 def compare_with_known(first: Path, second: Path, known_accuracies: Path, space: SearchSpace, resamples: int) -> Comparison:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from nas_lightning.agreement import Agreement, kendall_tau, measure, pearson, spearman
+from nas_lightning.agreement.resampling import Sides, bootstrap, correlations, resample_counts
+from nas_lightning.agreement.top import best_rank, regret, top_k_overlap
 from nas_lightning.errors import InputError
-from nas_lightning.ranking.agreement import Agreement, kendall_tau, measure, pearson, spearman
-from nas_lightning.ranking.resampling import resample_counts
-from nas_lightning.ranking.top import best_rank, regret, top_k_overlap
 
 BY_SCIPY = {
     "pearson": lambda x, y: stats.pearsonr(x, y).statistic,
@@ -81,9 +81,9 @@ def test_intervals_cover_a_known_correlation_about_95_percent_of_the_time():
     covered = dict.fromkeys(known, 0)
     for seed in range(sets):
         truth, noise = rng.normal(size=(2, 80))
-        found = measure({"score": rho * truth + np.sqrt(1 - rho**2) * noise}, truth, resamples=200, seed=seed).by_score["score"]
+        found = measure({"score": rho * truth + np.sqrt(1 - rho**2) * noise}, truth, resamples=200, seed=seed).by_name["score"]
         for statistic, value in known.items():
-            interval = getattr(found, statistic)
+            interval = found.estimates[statistic]
             covered[statistic] += interval.low <= value <= interval.high
     for statistic, times in covered.items():
         assert 0.88 <= times / sets <= 0.99, (statistic, times / sets)
@@ -91,36 +91,37 @@ def test_intervals_cover_a_known_correlation_about_95_percent_of_the_time():
 
 def test_the_estimate_is_the_statistic_on_all_architectures_inside_its_percentiles():
     scores, truth = related(50)
-    found = measure({"score": scores}, truth, resamples=100).by_score["score"]
+    found = measure({"score": scores}, truth, resamples=100).by_name["score"]
+    resampled = bootstrap(Sides.of(scores, truth), 100, 0, correlations)
     for statistic, ours in OURS.items():
-        estimate = getattr(found, statistic)
+        estimate = found.estimates[statistic]
         assert estimate.value == pytest.approx(ours(scores, truth), abs=1e-14)
-        assert (estimate.low, estimate.high) == pytest.approx(np.percentile(found.draws[statistic], [2.5, 97.5]))
+        assert (estimate.low, estimate.high) == pytest.approx(np.percentile(resampled[statistic], [2.5, 97.5]))
         assert estimate.low < estimate.value < estimate.high
 
 
 def test_a_constant_score_is_named_and_has_no_estimate():
-    found = example().by_score["last width"]
+    found = example().by_name["last width"]
     assert found.constant
     assert found.ties == 1
     assert found.dropped == 100
-    assert (found.pearson.value, found.kendall.low, found.spearman.high) == (None, None, None)
-    assert (found.weighted_kendall.value, found.kendall_top_third.value) == (None, None)
-    overlap = found.top_k_overlap[10]
+    assert (found.estimates["pearson"].value, found.estimates["kendall"].low, found.estimates["spearman"].high) == (None, None, None)
+    assert (found.estimates["weighted_kendall"].value, found.estimates["kendall_top_third"].value) == (None, None)
+    overlap = found.by_k("top_k_overlap")[10]
     assert (overlap.value, overlap.low, overlap.high) == pytest.approx((10 / 40, 10 / 40, 10 / 40))
 
 
 def test_a_constant_truth_leaves_every_estimate_undefined():
     agreement = measure({"top-1": np.arange(5.0), "macs": np.arange(5.0)}, np.full(5, 0.5), resamples=10, top=[2])
-    found = agreement.by_score["top-1"]
+    found = agreement.by_name["top-1"]
     assert not found.constant
-    assert found.kendall.value is None
-    assert agreement.beats("top-1", "macs") is None
+    assert found.estimates["kendall"].value is None
+    assert agreement.wins("top-1", "macs") is None
     assert "undefined" in agreement.table()
 
 
 def test_ties_are_the_share_of_tied_pairs():
-    found = measure({"top-1": np.array([1, 1, 1, 2, 3])}, np.arange(5), resamples=5).by_score["top-1"]
+    found = measure({"top-1": np.array([1, 1, 1, 2, 3])}, np.arange(5), resamples=5).by_name["top-1"]
     assert found.ties == pytest.approx(3 / 10)
 
 
@@ -133,7 +134,7 @@ def test_an_architecture_with_a_gap_anywhere_is_left_out_of_all_scores():
     kept = np.delete(np.arange(20), [3, 4, 5, 6])
     found = measure({"a": holed, "b": other_holed}, truth_holed, resamples=20)
     assert (found.n, found.missing) == (16, 4)
-    assert found.by_score == measure({"a": scores[kept], "b": other[kept]}, truth[kept], resamples=20).by_score
+    assert found.by_name == measure({"a": scores[kept], "b": other[kept]}, truth[kept], resamples=20).by_name
 
 
 def test_too_few_architectures_are_an_input_error_with_both_numbers():
@@ -144,18 +145,18 @@ def test_too_few_architectures_are_an_input_error_with_both_numbers():
 
 
 def test_three_architectures_are_enough():
-    found = measure({"top-1": np.array([1, 2, 3])}, np.array([1, 3, 2]), resamples=50).by_score["top-1"]
-    assert found.kendall.value == pytest.approx(1 / 3)
-    assert found.top_k_overlap == {}
+    found = measure({"top-1": np.array([1, 2, 3])}, np.array([1, 3, 2]), resamples=50).by_name["top-1"]
+    assert found.estimates["kendall"].value == pytest.approx(1 / 3)
+    assert found.by_k("top_k_overlap") == {}
 
 
 def test_statistics_of_the_top_are_given_up_to_half_of_the_architectures_and_for_the_best_alone():
     scores, truth = related(40)
-    found = measure({"top-1": scores}, truth, resamples=20, top=[10, 20, 21]).by_score["top-1"]
-    assert {k: one.value for k, one in found.top_k_overlap.items()} == {k: top_k_overlap(scores, truth, k) for k in (10, 20)}
-    assert {k: one.value for k, one in found.best_rank.items()} == {k: best_rank(scores, truth, k) for k in (1, 10, 20)}
-    assert {k: one.value for k, one in found.regret.items()} == {k: regret(scores, truth, k) for k in (1, 10, 20)}
-    for one in (*found.top_k_overlap.values(), *found.best_rank.values(), *found.regret.values()):
+    found = measure({"top-1": scores}, truth, resamples=20, top=[10, 20, 21]).by_name["top-1"]
+    assert {k: one.value for k, one in found.by_k("top_k_overlap").items()} == {k: top_k_overlap(scores, truth, k) for k in (10, 20)}
+    assert {k: one.value for k, one in found.by_k("best_rank").items()} == {k: best_rank(scores, truth, k) for k in (1, 10, 20)}
+    assert {k: one.value for k, one in found.by_k("regret").items()} == {k: regret(scores, truth, k) for k in (1, 10, 20)}
+    for one in (*found.by_k("top_k_overlap").values(), *found.by_k("best_rank").values(), *found.by_k("regret").values()):
         assert one.low <= one.high
 
 
@@ -169,23 +170,23 @@ def test_columns_that_do_not_fit_are_refused():
 def test_a_much_better_score_beats_a_weak_one():
     found = example()
     for statistic in OURS:
-        assert found.beats("top-1", "parameters", statistic) > 0.98
-        assert found.beats("parameters", "top-1", statistic) == pytest.approx(1 - found.beats("top-1", "parameters", statistic))
-    assert found.beats("top-1", "last width") is None
+        assert found.wins("top-1", "parameters", statistic) > 0.98
+        assert found.wins("parameters", "top-1", statistic) == pytest.approx(1 - found.wins("top-1", "parameters", statistic))
+    assert found.wins("top-1", "last width") is None
 
 
 def test_of_best_rank_and_regret_the_lower_is_the_better():
     truth = related(40)[1]
     found = measure({"truth": truth, "reversed": -truth}, truth, resamples=50)
     assert {"top_k_overlap_10", "best_rank_1", "best_rank_10", "regret_1", "regret_10"} <= set(found.statistics)
-    assert {found.beats("truth", "reversed", statistic) for statistic in found.statistics} == {1}
-    assert {found.beats("reversed", "truth", statistic) for statistic in found.statistics} == {0}
+    assert {found.wins("truth", "reversed", statistic) for statistic in found.statistics} == {1}
+    assert {found.wins("reversed", "truth", statistic) for statistic in found.statistics} == {0}
 
 
 def test_the_same_ranking_in_another_unit_beats_itself_half_of_the_time():
     scores, truth = related(30)
     found = measure({"fraction": scores, "shifted percent": 100 * scores + 0.7}, truth, resamples=50)
-    assert {found.beats("fraction", "shifted percent", statistic) for statistic in found.statistics} == {0.5}
+    assert {found.wins("fraction", "shifted percent", statistic) for statistic in found.statistics} == {0.5}
 
 
 def test_equally_good_scores_beat_each_other_half_of_the_time_on_average():
@@ -193,7 +194,7 @@ def test_equally_good_scores_beat_each_other_half_of_the_time_on_average():
     shares = []
     for seed in range(60):
         truth, first, second = rng.normal(size=(3, 30))
-        shares.append(measure({"a": truth + first, "b": truth + second}, truth, resamples=50, seed=seed).beats("a", "b"))
+        shares.append(measure({"a": truth + first, "b": truth + second}, truth, resamples=50, seed=seed).wins("a", "b"))
     assert np.mean(shares) == pytest.approx(0.5, abs=0.12)
 
 
@@ -205,7 +206,7 @@ def test_beats_compares_the_scores_on_the_same_resamples():
     for times in np.concatenate(list(resample_counts(30, 40, 2))):
         first, second, known = (np.repeat(column, times) for column in (scores, other, truth))
         wins.append(np.heaviside(kendall_tau(first, known) - kendall_tau(second, known), 0.5))
-    assert found.beats("a", "b") == pytest.approx(np.mean(wins))
+    assert found.wins("a", "b") == pytest.approx(np.mean(wins))
 
 
 def test_json_is_plain_without_nan_and_sorts_scores_from_baselines():
@@ -229,21 +230,24 @@ def test_json_is_plain_without_nan_and_sorts_scores_from_baselines():
 
 def test_a_seed_repeats_the_result_and_another_does_not():
     assert example(seed=4).to_json() == example(seed=4).to_json()
-    assert example(seed=4).by_score["top-1"].kendall != example(seed=5).by_score["top-1"].kendall
+    assert example(seed=4).by_name["top-1"].estimates["kendall"] != example(seed=5).by_name["top-1"].estimates["kendall"]
 
 
 def test_the_tables_show_estimates_and_put_baselines_below_a_line():
     agreement = example()
     order, top, last = agreement.table().split("\n\n")
     assert order.split("\n")[0].split() == ["score", "Pearson", "Kendall", "Spearman", "top-10"]
-    good = agreement.by_score["top-1"]
-    for lines, shown in ((order.split("\n"), good.kendall.text()), (top.split("\n"), good.kendall_top_third.text(2))):
+    good = agreement.by_name["top-1"]
+    for lines, shown in (
+        (order.split("\n"), good.estimates["kendall"].text()),
+        (top.split("\n"), good.estimates["kendall_top_third"].text(".2f")),
+    ):
         assert lines[1] == lines[3]
         assert lines[2].startswith("top-1 ")
         assert shown in lines[2]
         assert lines[5].split()[:4] == ["last", "width", "constant", "constant"]
-    assert good.regret[10].text(3) in top
-    assert f" {good.top_k_overlap[10].value:.2f}\n" in order
+    assert good.by_k("regret")[10].text() in top
+    assert f" {good.estimates['top_k_overlap_10'].value:.2f}\n" in order
     assert last == "40 architectures; 95 % intervals from 100 resamples, seed 0"
 
 
@@ -262,9 +266,9 @@ def test_the_table_fits_a_hundred_columns():
 
 def test_no_resamples_leave_the_intervals_out():
     found = example(resamples=0)
-    estimate = found.by_score["top-1"].kendall
+    estimate = found.by_name["top-1"].estimates["kendall"]
     assert estimate.value is not None
     assert (estimate.low, estimate.high) == (None, None)
-    assert found.beats("top-1", "parameters") is None
+    assert found.wins("top-1", "parameters") is None
     assert "[" not in found.table()
     json.dumps(found.to_json(), allow_nan=False)

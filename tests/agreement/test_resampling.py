@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nas_lightning.ranking import pair_order, resampling
-from nas_lightning.ranking.agreement import measure
-from nas_lightning.ranking.resampling import Sides, bootstrap, correlations, resample_counts
+from nas_lightning.agreement import measure, pair_order, resampling
+from nas_lightning.agreement.resampling import Sides, bootstrap, correlations, resample_counts
+from nas_lightning.agreement.top import top_statistics
 
 
 def related(n: int, seed: int = 0, decimals: int = 8) -> tuple[np.ndarray, np.ndarray]:
@@ -67,18 +67,20 @@ def test_merges_of_many_blocks_are_exact(decimals: int):
 def test_without_ties_the_weighted_kendall_is_scipys_with_the_truths_ranks():
     scores, truth = related(500)
     expected = stats.weightedtau(scores, truth, rank=stats.rankdata(-truth).astype(int) - 1).statistic
-    assert measure({"score": scores}, truth, resamples=0).by_score["score"].weighted_kendall.value == pytest.approx(expected, abs=1e-12)
+    assert measure({"score": scores}, truth, resamples=0).by_name["score"].estimates["weighted_kendall"].value == pytest.approx(
+        expected, abs=1e-12
+    )
 
 
 def test_a_mistake_among_the_best_weighs_more_than_one_among_the_worst():
     truth = np.arange(20.0)
     worst_swapped, best_swapped = truth.copy(), truth.copy()
     worst_swapped[[0, 1]], best_swapped[[18, 19]] = [1, 0], [19, 18]
-    found = measure({"worst": worst_swapped, "best": best_swapped}, truth, resamples=0).by_score
-    assert found["worst"].kendall == found["best"].kendall
-    assert found["worst"].weighted_kendall.value > found["best"].weighted_kendall.value
-    assert found["worst"].kendall_top_third.value == pytest.approx(1)
-    assert found["best"].kendall_top_third.value == pytest.approx(1 - 2 / 21)  # seven architectures, 21 pairs, one reversed
+    found = measure({"worst": worst_swapped, "best": best_swapped}, truth, resamples=0).by_name
+    assert found["worst"].estimates["kendall"] == found["best"].estimates["kendall"]
+    assert found["worst"].estimates["weighted_kendall"].value > found["best"].estimates["weighted_kendall"].value
+    assert found["worst"].estimates["kendall_top_third"].value == pytest.approx(1)
+    assert found["best"].estimates["kendall_top_third"].value == pytest.approx(1 - 2 / 21)  # seven architectures, 21 pairs, one reversed
 
 
 def test_a_resample_draws_as_many_as_there_are_and_does_not_depend_on_the_chunks(monkeypatch):
@@ -96,13 +98,15 @@ def test_resamples_with_a_constant_side_are_dropped_and_counted():
     scores, truth = np.array([1.0, 1.0, 2.0, 1.0]), np.array([0.1, 0.2, 0.3, 0.4])
     counts = np.concatenate(list(resample_counts(4, 200, seed=0)))
     constant = (counts[:, 2] == 0) | (counts.max(axis=1) == 4)
-    found = measure({"top-1": scores}, truth, resamples=200).by_score["top-1"]
+    found = measure({"top-1": scores}, truth, resamples=200).by_name["top-1"]
     assert 0 < constant.sum() < 200
     assert found.dropped == constant.sum()
+    sides = Sides.of(scores, truth)
+    draws = bootstrap(sides, 200, 0, correlations)
     for statistic in ("pearson", "kendall", "spearman", "weighted_kendall"):
-        np.testing.assert_array_equal(np.isnan(found.draws[statistic]), constant)
-    assert np.isnan(found.draws["kendall_top_third"])[constant].all()  # and where the third alone is constant
-    assert not np.isnan(found.draws["regret_1"]).any()
+        np.testing.assert_array_equal(np.isnan(draws[statistic]), constant)
+    assert np.isnan(draws["kendall_top_third"])[constant].all()  # and where the third alone is constant
+    assert not np.isnan(bootstrap(sides, 200, 0, lambda drawn: top_statistics(drawn, 1))["regret"]).any()
 
 
 def test_a_large_offset_costs_no_digits():

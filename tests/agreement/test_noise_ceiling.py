@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from nas_lightning.agreement.noise_ceiling import NoiseCeiling
 from nas_lightning.draws import generator
-from nas_lightning.ranking.ceiling import Ceiling
 
 
 def trainings(expected: np.ndarray, noise: float, seeds: int, seed: int = 0) -> np.ndarray:
@@ -19,25 +19,25 @@ def test_pearson_is_the_root_of_the_reliability_computed_by_hand():
     accuracies = np.array([[0.50, 0.52], [0.60, 0.60], [0.69, 0.71], [0.80, 0.80]])
     noise = (0.0002 + 0 + 0.0002 + 0) / 4 / 2  # of a mean of two
     spread = np.var([0.51, 0.60, 0.70, 0.80], ddof=1)
-    found = Ceiling.of(accuracies)
+    found = NoiseCeiling.of(accuracies)
     assert found.seeds == 2
-    assert found.pearson.value == pytest.approx(np.sqrt((spread - noise) / spread))
+    assert found.estimates["pearson"].value == pytest.approx(np.sqrt((spread - noise) / spread))
 
 
 def test_reliability_is_that_of_the_one_way_analysis_of_variance():
     accuracies = trainings(np.random.default_rng(1).normal(size=20), 0.7, 3)
     f = stats.f_oneway(*accuracies).statistic  # between over within mean squares
-    assert Ceiling.of(accuracies).pearson.value == pytest.approx(np.sqrt(1 - 1 / f))
+    assert NoiseCeiling.of(accuracies).estimates["pearson"].value == pytest.approx(np.sqrt(1 - 1 / f))
 
 
 def test_kendall_is_scipys_on_simulated_trainings_of_shrunken_means():
     accuracies = trainings(np.arange(12) // 2 / 10, 0.1, 2)
     accuracies[1] = accuracies[0]  # a tie of the expected accuracies
-    reliability = Ceiling.of(accuracies).pearson.value ** 2
+    reliability = NoiseCeiling.of(accuracies).estimates["pearson"].value ** 2
     expected = np.sqrt(reliability) * (accuracies.mean(axis=1) - accuracies.mean())
     noise = np.sqrt(accuracies.var(axis=1, ddof=1).mean() / 2) * generator(0, "ceiling").standard_normal((1000, 12))
     taus = [stats.kendalltau(expected, expected + one).statistic for one in noise]
-    found = Ceiling.of(accuracies).kendall
+    found = NoiseCeiling.of(accuracies).estimates["kendall"]
     assert (found.value, found.low, found.high) == pytest.approx((np.mean(taus), *np.percentile(taus, [2.5, 97.5])))
 
 
@@ -47,39 +47,39 @@ def test_the_ceiling_is_what_the_expected_accuracies_reach_on_average(noise: flo
     reached, estimated, covered = [], [], 0
     for seed in range(25):
         accuracies = trainings(expected, noise, seeds, seed)
-        mean, found = accuracies.mean(axis=1), Ceiling.of(accuracies)
+        mean, found = accuracies.mean(axis=1), NoiseCeiling.of(accuracies)
         reached.append((stats.kendalltau(expected, mean).statistic, stats.pearsonr(expected, mean).statistic))
-        estimated.append((found.kendall.value, found.pearson.value))
-        covered += found.kendall.low <= reached[-1][0] <= found.kendall.high
+        estimated.append((found.estimates["kendall"].value, found.estimates["pearson"].value))
+        covered += found.estimates["kendall"].low <= reached[-1][0] <= found.estimates["kendall"].high
     assert np.mean(estimated, axis=0) == pytest.approx(np.mean(reached, axis=0), abs=0.03)
     assert covered >= 19
 
 
 def test_more_seeds_raise_it_and_noise_lowers_it():
     expected = np.linspace(0.5, 0.7, 40)
-    few, many, noisy = (Ceiling.of(trainings(expected, noise, seeds)) for noise, seeds in ((0.05, 2), (0.05, 8), (0.2, 2)))
-    assert noisy.kendall.value < few.kendall.value < many.kendall.value < 1
-    assert noisy.pearson.value < few.pearson.value < many.pearson.value < 1
-    assert few.kendall.low < few.kendall.value < few.kendall.high
-    assert few.pearson.low < few.pearson.value < few.pearson.high
+    few, many, noisy = (NoiseCeiling.of(trainings(expected, noise, seeds)) for noise, seeds in ((0.05, 2), (0.05, 8), (0.2, 2)))
+    assert noisy.estimates["kendall"].value < few.estimates["kendall"].value < many.estimates["kendall"].value < 1
+    assert noisy.estimates["pearson"].value < few.estimates["pearson"].value < many.estimates["pearson"].value < 1
+    assert few.estimates["kendall"].low < few.estimates["kendall"].value < few.estimates["kendall"].high
+    assert few.estimates["pearson"].low < few.estimates["pearson"].value < few.estimates["pearson"].high
 
 
 def test_without_noise_all_can_be_predicted_and_with_nothing_else_nothing():
-    no_noise = Ceiling.of(np.repeat(np.array([0.1, 0.2, 0.2, 0.7])[:, None], 3, axis=1))
-    assert (no_noise.kendall.value, no_noise.pearson.value) == (1, 1)
-    all_noise = Ceiling.of(np.array([[0.1, 0.9], [0.8, 0.3], [0.2, 0.75]]))
-    assert (all_noise.kendall.value, all_noise.pearson.value) == (0, 0)
+    no_noise = NoiseCeiling.of(np.repeat(np.array([0.1, 0.2, 0.2, 0.7])[:, None], 3, axis=1))
+    assert (no_noise.estimates["kendall"].value, no_noise.estimates["pearson"].value) == (1, 1)
+    all_noise = NoiseCeiling.of(np.array([[0.1, 0.9], [0.8, 0.3], [0.2, 0.75]]))
+    assert (all_noise.estimates["kendall"].value, all_noise.estimates["pearson"].value) == (0, 0)
 
 
 @pytest.mark.parametrize("accuracies", [np.arange(5.0)[:, None], np.array([[0.1, 0.2], [0.3, 0.4]]), np.full((5, 2), 0.5)])
 def test_one_seed_two_architectures_or_equal_means_have_none(accuracies: np.ndarray):
-    assert Ceiling.of(accuracies) is None
+    assert NoiseCeiling.of(accuracies) is None
 
 
 def test_a_seed_repeats_it_and_its_json_is_plain():
     accuracies = trainings(np.arange(8.0), 1, 2)
-    content = Ceiling.of(accuracies).to_json()
-    assert content == Ceiling.of(accuracies).to_json()
-    assert content["kendall"] != Ceiling.of(accuracies, seed=1).to_json()["kendall"]
+    content = NoiseCeiling.of(accuracies).to_json()
+    assert content == NoiseCeiling.of(accuracies).to_json()
+    assert content["kendall"] != NoiseCeiling.of(accuracies, seed=1).to_json()["kendall"]
     assert json.loads(json.dumps(content, allow_nan=False)) == content
     assert content.keys() == {"seeds", "kendall", "pearson"}

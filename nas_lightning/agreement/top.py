@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from nas_lightning.ranking.resampling import Drawn, Sides, same_architectures
+from nas_lightning.agreement.correlations import same_architectures
+from nas_lightning.agreement.resampling import Drawn, Sides
 
 
 def top_k_overlap(scores: np.ndarray, truth: np.ndarray, k: int) -> float:

@@ -1,28 +1,29 @@
 """How far any ranking can agree with a truth that was itself measured with noise: what a perfect predictor would reach."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from nas_lightning.agreement.estimate import Estimate
 from nas_lightning.draws import generator
-from nas_lightning.ranking.resampling import Estimate
 
-DRAWS = 1000
+SIMULATIONS = 1000
 """Of the noise."""
 FEWEST_ARCHITECTURES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Ceiling:
+class NoiseCeiling:
     """Agreement of the expected accuracies with the measured means; the intervals hold 95 % of the simulated trainings' values."""
 
     seeds: int
-    kendall: Estimate
-    pearson: Estimate
+    estimates: Mapping[str, Estimate]
+    """Kendall and Pearson."""
 
     @classmethod
-    def of(cls, accuracies: np.ndarray, seed: int = 0) -> "Ceiling | None":
+    def of(cls, accuracies: np.ndarray, seed: int = 0) -> "NoiseCeiling | None":
         """Estimates it from how accuracies spread over seeds and over architectures (one-way variance components).
 
         The expected accuracy and the noise of a training are taken as independent, the noise as equally large for all architectures.
@@ -45,20 +46,20 @@ class Ceiling:
         noise = accuracies.var(axis=1, ddof=1).mean() / seeds  # variance of a mean over its seeds
         reliability = max(0.0, 1 - noise / means.var(ddof=1))
         if reliability in (0.0, 1.0):
-            return cls(seeds, *2 * (Estimate(reliability, None, None),))
+            return cls(seeds, {"kendall": Estimate(reliability), "pearson": Estimate(reliability)})
         expected = np.sqrt(reliability) * (means - means.mean())
-        measured = expected + np.sqrt(noise) * generator(seed, "ceiling").standard_normal((DRAWS, n))
+        measured = expected + np.sqrt(noise) * generator(seed, "ceiling").standard_normal((SIMULATIONS, n))
         pearson = np.array([np.corrcoef(expected, one)[0, 1] for one in measured])
         kendall = _kendall(expected, measured)
-        return cls(seeds, Estimate.of(kendall.mean(), kendall), Estimate.of(np.sqrt(reliability), pearson))
+        return cls(seeds, {"kendall": Estimate.of(kendall.mean(), kendall), "pearson": Estimate.of(np.sqrt(reliability), pearson)})
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {"seeds": self.seeds, "kendall": self.kendall.to_json(), "pearson": self.pearson.to_json()}
+        return {"seeds": self.seeds, **{statistic: estimate.to_json() for statistic, estimate in self.estimates.items()}}
 
 
 def _kendall(expected: np.ndarray, measured: np.ndarray) -> np.ndarray:
-    """tau-b of (n,) with each of (draws, n), which are taken to have no ties."""
+    """tau-b of (n,) with each of (simulations, n), which are taken to have no ties."""
     n = len(expected)
     agreed = sum(np.sign(measured[:, row, None] - measured[:, :row]) @ np.sign(expected[row] - expected[:row]) for row in range(1, n))
     sizes = np.unique(expected, return_counts=True)[1]

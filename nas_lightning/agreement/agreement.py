@@ -1,0 +1,145 @@
+"""How far scores agree with known accuracies: what ``agreement.json`` holds, and the terminal shows."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tabulate import SEPARATING_LINE, tabulate
+
+from nas_lightning.agreement.estimate import Estimate
+from nas_lightning.agreement.noise_ceiling import NoiseCeiling
+from nas_lightning.agreement.supervised_predictor import SupervisedPredictor
+
+FEWEST_ARCHITECTURES = 3
+LONGEST_NAME = 22  # characters of a score's name in the table
+CORRELATIONS = ("pearson", "kendall", "spearman", "weighted_kendall", "kendall_top_third")
+OF_THE_TOP = ("top_k_overlap", "best_rank", "regret")
+"""Statistics of the k best by score, a value for each k."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreAgreement:
+    """How far one score agrees with the truth."""
+
+    estimates: Mapping[str, Estimate]
+    """By statistic, as far as measured: those of ``CORRELATIONS``, and those of ``OF_THE_TOP`` with their k, such as ``regret_10``."""
+    constant: bool = False
+    """The score is the same for all architectures."""
+    ties: float | None = None
+    """Share of the pairs of architectures that the score cannot tell apart, in [0, 1]; None where not measured."""
+    dropped: int = 0
+    """Resamples without correlations, because a side was constant in them."""
+
+    def by_k(self, statistic: str) -> dict[int, Estimate]:
+        """One of ``OF_THE_TOP`` by its k."""
+        start = f"{statistic}_"
+        return {int(name.removeprefix(start)): estimate for name, estimate in self.estimates.items() if name.startswith(start)}
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            **{name: self.estimates[name].to_json() for name in CORRELATIONS},
+            **{name: {str(k): estimate.to_json() for k, estimate in self.by_k(name).items()} for name in OF_THE_TOP},
+            "constant": self.constant,
+            "ties": self.ties,
+            "dropped_resamples": self.dropped,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far each score, and each trivial baseline, agrees with the truth on the same architectures and the same resamples."""
+
+    n: int
+    """Architectures measured."""
+    missing: int
+    """Architectures left out because the truth or a score of theirs is not finite."""
+    resamples: int
+    seed: int
+    scores: Mapping[str, ScoreAgreement]
+    baselines: Mapping[str, ScoreAgreement] = field(default_factory=dict)
+    win_shares: Mapping[str, Mapping[str, Mapping[str, float | None]]] = field(default_factory=dict)
+    """As ``wins`` returns them, by both names and statistic; a file holds those of a score over a baseline."""
+    fitted: Mapping[int, SupervisedPredictor] = field(default_factory=dict)
+    """By the number of known accuracies that it was fitted on."""
+    noise_ceiling: NoiseCeiling | None = None
+    """None where the truth has one seed, or is not the run's own."""
+    copies: int = 0
+    """Names left out because the architecture is measured under another one."""
+
+    @property
+    def by_name(self) -> dict[str, ScoreAgreement]:
+        """The scores, then the baselines."""
+        return {**self.scores, **self.baselines}
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """Whatever was measured: the correlations, and those of the top with their k, such as ``regret_10``."""
+        return tuple(next(iter(self.by_name.values())).estimates)
+
+    def wins(self, first: str, second: str, statistic: str = "kendall") -> float | None:
+        """The share of resamples in which the first one's statistic is the better, of those in which both have one; equal ones count half.
+
+        None where there are no such resamples, or the share was not measured.
+        """
+        return self.win_shares.get(first, {}).get(second, {}).get(statistic)
+
+    def wins_over_baselines(self, score: str, statistic: str = "kendall") -> dict[str, float]:
+        """By baseline the share of resamples that the score wins, where there is one."""
+        shares = {name: self.wins(score, name, statistic) for name in self.win_shares.get(score, {}) if name not in self.scores}
+        return {name: share for name, share in shares.items() if share is not None}
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of ranking/agreement.json: plain, and None where undefined."""
+        return {
+            "n": self.n,
+            "missing": self.missing,
+            "copies": self.copies,
+            "resamples": self.resamples,
+            "seed": self.seed,
+            "interval": "95 % bootstrap percentiles over architectures",
+            "scores": {name: score.to_json() for name, score in self.scores.items()},
+            "baselines": {name: score.to_json() for name, score in self.baselines.items()},
+            "beats": {
+                name: {other: {statistic: self.wins(name, other, statistic) for statistic in self.statistics} for other in self.baselines}
+                for name in self.scores
+            },
+            "fitted": {str(count): predictor.to_json() for count, predictor in self.fitted.items()},
+            "ceiling": None if self.noise_ceiling is None else self.noise_ceiling.to_json(),
+        }
+
+    def table(self) -> str:
+        """For the terminal, about 100 columns wide: the whole order, then the top of it; the baselines stand below a line."""
+        first = next(iter(self.by_name.values()))
+        k = next((k for k in first.by_k("best_rank") if k > 1), 1)
+        shared = next(iter(first.by_k("top_k_overlap")), None)
+        of_order = self._rows(
+            lambda estimates: [
+                *(estimates[statistic].text() for statistic in ("pearson", "kendall", "spearman")),
+                *([] if shared is None else [f"{estimates[f'top_k_overlap_{shared}'].value:.2f}"]),
+            ]
+        )
+        of_top = self._rows(
+            lambda estimates: [
+                *(estimates[statistic].text(".2f") for statistic in ("weighted_kendall", "kendall_top_third")),
+                estimates[f"best_rank_{k}"].text(".0f"),
+                estimates[f"regret_{k}"].text(),
+            ]
+        )
+        order = ["score", "Pearson", "Kendall", "Spearman", *([] if shared is None else [f"top-{shared}"])]
+        top = ["score", "weighted Kendall", "Kendall top third", f"best of {k}", f"regret of {k}"]
+        left_out = f" ({self.missing:,} left out)" if self.missing else ""
+        copies = f" ({self.copies:,} more names are copies of these)" if self.copies else ""
+        intervals = f"; 95 % intervals from {self.resamples:,} resamples, seed {self.seed}" if self.resamples else ""
+        tables = [tabulate(rows, headers, disable_numparse=True) for rows, headers in ((of_order, order), (of_top, top))]
+        return "\n\n".join([*tables, f"{self.n:,} architectures{left_out}{copies}{intervals}"])
+
+    def _rows(self, cells: Callable[[Mapping[str, Estimate]], list[str]]) -> list[Any]:
+        line = [SEPARATING_LINE] if self.scores and self.baselines else []
+        scores, baselines = ([_row(name, score, cells) for name, score in part.items()] for part in (self.scores, self.baselines))
+        return [*scores, *line, *baselines]
+
+
+def _row(name: str, score: ScoreAgreement, cells: Callable[[Mapping[str, Estimate]], list[str]]) -> list[str]:
+    short = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+    return [short, *("constant" if score.constant and cell == "undefined" else cell for cell in cells(score.estimates))]

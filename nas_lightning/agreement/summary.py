@@ -1,0 +1,35 @@
+"""An agreement in words, for the terminal."""
+
+from nas_lightning.agreement.agreement import Agreement
+
+SURE = 0.95
+"""Share of the resamples from which a score is said to beat a baseline; below 1 - SURE it is beaten."""
+
+
+def agreement_summary(agreement: Agreement) -> str:
+    """The table of an agreement, which baselines each score beats, and what else the known accuracies allow to say."""
+    lines = [against_baselines(agreement, name) for name in agreement.scores] if agreement.resamples else []
+    for count, predictor in agreement.fitted.items():
+        kendall = predictor.estimates["kendall"]
+        lines.append(f"fitted on {count} known accuracies (least squares on log widths), on the others: Kendall {kendall}")
+    if (ceiling := agreement.noise_ceiling) is not None:
+        reached = f"Kendall {ceiling.estimates['kendall']}, Pearson {ceiling.estimates['pearson']}"
+        lines.append(f"ceiling: against means over {ceiling.seeds} seeds a perfect predictor would reach {reached}")
+    return "\n\n".join([agreement.table(), *(["\n".join(lines)] if lines else [])])
+
+
+def against_baselines(agreement: Agreement, score: str) -> str:
+    """One sentence: which baselines a score beats by Kendall, which it does not, and which beat it; p is the share of resamples."""
+    shares, outcomes = agreement.wins_over_baselines(score), baselines_by_outcome(agreement, score)
+    groups = [f"{words} {', '.join(f'{name} (p = {shares[name]:.2f})' for name in names)}" for words, names in outcomes.items()]
+    if not groups:
+        return f"{score} cannot be compared with a baseline: one side has no order"
+    return f"{score} {'; '.join([f'{groups[0]} by Kendall', *groups[1:]])}"
+
+
+def baselines_by_outcome(agreement: Agreement, score: str) -> dict[str, list[str]]:
+    """The baselines that a score ``beats``, ``does not beat`` and ``is beaten by`` in Kendall; an outcome without any is left out."""
+    outcomes: dict[str, list[str]] = {"beats": [], "does not beat": [], "is beaten by": []}
+    for name, share in agreement.wins_over_baselines(score).items():
+        outcomes["beats" if share >= SURE else "does not beat" if share > 1 - SURE else "is beaten by"].append(name)
+    return {words: names for words, names in outcomes.items() if names}
