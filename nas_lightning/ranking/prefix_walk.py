@@ -18,7 +18,7 @@ def walk_prefixes(supernet: Supernet, architectures: Sequence[Architecture], ima
     list makes the most of both.
 
     Args:
-        images: ``Features(images)``, before any layer; with a calibration its batches run along.
+        images: ``Features(images)``, before any layer.
         memory: bytes that kept features may take. Where they would take more, the shallowest are computed anew when they are needed:
             few candidates branch off there. With 0 each candidate runs alone, equal to the last bit.
     """

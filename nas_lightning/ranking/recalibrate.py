@@ -1,19 +1,20 @@
 """Statistics of a candidate's norms from training images, so that a score does not depend on which test images share a batch.
 
-With the statistics of the batch a candidate is judged by how the other test images of the batch happen to lie. Recalibrated, every norm of
-the candidate first takes mean and variance from the same unaugmented training images, and the test images are normalised with those. The
-statistics of a layer depend on the layers before it alone, so candidates that agree on their first layers share them like features: the
-training images simply run along, in front of the test images.
+With the statistics of the batch a candidate is judged by how the other test images of the batch happen to lie. Recalibrated, the candidate
+is cut out of the supernet, its norms take mean and variance from unaugmented training images, and it scores the test images with those.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nas_lightning.data import ImageDataset, LabelledImages, fingerprint, normalize, to_unit
 from nas_lightning.errors import InputError
-from nas_lightning.supernet.network import Features
+from nas_lightning.space import Architecture
+from nas_lightning.supernet import Supernet, cut
+from nas_lightning.supernet.functions import at_least_float32, check_several_values
 
 
 class Recalibration(NamedTuple):
@@ -43,10 +44,11 @@ class Recalibration(NamedTuple):
         used = LabelledImages(images[:count], labels[:count])
         return cls(normalize(to_unit(used.images), dataset.mean, dataset.std), batch_size, fingerprint(used))
 
-    def before(self, images: Tensor) -> Features:
-        """What a candidate's layers start from: the training images, then (n, channels, H, W) images to be scored, on their device."""
-        sizes = tuple(len(batch) for batch in self.images.split(self.batch_size))
-        return Features(torch.cat([self.images.to(images), images]), calibration=sizes)
+    def logits(self, supernet: Supernet, architectures: Sequence[Architecture], images: Tensor) -> Iterator[Tensor]:
+        """Yields each candidate's logits, (batch, classes), of (batch, channels, H, W) images, on their device."""
+        batches = self.images.to(images).split(self.batch_size)
+        for architecture in architectures:
+            yield _recalibrated(cut(supernet, architecture), batches)(images)
 
     def protocol(self) -> dict[str, object]:
         """What a score means beside the other entries of ``protocol.json``."""
@@ -56,3 +58,25 @@ class Recalibration(NamedTuple):
             "recalibration_batch": min(self.batch_size, len(self.images)),
             "recalibration_sha256": self.data,
         }
+
+
+def _recalibrated(network: nn.Module, batches: Sequence[Tensor]) -> nn.Module:
+    """The network in evaluation mode, its norms with the pooled statistics of the batches, whatever they had learnt."""
+    moments: dict[nn.Module, list[tuple[Tensor, ...]]] = {norm: [] for norm in network.modules() if isinstance(norm, nn.BatchNorm2d)}
+
+    def keep(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        check_several_values(inputs[0])
+        moments[norm].append(torch.var_mean(at_least_float32(inputs[0]), dim=(0, 2, 3), correction=0))
+
+    hooks = [norm.register_forward_pre_hook(keep) for norm in moments]
+    network.train().to(memory_format=torch.channels_last)
+    for batch in batches:
+        network(batch)
+    for hook in hooks:
+        hook.remove()
+    sizes = torch.tensor([[len(batch)] for batch in batches], device=batches[0].device)
+    for norm, of_batches in moments.items():
+        variances, means = map(torch.stack, zip(*of_batches, strict=True))
+        mean = (sizes * means).sum(0) / sizes.sum()
+        norm.running_mean, norm.running_var = mean, (sizes * (variances + (means - mean).square())).sum(0) / sizes.sum()
+    return network.eval()

@@ -36,8 +36,8 @@ def rank(
         labels: (n,) integers.
         batch_size: images a pass; None takes all n in one, the original protocol.
         prefix_memory: GiB that shared features may take; with 0 nothing is shared.
-        recalibration: where the norms take their statistics from instead, whatever the supernet's norms are; then the batch size does
-            not matter to a score, but the training images run again with each batch.
+        recalibration: where the norms take their statistics from instead, whatever the supernet's norms are. Then the batch size does not
+            matter to a score, but the training images run again with each batch, and candidates share nothing.
 
     Raises:
         InputError: if an architecture is not in the supernet's space, or a score is not finite.
@@ -64,8 +64,10 @@ def rank_by_image(
     sums = torch.zeros(len(ordered), len(Score._fields), dtype=torch.float64, device=images.device)
     losses = torch.empty(len(ordered), len(images), device=images.device)
     for batch, wanted, part in zip(images.split(size), labels.split(size), losses.split(size, dim=1), strict=True):
-        start = Features(batch) if recalibration is None else recalibration.before(batch)
-        walk = walk_prefixes(supernet, ordered, start, int(prefix_memory * 2**30))
+        if recalibration is None:
+            walk = walk_prefixes(supernet, ordered, Features(batch), int(prefix_memory * 2**30))
+        else:
+            walk = recalibration.logits(supernet, ordered, batch)
         for row, by_image, logits in zip(sums, part, walk, strict=True):
             logits = at_least_float32(logits)
             one = F.cross_entropy(logits, wanted, reduction="none")

@@ -11,7 +11,6 @@ from nas_lightning.supernet.functions import (
     NormTerm,
     at_least_float32,
     batch_moments,
-    check_several_values,
     full_precision,
     is_hand_written,
     norm_add_relu,
@@ -80,10 +79,6 @@ class SlicedBatchNorm2d(nn.Module):
             averages[1].lerp_(variance * (count / (count - 1)), MOMENTUM)
         return NormTerm(x, mean, variance, full.weight, full.bias, full.eps, from_batch=True)
 
-    def with_moments(self, x: Tensor, mean: Tensor, variance: Tensor) -> NormTerm:
-        """``x`` to be normalised with given mean and biased variance, (channels,) each; averages stay as they are."""
-        return NormTerm(x, mean, variance, self.full.weight, self.full.bias, self.full.eps, from_batch=False)
-
 
 class SlicedUnit(nn.Module):
     """A convolution and its batch norm."""
@@ -103,77 +98,20 @@ class SlicedUnit(nn.Module):
         self.norm = SlicedBatchNorm2d(max_out_width, statistics, affine)
 
 
-def rectified_sum(
-    branches: Sequence[tuple[SlicedUnit, Tensor]],
-    out_width: int,
-    identity: Tensor | None = None,
-    calibration: Sequence[int] = (),
-) -> Tensor:
+def rectified_sum(branches: Sequence[tuple[SlicedUnit, Tensor]], out_width: int, identity: Tensor | None = None) -> Tensor:
     """relu(sum of unit(x) over the branches + identity), each unit with its first ``out_width`` channels.
 
     Args:
         branches: units, each with what it reads, (batch, in_width, H, W).
         identity: added as it is, (batch, out_width, H / stride, W / stride), the shape of what comes back.
-        calibration: sizes of batches that stand before the images. Each of them is normalised by its own statistics, the images by those
-            of all of them together, whatever the norm has learnt; not for training.
     """
     outputs = [(unit.norm, unit.conv(x, out_width)) for unit, x in branches]
-    if calibration:
-        return _calibrated_sum(outputs, identity, calibration)
     if is_hand_written(outputs[0][1]):
         return norm_add_relu([norm.term(out) for norm, out in outputs], identity)
     total = outputs[0][0](outputs[0][1])
     for norm, out in outputs[1:]:
         total = total + norm(out)
     return F.relu(total if identity is None else total + identity)
-
-
-def _calibrated_sum(outputs: Sequence[tuple[SlicedBatchNorm2d, Tensor]], identity: Tensor | None, calibration: Sequence[int]) -> Tensor:
-    sizes = [*calibration, len(outputs[0][1]) - sum(calibration)]
-    branches: list[list[NormTerm]] = []  # for each, the batches of the calibration and then the images
-    for norm, out in outputs:
-        *batches, images = out.split(sizes)
-        moments = [_moments(batch) for batch in batches]
-        terms = [norm.with_moments(batch, *own) for batch, own in zip(batches, moments, strict=True)]
-        branches.append([*terms, norm.with_moments(images, *_pooled(moments, calibration))])
-    identities = [None] * len(sizes) if identity is None else identity.split(sizes)
-    return torch.cat([_sum_of(terms, added) for *terms, added in zip(*branches, identities, strict=True)])
-
-
-def _sum_of(terms: Sequence[NormTerm], identity: Tensor | None) -> Tensor:
-    if is_hand_written(terms[0].x):
-        return norm_add_relu(terms, identity)
-    total = _normalised(terms[0])
-    for term in terms[1:]:
-        total = total + _normalised(term)
-    return F.relu(total if identity is None else total + identity)
-
-
-def _normalised(term: NormTerm) -> Tensor:
-    weight, bias = (None if one is None else one[: term.x.shape[1]] for one in (term.weight, term.bias))
-    return F.batch_norm(term.x, term.mean, term.variance, weight, bias, training=False, eps=term.eps)
-
-
-def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance of each channel over batch and pixels, (channels,) each, in single precision at least."""
-    if is_hand_written(x):
-        return batch_moments(x)
-    check_several_values(x)
-    variance, mean = torch.var_mean(at_least_float32(x), dim=(0, 2, 3), correction=0)
-    return mean, variance
-
-
-def _pooled(moments: Sequence[tuple[Tensor, Tensor]], sizes: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance over all batches, of those of each: the mean of the variances plus the variance of the means.
-
-    Args:
-        moments: of each batch, (channels,) and (channels,).
-        sizes: how many images each batch has.
-    """
-    means, variances = (torch.stack(values) for values in zip(*moments, strict=True))
-    weights = torch.tensor(sizes, dtype=means.dtype).to(means.device, non_blocking=True)[:, None] / sum(sizes)
-    mean = (weights * means).sum(0)
-    return mean, (weights * (variances + (means - mean).square())).sum(0)
 
 
 class SlicedLinear(nn.Module):

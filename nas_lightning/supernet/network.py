@@ -1,6 +1,5 @@
 """The supernet: one set of weights whose slices are all candidates of a space."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -22,15 +21,15 @@ class SlicedBlock(nn.Module):
         self.unit2 = SlicedUnit(max_width, max_width, 3, statistics=statistics)
         self.shortcut = SlicedUnit(max_in_width, max_width, 1, block.stride, statistics=statistics)
 
-    def first(self, x: Tensor, width: int, calibration: Sequence[int] = ()) -> Tensor:
+    def first(self, x: Tensor, width: int) -> Tensor:
         """The first half: (batch, in_width, H, W) -> (batch, width, H / stride, W / stride)."""
-        return rectified_sum([(self.unit1, x)], width, calibration=calibration)
+        return rectified_sum([(self.unit1, x)], width)
 
-    def second(self, x: Tensor, hidden: Tensor, width: int, calibration: Sequence[int] = ()) -> Tensor:
+    def second(self, x: Tensor, hidden: Tensor, width: int) -> Tensor:
         """The second half, of the block's input and the first half's output: -> (batch, width, H / stride, W / stride)."""
         if self.shortcuts.applies(self.opens_stage, x.shape[1], width):
-            return rectified_sum([(self.unit2, hidden), (self.shortcut, x)], width, calibration=calibration)
-        return rectified_sum([(self.unit2, hidden)], width, identity=x, calibration=calibration)
+            return rectified_sum([(self.unit2, hidden), (self.shortcut, x)], width)
+        return rectified_sum([(self.unit2, hidden)], width, identity=x)
 
 
 class Features(NamedTuple):
@@ -40,8 +39,6 @@ class Features(NamedTuple):
     """(batch, width, H, W), the output of the last whole block or of the stem; the images before any layer."""
     hidden: Tensor | None = None
     """The output of a block's first layer, where the second is still to come."""
-    calibration: tuple[int, ...] = ()
-    """Sizes of batches that stand before the images, only for the norms: they normalise the images with the statistics of these."""
 
     @property
     def newest(self) -> Tensor:
@@ -116,17 +113,17 @@ class Supernet(nn.Module):
             layer: the index of the layer in an architecture's widths.
             width: its width.
         """
-        x, hidden, calibration = features
+        x, hidden = features
         if layer == 0:
             if x.shape[1] != self.channels:  # a slice of the stem's weight would take fewer without a word
                 raise InputError(f"images have {x.shape[1]} channels, but the supernet was made for {self.channels}")
             layout = CHANNELS_LAST if self.channels_last or is_hand_written(x) else torch.contiguous_format
-            stem = rectified_sum([(self.stem, x.contiguous(memory_format=layout))], width, calibration=calibration)
+            stem = rectified_sum([(self.stem, x.contiguous(memory_format=layout))], width)
             return features._replace(x=stem)
         block = cast(SlicedBlock, self.blocks[(layer - 1) // 2])
         if hidden is None:
-            return features._replace(hidden=block.first(x, width, calibration))
-        return features._replace(x=block.second(x, hidden, width, calibration), hidden=None)
+            return features._replace(hidden=block.first(x, width))
+        return features._replace(x=block.second(x, hidden, width), hidden=None)
 
     def nests(self, features: Features, layer: int, width: int) -> bool:
         """Whether ``extend`` makes the first channels of what it makes with a larger width: not so behind an identity shortcut."""
@@ -136,8 +133,8 @@ class Supernet(nn.Module):
         return bool(self.shortcuts.applies(block.opens_stage, features.x.shape[1], width))
 
     def classify(self, features: Features) -> Tensor:
-        """The features of all layers -> logits (batch, classes) of the images, without those of the calibration."""
-        return self.classifier(features.x[sum(features.calibration) :].mean(dim=(2, 3)))
+        """The features of all layers -> logits (batch, classes)."""
+        return self.classifier(features.x.mean(dim=(2, 3)))
 
     @property
     def skips_parameters(self) -> bool:

@@ -88,6 +88,8 @@ def cut(supernet: Supernet, architecture: Architecture) -> SingleNetwork:
         InputError: if the architecture is not in the supernet's space.
     """
     network = SingleNetwork(supernet.space, architecture, supernet.classes, supernet.channels, supernet.shortcuts, supernet.norm)
+    full = supernet.classifier.full
+    network.to(full.weight).train(supernet.training)
     _copy_unit(supernet.stem, network.stem)
     pairs = cast(Iterable[tuple[SlicedBlock, ResidualBlock]], zip(supernet.blocks, network.blocks, strict=True))
     for sliced, plain in pairs:
@@ -95,10 +97,9 @@ def cut(supernet: Supernet, architecture: Architecture) -> SingleNetwork:
         _copy_unit(sliced.unit2, plain.unit2)
         if plain.shortcut is not None:
             _copy_unit(sliced.shortcut, plain.shortcut)
-    full = supernet.classifier.full
     network.classifier.weight.copy_(full.weight[:, : network.classifier.in_features])
     network.classifier.bias.copy_(full.bias)
-    return network.to(full.weight.device).train(supernet.training)
+    return network
 
 
 def _copy_unit(sliced: SlicedUnit, plain: Unit) -> None:

@@ -53,7 +53,7 @@ def recalibration() -> Recalibration:
 
 
 def candidates(count: int = 12) -> list[Architecture]:
-    """With common first layers: some of them are computed once, with their statistics."""
+    """In order, as a ranking takes them."""
     return sorted(SPACE.sample_distinct(count, generator(0, "test")), key=lambda one: one.widths)
 
 
@@ -98,9 +98,8 @@ def test_a_recalibrated_score_does_not_depend_on_the_test_batch(batch_size: int,
     assert [one.cross_entropy for one in few] == pytest.approx(losses.double().mean(1).tolist(), rel=1e-6)
 
 
-@pytest.mark.parametrize("memory", [0.0, 1e-5, 1.0])
-def test_shared_first_layers_give_the_scores_of_each_candidate_alone(memory: float, supernet, images, recalibration):
-    together = rank(supernet, candidates(), *images, prefix_memory=memory, recalibration=recalibration)
+def test_a_recalibrated_score_does_not_depend_on_the_other_candidates(supernet, images, recalibration):
+    together = rank(supernet, candidates(), *images, recalibration=recalibration)
     for one, architecture in zip(together, candidates(), strict=True):
         alone = rank(supernet, [architecture], *images, recalibration=recalibration)[0]
         assert one == pytest.approx(alone, rel=1e-12)
@@ -114,20 +113,11 @@ def test_recalibration_changes_a_score_but_not_the_supernet(supernet, images, re
     assert all(torch.equal(before[name], tensor) for name, tensor in supernet.state_dict().items())
 
 
-def test_the_plain_way_of_other_devices_gives_the_same(supernet, images, recalibration, monkeypatch: pytest.MonkeyPatch):
-    ours = rank(supernet, candidates(), *images, recalibration=recalibration)
-    for module in ("layers", "functions"):
-        monkeypatch.setattr(f"nas_lightning.supernet.{module}.is_hand_written", lambda _: False)
-    for one, plain in zip(ours, rank(supernet, candidates(), *images, recalibration=recalibration), strict=True):
-        assert plain == pytest.approx(one, rel=1e-10)
-
-
 def test_the_images_are_the_first_of_the_training_split_as_they_are():
     dataset = Digits(train_images=100)
     made = Recalibration.from_training(dataset, 30, 12)
     assert torch.equal(made.images, normalize(to_unit(dataset.train().images[:30]), dataset.mean, dataset.std))
     assert made.protocol()["recalibration_sha256"] != Recalibration.from_training(dataset, 29, 12).protocol()["recalibration_sha256"]
-    assert made.before(made.images[:5]).calibration == (12, 12, 6)
     with pytest.raises(InputError, match=r"ranking\.recalibration_images: 101 is more than the 100 training images"):
         Recalibration.from_training(dataset, 101, 12)
 
