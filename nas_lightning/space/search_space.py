@@ -75,6 +75,11 @@ class SearchSpace:
         return tuple(legal[max_width] for max_width in layers)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """What every layer is called."""
+        return ("stem", *(f"blocks.{block}.conv{number}" for block in range(sum(self.blocks)) for number in (1, 2)))
+
+    @property
     def layers(self) -> int:
         """How many widths an architecture has."""
         return 1 + 2 * sum(self.blocks)
@@ -83,22 +88,16 @@ class SearchSpace:
     def residual_blocks(self) -> tuple[Block, ...]:
         """The blocks in forward order."""
         blocks: list[Block] = []
-        side = self.resolution
         for stage, count in enumerate(self.blocks):
             for position in range(count):
-                opens_stage = position == 0
+                source, opens_stage = 2 * len(blocks), position == 0
                 stride = 2 if opens_stage and stage > 0 else 1
-                side = math.ceil(side / stride)
-                source = 2 * len(blocks)
-                blocks.append(Block(source, source + 1, source + 2, stride, side, opens_stage))
+                blocks.append(Block(source, source + 1, source + 2, stride, _halved(self.resolution, stage), opens_stage))
         return tuple(blocks)
 
     def last_side(self, resolution: int | None = None) -> int:
         """Height and width of the last layers' features, in pixels, for images of ``resolution``; None takes the space's."""
-        side = self.resolution if resolution is None else resolution
-        for block in self.residual_blocks:
-            side = math.ceil(side / block.stride)
-        return side
+        return _halved(self.resolution if resolution is None else resolution, len(self.blocks) - 1)
 
     @property
     def size(self) -> int:
@@ -123,7 +122,7 @@ class SearchSpace:
         """Reads a code of one entry a layer, with or without the trailing entries that no layer reads.
 
         Raises:
-            InputError: naming the entry (counted from 1), its value and the legal widths.
+            InputError: naming the entry (counted from 1), its layer, its value and the legal widths.
         """
         try:
             entries = Architecture.parse(text).widths
@@ -185,4 +184,10 @@ class SearchSpace:
             raise InputError(f"{text}: has {len(entries)} entries; space {self.name} takes {lengths}")
         for number, (width, allowed) in enumerate(zip(entries, legal, strict=True), start=1):
             if width not in allowed:
-                raise InputError(f"entry {number} of {text}: width {width} is not one of {', '.join(map(str, allowed))}")
+                layer = self.names[number - 1] if number <= self.layers else "read by no layer"
+                raise InputError(f"entry {number} of {text} ({layer}): width {width} is not one of {', '.join(map(str, allowed))}")
+
+
+def _halved(side: int, times: int) -> int:
+    """Upwards each time, as a padded convolution of stride 2 does."""
+    return -(-side // 2**times)

@@ -53,6 +53,15 @@ def test_the_challenge_has_nine_blocks_of_entries_2_and_3_to_18_and_19(track1: S
     assert all(block.source == block.first - 1 for block in track1.residual_blocks)
 
 
+def test_layers_are_named_by_their_place_in_the_network(track1: SearchSpace) -> None:
+    names = track1.names
+    assert len(names) == track1.layers
+    assert names[:4] == ("stem", "blocks.0.conv1", "blocks.0.conv2", "blocks.1.conv1")
+    assert names[-1] == "blocks.8.conv2"
+    for block in track1.residual_blocks:
+        assert [names[layer].split(".")[2] for layer in (block.first, block.second)] == ["conv1", "conv2"]
+
+
 def test_resnet32_has_31_layers_and_resnet_tiny_7(any_space: SearchSpace) -> None:
     assert any_space.layers == len(any_space.choices) == {"resnet20_track1": 19, "resnet32": 31, "resnet_tiny": 7}[any_space.name]
 
@@ -115,6 +124,7 @@ def test_a_code_outside_is_refused_naming_entry_value_and_legal_widths(track1: S
         track1.parse(replaced(entry, value))
     assert f"entry {entry} of {replaced(entry, value)}" in str(refused.value)
     assert f"width {value} is not one of {legal}" in str(refused.value)
+    assert f"({track1.names[entry - 1] if entry < 20 else 'read by no layer'})" in str(refused.value)
 
 
 @pytest.mark.parametrize("entries", [1, 7, 18, 21, 40])
