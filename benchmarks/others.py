@@ -21,8 +21,8 @@ from benchmarks.turns import Row, alternate, row
 from benchmarks.ways import BATCH, CLASSES, track1
 from nas_lightning.agreement import measure
 from nas_lightning.config.build import Builder
+from nas_lightning.config.fields import Target
 from nas_lightning.config.roles import AUGMENTATION
-from nas_lightning.config.schema import Target
 from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.data.image_dataset import ImageDataset, LabelledImages
 from nas_lightning.space import Population, cost, cost_of

@@ -23,7 +23,7 @@ from nas_lightning.durable import write_json
 from nas_lightning.machine import tune_process
 from nas_lightning.ranking.cheap_first import CheapFirst, Losses, make_levels, rank_cheap_first
 from nas_lightning.ranking.recalibrate import Recalibration
-from nas_lightning.ranking.score import rank, rank_by_image
+from nas_lightning.ranking.score import Scorer, rank, rank_by_image
 from nas_lightning.ranking.table import Score
 from nas_lightning.space import Population, read_accuracies
 from nas_lightning.supernet import Supernet
@@ -93,7 +93,7 @@ class Subject:
 
         def evaluate(some: Population, first: int, end: int) -> tuple[list[Score], Losses]:
             part = (images[first:end], labels[first:end])
-            scores, losses = rank_by_image(self.supernet, some.architectures, *part, way.batch_size)
+            scores, losses = rank_by_image(self.supernet, some.architectures, *part, Scorer(batch_size=way.batch_size))
             return scores, losses.numpy()
 
         began = time.perf_counter()

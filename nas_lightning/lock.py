@@ -30,12 +30,12 @@ MOST_LOOKED_AT = 20_000
 
 
 @contextmanager
-def only_owner(folder: Path, part: str | None = None) -> Iterator[None]:
+def only_owner(folder: Path, part: str = "") -> Iterator[None]:
     """Holds the folder. A process that dies lets go of it with its life, so that no lock outlives its owner.
 
     Args:
         part: name of the part that this process alone works on; others may work on other parts at the same time, on other machines too,
-            but not on the whole.
+            but not on the whole; empty for the whole.
 
     Raises:
         InputError: if another process holds it, naming that one, or if the folder lies in a run's or has one below it.
@@ -44,7 +44,7 @@ def only_owner(folder: Path, part: str | None = None) -> Iterator[None]:
         yield
         return
     check_apart(folder)
-    name = "" if part is None else f".{part}"
+    name = f".{part}" if part else ""
     lock, owner = folder / f"{name}.lock", folder / f"{name}.owner.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -56,10 +56,10 @@ def only_owner(folder: Path, part: str | None = None) -> Iterator[None]:
         raise InputError(f"{folder}: cannot be written ({error.strerror or error})") from None
     try:
         # Each locks first and looks then: of two that come at the same time at least one sees the other.
-        for other in folder.glob(".*.lock") if part is None else ():
+        for other in () if part else folder.glob(".*.lock"):
             if _is_held(other):
                 raise _in_use(folder, other.with_suffix(".owner.json"))
-        _remove_unfinished(folder, WRITTEN if part is None else [f"ranking/parts/{part}", f"ranking/*/parts/{part}"])
+        _remove_unfinished(folder, [f"ranking/parts/{part}", f"ranking/*/parts/{part}"] if part else WRITTEN)
         with suppress(InputError):  # on a full disk: it only tells others whom to wait for
             write_json(owner, {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")})
         yield
@@ -69,13 +69,13 @@ def only_owner(folder: Path, part: str | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def claiming(folder: Path, part: str | None) -> Iterator[None]:
+def claiming(folder: Path, part: str) -> Iterator[None]:
     """For its duration no other process writes what all parts have in common; the owner of the whole folder has it to itself anyway.
 
     Raises:
         InputError: if another process holds the whole folder for longer than a claim takes.
     """
-    if part is None or not is_first():
+    if not part or not is_first():
         yield
         return
     try:

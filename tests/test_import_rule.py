@@ -10,7 +10,18 @@ import pytest
 import nas_lightning
 
 PACKAGE = Path(nas_lightning.__file__).parent
-GROUND = {"errors", "draws", "durable", "made_from", "reading", "machine", "processes", "lock", "signals"}  # everyone may import them
+GROUND = {
+    "config",
+    "errors",
+    "draws",
+    "durable",
+    "made_from",
+    "reading",
+    "machine",
+    "processes",
+    "lock",
+    "signals",
+}  # everyone may import them
 BEFORE_PIPELINE = {"space", "data", "supernet", "sampling", "objective", "schedule", "trainer", "panel", "training"}
 MAY_IMPORT = {
     "errors": set(),

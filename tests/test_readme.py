@@ -14,7 +14,8 @@ from omegaconf import OmegaConf
 from nas_lightning.commands.conf_folder import conf_folder
 from nas_lightning.commands.console import plain
 from nas_lightning.config.read import read
-from nas_lightning.config.schema import RankConfig, TrainConfig, TuneConfig
+from nas_lightning.config.schema import TuneConfig
+from nas_lightning.experiment.configs import RankConfig, TrainConfig
 
 REPOSITORY = Path(__file__).parent.parent
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")

@@ -13,8 +13,9 @@ from hydra import compose, initialize_config_dir
 from nas_lightning.commands.console import conf_folder, plain
 from nas_lightning.config.build import Builder
 from nas_lightning.config.read import read
-from nas_lightning.config.schema import AloneConfig, CompareConfig, RankConfig, TrainConfig
+from nas_lightning.config.schema import CompareConfig
 from nas_lightning.data.cifar import BinaryCifar
+from nas_lightning.experiment.configs import AloneConfig, RankConfig, TrainConfig
 from nas_lightning.experiment.prepare import make_population, make_recipe, make_stage
 from nas_lightning.objective import CrossEntropy, InplaceDistillation
 from nas_lightning.pipeline.stage import Stage
@@ -106,7 +107,7 @@ def test_cifar_is_a_choice_for_the_recipe_without_its_files(data: str):
 def test_the_ranking_command_composes_for_every_ranking_of_all_options():
     for option in ("whole", "official", "sample"):
         config = read(RankConfig, composed("rank", "checkpoint=x.safetensors", f"ranking={option}"))
-        assert config.ranking.chunk_size >= 1
+        assert config.ranking.scorer.chunk_size >= 1
 
 
 def test_the_standalone_command_composes_and_its_recipe_is_the_challenges():
@@ -171,7 +172,12 @@ def test_track1_trains_and_ranks_as_the_method_says(track1: Built):
     config = track1.config
     assert (config.loader.batch_size, config.loader.holdout) == (128, 0)
     assert (config.supernet.shortcuts, config.supernet.norm) == ("always", "batch")
-    assert (config.ranking.count, config.ranking.images, config.ranking.batch_size, config.ranking.score) == (None, None, None, "top1")
+    assert (config.ranking.count, config.ranking.images, config.ranking.scorer.batch_size, config.ranking.score) == (
+        None,
+        None,
+        None,
+        "top1",
+    )
     assert config.data.node["mean"] == [0.5071, 0.4865, 0.4409]
     assert config.data.node["std"] == [0.1942, 0.1918, 0.1958]
     operations = config.augmentation.node["operations"]

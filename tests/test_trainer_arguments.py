@@ -20,10 +20,11 @@ from pytorch_lightning.trainer.states import RunningStage
 
 from nas_lightning.commands.console import conf_folder, plain
 from nas_lightning.config.build import Builder
+from nas_lightning.config.fields import Target
 from nas_lightning.config.read import read
 from nas_lightning.config.roles import OPTIMIZER
-from nas_lightning.config.schema import Target, TrainConfig
 from nas_lightning.errors import InputError
+from nas_lightning.experiment.configs import TrainConfig
 from nas_lightning.experiment.prepare import make_optimizer, prepare
 from nas_lightning.trainer import limited, make_trainer
 from nas_lightning.trainer_arguments import CALLBACKS, PRECISIONS, RULES, STRATEGIES, check_arguments

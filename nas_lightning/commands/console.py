@@ -155,13 +155,13 @@ def run_folder(configured: str, resume: str | None, claimed: str = "") -> Path:
 
 
 @contextmanager
-def hold(folder: Path, resume: str | None, part: str | None = None) -> Iterator[Path]:
+def hold(folder: Path, resume: str | None, part: str = "") -> Iterator[Path]:
     """Holds the run's folder; by default one of its own, though another run may have begun in the second that names it.
 
     Args:
         folder: what ``run_folder`` returned.
         resume: as given to ``run_folder``.
-        part: of the folder, that this process alone works on.
+        part: of the folder, that this process alone works on; empty for the whole.
     """
     hydra_config = HydraConfig.get()
     if not (_is_folder_given() or resume or hydra_config.mode == RunMode.MULTIRUN or is_started_by_lightning()):

@@ -10,7 +10,7 @@ from nas_lightning.commands.console import hold, plain, run_folder, start
 def task(cfg: DictConfig) -> dict[str, Any]:
     """One ranking for each checkpoint that the path or pattern names."""
     from nas_lightning.config.read import read
-    from nas_lightning.config.schema import RankConfig
+    from nas_lightning.experiment.configs import RankConfig
 
     node = plain(cfg)
     config = read(RankConfig, node)
@@ -22,7 +22,7 @@ def task(cfg: DictConfig) -> dict[str, Any]:
     checkpoints = prepare_rankings(config)
     run_dir = run_folder(config.run_dir, config.resume, "ranking")
     shard = choose_shard(config.ranking)
-    part = None if shard is None else shard.name
+    part = "" if shard is None else shard.name
     with hold(run_dir, config.resume, part) as run_dir:
         with claiming(run_dir, part):
             claim_run_folder(run_dir / "ranking", node)

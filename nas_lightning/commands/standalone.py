@@ -18,7 +18,7 @@ SUMMARY = "summary.csv"
 def task(cfg: DictConfig) -> None:
     """Trains what the folder does not hold yet, and shows how it compares with accuracies that the list's file holds."""
     from nas_lightning.config.read import read
-    from nas_lightning.config.schema import AloneConfig
+    from nas_lightning.experiment.configs import AloneConfig
 
     node = plain(cfg)
     config = read(AloneConfig, node)

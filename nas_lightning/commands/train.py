@@ -13,7 +13,7 @@ from nas_lightning.processes import is_first
 def task(cfg: DictConfig) -> float | None:
     """One run; returns what ``returns`` names, for a sweeper."""
     from nas_lightning.config.read import read
-    from nas_lightning.config.schema import TrainConfig
+    from nas_lightning.experiment.configs import TrainConfig
 
     node = plain(cfg)
     config = read(TrainConfig, node)

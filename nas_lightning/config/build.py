@@ -9,9 +9,9 @@ from typing import Any
 
 from hydra.utils import get_object
 
+from nas_lightning.config.fields import Target
 from nas_lightning.config.read import join
 from nas_lightning.config.roles import ARGUMENTS, EVERY, Role, allowed
-from nas_lightning.config.schema import Target
 from nas_lightning.errors import InputError, check_known
 
 

@@ -1,14 +1,14 @@
-"""Turns a composed config into the dataclasses of schema.py and refuses what they do not name."""
+"""Turns a composed config into dataclasses and refuses what they do not name."""
 
 import math
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, TypeVar
 
+from nas_lightning.config.fields import Target
 from nas_lightning.config.roles import Role
-from nas_lightning.config.schema import Target
 from nas_lightning.errors import InputError, check_known
 
 T = TypeVar("T")
@@ -25,21 +25,32 @@ def read(kind: type[T], node: Any, place: str = "") -> T:
     """
     if not isinstance(node, Mapping):
         raise InputError(f"{place or 'config'}: {node!r} must be a mapping of keys to values")
-    declared = {one.name: one for one in fields(kind)}  # type: ignore[arg-type]
     for key in node:
-        check_known(join(place, str(key)), str(key), declared)
+        check_known(join(place, str(key)), str(key), _keys(kind))
     hints = typing.get_type_hints(kind)
     values: dict[str, Any] = {}
-    for name, one in declared.items():
+    for name, declared in _declared(kind).items():
         where = join(place, name)
-        if name in node:
-            values[name] = (
-                _target(one.metadata["role"], node[name], where) if "role" in one.metadata else _value(hints[name], node[name], where)
-            )
-            _check_range(one.metadata, values[name], where)
-        elif one.default is MISSING and one.default_factory is MISSING:
+        if "is_inline" in declared.metadata:
+            values[name] = read(hints[name], {key: node[key] for key in _keys(hints[name]) if key in node}, place)
+        elif name in node:
+            role = declared.metadata.get("role")
+            values[name] = _value(hints[name], node[name], where) if role is None else _target(role, node[name], where)
+            _check_range(declared.metadata, values[name], where)
+        elif declared.default is MISSING and declared.default_factory is MISSING:
             raise InputError(f"{where}: is missing and has no default")
     return kind(**values)
+
+
+def _declared(kind: type) -> dict[str, Field[Any]]:
+    """The fields that a config may give."""
+    return {field.name: field for field in fields(kind) if field.metadata.get("is_key", True)}
+
+
+def _keys(kind: type) -> list[str]:
+    """The names of all keys of a dataclass, those of its inline parts among them."""
+    hints = typing.get_type_hints(kind)
+    return [key for name, field in _declared(kind).items() for key in (_keys(hints[name]) if "is_inline" in field.metadata else [name])]
 
 
 def _value(hint: Any, value: Any, place: str) -> Any:

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from itertools import count
 
-from nas_lightning.config.schema import LoaderConfig, RankingConfig, StandaloneConfig
+from nas_lightning.config.schema import LoaderConfig
 from nas_lightning.data import ImageDataset
 from nas_lightning.errors import InputError
+from nas_lightning.experiment.configs import RankingConfig, StandaloneConfig
 from nas_lightning.pipeline.stage import Stage
 from nas_lightning.space import SearchSpace
 from nas_lightning.standalone.train_alone import TEST_BATCH
@@ -50,7 +51,7 @@ def check_ranking_batches(config: RankingConfig, space: SearchSpace, norm: NormS
         _check("ranking.recalibration_batch", config.recalibration_batch, recalibrated_on, "training images", space.last_side())
     elif norm is NormStatistics.BATCH:
         scored_on = config.images or len(dataset.test().labels)
-        _check("ranking.batch_size", config.batch_size or scored_on, scored_on, "test images", space.last_side())
+        _check("ranking.batch_size", config.scorer.batch_size or scored_on, scored_on, "test images", space.last_side())
 
 
 def _check(key: str, batch_size: int, images: int, which: str, side: int) -> None:

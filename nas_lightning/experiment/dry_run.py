@@ -8,13 +8,13 @@ from tabulate import tabulate
 from torch.nn import functional as F
 
 from nas_lightning.config.build import Builder
-from nas_lightning.config.schema import RankingConfig, TrainConfig
 from nas_lightning.data import evaluation_images
 from nas_lightning.data.data_module import Batch
+from nas_lightning.experiment.configs import RankingConfig, TrainConfig
 from nas_lightning.experiment.prepare import Run, make_data
-from nas_lightning.experiment.rank_one import choose_candidates, make_recalibration
+from nas_lightning.experiment.rank_one import choose_candidates, make_scorer
 from nas_lightning.pipeline.stage import Stage
-from nas_lightning.ranking import rank
+from nas_lightning.ranking.score import rank_by_image
 from nas_lightning.sampling import Position
 from nas_lightning.supernet import Supernet
 from nas_lightning.trainer import limited, make_trainer
@@ -80,9 +80,9 @@ def _ranking_seconds(config: RankingConfig, run: Run, supernet: Supernet, device
     in_order = sorted(candidates.architectures, key=lambda architecture: architecture.widths)
     first = max(0, (len(in_order) - MEASURED_CANDIDATES) // 2)
     neighbours = in_order[first : first + MEASURED_CANDIDATES]  # that share their first layers, as they will
-    recalibration = make_recalibration(config, run.dataset)
+    scorer = make_scorer(config, run.dataset)
     began = time.perf_counter()
-    rank(supernet, neighbours, images, labels, config.batch_size, config.prefix_memory, recalibration)
+    rank_by_image(supernet, neighbours, images, labels, scorer)
     _wait(device)
     return (time.perf_counter() - began) / len(neighbours), len(candidates), len(images)
 

@@ -10,13 +10,15 @@ import torch
 from pytorch_lightning.plugins import DoublePrecision
 
 from nas_lightning.config.build import Builder, import_plugins
-from nas_lightning.config.schema import LowResolutionConfig, PopulationConfig, StageConfig, StandaloneConfig, Target, TrainConfig
+from nas_lightning.config.fields import Target
+from nas_lightning.config.schema import PopulationConfig
 from nas_lightning.data import ImageDataset
 from nas_lightning.data.check import check_dataset, check_trained_on
 from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.errors import InputError
 from nas_lightning.experiment.batch_sizes import check_ranking_batches, check_stage_batches, check_standalone_batches
 from nas_lightning.experiment.check_trainer import check_batches, check_clipping, check_panel_is_evaluated
+from nas_lightning.experiment.configs import LowResolutionConfig, StageConfig, StandaloneConfig, TrainConfig
 from nas_lightning.experiment.rank_one import check_enough_known, check_ranking, choose_candidates
 from nas_lightning.pipeline.stage import Stage
 from nas_lightning.processes import is_first

@@ -12,12 +12,12 @@ from tabulate import tabulate
 
 from nas_lightning.agreement import kendall_tau
 from nas_lightning.config.build import Builder, import_plugins
-from nas_lightning.config.schema import RankConfig
 from nas_lightning.data import ImageDataset, dataset_from_header
 from nas_lightning.data.check import check_dataset, check_trained_on
 from nas_lightning.durable import write_json
 from nas_lightning.errors import InputError
 from nas_lightning.experiment.batch_sizes import check_ranking_batches
+from nas_lightning.experiment.configs import RankConfig
 from nas_lightning.experiment.rank_one import check_ranking, choose_candidates, rank_checkpoint
 from nas_lightning.processes import is_first
 from nas_lightning.ranking.table import LABELS, read_table

@@ -1,6 +1,7 @@
 """Wires one ranking: a checkpoint, a list and images become the files below ``ranking/`` and the tables on the terminal."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,10 @@ from typing import Any
 from torch import Tensor
 
 from nas_lightning.agreement.agreement import FEWEST_ARCHITECTURES
-from nas_lightning.config.schema import RankingConfig
 from nas_lightning.data import ImageDataset, evaluation_images, fingerprint
 from nas_lightning.data.splits import LabelledImages
 from nas_lightning.errors import InputError
+from nas_lightning.experiment.configs import RankingConfig
 from nas_lightning.experiment.tell_ranking import Known, tell_ranking
 from nas_lightning.lock import claiming
 from nas_lightning.processes import is_first
@@ -19,6 +20,7 @@ from nas_lightning.ranking.cheap_first import CheapFirst, Level, Losses, Z, make
 from nas_lightning.ranking.predict import rank_to_folder, read_losses
 from nas_lightning.ranking.protocol import claim, make_protocol
 from nas_lightning.ranking.recalibrate import Recalibration
+from nas_lightning.ranking.score import Scorer
 from nas_lightning.ranking.shards import Shard, check_no_older_shard
 from nas_lightning.ranking.smoothing import FEWEST, further_candidates, smoothed_cross_entropies
 from nas_lightning.ranking.table import Score, ScoreTable, read_parts
@@ -56,7 +58,7 @@ def rank_checkpoint(
         check_enough_known(known.accuracies, candidates, config.known_accuracies)
     check_smoothing(config, supernet.space)
     images, labels = evaluation_images(dataset, config.images)
-    levels, recalibration = plan_levels(config, len(images)), make_recalibration(config, dataset)
+    levels, scorer = plan_levels(config, len(images)), make_scorer(config, dataset)
     test = dataset.test()
     used = LabelledImages(test.images[: len(images)], test.labels[: len(images)])
     folder = run_dir / folder_name
@@ -64,27 +66,18 @@ def rank_checkpoint(
         checkpoint,
         data=fingerprint(used),
         images=len(images),
-        batch_size=config.batch_size,
+        batch_size=scorer.batch_size,
         norm=str(supernet.norm),
         shortcuts=str(supernet.shortcuts),
         precision=precision_of(trainer_arguments),
-        recalibration=None if recalibration is None else recalibration.protocol(),
+        recalibration=None if scorer.recalibration is None else scorer.recalibration.protocol(),
         cheap_first=None if levels is None else {"keep": config.cheap_first_keep, "z": Z},
     )
     check_no_older_shard(folder)
-    with claiming(run_dir, None if shard is None else shard.name):
+    name = "" if shard is None else shard.name
+    with claiming(run_dir, name):
         claim(folder, protocol)
-    ranking = partial(
-        rank_to_folder,
-        supernet,
-        batch_size=config.batch_size,
-        prefix_memory=config.prefix_memory,
-        chunk_size=config.chunk_size,
-        trainer_arguments=trainer_arguments,
-        recalibration=recalibration,
-        label=folder_name,
-        shard="" if shard is None else shard.name,
-    )
+    ranking = partial(rank_to_folder, supernet, scorer=scorer, trainer_arguments=trainer_arguments, label=folder_name, shard=name)
     smoothed, cheap_first = None, None
     if levels is not None:
         cheap_first = _rank_cheap_first(ranking, candidates, levels, config.cheap_first_keep, (images, labels), folder)
@@ -142,7 +135,7 @@ def check_ranking(config: RankingConfig, dataset: ImageDataset, candidates: Popu
     """Reads everything that a ranking will need, so that a wrong value stops a run before it trains."""
     choose_shard(config)
     plan_levels(config, len(evaluation_images(dataset, config.images)[1]))
-    make_recalibration(config, dataset)
+    make_scorer(config, dataset)
     check_smoothing(config, candidates.space)
     if config.known_accuracies is not None:
         known = read_accuracies(Path(config.known_accuracies), candidates.space, config.max_mib)
@@ -164,14 +157,15 @@ def plan_levels(config: RankingConfig, images: int) -> list[Level] | None:
         raise InputError(
             f"ranking.statistics: {config.statistics} cannot go with cheap_first: the training images would run again with every batch"
         )
-    return make_levels(images, config.batch_size)
+    return make_levels(images, config.scorer.batch_size)
 
 
-def make_recalibration(config: RankingConfig, dataset: ImageDataset) -> Recalibration | None:
-    """The training images that the norms take their statistics from; None where they take those of the batch."""
+def make_scorer(config: RankingConfig, dataset: ImageDataset) -> Scorer:
+    """How candidates are scored, with the training images that their norms take statistics from, where they do."""
     if config.statistics == "batch":
-        return None
-    return Recalibration.from_training(dataset, config.recalibration_images, config.recalibration_batch)
+        return config.scorer
+    recalibration = Recalibration.from_training(dataset, config.recalibration_images, config.recalibration_batch)
+    return replace(config.scorer, recalibration=recalibration)
 
 
 def check_smoothing(config: RankingConfig, space: SearchSpace) -> None:

@@ -8,9 +8,9 @@ from pytorch_lightning.callbacks import Callback
 
 from nas_lightning.agreement.agreement import FEWEST_ARCHITECTURES
 from nas_lightning.config.build import Builder
-from nas_lightning.config.schema import TrainConfig
 from nas_lightning.data.check import describe
 from nas_lightning.draws import generator
+from nas_lightning.experiment.configs import TrainConfig
 from nas_lightning.experiment.prepare import Run, make_data
 from nas_lightning.experiment.rank_one import rank_checkpoint
 from nas_lightning.experiment.tell_ranking import Known

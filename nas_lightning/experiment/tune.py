@@ -14,9 +14,10 @@ from tabulate import tabulate
 
 from nas_lightning.config.build import Builder
 from nas_lightning.config.read import read
-from nas_lightning.config.schema import TrainConfig, TuneConfig
+from nas_lightning.config.schema import TuneConfig
 from nas_lightning.durable import write_json
 from nas_lightning.errors import InputError
+from nas_lightning.experiment.configs import TrainConfig
 from nas_lightning.experiment.outcome import finished, value_of, write_outcome
 from nas_lightning.experiment.prepare import Run, prepare
 from nas_lightning.experiment.run import run_experiment

@@ -17,8 +17,7 @@ from tqdm import tqdm
 
 from nas_lightning.durable import write_whole
 from nas_lightning.errors import InputError
-from nas_lightning.ranking.recalibrate import Recalibration
-from nas_lightning.ranking.score import rank_by_image
+from nas_lightning.ranking.score import Scorer, rank_by_image
 from nas_lightning.ranking.table import Score, part_path, read_parts, write_part
 from nas_lightning.space import Architecture, Candidate, Population
 from nas_lightning.supernet import Supernet
@@ -36,11 +35,8 @@ def rank_to_folder(
     labels: Tensor,
     folder: Path,
     *,
-    batch_size: int | None,
-    prefix_memory: float,
-    chunk_size: int,
+    scorer: Scorer,
     trainer_arguments: Mapping[str, Any],
-    recalibration: Recalibration | None = None,
     keep_losses: bool = False,
     label: str = "ranking",
     shard: str = "",
@@ -51,11 +47,7 @@ def rank_to_folder(
         images: (n, channels, H, W), normalised.
         labels: (n,) integers.
         folder: receives a file for each finished chunk.
-        batch_size: images a pass; None takes all in one.
-        prefix_memory: GiB that features shared by candidates may take, per device.
-        chunk_size: candidates a chunk, and a file.
         trainer_arguments: of pl.Trainer.
-        recalibration: where the norms take their statistics from; None as the supernet has them.
         keep_losses: also writes what ``read_losses`` reads.
         label: what the progress bar is called.
         shard: the name of a part of the ranking, which has a folder of its own below; rows of the others are not computed again either.
@@ -73,12 +65,13 @@ def rank_to_folder(
             use_distributed_sampler=True,  # in prediction it deals out chunks without padding or repeating
         )
         chunks: list[Chunk] = [
-            (run[0], [ordered[number] for number in run]) for run in _runs(missing, _even(chunk_size, len(missing), trainer.world_size))
+            (run[0], [ordered[number] for number in run])
+            for run in _runs(missing, _even(scorer.chunk_size, len(missing), trainer.world_size))
         ]
         chunks += [(len(ordered), [])] * (trainer.world_size - len(chunks))  # none of the processes may go without
         # Numbers of chunks, not chunks: Lightning looks for tensors in a batch, and stumbles over candidates in double precision.
         loader = DataLoader(cast(Dataset[int], range(len(chunks))), batch_size=None)
-        module = _Ranking(supernet, chunks, images, labels, batch_size, prefix_memory, recalibration)
+        module = _Ranking(supernet, chunks, images, labels, scorer)
         dtype = next(supernet.parameters()).dtype
         trainer.predict(module, loader, return_predictions=False)
         supernet.to(dtype)  # precision=64-true makes the weights double, and leaves them so
@@ -133,19 +126,9 @@ def _runs(numbers: Sequence[int], longest: int) -> list[list[int]]:
 
 
 class _Ranking(pl.LightningModule):
-    def __init__(
-        self,
-        supernet: Supernet,
-        chunks: Sequence[Chunk],
-        images: Tensor,
-        labels: Tensor,
-        batch_size: int | None,
-        prefix_memory: float,
-        recalibration: Recalibration | None,
-    ) -> None:
+    def __init__(self, supernet: Supernet, chunks: Sequence[Chunk], images: Tensor, labels: Tensor, scorer: Scorer) -> None:
         super().__init__()
-        self.chunks = chunks
-        self.supernet, self.batch_size, self.prefix_memory, self.recalibration = supernet, batch_size, prefix_memory, recalibration
+        self.supernet, self.chunks, self.scorer = supernet, chunks, scorer
         self.images: Tensor
         self.labels: Tensor
         self.register_buffer("images", images, persistent=False)
@@ -155,8 +138,7 @@ class _Ranking(pl.LightningModule):
         architectures = [one.architecture for one in self.chunks[number][1]]
         if not architectures:
             return [], self.images.new_empty(0, len(self.images))
-        settings = (self.batch_size, self.prefix_memory, self.recalibration)
-        return rank_by_image(self.supernet, architectures, self.images, self.labels, *settings)
+        return rank_by_image(self.supernet, architectures, self.images, self.labels, self.scorer)
 
 
 class _PartWriter(BasePredictionWriter):

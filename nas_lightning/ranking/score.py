@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nas_lightning.config.fields import made, number
 from nas_lightning.errors import InputError
 from nas_lightning.ranking.prefix_walk import walk_prefixes
 from nas_lightning.ranking.recalibrate import Recalibration
@@ -17,57 +20,64 @@ from nas_lightning.supernet.functions import at_least_float32
 from nas_lightning.supernet.network import Features
 
 
+@dataclass(frozen=True, kw_only=True)
+class Scorer:
+    """How candidates are scored; its keys are among those of ``ranking``.
+
+    With batch statistics the norms use those of each batch: ``batch_size`` is part of what a score means. What candidates share of
+    their first layers is computed once; that changes a score by rounding at most.
+    """
+
+    batch_size: int | None = number(None, least=1)
+    """Images a pass, whose statistics the norms use; None takes all images in one, the original protocol."""
+    prefix_memory: float = number(1.0, least=0)
+    """GiB for features that several candidates share, per device; with less, more is computed again, with 0 nothing is shared."""
+    chunk_size: int = number(50, least=1)
+    """Candidates between two writes to disk."""
+    recalibration: Recalibration | None = made(None)
+    """Where the norms take their statistics from instead, whatever the supernet's norms are; then the batch size does not matter to a
+    score, but the training images run again with each batch, and candidates share nothing."""
+
+
 def rank(
     supernet: Supernet,
     architectures: Sequence[Architecture],
     images: Tensor,
     labels: Tensor,
     batch_size: int | None = None,
-    prefix_memory: float = 1.0,
-    recalibration: Recalibration | None = None,
+    **settings: Any,
 ) -> list[Score]:
     """The scores of candidates, in their order, computed on the device of the images.
-
-    With batch statistics the norms use those of each batch: ``batch_size`` is part of what a score means. What candidates share of
-    their first layers is computed once; that changes a score by rounding at most.
 
     Args:
         images: (n, channels, H, W), normalised, in fixed order.
         labels: (n,) integers.
-        batch_size: images a pass; None takes all n in one, the original protocol.
-        prefix_memory: GiB that shared features may take; with 0 nothing is shared.
-        recalibration: where the norms take their statistics from instead, whatever the supernet's norms are. Then the batch size does not
-            matter to a score, but the training images run again with each batch, and candidates share nothing.
+        batch_size: as ``Scorer``'s.
+        settings: its other fields.
 
     Raises:
         InputError: if an architecture is not in the supernet's space, or a score is not finite.
     """
-    return rank_by_image(supernet, architectures, images, labels, batch_size, prefix_memory, recalibration)[0]
+    return rank_by_image(supernet, architectures, images, labels, Scorer(batch_size=batch_size, **settings))[0]
 
 
 @torch.inference_mode()
 def rank_by_image(
-    supernet: Supernet,
-    architectures: Sequence[Architecture],
-    images: Tensor,
-    labels: Tensor,
-    batch_size: int | None = None,
-    prefix_memory: float = 1.0,
-    recalibration: Recalibration | None = None,
+    supernet: Supernet, architectures: Sequence[Architecture], images: Tensor, labels: Tensor, scorer: Scorer
 ) -> tuple[list[Score], Tensor]:
     """As ``rank``, and the cross entropy of every image: (candidates, n), in nats, on the images' device."""
     ordered = sorted(set(architectures), key=lambda architecture: architecture.widths)
     for architecture in ordered:
         supernet.space.check(architecture)
     supernet = supernet.to(images.device).eval()
-    size = batch_size or len(images)
+    size = scorer.batch_size or len(images)
     sums = torch.zeros(len(ordered), len(Score._fields), dtype=torch.float64, device=images.device)
     losses = torch.empty(len(ordered), len(images), device=images.device)
     for batch, wanted, part in zip(images.split(size), labels.split(size), losses.split(size, dim=1), strict=True):
-        if recalibration is None:
-            walk = walk_prefixes(supernet, ordered, Features(batch), int(prefix_memory * 2**30))
+        if scorer.recalibration is None:
+            walk = walk_prefixes(supernet, ordered, Features(batch), int(scorer.prefix_memory * 2**30))
         else:
-            walk = recalibration.logits(supernet, ordered, batch)
+            walk = scorer.recalibration.logits(supernet, ordered, batch)
         for row, by_image, logits in zip(sums, part, walk, strict=True):
             logits = at_least_float32(logits)
             one = F.cross_entropy(logits, wanted, reduction="none")

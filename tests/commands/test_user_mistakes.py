@@ -17,8 +17,8 @@ from hydra import compose, initialize_config_dir
 import nas_lightning
 from nas_lightning.commands.console import conf_folder, plain
 from nas_lightning.config.read import read
-from nas_lightning.config.schema import TrainConfig
 from nas_lightning.errors import InputError
+from nas_lightning.experiment.configs import TrainConfig
 from nas_lightning.experiment.prepare import prepare
 
 MICRO = "experiment=micro"

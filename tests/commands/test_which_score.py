@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from nas_lightning.commands.conf_folder import conf_folder
 from nas_lightning.commands.console import plain
 from nas_lightning.config.read import read
-from nas_lightning.config.schema import RankConfig, RankingConfig, TrainConfig
+from nas_lightning.experiment.configs import RankConfig, RankingConfig, TrainConfig
 from nas_lightning.report.candidates import KINDS
 
 EXPERIMENTS = sorted(path.stem for path in conf_folder().glob("experiment/*.yaml"))
@@ -31,7 +31,7 @@ def test_an_experiment_orders_by_cross_entropy_but_for_the_challenges(experiment
 
 
 def test_the_commands_order_by_cross_entropy_unless_asked():
-    assert RankingConfig().score == "cross_entropy"
+    assert read(RankingConfig, {}).score == "cross_entropy"
     for overrides, score in (((), "cross_entropy"), (("ranking=sample",), "cross_entropy"), (("ranking=official",), "top1")):
         assert composed(RankConfig, "rank", "checkpoint=x", *overrides).ranking.score == score
         assert composed(TrainConfig, "config", "experiment=quickstart", *overrides).ranking.score == score

@@ -16,8 +16,8 @@ from typing import Any
 
 from nas_lightning.config import build
 from nas_lightning.config.build import Builder
+from nas_lightning.config.fields import Target
 from nas_lightning.config.roles import EVERY, Role
-from nas_lightning.config.schema import Target
 from nas_lightning.errors import InputError
 
 PACKAGES = ("nas_lightning", "torch", "torchvision", "pytorch_lightning", "lightning_fabric", "torchmetrics")

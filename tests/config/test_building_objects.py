@@ -8,8 +8,8 @@ import torch
 
 from nas_lightning.config import roles
 from nas_lightning.config.build import Builder
+from nas_lightning.config.fields import Target
 from nas_lightning.config.roles import AUGMENTATION, OPTIMIZER, SCHEDULE, Role
-from nas_lightning.config.schema import Target
 from nas_lightning.data import Augmentation, Cutout
 from nas_lightning.errors import InputError
 from nas_lightning.schedule import Cosine

@@ -1,4 +1,4 @@
-"""What a config may hold: every key of schema.py is tried, from the dataclasses' own metadata."""
+"""What a config may hold: every key is tried, from the dataclasses' own metadata."""
 
 import dataclasses
 import types
@@ -8,11 +8,19 @@ from typing import Any
 import pytest
 
 from nas_lightning.config import schema
+from nas_lightning.config.fields import Target, number
 from nas_lightning.config.read import read
 from nas_lightning.errors import InputError
+from nas_lightning.experiment import configs
+from nas_lightning.experiment.configs import RankingConfig, StageConfig, StandaloneConfig, TrainConfig
+from nas_lightning.ranking.score import Scorer
 
-KINDS = [kind for kind in vars(schema).values() if dataclasses.is_dataclass(kind) and isinstance(kind, type) and kind is not schema.Target]
-FIELDS = [(kind, one) for kind in KINDS for one in dataclasses.fields(kind)]
+KINDS = [
+    kind
+    for kind in {**vars(schema), **vars(configs)}.values()
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type) and kind is not Target
+]
+FIELDS = [(kind, one) for kind in KINDS for one in dataclasses.fields(kind) if not one.metadata.keys() & {"is_inline", "is_key"}]
 
 
 def hint_of(kind: type, name: str) -> tuple[Any, bool]:
@@ -27,7 +35,7 @@ def legal(kind: type, one: dataclasses.Field) -> Any:
     hint, _ = hint_of(kind, one.name)
     if "among" in one.metadata:
         return one.metadata["among"][0]
-    if hint is schema.Target:
+    if hint is Target:
         return {"_target_": "torch.nn.Identity"}
     if dataclasses.is_dataclass(hint):
         return smallest(hint)
@@ -38,7 +46,10 @@ def legal(kind: type, one: dataclasses.Field) -> Any:
 def smallest(kind: type) -> dict[str, Any]:
     """A legal node with the keys that have no default."""
     needed = (one for one in dataclasses.fields(kind) if one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING)
-    return {one.name: legal(kind, one) for one in needed}
+    node: dict[str, Any] = {}
+    for one in needed:
+        node |= smallest(hint_of(kind, one.name)[0]) if "is_inline" in one.metadata else {one.name: legal(kind, one)}
+    return node
 
 
 def name_of(value: Any) -> str:
@@ -110,7 +121,7 @@ def test_a_number_may_have_its_least_value_and_none_below(kind: type, one: datac
             read(kind, {**smallest(kind), one.name: most + 1}, "place")
 
 
-@pytest.mark.parametrize(("kind", "name", "least"), [(schema.StandaloneConfig, "seeds", 0), (schema.RankingConfig, "budgets", 1)])
+@pytest.mark.parametrize(("kind", "name", "least"), [(StandaloneConfig, "seeds", 0), (RankingConfig, "budgets", 1)])
 def test_each_number_of_a_list_is_held_to_the_lists_least(kind: type, name: str, least: int):
     assert getattr(read(kind, {**smallest(kind), name: [least, 7]}), name) == [least, 7]
     with pytest.raises(InputError, match=rf"^place\.{name}.*{least - 1}.* at least {least}$"):
@@ -128,7 +139,7 @@ def test_a_word_may_be_any_of_its_few_and_no_other(kind: type, one: dataclasses.
 def test_a_bound_above_is_held_too():
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Share:
-        share: float = schema.number(0.5, least=0, most=1)
+        share: float = number(0.5, least=0, most=1)
 
     assert read(Share, {"share": 1}).share == 1
     with pytest.raises(InputError, match=r"^share: 1.5 must be at most 1$"):
@@ -138,13 +149,25 @@ def test_a_bound_above_is_held_too():
 
 
 def test_a_mistake_deep_in_a_stage_is_told_with_its_whole_place():
-    stage = {**smallest(schema.StageConfig), "epoch": 3}
+    stage = {**smallest(StageConfig), "epoch": 3}
     with pytest.raises(InputError, match=r"^stages\.warmup\.epoch: is not a key; did you mean epochs\?$"):
-        read(schema.TrainConfig, {**smallest(schema.TrainConfig), "stages": {"warmup": stage}})
+        read(TrainConfig, {**smallest(TrainConfig), "stages": {"warmup": stage}})
 
 
 def test_stages_keep_their_order():
-    stage = smallest(schema.StageConfig)
+    stage = smallest(StageConfig)
     names = ["z", "a", "m"]
-    config = read(schema.TrainConfig, {**smallest(schema.TrainConfig), "stages": dict.fromkeys(names, stage)})
+    config = read(TrainConfig, {**smallest(TrainConfig), "stages": dict.fromkeys(names, stage)})
     assert list(config.stages) == names
+
+
+def test_a_dataclass_whose_keys_stand_among_its_owners_is_read_from_them():
+    config = read(RankingConfig, {"prefix_memory": 0.5, "images": 7}, "ranking")
+    assert (config.scorer, config.images) == (Scorer(prefix_memory=0.5), 7)
+    with pytest.raises(InputError, match=r"^ranking\.scorer: is not a key"):
+        read(RankingConfig, {"scorer": {}}, "ranking")
+
+
+def test_a_field_that_is_no_key_cannot_be_given():
+    with pytest.raises(InputError, match=r"^ranking\.recalibration: is not a key"):
+        read(RankingConfig, {"recalibration": None}, "ranking")

@@ -10,8 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 from torchvision.transforms import v2
 
 from nas_lightning.config.build import Builder
+from nas_lightning.config.fields import Target
 from nas_lightning.config.roles import AUGMENTATION
-from nas_lightning.config.schema import Target
 from nas_lightning.data import (
     Augmentation,
     ColorJitter,

@@ -14,10 +14,10 @@ from hydra import compose, initialize_config_dir
 
 from nas_lightning.commands.console import conf_folder, plain
 from nas_lightning.config.read import read
-from nas_lightning.config.schema import TrainConfig
 from nas_lightning.data import Digits
 from nas_lightning.data.check import describe
 from nas_lightning.errors import InputError
+from nas_lightning.experiment.configs import TrainConfig
 from nas_lightning.experiment.prepare import prepare
 from nas_lightning.ranking import rank
 from nas_lightning.ranking.recalibrate import Recalibration

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from nas_lightning.config.build import Builder
+from nas_lightning.config.fields import Target
 from nas_lightning.config.roles import OPTIMIZER
-from nas_lightning.config.schema import Target
 from nas_lightning.errors import InputError
 from nas_lightning.experiment.prepare import make_optimizer
 

@@ -15,8 +15,8 @@ from test_going_on import Stopped, assert_same_run, count_steps, stop_at, train
 
 from nas_lightning.commands.console import conf_folder, plain
 from nas_lightning.config.read import read
-from nas_lightning.config.schema import TrainConfig
 from nas_lightning.errors import InputError
+from nas_lightning.experiment.configs import TrainConfig
 from nas_lightning.experiment.prepare import prepare
 from nas_lightning.experiment.run import run_experiment
 from nas_lightning.pipeline.checkpoints import StageCheckpoints

@@ -13,8 +13,8 @@ from hydra import compose, initialize_config_dir
 
 from nas_lightning.commands.console import conf_folder, plain
 from nas_lightning.config.read import read
-from nas_lightning.config.schema import TrainConfig
 from nas_lightning.errors import InputError
+from nas_lightning.experiment.configs import TrainConfig
 from nas_lightning.experiment.prepare import prepare
 from nas_lightning.experiment.run import run_experiment
 from nas_lightning.pipeline.checkpoints import StageCheckpoints

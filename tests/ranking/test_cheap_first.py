@@ -19,7 +19,7 @@ from nas_lightning.experiment.rank_one import _rank_cheap_first
 from nas_lightning.ranking import predict
 from nas_lightning.ranking.cheap_first import Losses, make_levels, may_be_among, rank_cheap_first
 from nas_lightning.ranking.predict import rank_to_folder
-from nas_lightning.ranking.score import rank, rank_by_image
+from nas_lightning.ranking.score import Scorer, rank, rank_by_image
 from nas_lightning.ranking.table import Score
 from nas_lightning.space import Architecture, Candidate, Population, SearchSpace
 from nas_lightning.supernet import Supernet
@@ -189,8 +189,8 @@ def assert_alike(ours: list[Score], others: list[Score]) -> None:
 
 def to_folder(supernet: Supernet, some: Population, images: tuple, folder: Path, keep: float = 0.2, chunk_size: int = 4) -> list[Score]:
     cpu = {"accelerator": "cpu", "devices": 1}
-    settings = {"batch_size": BATCH, "prefix_memory": 1.0, "chunk_size": chunk_size, "trainer_arguments": cpu}
-    found = _rank_cheap_first(partial(rank_to_folder, supernet, **settings), some, make_levels(IMAGES, BATCH), keep, images, folder)
+    ranking = partial(rank_to_folder, supernet, scorer=Scorer(batch_size=BATCH, chunk_size=chunk_size), trainer_arguments=cpu)
+    found = _rank_cheap_first(ranking, some, make_levels(IMAGES, BATCH), keep, images, folder)
     write_json(folder / "cheap_first.json", found.to_json())
     return found.scores
 

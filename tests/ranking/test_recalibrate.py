@@ -14,7 +14,7 @@ from nas_lightning.data import Digits, evaluation_images, normalize, to_unit
 from nas_lightning.draws import generator
 from nas_lightning.errors import InputError
 from nas_lightning.ranking.recalibrate import Recalibration
-from nas_lightning.ranking.score import rank, rank_by_image, score
+from nas_lightning.ranking.score import Scorer, rank, rank_by_image, score
 from nas_lightning.space import Architecture, SearchSpace
 from nas_lightning.supernet import SingleNetwork, Supernet, cut
 from nas_lightning.supernet.checkpoint import load_supernet
@@ -78,7 +78,7 @@ def recalibrated_by_hand(network: SingleNetwork, batches: list[Tensor]) -> Singl
 
 def test_a_recalibrated_score_is_that_of_the_cut_out_network_with_pooled_statistics(supernet, images, recalibration):
     architectures = [*candidates(), SPACE.smallest, SPACE.largest]
-    scores, losses = rank_by_image(supernet, architectures, *images, recalibration=recalibration)
+    scores, losses = rank_by_image(supernet, architectures, *images, Scorer(recalibration=recalibration))
     for one, by_image, architecture in zip(scores, losses, architectures, strict=True):
         network = recalibrated_by_hand(cut(supernet, architecture).double(), list(recalibration.images.split(BATCHES)))
         with torch.no_grad():
@@ -94,7 +94,7 @@ def test_a_recalibrated_score_does_not_depend_on_the_test_batch(batch_size: int,
     for one, other in zip(whole, rank(supernet, candidates(), *images, batch_size, recalibration=recalibration), strict=True):
         assert other == pytest.approx(one, rel=1e-12)
     few = rank(supernet, candidates(), images[0][:batch_size], images[1][:batch_size], recalibration=recalibration)
-    losses = rank_by_image(supernet, candidates(), *images, recalibration=recalibration)[1][:, :batch_size]
+    losses = rank_by_image(supernet, candidates(), *images, Scorer(recalibration=recalibration))[1][:, :batch_size]
     assert [one.cross_entropy for one in few] == pytest.approx(losses.double().mean(1).tolist(), rel=1e-6)
 
 

@@ -12,7 +12,7 @@ from torchmetrics.functional.classification import multiclass_accuracy
 from nas_lightning.errors import InputError
 from nas_lightning.ranking import predict
 from nas_lightning.ranking.predict import rank_to_folder
-from nas_lightning.ranking.score import rank, rank_by_image, score
+from nas_lightning.ranking.score import Scorer, rank, rank_by_image, score
 from nas_lightning.ranking.table import Score, write_part
 from nas_lightning.space import Architecture, Candidate, Population, SearchSpace
 from nas_lightning.supernet import Supernet, cut
@@ -100,7 +100,7 @@ def test_codes_that_differ_in_the_entry_that_does_nothing_score_the_same(tmp_pat
 
 
 def folder_ranking(supernet: Supernet, population: Population, images: tuple, folder: Path, **more: Any) -> list[Score]:
-    settings = {"batch_size": None, "prefix_memory": 1.0, "chunk_size": 3, "trainer_arguments": CPU, **more}
+    settings = {"scorer": Scorer(chunk_size=more.pop("chunk_size", 3)), "trainer_arguments": CPU, **more}
     return rank_to_folder(supernet, population, *images, folder, **settings)
 
 

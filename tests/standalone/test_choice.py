@@ -13,8 +13,8 @@ from hydra import compose, initialize_config_dir
 from nas_lightning.commands.conf_folder import conf_folder
 from nas_lightning.commands.console import plain
 from nas_lightning.config.read import read
-from nas_lightning.config.schema import AloneConfig, TrainConfig
 from nas_lightning.errors import InputError
+from nas_lightning.experiment.configs import AloneConfig, TrainConfig
 from nas_lightning.experiment.prepare import prepare
 from nas_lightning.space import Population, SearchSpace
 from nas_lightning.standalone import spread_by_accuracy, train_truth, truth
