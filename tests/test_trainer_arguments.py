@@ -268,7 +268,7 @@ def test_a_limit_leaves_as_many_batches_as_lightning_takes(batches: int, limit: 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_an_optimizer_of_torch_is_taken_if_it_steps_from_gradients_alone(name: str):
-    node = Target({"_target_": f"torch.optim.{name}", **({} if name == "Optimizer" else {"lr": 0.1})}, OPTIMIZER)
+    node = Target({"_target_": f"torch.optim.{name}", **({} if name == "Optimizer" else {"lr": 0.1})}, OPTIMIZER, is_partial=True)
     if name in NO_OPTIMIZERS:
         with pytest.raises(InputError, match=f"^stages.a.optimizer.*{NO_OPTIMIZERS[name]}"):
             make_optimizer(Builder(), node, "stages.a.optimizer")
@@ -283,7 +283,7 @@ def test_an_optimizer_of_torch_is_taken_if_it_steps_from_gradients_alone(name: s
 @pytest.mark.parametrize("option", ["capturable", "differentiable"])
 def test_an_option_with_which_an_optimizer_takes_no_step_is_refused(option: str):
     with pytest.raises(InputError, match=r"stages.a.optimizer: Adam cannot take a step from the summed gradients of paths"):
-        make_optimizer(Builder(), Target({"_target_": "torch.optim.Adam", option: True}, OPTIMIZER), "stages.a.optimizer")
+        make_optimizer(Builder(), Target({"_target_": "torch.optim.Adam", option: True}, OPTIMIZER, is_partial=True), "stages.a.optimizer")
 
 
 @pytest.fixture(scope="module")

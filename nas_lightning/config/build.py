@@ -2,17 +2,19 @@
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from hydra.utils import get_object
 
-from nas_lightning.config.fields import Target
-from nas_lightning.config.read import join
+from nas_lightning.config.fields import Later, Target
+from nas_lightning.config.read import join, placed, read
 from nas_lightning.config.roles import ARGUMENTS, EVERY, Role, allowed
 from nas_lightning.errors import InputError, check_known
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Builder:
         return Builder(self.plugins, {**(self.offered or {}), **offered})
 
     def build(self, target: Target, place: str) -> Any:
-        """Makes the object that a node describes; nested nodes first.
+        """Makes the object that a node describes, nested nodes first; of a partial one the function of the arguments that are missing.
 
         Args:
             target: the node.
@@ -41,12 +43,19 @@ class Builder:
         Raises:
             InputError: for a class that its role does not allow, an unknown argument, or a value that the class refuses.
         """
-        return self._build(target.node, place, (target.role,))
-
-    def build_later(self, target: Target, place: str) -> Callable[..., Any]:
-        """A function that makes the object from the arguments which the node does not give."""
+        if not target.is_partial:
+            return self._build(target.node, place, (target.role,))
         made, arguments = self._read(target.node, place, (target.role,))
         return partial(made, **arguments)
+
+    def make(self, later: Later[T], place: str, **given: Any) -> T:
+        """Makes a dataclass and the objects that it holds.
+
+        Args:
+            place: its key, for errors.
+            given: its fields that are no keys.
+        """
+        return read(later.kind, later.node, place, self.build, **given)
 
     def build_values(self, values: Mapping[str, Any], place: str) -> dict[str, Any]:
         """The arguments of pl.Trainer, every ``_target_`` node in them built."""
@@ -58,7 +67,7 @@ class Builder:
         try:
             built = made(**arguments)
         except InputError as error:
-            raise InputError(_placed(str(error), place)) from None
+            raise InputError(placed(str(error), place)) from None
         except ImportError as error:
             raise InputError(f"{place}: {name} needs what is not installed ({' '.join(str(error).split())})") from error
         except Exception as error:
@@ -143,11 +152,3 @@ def _check_local(value: Any, place: str) -> None:
         raise InputError(f"{place}: {value!r} must be a path on this machine, no address")
     for key, item in value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ():
         _check_local(item, f"{place}[{key}]" if isinstance(value, list) else join(place, str(key)))
-
-
-def _placed(message: str, place: str) -> str:
-    """The message of a constructor, which knows its argument but not its key, with the whole key in front."""
-    last = place.rsplit(".", 1)[-1]
-    if message.startswith(place):
-        return message
-    return place + message.removeprefix(last) if message.startswith(f"{last}.") else f"{place}: {message}"

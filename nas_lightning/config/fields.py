@@ -1,9 +1,13 @@
 """How a dataclass declares the keys that a config may hold: type by annotation, legal values by the functions here."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, Generic, TypeVar
 
 from nas_lightning.config import roles
+from nas_lightning.errors import InputError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -12,16 +16,25 @@ class Target:
 
     Args:
         role: what it must be.
+        is_partial: whether it becomes a function of the arguments that are missing, such as an optimizer's parameters.
     """
 
     node: dict[str, Any]
     role: roles.Role
+    is_partial: bool = False
 
 
-def number(default: Any = ..., *, least: float | None = None, most: float | None = None) -> Any:
-    """A field whose value must lie in [least, most]; without a default the config must give it."""
-    metadata = {"least": least, "most": most}
-    return field(metadata=metadata) if default is ... else field(default=default, metadata=metadata)
+@dataclass(frozen=True)
+class Later(Generic[T]):
+    """Checked keys of a dataclass that is made once there is what its objects take: ``Builder.make``."""
+
+    kind: type[T]
+    node: dict[str, Any]
+
+
+def number(default: Any = MISSING, *, least: float | None = None, most: float | None = None, above: float | None = None) -> Any:
+    """A field whose value must lie in [least, most], or above a bound; without a default the config must give it."""
+    return field(default=default, metadata={"least": least, "most": most, "above": above})
 
 
 def choice(default: str | None, *, among: tuple[str, ...]) -> Any:
@@ -29,15 +42,19 @@ def choice(default: str | None, *, among: tuple[str, ...]) -> Any:
     return field(default=default, metadata={"among": among})
 
 
-def target(role: roles.Role) -> Any:
-    """A field that holds an object of a role."""
-    return field(metadata={"role": role})
+def word(default: str, *, among: Mapping[str, Any]) -> Any:
+    """A field that holds an object of a protocol: one of a few by a word, or a class of your own by ``_target_``."""
+    return field(default=among[default], metadata={"words": among})
 
 
-def path(default: Any = ...) -> Any:
+def target(role: roles.Role, *, is_partial: bool = False) -> Any:
+    """A field that holds an object of a role; arguments as ``Target``'s."""
+    return field(metadata={"role": role, "is_partial": is_partial})
+
+
+def path(default: Any = MISSING) -> Any:
     """A field that names a file or a folder; without a default the config must give it."""
-    metadata = {"is_path": True}
-    return field(metadata=metadata) if default is ... else field(default=default, metadata=metadata)
+    return field(default=default, metadata={"is_path": True})
 
 
 def inline() -> Any:
@@ -45,6 +62,31 @@ def inline() -> Any:
     return field(metadata={"is_inline": True})
 
 
-def made(default: Any) -> Any:
+def made(default: Any = MISSING) -> Any:
     """A field that is no key: whoever makes the object gives it."""
     return field(default=default, metadata={"is_key": False})
+
+
+def check_fields(instance: Any, place: str) -> None:
+    """Holds a dataclass to the bounds that it declares; for its ``__post_init__``, so that code cannot make what a config cannot."""
+    for declared in fields(instance):
+        check_value(declared.metadata, getattr(instance, declared.name), f"{place}.{declared.name}")
+
+
+def check_value(metadata: Mapping[str, Any], value: Any, place: str) -> None:
+    """Raises InputError unless a value is legal by what its field declares."""
+    if value is None:
+        return
+    among = metadata.get("among")
+    if among is not None and value not in among:
+        raise InputError(f"{place}: {value!r} is not one of {', '.join(among)}")
+    if metadata.get("is_path") and not value.strip():
+        raise InputError(f"{place}: is empty; give the path of a file or folder")
+    least, most, above = (metadata.get(bound) for bound in ("least", "most", "above"))
+    for item in value if isinstance(value, list) else [value]:
+        if least is not None and not item >= least:
+            raise InputError(f"{place}: {item} must be at least {least}")
+        if above is not None and not item > above:
+            raise InputError(f"{place}: {item} must be above {above}")
+        if most is not None and not item <= most:
+            raise InputError(f"{place}: {item} must be at most {most}")

@@ -1,28 +1,49 @@
 """Turns a composed config into dataclasses and refuses what they do not name."""
 
 import math
+import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, TypeVar
 
-from nas_lightning.config.fields import Target
+from nas_lightning.config.fields import Later, Target, check_value
 from nas_lightning.config.roles import Role
 from nas_lightning.errors import InputError, check_known
 
 T = TypeVar("T")
+Make = Callable[[Target, str], Any]
+"""Makes the object of a node, given its place."""
 
 LARGEST = 2**53
 """Of an integer's magnitude: what every consumer, numpy's and torch's integers and floats among them, takes without loss."""
 
 
-def read(kind: type[T], node: Any, place: str = "") -> T:
-    """Reads a plain mapping into a config dataclass.
+def _keep(target: Target, _: str) -> Target:
+    return target
+
+
+def read(kind: type[T], node: Any, place: str = "", make: Make = _keep, **given: Any) -> T:
+    """Reads a plain mapping into a dataclass.
+
+    Args:
+        place: its key, for errors.
+        make: makes the objects that it holds; without it they stay targets.
+        given: the fields that are no keys.
 
     Raises:
-        InputError: naming the key, its value and the rule: unknown key, missing key, wrong type, out of range.
+        InputError: naming the key, its value and the rule: unknown key, missing key, wrong type, out of range, or what the dataclass
+            itself refuses.
     """
+    values = _values(kind, node, place, make)
+    try:
+        return kind(**values, **given)
+    except InputError as error:
+        raise InputError(placed(str(error), place, _keys(kind))) from None
+
+
+def _values(kind: type, node: Any, place: str, make: Make) -> dict[str, Any]:
     if not isinstance(node, Mapping):
         raise InputError(f"{place or 'config'}: {node!r} must be a mapping of keys to values")
     for key in node:
@@ -32,14 +53,13 @@ def read(kind: type[T], node: Any, place: str = "") -> T:
     for name, declared in _declared(kind).items():
         where = join(place, name)
         if "is_inline" in declared.metadata:
-            values[name] = read(hints[name], {key: node[key] for key in _keys(hints[name]) if key in node}, place)
+            owned = _keys(_inner(hints[name]))
+            values[name] = _value(hints[name], {key: node[key] for key in owned if key in node}, place, make)
         elif name in node:
-            role = declared.metadata.get("role")
-            values[name] = _value(hints[name], node[name], where) if role is None else _target(role, node[name], where)
-            _check_range(declared.metadata, values[name], where)
+            values[name] = _field(declared.metadata, hints[name], node[name], where, make)
         elif declared.default is MISSING and declared.default_factory is MISSING:
             raise InputError(f"{where}: is missing and has no default")
-    return kind(**values)
+    return values
 
 
 def _declared(kind: type) -> dict[str, Field[Any]]:
@@ -50,27 +70,46 @@ def _declared(kind: type) -> dict[str, Field[Any]]:
 def _keys(kind: type) -> list[str]:
     """The names of all keys of a dataclass, those of its inline parts among them."""
     hints = typing.get_type_hints(kind)
-    return [key for name, field in _declared(kind).items() for key in (_keys(hints[name]) if "is_inline" in field.metadata else [name])]
+    return [
+        key for name, field in _declared(kind).items() for key in (_keys(_inner(hints[name])) if "is_inline" in field.metadata else [name])
+    ]
 
 
-def _value(hint: Any, value: Any, place: str) -> Any:
+def _inner(hint: Any) -> type:
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is Later else hint
+
+
+def _field(metadata: Mapping[str, Any], hint: Any, value: Any, place: str, make: Make) -> Any:
+    if "role" in metadata:
+        return make(_target(metadata["role"], value, place, metadata["is_partial"]), place)
+    if "words" in metadata:
+        return _word(metadata["words"], hint, value, place, make)
+    found = _value(hint, value, place, make)
+    check_value(metadata, found, place)
+    return found
+
+
+def _value(hint: Any, value: Any, place: str, make: Make) -> Any:
     if isinstance(hint, types.UnionType):
         if value is None and type(None) in hint.__args__:
             return None
-        return _value(next(one for one in hint.__args__ if one is not type(None)), value, place)
+        return _value(next(one for one in hint.__args__ if one is not type(None)), value, place, make)
     origin = typing.get_origin(hint)
+    if origin is Later:
+        _values(_inner(hint), value, place, _keep)
+        return Later(_inner(hint), dict(value))
     if is_dataclass(hint):
-        return read(typing.cast(type, hint), value, place)
+        return read(typing.cast(type, hint), value, place, make)
     if origin is dict:
         if not isinstance(value, Mapping):
             raise InputError(f"{place}: {value!r} must be a mapping of keys to values")
         inner = typing.get_args(hint)[1]
         _check_numbers(value, place)
-        return {str(key): item if inner is Any else _value(inner, item, join(place, str(key))) for key, item in value.items()}
+        return {str(key): item if inner is Any else _value(inner, item, join(place, str(key)), make) for key, item in value.items()}
     if origin is list:
         if not isinstance(value, list):
             raise InputError(f"{place}: {value!r} must be a list")
-        return [_value(typing.get_args(hint)[0], item, f"{place}[{index}]") for index, item in enumerate(value)]
+        return [_value(typing.get_args(hint)[0], item, f"{place}[{index}]", make) for index, item in enumerate(value)]
     legal = (int, float) if hint is float else hint
     if not isinstance(value, legal) or (isinstance(value, bool) and hint is not bool):
         raise InputError(f"{place}: {value!r} must be {_NAMES[hint]}")
@@ -78,29 +117,24 @@ def _value(hint: Any, value: Any, place: str) -> Any:
     return value
 
 
-def _target(role: Role, value: Any, place: str) -> Target:
+def _target(role: Role, value: Any, place: str, is_partial: bool = False) -> Target:
     if not isinstance(value, Mapping):
         raise InputError(f"{place}: {value!r} must be a mapping with _target_")
     _check_numbers(value, place)
-    return Target(dict(value), role)
+    return Target(dict(value), role, is_partial)
+
+
+def _word(words: Mapping[str, Any], protocol: type, value: Any, place: str, make: Make) -> Any:
+    if isinstance(value, Mapping):
+        classes = tuple(f"{type(known).__module__}.{type(known).__qualname__}" for known in words.values())
+        role = Role(f"a {protocol.__name__}", f"{protocol.__module__}.{protocol.__qualname__}", classes=classes)
+        return make(_target(role, value, place), place)
+    if not isinstance(value, str) or value not in words:
+        raise InputError(f"{place}: {value!r} is not one of {', '.join(words)}")
+    return words[value]
 
 
 _NAMES = {int: "an integer", float: "a number", str: "text", bool: "true or false"}
-
-
-def _check_range(metadata: Mapping[str, Any], value: Any, place: str) -> None:
-    if value is None:
-        return
-    among, least, most = metadata.get("among"), metadata.get("least"), metadata.get("most")
-    if among is not None and value not in among:
-        raise InputError(f"{place}: {value!r} is not one of {', '.join(among)}")
-    if metadata.get("is_path") and not value.strip():
-        raise InputError(f"{place}: is empty; give the path of a file or folder")
-    for one in value if isinstance(value, list) else [value]:
-        if least is not None and not one >= least:
-            raise InputError(f"{place}: {one} must be at least {least}")
-        if most is not None and not one <= most:
-            raise InputError(f"{place}: {one} must be at most {most}")
 
 
 def _check_numbers(value: Any, place: str) -> None:
@@ -120,3 +154,17 @@ def _check_numbers(value: Any, place: str) -> None:
 def join(place: str, key: str) -> str:
     """The dotted place of a key."""
     return f"{place}.{key}" if place else key
+
+
+def placed(message: str, place: str, keys: Sequence[str] = ()) -> str:
+    """The message of a constructor, which knows its argument but not its key, with the whole key in front.
+
+    Args:
+        keys: arguments with which the message may begin; others begin with the last part of the key.
+    """
+    last = place.rsplit(".", 1)[-1]
+    if message.startswith(place):
+        return message
+    if re.split(r"[:.\[]", message, maxsplit=1)[0] in keys:
+        return join(place, message)
+    return place + message.removeprefix(last) if message.startswith(f"{last}.") else f"{place}: {message}"

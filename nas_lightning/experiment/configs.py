@@ -72,7 +72,7 @@ class StageConfig:
     """Passes over the training split."""
     sampler: Target = target(roles.SAMPLER)
     objective: Target = target(roles.OBJECTIVE)
-    optimizer: Target = target(roles.OPTIMIZER)
+    optimizer: Target = target(roles.OPTIMIZER, is_partial=True)
     """Its ``lr`` is the schedule's peak."""
     schedule: Target = target(roles.SCHEDULE)
     gradients: str = choice("sum", among=("sum", "mean"))
@@ -110,7 +110,7 @@ class StandaloneConfig:
     """Trainings at a time, in worker processes that share out the machine's threads and take turns on the trainer's devices."""
     epochs: int = number(least=1)
     batch_size: int = number(128, least=2)
-    optimizer: Target = target(roles.OPTIMIZER)
+    optimizer: Target = target(roles.OPTIMIZER, is_partial=True)
     schedule: Target = target(roles.SCHEDULE)
     augmentation: Target = target(roles.AUGMENTATION)
     shortcuts: str = choice("where_needed", among=("always", "where_needed"))

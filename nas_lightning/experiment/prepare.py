@@ -171,7 +171,7 @@ def make_low_resolution(config: LowResolutionConfig | None, resolution: int, pla
 
 def make_optimizer(builder: Builder, target: Target, place: str) -> Any:
     """A function from parameters to an optimizer, tried for a step so that a wrong value stops the run before it starts."""
-    make = builder.build_later(target, place)
+    make = builder.build(target, place)
     # Shapes such as a network's: a convolution's, a classifier's, a norm's.
     parameters = [torch.nn.Parameter(torch.ones(shape)) for shape in ((2, 2, 1, 1), (2, 2), (2,))]
     try:

@@ -278,5 +278,5 @@ def test_offered_arguments_go_to_classes_that_take_them_and_give_way_to_the_conf
 
 
 def test_an_object_can_be_made_later_with_its_last_argument():
-    make = Builder().build_later(Target({"_target_": "torch.optim.SGD", "lr": 0.5}, OPTIMIZER), "optimizer")
+    make = Builder().build(Target({"_target_": "torch.optim.SGD", "lr": 0.5}, OPTIMIZER, is_partial=True), "optimizer")
     assert make([torch.nn.Parameter(torch.zeros(2))]).param_groups[0]["lr"] == 0.5

@@ -22,9 +22,11 @@ from nas_lightning.experiment.prepare import make_optimizer
 )
 def test_an_optimizer_that_cannot_take_a_step_is_one_line(node: dict, reason: str):
     with pytest.raises(InputError, match=rf"(?i)^stages\.a\.optimizer: .*{reason}"):
-        make_optimizer(Builder(), Target(node, OPTIMIZER), "stages.a.optimizer")
+        make_optimizer(Builder(), Target(node, OPTIMIZER, is_partial=True), "stages.a.optimizer")
 
 
 def test_an_optimizer_by_its_whole_path_is_taken():
-    make = make_optimizer(Builder(), Target({"_target_": "torch.optim.adamw.AdamW", "lr": 0.1}, OPTIMIZER), "stages.a.optimizer")
+    make = make_optimizer(
+        Builder(), Target({"_target_": "torch.optim.adamw.AdamW", "lr": 0.1}, OPTIMIZER, is_partial=True), "stages.a.optimizer"
+    )
     assert isinstance(make([torch.nn.Parameter(torch.ones(2))]), torch.optim.Optimizer)
