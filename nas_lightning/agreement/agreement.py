@@ -66,6 +66,8 @@ class Agreement:
     """None where the truth has one seed, or is not the run's own."""
     copies: int = 0
     """Names left out because the architecture is measured under another one."""
+    kendall_subset: int | None = None
+    """Architectures, at random, on which the resamples' Kendall correlations were computed; None for all."""
 
     @property
     def by_name(self) -> dict[str, ScoreAgreement]:
@@ -106,6 +108,7 @@ class Agreement:
             },
             "fitted": {str(count): predictor.to_json() for count, predictor in self.fitted.items()},
             "ceiling": None if self.noise_ceiling is None else self.noise_ceiling.to_json(),
+            **({} if self.kendall_subset is None else {"kendall_subset": self.kendall_subset}),
         }
 
     def table(self) -> str:
@@ -131,6 +134,8 @@ class Agreement:
         left_out = f" ({self.missing:,} left out)" if self.missing else ""
         copies = f" ({self.copies:,} more names are copies of these)" if self.copies else ""
         intervals = f"; 95 % intervals from {self.resamples:,} resamples, seed {self.seed}" if self.resamples else ""
+        if self.resamples and self.kendall_subset is not None:
+            intervals += f"; Kendall's from {self.kendall_subset:,} of the architectures at random"
         tables = [tabulate(rows, headers, disable_numparse=True) for rows, headers in ((of_order, order), (of_top, top))]
         return "\n\n".join([*tables, f"{self.n:,} architectures{left_out}{copies}{intervals}"])
 

@@ -1,7 +1,11 @@
 """Correlations of scores with known accuracies."""
 
+import math
+
 import numpy as np
 from scipy import stats
+
+from nas_lightning.agreement.resampling import Side
 
 
 def pearson(scores: np.ndarray, truth: np.ndarray) -> float:
@@ -25,6 +29,19 @@ def kendall_tau(scores: np.ndarray, truth: np.ndarray) -> float:
 def spearman(scores: np.ndarray, truth: np.ndarray) -> float:
     """Linear agreement of the ranks in [-1, 1]; ties take their mean rank. Arguments and errors as in `pearson`."""
     return float(stats.pearsonr(*(stats.rankdata(side) for side in _two_sides(scores, truth))).statistic)
+
+
+def kendalls_of_all(scores: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """As `resampling.kendalls` of (n,) architectures, each drawn once, of which there may be any number."""
+    n = len(truth)
+    weights = Side.of(truth, np.ones((1, n))).place_weights[0]
+    best = truth >= np.sort(truth)[-math.ceil(n / 3)]
+    found = {
+        "kendall": stats.kendalltau(scores, truth),
+        "weighted_kendall": stats.weightedtau(scores, truth, rank=np.arange(n), weigher=weights.__getitem__),
+        "kendall_top_third": stats.kendalltau(scores[best], truth[best]),
+    }
+    return {name: float(result.statistic) for name, result in found.items()}
 
 
 def _two_sides(scores: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

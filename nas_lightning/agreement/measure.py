@@ -6,12 +6,14 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from nas_lightning.agreement.agreement import FEWEST_ARCHITECTURES, OF_THE_TOP, Agreement, ScoreAgreement
+from nas_lightning.agreement.agreement import CORRELATIONS, FEWEST_ARCHITECTURES, Agreement, ScoreAgreement
+from nas_lightning.agreement.correlations import kendalls_of_all
 from nas_lightning.agreement.estimate import Estimate
 from nas_lightning.agreement.noise_ceiling import NoiseCeiling
-from nas_lightning.agreement.resampling import Drawn, Sides, bootstrap, correlations
+from nas_lightning.agreement.resampling import MOST_PAIRED, Side, Statistics, bootstrap, kendalls, of_values_and_ranks
 from nas_lightning.agreement.supervised_predictor import supervised_predictors
-from nas_lightning.agreement.top import top_statistics
+from nas_lightning.agreement.top import of_top
+from nas_lightning.draws import generator
 from nas_lightning.errors import InputError
 from nas_lightning.ranking.table import ScoreTable
 from nas_lightning.space import Architecture
@@ -63,10 +65,19 @@ def measure(
     if n < FEWEST_ARCHITECTURES:
         left_out = f" ({missing} more have a truth or score that is nan or infinite)" if missing else ""
         raise InputError(f"found {n} architectures with truth and all scores{left_out}; agreement needs at least {FEWEST_ARCHITECTURES}")
-    truth = truth[complete]
-    measured = {name: _measure_one(column[complete], truth, resamples, seed, top) for name, column in columns.items()}
-    agreements = {name: agreement for name, (agreement, _) in measured.items()}
-    resampled = {name: by_statistic for name, (_, by_statistic) in measured.items()}
+    truth, columns = truth[complete], {name: column[complete] for name, column in columns.items()}
+    ks = [k for k in top if k <= n / 2]
+
+    def statistics(x: Side, y: Side) -> dict[str, np.ndarray]:
+        return of_values_and_ranks(x, y) | of_top(x, y, ks) | (kendalls(x, y) if n <= MOST_PAIRED else {})
+
+    values = {name: _on_all(statistics, column, truth) for name, column in columns.items()}
+    resampled = bootstrap(columns, truth, resamples, seed, statistics)
+    if n > MOST_PAIRED:
+        values = {name: found | kendalls_of_all(columns[name], truth) for name, found in values.items()}
+        for name, found in _kendalls_of_some(columns, truth, resamples, seed).items():
+            resampled[name] |= {statistic: values[name][statistic] + distance for statistic, distance in found.items()}
+    agreements = {name: _agreement(column, values[name], resampled[name]) for name, column in columns.items()}
     return Agreement(
         n,
         missing,
@@ -75,34 +86,37 @@ def measure(
         {name: agreement for name, agreement in agreements.items() if name not in baselines},
         {name: agreements[name] for name in baselines},
         {name: {other: _win_shares(resampled[name], resampled[other]) for other in columns if other != name} for name in columns},
+        kendall_subset=None if n <= MOST_PAIRED else MOST_PAIRED,
     )
 
 
-def _measure_one(
-    scores: np.ndarray, truth: np.ndarray, resamples: int, seed: int, top: Sequence[int]
-) -> tuple[ScoreAgreement, dict[str, np.ndarray]]:
-    """The agreement, and every statistic on each resample: (resamples,), nan where it is undefined."""
-    n = len(scores)
-    top = [k for k in top if k <= n / 2]
-    depths = sorted({1, *top})
+def _kendalls_of_some(columns: Mapping[str, np.ndarray], truth: np.ndarray, resamples: int, seed: int) -> dict[str, dict[str, np.ndarray]]:
+    """How far Kendall's correlations on each resample are from their values, estimated on ``MOST_PAIRED`` architectures at random.
 
-    def statistics(drawn: Drawn) -> dict[str, np.ndarray]:
-        of_top = {k: top_statistics(drawn, k) for k in depths}
-        return correlations(drawn) | {
-            f"{name}_{k}": of_top[k][name] for name in OF_THE_TOP for k in (top if name == "top_k_overlap" else depths)
-        }
+    The distances are scaled down by the square root of the sizes' ratio, as the spread of a correlation is.
+    """
+    rows = generator(seed, "bootstrap subset").choice(len(truth), MOST_PAIRED, replace=False)
+    some, some_truth = {name: column[rows] for name, column in columns.items()}, truth[rows]
+    scale = np.sqrt(MOST_PAIRED / len(truth))
+    resampled = bootstrap(some, some_truth, resamples, seed, kendalls)
+    values = {name: _on_all(kendalls, column, some_truth) for name, column in some.items()}
+    return {name: {key: scale * (drawn - values[name][key]) for key, drawn in found.items()} for name, found in resampled.items()}
 
-    sides = Sides.of(scores, truth)
-    values = statistics(Drawn.all_once(sides))
-    resampled = bootstrap(sides, resamples, seed, statistics) if resamples else {name: np.empty(0) for name in values}
-    _, sizes = np.unique(scores, return_counts=True)
-    agreement = ScoreAgreement(
-        {name: Estimate.of(float(value[0]), resampled[name]) for name, value in values.items()},
+
+def _on_all(statistics: Statistics, scores: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    once = np.ones((1, len(truth)))
+    return {name: float(value[0]) for name, value in statistics(Side.of(scores, once), Side.of(truth, once)).items()}
+
+
+def _agreement(scores: np.ndarray, values: Mapping[str, float], resampled: Mapping[str, np.ndarray]) -> ScoreAgreement:
+    n, sizes = len(scores), np.unique(scores, return_counts=True)[1]
+    names = (*CORRELATIONS, *(name for name in values if name not in CORRELATIONS))
+    return ScoreAgreement(
+        {name: Estimate.of(values[name], resampled.get(name, np.empty(0))) for name in names},
         constant=len(sizes) == 1,
         ties=float((sizes * (sizes - 1)).sum() / (n * (n - 1))),
-        dropped=int(np.isnan(resampled["kendall"]).sum()),
+        dropped=int(np.isnan(resampled.get("pearson", np.empty(0))).sum()),
     )
-    return agreement, resampled
 
 
 def _win_shares(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> dict[str, float | None]:

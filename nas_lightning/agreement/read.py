@@ -38,6 +38,7 @@ def read_agreement(path: Path) -> Agreement:
         },
         noise_ceiling=NoiseCeiling(seeds, _correlations(ceiling, f"{path}: ceiling")) if ceiling else None,
         copies=_count(content, "copies", place),
+        kendall_subset=_count(content, "kendall_subset", place) or None,
     )
 
 

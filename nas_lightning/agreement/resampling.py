@@ -1,87 +1,77 @@
 """Statistics of agreement on bootstrap resamples of the architectures, as exact as on the resample written out.
 
-A resample is held as counts (how often each architecture was drawn), so that nothing is sorted again: ranks, ties and places follow
-from cumulated counts of the distinct values.
+A resample is held as counts: how often each architecture was drawn. Ranks and ties follow from their cumulated sums. Kendall's tau-b is a
+ratio of quadratic forms in the counts, whose matrices of signs are the same in every resample.
 """
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from nas_lightning.agreement.pair_order import PairOrder
 from nas_lightning.draws import generator
 
-CHUNK_ELEMENTS = 250_000  # resamples x architectures held at a time: 2 MB an array
+MOST_PAIRED = 4000  # architectures whose matrices of signs are held: 64 MB each
+CHUNK_ROWS = 256  # resamples taken at a time
+CHUNK_ELEMENTS = 1_000_000  # of resamples x architectures held at a time, at most: 8 MB an array
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """The scores, or the truth, of n architectures, sorted once for all resamples."""
+@dataclass(frozen=True)
+class Side:
+    """The scores, or the truth, of n architectures in some resamples."""
 
-    centred: np.ndarray  # (n,) values less their mean, so that a large offset costs no digits
-    codes: np.ndarray  # (n,) place of each value among the distinct values, ascending
-    order: np.ndarray  # (n,) architectures by ascending value
-    starts: np.ndarray  # (distinct,) where each distinct value begins in `order`
-    is_sorted: bool  # `order` is 0, 1, 2, ...
-
-    @classmethod
-    def of(cls, values: np.ndarray) -> "Column":
-        """Sorts (n,) finite values."""
-        _, codes, sizes = np.unique(values, return_inverse=True, return_counts=True)
-        order = np.argsort(codes, kind="stable")
-        return cls(values - values.mean(), codes, order, np.cumsum(sizes) - sizes, bool((order[1:] > order[:-1]).all()))
-
-    def sizes(self, counts: np.ndarray) -> np.ndarray:
-        """How often each distinct value occurs: (resamples, n) counts -> (resamples, distinct)."""
-        counts = counts if self.is_sorted else np.take(counts, self.order, axis=1)
-        return counts if len(self.starts) == len(self.order) else np.add.reduceat(counts, self.starts, axis=1)
-
-    def each(self, by_value: np.ndarray) -> np.ndarray:
-        """What belongs to each architecture's value: (resamples, distinct) -> (resamples, n)."""
-        return by_value if self.is_sorted and len(self.starts) == len(self.order) else np.take(by_value, self.codes, axis=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Sides:
-    """Scores and truth of n architectures, in ascending order of truth and then of score."""
-
-    order: np.ndarray  # (n,) which architecture stands where
-    scores: Column
-    truth: Column
-    pairs: PairOrder
+    values: np.ndarray  # (n,) finite, higher is better
+    counts: np.ndarray  # (resamples, n) whole float64: how often each was drawn
+    above: np.ndarray  # (resamples, n): how many drawn have a higher value
+    tied: np.ndarray  # (resamples, n): how many drawn have the same value
 
     @classmethod
-    def of(cls, scores: np.ndarray, truth: np.ndarray) -> "Sides":
-        """From (n,) finite values of the same architectures in any order."""
-        order = np.lexsort((scores, truth))
-        one, other = Column.of(scores[order]), Column.of(truth[order])
-        return cls(order, one, other, PairOrder.of(one.codes, other.codes))
+    def of(cls, values: np.ndarray, counts: np.ndarray) -> "Side":
+        """Sorts the values once for all resamples."""
+        order = np.argsort(-values)
+        first, end = (np.searchsorted(-values[order], -values, side) for side in ("left", "right"))
+        drawn = np.zeros((len(counts), len(values) + 1))
+        np.cumsum(np.take(counts, order, axis=1), axis=1, out=drawn[:, 1:])
+        above = np.take(drawn, first, axis=1)
+        return cls(values, counts, above, np.take(drawn, end, axis=1) - above)
+
+    @cached_property
+    def drawn(self) -> np.ndarray:
+        """(resamples, 1): how many were drawn."""
+        return self.counts.sum(axis=1, keepdims=True)
+
+    @cached_property
+    def deviations(self) -> np.ndarray:
+        """(resamples, n): of the values from the resample's mean."""
+        centred = self.values - self.values.mean()  # so that a large offset costs no digits
+        return centred - (self.counts @ centred)[:, None] / self.drawn
+
+    @cached_property
+    def centred_ranks(self) -> np.ndarray:
+        """(resamples, n): twice the mean rank less that of all, which is how many drawn are lower less how many are higher."""
+        return self.drawn - self.tied - 2 * self.above
+
+    @cached_property
+    def is_constant(self) -> np.ndarray:
+        """(resamples,): whether all drawn have one value."""
+        return _dot(self.counts, self.tied) == self.drawn[:, 0] ** 2
+
+    @cached_property
+    def place_weights(self) -> np.ndarray:
+        """(resamples, n): 1 / place from the highest, counted from 1; those tied share the mean."""
+        harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, self.drawn.max() + 1))])
+        above, tied = self.above.astype(np.intp), self.tied.astype(np.intp)
+        return (harmonic[above + tied] - harmonic[above]) / np.maximum(tied, 1)
+
+    @cached_property
+    def highest(self) -> np.ndarray:
+        """(resamples, 1): the highest value that was drawn."""
+        return np.where(self.counts > 0, self.values, -np.inf).max(axis=1, keepdims=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """Some resamples of n architectures, with what several statistics need; x stands for the scores, y for the truth."""
-
-    sides: Sides
-    counts: np.ndarray  # (resamples, n) whole float64: how often each was drawn, in the order of the sides
-    x_sizes: np.ndarray  # (resamples, distinct): how many drawn have each value, ascending
-    y_sizes: np.ndarray
-    x_up_to: np.ndarray  # (resamples, distinct): how many have that value or a lower one
-    y_up_to: np.ndarray
-
-    @classmethod
-    def of(cls, sides: Sides, counts: np.ndarray) -> "Drawn":
-        """From (resamples, n) counts, of every architecture where it stood before it was sorted."""
-        counts = np.take(counts, sides.order, axis=1).astype(np.float64)
-        x_sizes, y_sizes = sides.scores.sizes(counts), sides.truth.sizes(counts)
-        return cls(sides, counts, x_sizes, y_sizes, np.cumsum(x_sizes, axis=1), np.cumsum(y_sizes, axis=1))
-
-    @classmethod
-    def all_once(cls, sides: Sides) -> "Drawn":
-        """The architectures themselves, as one resample."""
-        return cls.of(sides, np.ones((1, len(sides.order))))
+Statistics = Callable[[Side, Side], dict[str, np.ndarray]]
+"""Of a score and the truth: (resamples,) by name."""
 
 
 def resample_counts(n: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
@@ -89,89 +79,91 @@ def resample_counts(n: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
 
     Resample i depends on the seed, n and i alone: every score sees the same ones, which makes comparisons of scores paired.
     """
-    rows = max(1, CHUNK_ELEMENTS // n)
-    for first in range(0, resamples, rows):
-        drawn = (generator(seed, "bootstrap", i).integers(n, size=n) for i in range(first, min(first + rows, resamples)))
+    rows = max(1, min(CHUNK_ROWS, CHUNK_ELEMENTS // n))
+    for start in range(0, resamples, rows):
+        drawn = (generator(seed, "bootstrap", i).integers(n, size=n) for i in range(start, min(start + rows, resamples)))
         yield np.stack([np.bincount(indices, minlength=n) for indices in drawn])
 
 
-def bootstrap(sides: Sides, resamples: int, seed: int, statistics: Callable[[Drawn], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Every statistic on every resample: (resamples,) each, nan where it is undefined.
-
-    Quick enough that no size needs fewer resamples.
+def bootstrap(
+    scores: Mapping[str, np.ndarray], truth: np.ndarray, resamples: int, seed: int, statistics: Statistics
+) -> dict[str, dict[str, np.ndarray]]:
+    """Every statistic of every score on every resample: (resamples,) each, nan where it is undefined; none without resamples.
 
     Args:
-        sides: of n architectures.
-        resamples: draws of n architectures with replacement, at least 1.
+        scores: by name, (n,) each, finite.
+        truth: (n,) finite.
+        resamples: of n architectures, with replacement.
         seed: at least 0.
-        statistics: gives (resamples,) values by name.
+        statistics: of which (resamples,) values are wanted.
     """
-    chunks = [statistics(Drawn.of(sides, counts)) for counts in resample_counts(len(sides.order), resamples, seed)]
-    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+    chunks: dict[str, list[dict[str, np.ndarray]]] = {name: [] for name in scores}
+    for drawn in resample_counts(len(truth), resamples, seed):
+        counts = drawn.astype(np.float64)
+        y = Side.of(truth, counts)
+        for name, values in scores.items():
+            chunks[name].append(statistics(Side.of(values, counts), y))
+    return {name: {key: np.concatenate([part[key] for part in parts]) for key in (parts or [{}])[0]} for name, parts in chunks.items()}
 
 
-def correlations(drawn: Drawn) -> dict[str, np.ndarray]:
-    """Five correlations of each resample, in [-1, 1]; nan where a side is constant, so that no order exists.
+def of_values_and_ranks(x: Side, y: Side) -> dict[str, np.ndarray]:
+    """Pearson, and Spearman, which gives ties their mean rank: (resamples,) each in [-1, 1], nan where a side is constant."""
+    found = {
+        "pearson": _correlation(x.counts, x.deviations, y.deviations),
+        "spearman": _correlation(x.counts, x.centred_ranks, y.centred_ranks),
+    }
+    return {name: np.where(x.is_constant | y.is_constant, np.nan, values) for name, values in found.items()}
+
+
+def kendalls(x: Side, y: Side) -> dict[str, np.ndarray]:
+    """Three kinds of Kendall's tau-b: (resamples,) each in [-1, 1], nan where a side is constant.
 
     Returns:
-        (resamples,) each. "pearson"; "kendall" is tau-b; "spearman" gives ties their mean rank. "weighted_kendall" is tau-b with each
-        pair weighing the sum of 1 / place of its two, places by the truth from 1, so that the order among the truly best and of them
-        against the others weighs most; those tied in truth share the mean weight of their places. "kendall_top_third" is tau-b among
-        the third that is best by truth, rounded up, and those tied with its last.
+        "kendall"; "weighted_kendall", with each pair weighing the sum of 1 / place of its two, places by the truth from 1, so that the
+        order among the truly best and of them against the others weighs most; "kendall_top_third", among the third that is best by
+        truth, rounded up, and those tied with its last.
     """
-    x, y, counts = drawn.sides.scores, drawn.sides.truth, drawn.counts
-    n = counts.shape[1]
-    # Twice the mean rank less that of all: how many values are lower less how many are higher.
-    x_ranks, y_ranks = (2 * up_to - sizes - n for up_to, sizes in ((drawn.x_up_to, drawn.x_sizes), (drawn.y_up_to, drawn.y_sizes)))
-    x_each = x.each(x_ranks)
-    lower, concordant = drawn.sides.pairs.concordance(counts, x_each)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        spread = np.sqrt(_dot(drawn.x_sizes * x_ranks, x_ranks)) * np.sqrt(_dot(drawn.y_sizes * y_ranks, y_ranks))
-        found = {
-            "pearson": _pearson(counts, x.centred, y.centred),
-            "kendall": 2 * _dot(counts, lower) / _untied(drawn.x_sizes) / _untied(drawn.y_sizes),
-            "spearman": _dot(counts * x_each, y.each(y_ranks)) / spread,
-            "weighted_kendall": _weighted_kendall(drawn, concordant),
-            "kendall_top_third": _kendall_top_third(drawn, lower),
-        }
-    ordered = (drawn.x_sizes.max(axis=1) < n) & (drawn.y_sizes.max(axis=1) < n)
-    return {name: np.where(ordered, np.clip(values, -1.0, 1.0), np.nan) for name, values in found.items()}
+    signs = _signs(x.values) * _signs(y.values)
+    agreed = _times(x.counts, signs)
+    weighted = _tau(x.counts * y.place_weights, agreed, x, y)
+    top = x.counts * (y.above < np.ceil(y.drawn / 3))
+    best = np.flatnonzero(top.any(axis=0))
+    x_top, y_top = (Side.of(side.values[best], np.take(top, best, axis=1)) for side in (x, y))
+    return {
+        "kendall": _tau(x.counts, agreed, x, y),
+        "weighted_kendall": np.where(x.is_constant | y.is_constant, np.nan, weighted),  # rounding might give it an order
+        "kendall_top_third": _tau(x_top.counts, _times(x_top.counts, signs[np.ix_(best, best)]), x_top, y_top),
+    }
 
 
-def _weighted_kendall(drawn: Drawn, concordant: np.ndarray) -> np.ndarray:
-    n = drawn.counts.shape[1]
-    harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, n + 1))])
-    below = (n - drawn.y_up_to).astype(np.intp)
-    weights = harmonic[below + drawn.y_sizes.astype(np.intp)] - harmonic[below]  # of all that have a value together
-    weighted = drawn.counts * drawn.sides.truth.each(weights / np.maximum(drawn.y_sizes, 1))
-    x_untied = _dot(weighted, n - drawn.sides.scores.each(drawn.x_sizes))
-    return _dot(weighted, concordant) / np.sqrt(x_untied) / np.sqrt(_dot(weights, n - drawn.y_sizes))
+def _tau(weights: np.ndarray, agreed: np.ndarray, x: Side, y: Side) -> np.ndarray:
+    """Tau-b of pairs that weigh the sum of the weights of their two.
+
+    Args:
+        weights: (resamples, n), those of all that were drawn of an architecture together.
+        agreed: (resamples, n), with how many scores and truth order an architecture alike, less with how many they order it oppositely.
+    """
+    x_untied, y_untied = (weights.sum(axis=1) * side.drawn[:, 0] - _dot(weights, side.tied) for side in (x, y))
+    with np.errstate(invalid="ignore"):
+        return np.clip(_dot(weights, agreed) / np.sqrt(x_untied) / np.sqrt(y_untied), -1, 1)
 
 
-def _kendall_top_third(drawn: Drawn, lower: np.ndarray) -> np.ndarray:
-    x, y, n = drawn.sides.scores, drawn.sides.truth, drawn.counts.shape[1]
-    y_top = drawn.y_sizes * (n - drawn.y_up_to < math.ceil(n / 3))
-    top = drawn.counts * y.each(y_top > 0)
-    x_top = x.sizes(top)
-    x_rest = drawn.x_sizes - x_top
-    # Of the pairs with lower truth, those with the rest go: all of the rest are lower than all of the top.
-    with_the_rest = _dot(x_top, 2 * np.cumsum(x_rest, axis=1) - x_rest - x_rest.sum(axis=1, keepdims=True))
-    return 2 * (_dot(top, lower) - with_the_rest) / _untied(x_top) / _untied(y_top)
+def _signs(values: np.ndarray) -> np.ndarray:
+    """(n, n) int8: the sign of the row's value less the column's."""
+    return (values[:, None] > values).view(np.int8) - (values[:, None] < values).view(np.int8)
 
 
-def _untied(sizes: np.ndarray) -> np.ndarray:
-    """(resamples,) square roots of twice the number of pairs that a side tells apart."""
-    return np.sqrt(sizes.sum(axis=1) ** 2 - _dot(sizes, sizes))
+def _times(counts: np.ndarray, signs: np.ndarray) -> np.ndarray:
+    """The product of (resamples, n) counts and (n, n) signs; float32 holds its whole numbers, which are n at most, exactly."""
+    return (counts.astype(np.float32) @ signs.astype(np.float32)).astype(np.float64)
+
+
+def _correlation(counts: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Pearson's of (resamples, n) deviations from the means."""
+    x_counted = counts * x
+    with np.errstate(invalid="ignore"):
+        return np.clip(_dot(x_counted, y) / np.sqrt(_dot(x_counted, x)) / np.sqrt(_dot(counts * y, y)), -1, 1)
 
 
 def _dot(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.einsum("rn,rn->r", one, other)
-
-
-def _pearson(counts: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Weighted by (resamples, n) counts; x and y are (n,)."""
-    total = counts.shape[1]
-    x = x - (counts @ x)[:, None] / total
-    y = y - (counts @ y)[:, None] / total
-    x_weighted = counts * x
-    return _dot(x_weighted, y) / np.sqrt(_dot(x_weighted, x)) / np.sqrt(_dot(counts * y, y))

@@ -1,9 +1,12 @@
 """Whether a ranking finds the best architectures: what its k best share with the truth's, and how good the best of them is."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from nas_lightning.agreement.agreement import OF_THE_TOP
 from nas_lightning.agreement.correlations import same_architectures
-from nas_lightning.agreement.resampling import Drawn, Sides
+from nas_lightning.agreement.resampling import Side
 
 
 def top_k_overlap(scores: np.ndarray, truth: np.ndarray, k: int) -> float:
@@ -40,43 +43,44 @@ def regret(scores: np.ndarray, truth: np.ndarray, k: int) -> float:
     return _on_all(scores, truth, k)["regret"]
 
 
-def top_statistics(drawn: Drawn, k: int) -> dict[str, np.ndarray]:
-    """The three statistics on resamples, each exact over random tie breaks; copies of one architecture tie with each other.
+def of_top(x: Side, y: Side, ks: Sequence[int]) -> dict[str, np.ndarray]:
+    """The three statistics above by name and k, such as ``regret_10``; the best rank and the regret also of k = 1: (resamples,) each."""
+    by_k = {k: top_statistics(x, y, k) for k in sorted({1, *ks})}
+    return {f"{name}_{k}": by_k[k][name] for name in OF_THE_TOP for k in (ks if name == "top_k_overlap" else by_k)}
+
+
+def top_statistics(x: Side, y: Side, k: int) -> dict[str, np.ndarray]:
+    """The three statistics above of each resample, where an architecture that was drawn several times counts as several.
 
     Args:
-        drawn: resamples of n architectures.
+        x: the scores.
+        y: the truth.
         k: from 1 to n.
 
     Returns:
         "top_k_overlap", "best_rank" and "regret", (resamples,) each.
     """
-    x, y = drawn.sides.scores, drawn.sides.truth
-    last_in, above = _last_value_in_top(drawn.x_up_to, k)
-    places = k - above  # left for those tied at the k-th place
     # Few architectures are in the top of a resample, unless many tie; the truly best of them first.
-    few = np.flatnonzero(x.codes >= last_in.min())[::-1]
-    counts, codes = drawn.counts[:, few], x.codes[few]
-    sure, tied = counts * (codes > last_in), counts * (codes == last_in)
-    number_tied = tied.sum(axis=1, keepdims=True)
-    truth_above = drawn.counts.shape[1] - np.take(drawn.y_up_to, y.codes[few], axis=1)
-    truth_sizes = np.take(drawn.y_sizes, y.codes[few], axis=1)
-    in_both = (sure + tied * (places / number_tied)) * np.clip((k - truth_above) / np.maximum(truth_sizes, 1), 0.0, 1.0)
-    none_so_far = np.where(np.cumsum(sure, axis=1) > 0, 0.0, _chance_of_none(np.cumsum(tied, axis=1), number_tied, places))
-    # That this one is the truly best of the top; rounding must not leave less than nothing.
+    few = np.flatnonzero(((x.above < k) & (x.counts > 0)).any(axis=0))
+    few = few[np.argsort(-y.values[few], kind="stable")]
+    counts, above, tied, truth_above, truth_tied = (np.take(part, few, axis=1) for part in (x.counts, x.above, x.tied, y.above, y.tied))
+    in_both = counts * _share_in_top(above, tied, k) * _share_in_top(truth_above, truth_tied, k)
+    sure = counts * (above + tied < k)
+    at_the_edge = counts * ((above < k) & (above + tied >= k))
+    number_tied, places = at_the_edge.sum(axis=1, keepdims=True), k - sure.sum(axis=1, keepdims=True)
+    none_so_far = np.where(np.cumsum(sure, axis=1) > 0, 0.0, _chance_of_none(np.cumsum(at_the_edge, axis=1), number_tied, places))
+    # Probability that this candidate is the truly best of the top k, clipped at 0 against rounding.
     chance = np.maximum(0.0 - np.diff(none_so_far, axis=1, prepend=1.0), 0.0)
-    best = y.centred[len(y.codes) - 1 - np.argmax(drawn.counts[:, ::-1] > 0, axis=1)]
     return {
         "top_k_overlap": in_both.sum(axis=1) / k,
         "best_rank": (chance * (1 + truth_above)).sum(axis=1),
-        "regret": (chance * np.maximum(best[:, None] - y.centred[few], 0.0)).sum(axis=1),
+        "regret": (chance * np.maximum(y.highest - y.values[few], 0.0)).sum(axis=1),
     }
 
 
-def _last_value_in_top(up_to: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which of the distinct values stands at the k-th place, and how many drawn are above it: (resamples, 1) each."""
-    above = up_to[:, -1:] - up_to
-    last = above.shape[1] - np.count_nonzero(above < k, axis=1)[:, None]
-    return last, np.take_along_axis(above, last, axis=1)
+def _share_in_top(above: np.ndarray, tied: np.ndarray, k: int) -> np.ndarray:
+    """The probability to be among the k best, where ties at the k-th place are broken at random."""
+    return np.clip((k - above) / np.maximum(tied, 1), 0.0, 1.0)
 
 
 def _chance_of_none(drawn: np.ndarray, tied: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -87,20 +91,17 @@ def _chance_of_none(drawn: np.ndarray, tied: np.ndarray, places: np.ndarray) -> 
         tied: (resamples, 1), how many tie.
         places: (resamples, 1), from 1 to `tied`.
     """
-    logarithms = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, tied.max() + 1)))])  # of the factorials
-
-    def factorial(number: np.ndarray) -> np.ndarray:
-        return logarithms[np.maximum(number, 0).astype(np.intp)]
-
-    left = tied - drawn
+    factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, tied.max() + 1)))])  # their logarithms
+    left, tied, places = ((tied - drawn).astype(np.intp), tied.astype(np.intp), places.astype(np.intp))
     # Ways to fill the places from those left over ways to fill them from all.
-    chance = np.exp(factorial(left) - factorial(left - places) - factorial(tied) + factorial(tied - places))
-    return np.where(left < places, 0.0, chance)
+    from_left = factorials[left] - factorials[np.maximum(left - places, 0)]
+    return np.where(left < places, 0.0, np.exp(from_left - factorials[tied] + factorials[tied - places]))
 
 
 def _on_all(scores: np.ndarray, truth: np.ndarray, k: int) -> dict[str, float]:
     scores, truth = same_architectures(scores, truth)
     if not 1 <= k <= len(scores):
         raise ValueError(f"top {k} of {len(scores)} architectures: k must be from 1 to their number")
-    found = top_statistics(Drawn.all_once(Sides.of(scores, truth)), k)
+    once = np.ones((1, len(scores)))
+    found = top_statistics(Side.of(scores, once), Side.of(truth, once), k)
     return {name: float(values[0]) for name, values in found.items()}

@@ -1,13 +1,15 @@
 """The correlations on resamples that are held as counts, against SciPy and plain loops on the resamples written out."""
 
 import math
+from importlib import import_module
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from nas_lightning.agreement import measure, pair_order, resampling
-from nas_lightning.agreement.resampling import Sides, bootstrap, correlations, resample_counts
+from nas_lightning.agreement import measure, resampling
+from nas_lightning.agreement.correlations import kendalls_of_all
+from nas_lightning.agreement.resampling import Side, bootstrap, kendalls, of_values_and_ranks, resample_counts
 from nas_lightning.agreement.top import top_statistics
 
 
@@ -16,6 +18,22 @@ def related(n: int, seed: int = 0, decimals: int = 8) -> tuple[np.ndarray, np.nd
     rng = np.random.default_rng(seed)
     truth = rng.normal(size=n)
     return np.round(truth + rng.normal(size=n), decimals), np.round(truth, decimals)
+
+
+def correlations(scores: np.ndarray, truth: np.ndarray, resamples: int, seed: int) -> dict[str, np.ndarray]:
+    """On each resample, as counts."""
+    return bootstrap({"score": scores}, truth, resamples, seed, lambda x, y: of_values_and_ranks(x, y) | kendalls(x, y))["score"]
+
+
+def written_out(scores: np.ndarray, truth: np.ndarray, resamples: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    counts = np.concatenate(list(resample_counts(len(truth), resamples, seed))).astype(int)
+    return [(np.repeat(scores, times), np.repeat(truth, times)) for times in counts]
+
+
+def weighted_kendall_by_scipy(x: np.ndarray, y: np.ndarray) -> float:
+    weights = 1 / stats.rankdata(-y, method="ordinal")
+    shared = {value: weights[y == value].mean() for value in y.tolist()}
+    return stats.weightedtau(x, y, rank=np.arange(len(y)), weigher=lambda place: shared[y[place]]).statistic
 
 
 def weighted_kendall_by_hand(x: np.ndarray, y: np.ndarray) -> float:
@@ -41,27 +59,57 @@ INDEPENDENT = {
 
 
 @pytest.mark.parametrize("decimals", [0, 1, 8])
-@pytest.mark.parametrize("block", [2, 8, 128])
+@pytest.mark.parametrize("rows", [7, 256])
 @pytest.mark.parametrize("n", [12, 21])
-def test_every_resample_equals_scipy_and_plain_loops_on_the_resample_written_out(monkeypatch, n: int, decimals: int, block: int):
-    monkeypatch.setattr(pair_order, "BLOCK", block)  # one matrix of all pairs, or merges of many
+def test_every_resample_equals_scipy_and_plain_loops_on_the_resample_written_out(monkeypatch, n: int, decimals: int, rows: int):
+    monkeypatch.setattr(resampling, "CHUNK_ROWS", rows)
     scores, truth = related(n, decimals=decimals)
-    draws = bootstrap(Sides.of(scores, truth), 30, 3, correlations)
-    assert draws.keys() == INDEPENDENT.keys()
-    for row, times in enumerate(np.concatenate(list(resample_counts(n, 30, 3))).astype(int)):
-        x, y = np.repeat(scores, times), np.repeat(truth, times)
+    found = correlations(scores, truth, 30, 3)
+    assert found.keys() == INDEPENDENT.keys()
+    for row, (x, y) in enumerate(written_out(scores, truth, 30, 3)):
         for statistic, independent in INDEPENDENT.items():
-            assert draws[statistic][row] == pytest.approx(independent(x, y), abs=1e-12, nan_ok=True), statistic
+            assert found[statistic][row] == pytest.approx(independent(x, y), abs=1e-12, nan_ok=True), statistic
 
 
-@pytest.mark.parametrize("decimals", [2, 8])
-def test_merges_of_many_blocks_are_exact(decimals: int):
-    scores, truth = related(3_000, decimals=decimals)
-    draws = bootstrap(Sides.of(scores, truth), 2, 0, correlations)
-    for row, times in enumerate(np.concatenate(list(resample_counts(3_000, 2, 0))).astype(int)):
-        x, y = np.repeat(scores, times), np.repeat(truth, times)
-        assert draws["kendall"][row] == pytest.approx(stats.kendalltau(x, y).statistic, abs=1e-12)
-        assert draws["kendall_top_third"][row] == pytest.approx(kendall_top_third_by_scipy(x, y), abs=1e-12)
+@pytest.mark.parametrize(("n", "decimals"), [(250, 1), (250, 8), (3_000, 2), (3_000, 8)])
+def test_forms_of_many_architectures_are_exact(n: int, decimals: int):
+    scores, truth = related(n, decimals=decimals)
+    found = correlations(scores, truth, 2, 0)
+    for row, (x, y) in enumerate(written_out(scores, truth, 2, 0)):
+        assert found["kendall"][row] == pytest.approx(stats.kendalltau(x, y).statistic, abs=1e-12)
+        assert found["weighted_kendall"][row] == pytest.approx(weighted_kendall_by_scipy(x, y), abs=1e-12)
+        assert found["kendall_top_third"][row] == pytest.approx(kendall_top_third_by_scipy(x, y), abs=1e-12)
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 8])
+def test_on_all_architectures_scipy_and_the_forms_agree(decimals: int):
+    scores, truth = related(60, decimals=decimals)
+    by_forms = kendalls(*(Side.of(values, np.ones((1, 60))) for values in (scores, truth)))
+    assert kendalls_of_all(scores, truth) == pytest.approx({name: value[0] for name, value in by_forms.items()}, abs=1e-12)
+
+
+def test_of_many_architectures_kendall_is_resampled_on_some(monkeypatch):
+    scores, truth = related(600)
+    columns = {"score": scores, "truth": truth, "constant": np.zeros(600)}
+    on_all = measure(columns, truth, resamples=300)
+    assert on_all.kendall_subset is None
+    assert "kendall_subset" not in on_all.to_json()
+    monkeypatch.setattr(import_module("nas_lightning.agreement.measure"), "MOST_PAIRED", 200)
+    on_some = measure(columns, truth, resamples=300)
+    assert on_some.to_json()["kendall_subset"] == 200
+    assert on_some.table().endswith("300 resamples, seed 0; Kendall's from 200 of the architectures at random")
+    for name, expected in on_all.scores["score"].estimates.items():
+        estimate = on_some.scores["score"].estimates[name]
+        assert estimate.value == pytest.approx(expected.value, abs=1e-12)
+        if "kendall" in name:
+            assert estimate.high - estimate.low == pytest.approx(expected.high - expected.low, rel=0.35)
+            assert estimate.low < estimate.value < estimate.high
+        else:
+            assert estimate == expected
+    assert on_some.scores["truth"].estimates["kendall"].low == pytest.approx(1)
+    assert on_some.scores["constant"] == on_all.scores["constant"]
+    assert on_some.wins("truth", "score", "weighted_kendall") == 1
+    assert on_some.wins("score", "constant") is None
 
 
 def test_without_ties_the_weighted_kendall_is_scipys_with_the_truths_ranks():
@@ -101,17 +149,17 @@ def test_resamples_with_a_constant_side_are_dropped_and_counted():
     found = measure({"top-1": scores}, truth, resamples=200).by_name["top-1"]
     assert 0 < constant.sum() < 200
     assert found.dropped == constant.sum()
-    sides = Sides.of(scores, truth)
-    draws = bootstrap(sides, 200, 0, correlations)
+    resampled = correlations(scores, truth, 200, 0)
     for statistic in ("pearson", "kendall", "spearman", "weighted_kendall"):
-        np.testing.assert_array_equal(np.isnan(draws[statistic]), constant)
-    assert np.isnan(draws["kendall_top_third"])[constant].all()  # and where the third alone is constant
-    assert not np.isnan(bootstrap(sides, 200, 0, lambda drawn: top_statistics(drawn, 1))["regret"]).any()
+        np.testing.assert_array_equal(np.isnan(resampled[statistic]), constant)
+    assert np.isnan(resampled["kendall_top_third"])[constant].all()  # and where the third alone is constant
+    of_the_top = bootstrap({"top-1": scores}, truth, 200, 0, lambda x, y: top_statistics(x, y, 1))["top-1"]
+    assert not np.isnan(of_the_top["regret"]).any()
 
 
 def test_a_large_offset_costs_no_digits():
     scores, truth = related(30)
     scores = np.round(scores * 64) / 64  # so that the sum below is exact
-    plain, shifted = (bootstrap(Sides.of(values, truth), 20, 0, correlations) for values in (scores, scores + 2.0**40))
+    plain, shifted = (correlations(values, truth, 20, 0) for values in (scores, scores + 2.0**40))
     np.testing.assert_allclose(shifted["pearson"], plain["pearson"], rtol=0, atol=1e-12)
     np.testing.assert_array_equal(shifted["spearman"], plain["spearman"])

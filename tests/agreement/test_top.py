@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nas_lightning.agreement import measure
-from nas_lightning.agreement.resampling import Sides, bootstrap, resample_counts
+from nas_lightning.agreement.resampling import bootstrap, resample_counts
 from nas_lightning.agreement.top import best_rank, regret, top_k_overlap, top_statistics
 from nas_lightning.draws import generator
 
@@ -48,11 +48,11 @@ def test_every_resample_equals_the_enumeration_on_the_resample_written_out(k: in
     rng = np.random.default_rng(1)
     truth = rng.normal(size=9)
     scores, truth = np.round(truth + rng.normal(size=9), decimals), np.round(truth, decimals)
-    draws = bootstrap(Sides.of(scores, truth), 30, 5, lambda drawn: top_statistics(drawn, k))
+    resampled = bootstrap({"score": scores}, truth, 30, 5, lambda x, y: top_statistics(x, y, k))["score"]
     for row, times in enumerate(np.concatenate(list(resample_counts(9, 30, 5))).astype(int)):
         expected = by_enumeration(np.repeat(scores, times), np.repeat(truth, times), k)
         for name in STATISTICS:
-            assert draws[name][row] == pytest.approx(expected[name], abs=1e-12), name
+            assert resampled[name][row] == pytest.approx(expected[name], abs=1e-12), name
 
 
 def test_best_rank_and_regret_are_those_of_the_truly_best_of_the_top():
@@ -119,8 +119,7 @@ def test_no_accuracy_can_be_lost_below_nothing():
     rng = generator(5, "test")
     truth = rng.random(24)
     for scores in (truth, truth.round(1), rng.random(24).round(1)):
-        sides = Sides.of(scores, truth)
         for k in (1, 10):
-            draws = bootstrap(sides, 200, 0, lambda drawn, k=k: top_statistics(drawn, k))["regret"]
-            assert draws.min() >= 0
-            assert not np.signbit(draws).any()
+            regrets = bootstrap({"score": scores}, truth, 200, 0, lambda x, y, k=k: top_statistics(x, y, k))["score"]["regret"]
+            assert regrets.min() >= 0
+            assert not np.signbit(regrets).any()
