@@ -1,40 +1,30 @@
 """What a report consists of, before it is written as a page or as text. All of it is plain text; who writes it escapes it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
-from matplotlib.figure import Figure as Canvas
+from nas_lightning.report.drawing import Figure
+
+
+class Link(NamedTuple):
+    """A cell that leads to another file."""
+
+    text: str
+    address: str
+    """Relative, percent-encoded."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text, a row as long as the head."""
+    """Cells, a row as long as the head."""
 
     head: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Sequence[Sequence[str | Link]]
     caption: str = ""
 
 
-@dataclass(frozen=True)
-class Figure:
-    """One figure, for a page as plotly's JSON and for text as a picture."""
-
-    name: str
-    """Of its element and its file."""
-    says: str
-    """What is seen, for those who cannot see it."""
-    traces: Sequence[Mapping[str, Any]]
-    layout: Mapping[str, Any]
-    narrow: Mapping[str, Any]
-    """What the layout has instead on a phone."""
-    draw: Callable[[Canvas], None]
-    size: tuple[float, float] = (7.2, 4.4)
-    """Of the picture, in inches."""
-
-
-@dataclass(frozen=True)
-class Tile:
+class Tile(NamedTuple):
     """A number that stands out."""
 
     label: str
@@ -49,16 +39,13 @@ class Part:
     title: str
     paragraphs: Sequence[str] = ()
     statements: Sequence[tuple[str, str]] = ()
-    """What about, and what is said of it."""
+    """Subject and statement."""
     tiles: Sequence[Tile] = ()
     figure: Figure | None = None
     notes: Sequence[str] = ()
     """How to read the figure."""
     tables: Sequence[Table] = ()
-    folded: tuple[str, str] | None = None
-    """A title and a long text, shown when asked for."""
-
-    @classmethod
-    def missing(cls, title: str, why: str) -> "Part":
-        """A part whose files are not there."""
-        return cls(title, (why,))
+    listing: tuple[str, str] | None = None
+    """A title and a long text; only the page has it."""
+    is_folded: bool = False
+    """Whether the page shows its content on demand only."""

@@ -4,7 +4,7 @@ import html
 import re
 from collections.abc import Sequence
 
-from nas_lightning.report.content import Part, Table, Tile
+from nas_lightning.report.content import Link, Part, Table
 
 SPECIAL = re.compile(r"([\\`*_\[\]|~$])")
 OPENING = re.compile(r"^([#+-](?=[#+-]*(\s|$))|\d+(?=[.)](\s|$)))")
@@ -32,11 +32,12 @@ def literal(text: str) -> str:
 
 def _blocks(part: Part, pictures: str) -> list[str]:
     figure = part.figure
+    tiles = [Table(["", ""], [[label, f"{value} {note}".strip()] for label, value, note in part.tiles])] if part.tiles else []
     return [
         f"## {literal(part.title)}",
-        *(map(_tiles, [part.tiles] if part.tiles else [])),
+        *map(_table, tiles),
         *map(literal, part.paragraphs),
-        *(f"**{literal(about)}.** {literal(said)}" for about, said in part.statements),
+        *(f"**{literal(subject)}.** {literal(statement)}" for subject, statement in part.statements),
         *([] if figure is None else [f"![{literal(figure.says)}]({pictures}/{figure.name}.png)"]),
         *map(literal, part.notes),
         *map(_table, part.tables),
@@ -47,12 +48,11 @@ def _entity(found: re.Match[str]) -> str:
     return "".join(f"&#{ord(character)};" for character in found.group())
 
 
-def _tiles(tiles: Sequence[Tile]) -> str:
-    rows = [[tile.label, f"{tile.value} {tile.note}".strip()] for tile in tiles]
-    return _table(Table(["", ""], rows))
-
-
 def _table(table: Table) -> str:
-    rows = [table.head, ["---"] * len(table.head), *table.rows]
-    lines = [f"| {' | '.join(cell if number == 1 else literal(cell) for cell in row)} |" for number, row in enumerate(rows)]
+    rows = [map(literal, table.head), ["---"] * len(table.head), *(map(_cell, row) for row in table.rows)]
+    lines = [f"| {' | '.join(row)} |" for row in rows]
     return ("" if not table.caption else f"{literal(table.caption)}:\n\n") + "\n".join(lines)
+
+
+def _cell(cell: str | Link) -> str:
+    return f"[{literal(cell.text)}]({cell.address})" if isinstance(cell, Link) else literal(cell)

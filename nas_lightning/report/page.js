@@ -1,50 +1,47 @@
 "use strict";
-// Draws every figure of the page from the JSON beside it, when it comes near, in one of two arrangements: a desk's and a phone's.
-(() => {
-  const NARROW = 600; // pixels of the page's width
-  const COARSE = window.matchMedia("(pointer: coarse)").matches;
-  const isNarrow = () => document.documentElement.clientWidth < NARROW;
-
-  const merged = (first, second) => {
-    const result = { ...first };
-    for (const [key, value] of Object.entries(second)) {
-      const below = result[key];
-      const both = [value, below].every((one) => one && typeof one === "object" && !Array.isArray(one));
-      result[key] = both ? merged(below, value) : value;
-    }
-    return result;
-  };
-
-  const arranged = (figure) => {
-    const layout = structuredClone(merged(figure.layout, isNarrow() ? figure.narrow : {}));
-    layout.dragmode = COARSE ? false : "zoom"; // a finger on a figure scrolls the page
-    return layout;
-  };
-
-  const draw = (place) => {
-    const figure = JSON.parse(document.getElementById(`${place.id}-data`).textContent);
-    place.dataset.drawn = "";
-    // Without a bar of buttons: it would lie on the points, and a double click undoes a zoom.
-    return Plotly.newPlot(place, figure.traces, arranged(figure), { displayModeBar: false, responsive: true });
-  };
-
-  const places = [...document.querySelectorAll(".drawing")];
-  const near = new IntersectionObserver((entries) => entries.forEach((entry) => {
-    if (!entry.isIntersecting) return;
-    near.unobserve(entry.target);
-    draw(entry.target);
-  }), { rootMargin: "800px 0px" });
-  places.forEach((place) => near.observe(place));
-
-  window.addEventListener("beforeprint", () => places.filter((place) => !("drawn" in place.dataset)).forEach(draw));
-
-  let narrow = isNarrow();
-  window.addEventListener("resize", () => {
-    if (narrow === isNarrow()) return;
-    narrow = isNarrow();
-    places.filter((place) => "drawn" in place.dataset).forEach((place) => {
-      Plotly.purge(place); // what changes sides, such as a colour bar, would leave its old self behind
-      draw(place);
-    });
+// Shows, over each figure, the text of the point that is nearest to the pointer or the finger.
+for (const place of document.querySelectorAll(".drawing")) {
+  const panels = JSON.parse(document.getElementById(`${place.id}-data`).textContent);
+  const isNarrow = window.matchMedia("(max-width: 719px)"); // as in page.css
+  const [mark, tip] = ["mark", "tip"].map((name) => {
+    const element = place.appendChild(document.createElement("div"));
+    element.className = name;
+    element.hidden = true;
+    return element;
   });
-})();
+
+  const nearest = (across, down, box) => {
+    let found = null;
+    let least = Infinity;
+    for (const panel of panels) {
+      const [left, top, width, height, x0, x1, y0, y1] = isNarrow.matches ? panel.narrow : panel.wide;
+      const [fromLeft, fromTop] = [across - left * box.width, down - top * box.height];
+      const isBeside = fromLeft < -24 || fromTop < -24 || fromLeft > width * box.width + 24 || fromTop > height * box.height + 24;
+      if (isBeside) continue;
+      panel.texts.forEach((text, number) => {
+        const x = box.width * (left + (width * (panel.x[number] - x0)) / (x1 - x0));
+        const y = box.height * (top + (height * (y1 - panel.y[number])) / (y1 - y0));
+        const distance = Math.hypot(x - across, y - down);
+        if (distance < Math.min(least, panel.reach)) [found, least] = [{ x, y, text }, distance];
+      });
+    }
+    return found;
+  };
+
+  const show = (event) => {
+    const box = place.getBoundingClientRect();
+    const found = nearest(event.clientX - box.left, event.clientY - box.top, box);
+    mark.hidden = tip.hidden = !found;
+    if (!found) return;
+    tip.textContent = found.text; // text, whatever the files hold
+    for (const element of [mark, tip]) {
+      element.style.left = `${found.x}px`;
+      element.style.top = `${found.y}px`;
+    }
+    const over = found.x + 12 + tip.offsetWidth - box.width; // a tip that would hang over the edge lies on the other side
+    tip.style.left = `${Math.max(0, over > 0 ? found.x - 12 - tip.offsetWidth : found.x + 12)}px`;
+  };
+  place.addEventListener("pointermove", show);
+  place.addEventListener("pointerdown", show);
+  place.addEventListener("pointerleave", () => { mark.hidden = tip.hidden = true; });
+}

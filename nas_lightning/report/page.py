@@ -1,61 +1,56 @@
-"""The report as one HTML page that needs nothing else: styles, plotly.js and data are in it, and it asks no network for anything."""
+"""The report as one HTML page that needs nothing else: style, script, pictures and data are in it, and it asks no network for anything."""
 
 import base64
 import hashlib
 import html
 import json
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from plotly.offline import get_plotlyjs
-
-from nas_lightning.report.content import Figure, Part, Table, Tile
+from nas_lightning.report.content import Link, Part, Table, Tile
+from nas_lightning.report.drawing import Figure, Picture
 
 HERE = Path(__file__).parent
+MOST_ROWS = 12
+"""Of a table that is not folded away."""
 
 
-def as_page(title: str, subtitle: str, parts: Sequence[Part], text: str) -> str:
-    """The whole page; the first part is the verdict. The browser is told to run our two scripts only, whatever the data hold.
+def as_page(title: str, subtitle: str, parts: Sequence[Part], pictures: Mapping[str, tuple[Picture, Picture]]) -> str:
+    """The whole page; the first part is the verdict. The browser is told to run our script only, whatever the data hold.
 
     Args:
-        text: the name of the file that shows the figures as pictures.
+        pictures: a wide and a narrow one of each figure, by its name.
     """
-    scripts = (_plotly(), (HERE / "page.js").read_text(encoding="utf-8"))
-    allowed = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(one.encode()).digest()).decode()}'" for one in scripts)
-    policy = f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:"
+    script, style = ((HERE / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; script-src 'sha256-{allowed}'; style-src 'unsafe-inline'; img-src data:"
     verdict, *others = parts
-    links = "".join(f'<a href="#{_anchor(number)}">{html.escape(part.title)}</a>' for number, part in enumerate(others, start=1))
-    return "\n".join(
-        [
-            "<!doctype html>",
-            '<html lang="en">',
-            "<head>",
-            '<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{html.escape(title)}</title>",
-            '<link rel="icon" href="data:,">',
-            f"<style>\n{(HERE / 'page.css').read_text(encoding='utf-8')}</style>",
-            "</head>",
-            "<body>",
-            "<main>",
-            f"<header><p class='run'>{html.escape(title)}<span>{html.escape(subtitle)}</span></p>",
-            f"<h1>{html.escape(verdict.title)}</h1>",
-            *_tiles(verdict.tiles),
-            *_body(verdict, text),
-            "</header>",
-            f"<nav>{links}</nav>",
-            *(line for number, part in enumerate(others, start=1) for line in _section(number, part, text)),
-            "</main>",
-            f"<script>{scripts[0]}</script>",
-            f"<script>{scripts[1]}</script>",
-            "</body>",
-            "</html>",
-            "",
-        ]
-    )
+    links = "".join(f'<a href="#part-{number}">{html.escape(part.title)}</a>' for number, part in enumerate(others, start=1))
+    lines = [
+        "<!doctype html>",
+        '<html lang="en">',
+        "<head>",
+        '<meta charset="utf-8">',
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{html.escape(title)}</title>",
+        '<link rel="icon" href="data:,">',
+        f"<style>\n{style}</style>",
+        "</head>",
+        "<body>",
+        "<main>",
+        f"<header><p class='run'>{html.escape(title)}<span>{html.escape(subtitle)}</span></p>",
+        f"<h1>{html.escape(verdict.title)}</h1>",
+        *_body(verdict, pictures),
+        "</header>",
+        f"<nav>{links}</nav>",
+    ]
+    for number, part in enumerate(others, start=1):
+        head = f"<h2>{html.escape(part.title)}</h2>"
+        opening, closing = (f"<details><summary>{head}</summary>", "</details>") if part.is_folded else (head, "")
+        lines += [f'<section id="part-{number}">{opening}', *_body(part, pictures), f"{closing}</section>"]
+    return "\n".join([*lines, "</main>", f"<script>{script}</script>", "</body>", "</html>", ""])
 
 
 def as_data(value: Any) -> str:
@@ -66,62 +61,64 @@ def as_data(value: Any) -> str:
     return text
 
 
-@cache
-def _plotly() -> str:
-    """plotly.js with the line ends that a browser counts."""
-    return get_plotlyjs().replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _section(number: int, part: Part, text: str) -> list[str]:
-    head = [f'<section id="{_anchor(number)}">', f"<h2>{html.escape(part.title)}</h2>", *_tiles(part.tiles)]
-    return [*head, *_body(part, text), "</section>"]
-
-
-def _body(part: Part, text: str) -> list[str]:
-    lines = [f"<p>{html.escape(one)}</p>" for one in part.paragraphs]
-    lines += [f"<p><b>{html.escape(about)}.</b> {html.escape(said)}</p>" for about, said in part.statements]
+def _body(part: Part, pictures: Mapping[str, tuple[Picture, Picture]]) -> list[str]:
+    lines = _tiles(part.tiles)
+    lines += [f"<p>{html.escape(paragraph)}</p>" for paragraph in part.paragraphs]
+    lines += [f"<p><b>{html.escape(subject)}.</b> {html.escape(statement)}</p>" for subject, statement in part.statements]
     if part.figure is not None:
-        lines += _figure(part.figure, part.notes, text)
+        lines += _figure(part.figure, pictures[part.figure.name], part.notes)
     for table in part.tables:
         lines += _table(table)
-    if part.folded is not None:
-        title, content = part.folded
-        lines.append(f"<details><summary>{html.escape(title)}</summary><pre>{html.escape(content)}</pre></details>")
+    if part.listing is not None:
+        title, text = part.listing
+        lines.append(f"<details><summary>{html.escape(title)}</summary><pre>{html.escape(text)}</pre></details>")
     return lines
 
 
-def _figure(figure: Figure, notes: Sequence[str], text: str) -> list[str]:
-    data = as_data({"traces": figure.traces, "layout": figure.layout, "narrow": figure.narrow})
-    name, tall = html.escape(figure.name), figure.layout["height"]
-    heights = f"--wide: {tall}px; --narrow: {figure.narrow.get('height', tall)}px"  # kept free until it is drawn
+def _figure(figure: Figure, pictures: tuple[Picture, Picture], notes: Sequence[str]) -> list[str]:
+    wide, narrow = pictures
+    panels = [
+        {"x": _rounded(hover.x), "y": _rounded(hover.y), "texts": list(hover.texts), "reach": hover.reach, "wide": desk, "narrow": phone}
+        for hover, desk, phone in zip(wide.hovers, wide.frames, narrow.frames, strict=True)
+    ]
+    name, says = html.escape(figure.name), html.escape(figure.says)
+    sources = [f"data:image/png;base64,{base64.b64encode(picture.png).decode()}" for picture in pictures]
     return [
-        "<figure>",
-        f'<div class="drawing" id="{name}" role="img" aria-label="{html.escape(figure.says)}" style="{heights}"></div>',
-        f'<script type="application/json" id="{name}-data">{data}</script>',
-        f"<noscript><p class='quiet'>This figure needs JavaScript; {html.escape(text)} shows it as a picture.</p></noscript>",
+        f'<figure><div class="drawing" id="{name}"><picture>',
+        f'<source media="(max-width: 719px)" srcset="{sources[1]}" width="{narrow.width}" height="{narrow.height}">',
+        f'<img src="{sources[0]}" width="{wide.width}" height="{wide.height}" alt="{says}">',
+        "</picture></div>",
+        f'<script type="application/json" id="{name}-data">{as_data(panels)}</script>',
         *([f"<figcaption>{html.escape(' '.join(notes))}</figcaption>"] if notes else []),
         "</figure>",
     ]
 
 
+def _rounded(values: Sequence[float]) -> list[float]:
+    return [float(f"{value:.7g}") for value in values]
+
+
 def _tiles(tiles: Sequence[Tile]) -> list[str]:
-    if not tiles:
-        return []
     shown = (
-        f"<div><dt>{html.escape(tile.label)}</dt><dd>{html.escape(tile.value)}<small>{html.escape(tile.note)}</small></dd></div>"
-        for tile in tiles
+        f"<div><dt>{html.escape(label)}</dt><dd>{html.escape(value)}<small>{html.escape(note)}</small></dd></div>"
+        for label, value, note in tiles
     )
-    return ["<dl class='tiles'>", *shown, "</dl>"]
+    return ["<dl class='tiles'>", *shown, "</dl>"] if tiles else []
 
 
 def _table(table: Table) -> list[str]:
     kind = "pairs" if len(table.head) == 2 else "wide"
-    caption = f"<caption>{html.escape(table.caption)}</caption>" if table.caption else ""
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in table.head)
-    rows = ["<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows]
-    opening = f"<div class='scroll' tabindex='0'><table class='{kind}'>{caption}"
-    return [opening, f"<thead><tr>{head}</tr></thead><tbody>", *rows, "</tbody></table></div>"]
+    rows = ["<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>" for row in table.rows]
+    caption = html.escape(table.caption)
+    is_long = len(rows) > MOST_ROWS and kind == "wide"
+    opening, closing = (f"<details><summary>{caption or 'Table'} ({len(rows):,} rows)</summary>", "</details>") if is_long else ("", "")
+    shown = f"<caption>{caption}</caption>" if caption and not is_long else ""
+    scroll = f"<div class='scroll' tabindex='0'><table class='{kind}'>{shown}<thead><tr>{head}</tr></thead><tbody>"
+    return [opening, scroll, *rows, f"</tbody></table></div>{closing}"]
 
 
-def _anchor(number: int) -> str:
-    return f"part-{number}"
+def _cell(cell: str | Link) -> str:
+    if isinstance(cell, Link):
+        return f'<a href="{html.escape(cell.address)}">{html.escape(cell.text)}</a>'
+    return html.escape(cell)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
@@ -14,14 +15,12 @@ from nas_lightning.errors import InputError
 from nas_lightning.reading import read_json
 from nas_lightning.report.agreement import Estimate
 from nas_lightning.report.run import Run, Stage, read_run
-from nas_lightning.report.sweep_keys import ABSENT, SEED, Factor, clean, find_factors, read_leaves
+from nas_lightning.report.sweep_keys import ABSENT, SEED, Factor, clean, find_factors, listed, read_leaves
 
 INSIDE_A_RUN = {"stages", "ranking", "standalone", ".submitit", ".hydra"}
 """Folders in which no job is looked for."""
 LAST = 5
 """Logged losses whose mean is the final loss."""
-MOST_NAMED = 6
-"""Keys in the name of a setting."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +37,18 @@ class Job:
     """That the process which finished the job took; None while it is unfinished."""
     truth: str | None
     """The same for jobs that were compared with the same known accuracies of the same candidates."""
+    report: str | None
+    """The address of the job's own report as seen from the multirun folder; None where it has none."""
 
     @property
     def seed(self) -> str:
         """As text."""
         return self.leaves.get(SEED, ABSENT)
+
+    @property
+    def environment(self) -> Mapping[str, object]:
+        """Commit and command line; empty where no file tells."""
+        return self.run.environment or {}
 
     def statistic(self, name: str) -> Estimate | None:
         """A correlation of the configured score; None where it is undefined or was not measured."""
@@ -50,14 +56,14 @@ class Job:
         return None if found is None or found.value is None else found
 
     @cached_property
-    def losses(self) -> dict[str, tuple[float, int]]:
-        """By stage, the mean of the last logged losses and how many they are; of a running stage those so far."""
+    def losses(self) -> dict[str, float]:
+        """By stage, the mean of the last logged losses; of a running stage those so far."""
         found = {}
         for stage in self.run.stages:
             values = stage.columns.get("loss", np.zeros(0))
             kept = values[np.isfinite(values)][-LAST:]
             if len(kept):
-                found[stage.name] = (float(kept.mean()), len(kept))
+                found[stage.name] = float(kept.mean())
         return found
 
     @property
@@ -76,17 +82,12 @@ class Statistic:
     stage: str | None
     """Whose final loss it is; None for Kendall's tau-b."""
 
-    @property
-    def axis(self) -> str:
-        """The title of an axis."""
-        return "Kendall tau-b" if self.stage is None else self.name
-
     def of(self, job: Job) -> float | None:
         """The job's value; an unfinished one has no final loss."""
         if self.stage is None:
             kendall = job.statistic("kendall")
             return None if kendall is None else kendall.value
-        return None if job.seconds is None or self.stage not in job.losses else job.losses[self.stage][0]
+        return None if job.seconds is None else job.losses.get(self.stage)
 
 
 @dataclass(frozen=True)
@@ -100,12 +101,12 @@ class Setting:
     by_seed: Mapping[str, float]
     """The statistic; the mean where jobs share a seed, as they repeat the same draws."""
 
-    @property
-    def mean(self) -> float | None:
-        """Over the seeds; None without a result."""
-        return float(np.mean(list(self.by_seed.values()))) if self.by_seed else None
+    @cached_property
+    def mean(self) -> float:
+        """Over the seeds; nan without a result."""
+        return float(np.mean(list(self.by_seed.values()))) if self.by_seed else np.nan
 
-    @property
+    @cached_property
     def std(self) -> float | None:
         """Over the seeds, of a sample; None with fewer than two."""
         return float(np.std(list(self.by_seed.values()), ddof=1)) if len(self.by_seed) > 1 else None
@@ -128,7 +129,7 @@ class Sweep:
     @property
     def ranked(self) -> tuple[Setting, ...]:
         """The settings with a result."""
-        return tuple(one for one in self.settings if one.by_seed)
+        return tuple(setting for setting in self.settings if setting.by_seed)
 
     def value(self, job: Job) -> float | None:
         """The statistic of a job."""
@@ -145,17 +146,16 @@ def read_sweep(folder: Path) -> Sweep:
         raise InputError(f"sweep: {folder} is not a folder")
     if (folder / "config.yaml").is_file():
         raise InputError(f"sweep: {folder} is the folder of a run, not of a multirun; give it as run_dir")
-    folders = sorted(_job_folders(folder), key=lambda one: _natural(one.relative_to(folder).as_posix()))
-    if not folders:
+    places = sorted((job.relative_to(folder).as_posix() for job in _job_folders(folder)), key=_natural)
+    if not places:
         raise InputError(f"sweep: {folder} holds no job (no folder below it has a config.yaml)")
     jobs: list[Job] = []
     unread: dict[str, InputError] = {}
-    for job_folder in folders:
-        name = clean(job_folder.relative_to(folder).as_posix())
+    for place in places:
         try:
-            jobs.append(_read_job(job_folder, name))
+            jobs.append(_read_job(folder, place))
         except InputError as error:
-            unread[name] = error
+            unread[clean(place)] = error
     if not jobs:
         raise next(iter(unread.values()))
     factors = find_factors([job.leaves for job in jobs])
@@ -170,26 +170,28 @@ def _job_folders(folder: Path) -> Iterator[Path]:
             below.clear()
             yield Path(place)
         else:
-            below[:] = [one for one in below if one not in INSIDE_A_RUN]
+            below[:] = [name for name in below if name not in INSIDE_A_RUN]
 
 
 def _natural(text: str) -> list[tuple[int, str]]:
     return [(int(part), part) if part.isascii() and part.isdigit() else (-1, part) for part in re.split(r"([0-9]{1,15})", text)]
 
 
-def _read_job(folder: Path, name: str) -> Job:
+def _read_job(sweep: Path, place: str) -> Job:
+    folder = sweep / place
     run = read_run(folder)
-    path = folder / "finished.json"
+    finished = folder / "finished.json"
     truth = None
     if run.candidates is not None and run.truth is not None and len(run.known):
         known = sorted((tuple(run.candidates.widths[row].tolist()), float(run.truth[row])) for row in run.known)
         truth = hashlib.sha256(repr(known).encode()).hexdigest()
     return Job(
-        name,
+        clean(place),
         replace(run, candidates=None, truth=None, config_text=None, protocol=None, alone=None),  # 50,000 candidates a job are many
         read_leaves(run.config or {}, folder / "config.yaml"),
-        _seconds(path) if path.is_file() else None,
+        _seconds(finished) if finished.is_file() else None,
         truth,
+        f"./{quote(os.fsencode(place))}/report.html" if (folder / "report.html").is_file() else None,
     )
 
 
@@ -201,12 +203,13 @@ def _seconds(path: Path) -> float:
 
 
 def _statistic(jobs: Sequence[Job]) -> Statistic | None:
+    """Kendall's tau-b where a job has it, else the final loss of the last stage that all finished jobs share."""
     kinds = {job.run.kind.name for job in jobs if job.statistic("kendall") is not None}
     if kinds:
         return Statistic(f"Kendall tau-b of {kinds.pop() if len(kinds) == 1 else 'the configured score'}", 1, None)
     done = [job for job in jobs if job.seconds is not None]
     stages = [job.run.config.get("stages") if job.run.config else None for job in done]
-    last = {str(list(one)[-1]) for one in stages if isinstance(one, dict) and one}
+    last = {str(list(names)[-1]) for names in stages if isinstance(names, dict) and names}
     if len(last) != 1:
         return None
     statistic = Statistic(f"final loss of {clean(min(last))}", -1, min(last))
@@ -219,21 +222,18 @@ def _settings(jobs: Sequence[Job], factors: Sequence[Factor], statistic: Statist
         groups.setdefault(tuple(factor.of(job.leaves) for factor in factors), []).append(job)
     settings = []
     for places, group in groups.items():
-        found: dict[str, list[float]] = {}
+        values: dict[str, list[float]] = {}
         for job in group:
             if statistic is not None and (value := statistic.of(job)) is not None:
-                found.setdefault(job.seed, []).append(value)
-        by_seed = {seed: float(np.mean(several)) for seed, several in found.items()}
+                values.setdefault(job.seed, []).append(value)
+        by_seed = {seed: float(np.mean(several)) for seed, several in values.items()}
         settings.append(Setting(places, _label(factors, places), tuple(group), by_seed))
     sign = 1 if statistic is None else statistic.sign
-    return tuple(sorted(settings, key=lambda one: (one.mean is None, -sign * (one.mean or 0.0))))
+    return tuple(sorted(settings, key=lambda setting: (not setting.by_seed, -sign * np.nan_to_num(setting.mean))))
 
 
 def _label(factors: Sequence[Factor], places: Sequence[int]) -> str:
-    """The first key of each factor tells settings apart; those that change with it are named where there is room."""
+    """The first key of each factor tells settings apart; those that change with it come last, where there is room."""
     pairs = [list(zip(factor.names, factor.values[place], strict=True)) for factor, place in zip(factors, places, strict=True)]
-    words = [f"{name} {value}" for several in pairs for name, value in several]
-    if not words:
-        return "the one setting"
-    shown = words if len(words) <= MOST_NAMED else [f"{name} {value}" for (name, value), *_ in pairs][:MOST_NAMED]
-    return clean(", ".join([*shown, *([f"{len(words) - len(shown)} more"] if len(words) > len(shown) else [])]))
+    words = [f"{name} {value}" for group in (*(pair[:1] for pair in pairs), *(pair[1:] for pair in pairs)) for name, value in group]
+    return clean(listed(words) or "the one setting")

@@ -41,11 +41,11 @@ class Factor:
     @property
     def title(self) -> str:
         """The names in words."""
-        return joined(self.names)
+        return listed(self.names)
 
     def text(self, place: int) -> str:
         """A value in words."""
-        return joined(self.values[place])
+        return listed(self.values[place])
 
 
 def read_leaves(config: Mapping[str, Any], path: Path) -> dict[str, str]:
@@ -61,7 +61,7 @@ def find_factors(jobs: Sequence[Mapping[str, str]]) -> tuple[Factor, ...]:
     """Groups the keys that differ between the jobs, seed and places aside, by how they change from job to job."""
     together: dict[tuple[int, ...], list[str]] = {}
     for key in dict.fromkeys(key for job in jobs for key in job):
-        if key == SEED or any(key == one or key.startswith(f"{one}.") for one in ELSEWHERE):
+        if key == SEED or any(f"{key}.".startswith(f"{place}.") for place in ELSEWHERE):
             continue
         values = [job.get(key, ABSENT) for job in jobs]
         places = {value: place for place, value in enumerate(dict.fromkeys(values))}
@@ -71,10 +71,9 @@ def find_factors(jobs: Sequence[Mapping[str, str]]) -> tuple[Factor, ...]:
     return tuple(_factor(tuple(group), names, jobs) for group in together.values())
 
 
-def joined(words: Sequence[str], most: int = 3) -> str:
-    """``a, b and c``; of more than ``most`` words the first ones and how many follow."""
-    shown = list(words) if len(words) <= most else [*words[: most - 1], f"{len(words) - most + 1} more"]
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+def listed(words: Sequence[str], most: int = 6) -> str:
+    """The first ``most`` words, and how many follow."""
+    return ", ".join([*words[:most], *([f"{len(words) - most:,} more"] if len(words) > most else [])])
 
 
 def clean(text: str) -> str:

@@ -1,9 +1,15 @@
-"""Reads a page as a browser's parser does: its tags, its text and the figures' data."""
+"""Reads a page as a browser's parser does: its tags, its text and the figures' points; and the points alone."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
+
+from matplotlib.figure import Figure as Canvas
+
+from nas_lightning.report.content import Part
+from nas_lightning.report.drawing import Hover
 
 
 @dataclass
@@ -16,7 +22,7 @@ class Page(HTMLParser):
     scripts: list[str] = field(default_factory=list)
     """Those that run."""
     data: dict[str, Any] = field(default_factory=dict)
-    """Figures by name."""
+    """The panels of each figure by its name."""
 
     def __post_init__(self) -> None:
         HTMLParser.__init__(self)
@@ -44,5 +50,10 @@ class Page(HTMLParser):
             self.text += f"{data} "
 
     def points(self, figure: str) -> int:
-        """How many values all traces of a figure have."""
-        return sum(len(trace["x"]) for trace in self.data[figure]["traces"])
+        """How many points of a figure a pointer finds."""
+        return sum(len(panel["x"]) for panel in self.data[figure])
+
+
+def points_of(parts: Sequence[Part]) -> dict[str, Sequence[Hover]]:
+    """The points of each figure by its name, without a picture."""
+    return {part.figure.name: part.figure.draw(Canvas()) for part in parts if part.figure is not None}

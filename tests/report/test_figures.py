@@ -1,6 +1,7 @@
 """The figures show what the files hold."""
 
 import csv
+import io
 import json
 from collections import defaultdict
 from pathlib import Path
@@ -8,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from example_run import LAYERS, write_example
+from matplotlib.figure import Figure as Canvas
+from PIL import Image
 
 from nas_lightning.report.candidates import match, read_candidates
-from nas_lightning.report.content import Figure
-from nas_lightning.report.look import spaced
-from nas_lightning.report.parts.costs import pareto_front
+from nas_lightning.report.drawing import ACCENT, Picture, draw_both, spaced
+from nas_lightning.report.parts.scores import pareto_front
 from nas_lightning.report.run import Run, read_run
 from nas_lightning.report.write import make_parts
 
@@ -28,8 +30,12 @@ def run(folder: Path) -> Run:
 
 
 @pytest.fixture(scope="module")
-def figures(run: Run) -> dict[str, Figure]:
-    return {part.figure.name: part.figure for part in make_parts(run, points=3000) if part.figure is not None}
+def figures(run: Run) -> dict[str, tuple[Picture, Picture]]:
+    return {part.figure.name: draw_both(part.figure) for part in make_parts(run, points=3000) if part.figure is not None}
+
+
+def points(picture: Picture) -> list[tuple[float, float]]:
+    return [point for hover in picture.hovers for point in zip(hover.x, hover.y, strict=True)]
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +63,17 @@ def test_no_cheaper_candidate_has_the_score_of_one_on_the_front():
     assert (np.diff(macs[front]) > 0).all()
 
 
-def test_a_point_lies_at_its_score_and_its_known_accuracy(figures: dict[str, Figure], rows: list[dict[str, str]], known: dict[str, float]):
-    found = sorted(point for trace in figures["against_truth"].traces for point in zip(trace["x"], trace["y"], strict=True))
+def test_a_point_lies_at_its_score_and_its_known_accuracy(
+    figures: dict[str, tuple[Picture, Picture]], rows: list[dict[str, str]], known: dict[str, float]
+):
+    found = sorted(points(figures["against_truth"][0]))
     expected = sorted((-float(row["cross_entropy"]), 100 * known[row["name"]]) for row in rows if row["name"] in known)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_places_are_counted_from_the_best_and_ties_share_theirs(run: Run, figures: dict[str, Figure], known: dict[str, float]):
+def test_places_are_counted_from_the_best_and_ties_share_theirs(
+    run: Run, figures: dict[str, tuple[Picture, Picture]], known: dict[str, float]
+):
     assert run.candidates is not None
     scores = {name: score for name, score in zip(run.candidates.names, run.quality, strict=True) if name in known}
 
@@ -73,26 +83,51 @@ def test_places_are_counted_from_the_best_and_ties_share_theirs(run: Run, figure
         )
 
     expected = sorted((place(known, name), place(scores, name) - place(known, name)) for name in known)
-    (trace,) = figures["ranks"].traces
-    np.testing.assert_allclose(sorted(zip(trace["x"], trace["y"], strict=True)), expected)
+    np.testing.assert_allclose(sorted(points(figures["ranks"][0])), expected)
 
 
 def test_a_cell_is_the_mean_score_of_the_candidates_with_that_width_minus_the_mean_of_all(
-    figures: dict[str, Figure], rows: list[dict[str, str]]
+    figures: dict[str, tuple[Picture, Picture]], rows: list[dict[str, str]]
 ):
     scores = defaultdict(list)
     for row in rows:
         for layer, width in enumerate(row["architecture"].split("-")[:LAYERS]):
             scores[layer, width].append(-float(row["cross_entropy"]))
     mean = np.mean([-float(row["cross_entropy"]) for row in rows])
-    (trace,) = figures["widths"].traces
-    for line, width in enumerate(trace["y"]):
-        for layer in range(LAYERS):
-            cell = trace["z"][line][layer]
-            if (layer, width) in scores:
-                assert cell == pytest.approx(np.mean(scores[layer, width]) - mean, rel=1e-3, abs=1e-4)
-            else:
-                assert cell is None
+    (hover,) = figures["widths"][0].hovers
+    told = {f"layer {layer + 1}, width {width}": np.mean(values) - mean for (layer, width), values in scores.items()}
+    found = {text.split("\n")[0]: float(text.split("\n")[1].split()[-2]) for text in hover.texts}
+    assert found == {cell: pytest.approx(value, abs=6e-4) for cell, value in told.items()}
+
+
+def test_a_pointer_finds_a_point_where_the_picture_has_it(figures: dict[str, tuple[Picture, Picture]]):
+    accent = np.array([int(ACCENT[start : start + 2], 16) for start in (1, 3, 5)])
+    for picture in figures["costs"]:
+        pixels = np.asarray(Image.open(io.BytesIO(picture.png)).convert("RGB")).astype(int)
+        height, width, _ = pixels.shape
+        (hover,), ((left, top, across, down, x0, x1, y0, y1),) = picture.hovers, picture.frames
+        places = [(left + across * (x - x0) / (x1 - x0), top + down * (y1 - y) / (y1 - y0)) for x, y in zip(hover.x, hover.y, strict=True)]
+        colours = np.array([pixels[int(y * height), int(x * width)] for x, y in places])
+        assert (np.abs(colours - 255).sum(axis=1) > 60).all()  # every point is drawn
+        assert (np.abs(colours - accent).sum(axis=1) < 20).sum() > 1  # the front in the accent
+
+
+def test_the_ceiling_is_dashed_where_it_is_known(run: Run):
+    (figure,) = [part.figure for part in make_parts(run, points=3000) if part.figure is not None and part.figure.name == "baselines"]
+    canvas = Canvas()
+    figure.draw(canvas)
+    assert [line.get_xdata()[0] for axes in canvas.axes for line in axes.lines if line.get_linestyle() == "--"] == [0.9, 0.95]
+
+
+def test_both_arrangements_have_the_same_points_within_their_axes(figures: dict[str, tuple[Picture, Picture]]):
+    assert set(figures) == {"against_truth", "baselines", "ranks", "costs", "widths", "training"}
+    for wide, narrow in figures.values():
+        assert points(wide) == points(narrow)
+        for picture in (wide, narrow):
+            for hover, (left, top, across, down, x0, x1, y0, y1) in zip(picture.hovers, picture.frames, strict=True):
+                assert 0 <= left < left + across <= 1
+                assert 0 <= top < top + down <= 1
+                assert all(x0 <= x <= x1 and y0 <= y <= y1 for x, y in zip(hover.x, hover.y, strict=True))
 
 
 def test_accuracies_are_matched_with_and_without_the_entry_that_no_layer_reads(folder: Path):

@@ -33,13 +33,16 @@ def test_a_swept_class_goes_by_its_last_name_and_an_absent_key_has_no_value(tmp_
     assert (extra.title, extra.values) == ("extra", (("none",), ("[1, 2]",)))
 
 
-def test_a_setting_is_named_by_a_key_of_each_factor_if_there_are_many(tmp_path: Path):
+def test_a_setting_is_named_by_a_key_of_each_factor_first(tmp_path: Path):
     for number in range(2):
         together = {f"extra.k{key}": number for key in range(6)}
         write_job(tmp_path / f"{number}", changes={**together, PATHS: 5})
     write_job(tmp_path / "2", changes={**together, PATHS: 6})
     labels = [one.label for one in read_sweep(tmp_path).settings]
-    assert sorted(labels) == [f"sampler.paths {paths}, extra.k0 {k}, 5 more" for paths, k in ((5, 0), (5, 1), (6, 1))]
+    assert sorted(labels) == [
+        f"sampler.paths {paths}, extra.k0 {k}, extra.k1 {k}, extra.k2 {k}, extra.k3 {k}, extra.k4 {k}, 1 more"
+        for paths, k in ((5, 0), (5, 1), (6, 1))
+    ]
 
 
 def test_one_and_one_point_zero_are_the_same_value(tmp_path: Path):

@@ -1,14 +1,16 @@
 """A report of what is there; of a file that is wrong, one line."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from example_run import change_json, estimate, write_example, write_json, write_text
+from page_reader import points_of
 
 from nas_lightning.errors import InputError
 from nas_lightning.report import write_report
-from nas_lightning.report.content import Figure
+from nas_lightning.report.drawing import Hover
 from nas_lightning.report.markdown import as_markdown
 from nas_lightning.report.run import read_run
 from nas_lightning.report.write import make_parts
@@ -23,8 +25,8 @@ def text_of(folder: Path) -> str:
     return as_markdown("run", make_parts(read_run(folder), points=3000), "report").replace("\\", "")
 
 
-def figures_of(folder: Path) -> dict[str, Figure]:
-    return {part.figure.name: part.figure for part in make_parts(read_run(folder), points=3000) if part.figure is not None}
+def figures_of(folder: Path) -> dict[str, Sequence[Hover]]:
+    return points_of(make_parts(read_run(folder), points=3000))
 
 
 MISSING = {
@@ -47,7 +49,7 @@ def test_a_missing_file_is_named_and_the_rest_is_shown(name: str, folder: Path):
 
 def test_a_run_that_only_trained_shows_its_curves(tmp_path: Path, folder: Path):
     write_text(tmp_path / "run/stages/pretrain/metrics.csv", (folder / "stages/pretrain/metrics.csv").read_text())
-    assert "1 stage of the training has left metrics." in text_of(tmp_path / "run")
+    assert "Stages of the training with metrics: 1." in text_of(tmp_path / "run")
     assert set(figures_of(tmp_path / "run")) == {"training"}
 
 
@@ -56,7 +58,7 @@ def test_a_ranking_alone_is_shown_with_the_config_beside_it(tmp_path: Path, fold
     write_text(tmp_path / "run/ranking/config.yaml", "checkpoint: a.ckpt\nranking: {score: cross_entropy}\n")
     text = text_of(tmp_path / "run")
     assert "60 candidates are ranked by negative cross entropy" in text
-    assert "all 6 entries of a code are shown" in text
+    assert "all entries of a code are shown" in text
 
 
 def test_a_folder_of_trainings_alone_has_a_report_of_them(tmp_path: Path):
@@ -64,7 +66,7 @@ def test_a_folder_of_trainings_alone_has_a_report_of_them(tmp_path: Path):
     write_text(tmp_path / "run/standalone/accuracies.csv", "\n".join(rows) + "\n")
     write_text(tmp_path / "run/standalone/config.yaml", "seed: 3\nstandalone: {epochs: 2}\n")
     text = text_of(tmp_path / "run")
-    assert "2 candidates were trained alone." in text
+    assert "Candidates trained alone: 2" in text
     assert "| 1 | 8-4-4 | 85.00 % | 7.07 points | 2 |" in text
     assert "| 2 | 4-4-4 | 60.00 % | 14.14 points | 2 |" in text
     assert "| seed | 3 |" in text
@@ -127,7 +129,7 @@ def test_an_interval_that_is_not_defined_is_left_out(folder: Path):
     scores = json.loads(path.read_text())["scores"]
     scores["negative cross entropy"]["kendall"] = {"value": 0.7, "low": None, "high": None}
     change_json(path, scores=scores)
-    assert "Kendall tau-b of 0.700, and" in text_of(folder)
+    assert "Kendall tau-b of 0.700, a Pearson" in text_of(folder)
 
 
 SCORES = "name,architecture,top1,top5,cross_entropy,macs,parameters\n"
@@ -186,8 +188,8 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path):
 
 def test_metrics_that_were_not_finite_leave_a_gap(folder: Path):
     write_text(folder / "stages/pretrain/metrics.csv", "step,loss\n0,2.5\n1,nan\n2,inf\n3,1.5\n")
-    traces = figures_of(folder)["training"].traces
-    assert [value for value in traces[0]["y"] if value is not None][:2] == [2.5, 1.5]
+    loss, *_ = figures_of(folder)["training"]
+    assert loss.y[:2] == [2.5, 1.5]
 
 
 def test_numbers_and_estimates_of_one_value_are_read_alike(folder: Path):

@@ -1,65 +1,54 @@
-"""A row a job: what was swept, final losses, agreement, time and commit."""
+"""A row a job: what was swept, agreement, how its setting does, final losses, time and commit."""
 
-from nas_lightning.report.content import Part, Table
-from nas_lightning.report.sweep import LAST, Job, Sweep
+from nas_lightning.report.content import Link, Part, Table
+from nas_lightning.report.parts.sweep_verdict import lead
+from nas_lightning.report.sweep import LAST, Job, Setting, Sweep
 from nas_lightning.report.sweep_keys import clean
 
-TITLE = "Jobs"
 MOST_ROWS = 500
 MOST_KEYS = 8
 """Swept keys that have a column."""
 CORRELATIONS = {"kendall": "Kendall tau-b", "pearson": "Pearson"}
 
 
-def jobs(sweep: Sweep) -> Part:
+def sweep_jobs(sweep: Sweep) -> Part:
     """A table, the jobs of the best setting first."""
-    ordered = [job for one in sweep.settings for job in one.jobs][:MOST_ROWS]
-    best = set() if not sweep.ranked else {job.name for job in sweep.ranked[0].jobs}
-    stages = list(dict.fromkeys(name for job in ordered for name in job.losses))
-    correlations = {key: name for key, name in CORRELATIONS.items() if any(job.statistic(key) is not None for job in ordered)}
+    ordered = [(setting, job) for setting in sweep.settings for job in setting.jobs][:MOST_ROWS]
+    stages = list(dict.fromkeys(name for _, job in ordered for name in job.losses))
+    correlations = [key for key in CORRELATIONS if any(job.statistic(key) is not None for _, job in ordered)]
     keys = [(factor, number) for factor in sweep.factors for number in range(len(factor.keys))]
-    head = [
-        "",
-        "job",
-        *(factor.names[number] for factor, number in keys[:MOST_KEYS]),
-        "seed",
-        *correlations.values(),
-        *(f"loss, {clean(stage)}" for stage in stages),
-        "time",
-        "commit",
-        "overrides",
-    ]
+    head = ["", "job", *(factor.names[number] for factor, number in keys[:MOST_KEYS]), "seed"]
+    head += [*(CORRELATIONS[key] for key in correlations), "setting's mean", "std over seeds", "behind the best", "beyond the noise"]
+    head += [*(f"loss, {clean(stage)}" for stage in stages), "time", "commit", "overrides"]
     rows = [
         [
-            "★" if job.name in best else "",
-            job.name,
+            "★" if sweep.ranked[:1] == (setting,) else "",
+            job.name if job.report is None else Link(job.name, job.report),
             *(factor.values[factor.of(job.leaves)][number] for factor, number in keys[:MOST_KEYS]),
             clean(job.seed),
             *("" if (found := job.statistic(key)) is None else found.text() for key in correlations),
+            *_standing(sweep, setting),
             *(_loss(job, stage) for stage in stages),
             _time(job),
             _commit(job),
             _overrides(job),
         ]
-        for job in ordered
+        for setting, job in ordered
     ]
-    counts = {count for job in ordered for _, count in job.losses.values()}
-    said = ["A row a job, the best setting first and marked ★." if best else "A row a job."]
-    if len(sweep.jobs) > MOST_ROWS:
-        said.append(f"The first {MOST_ROWS} of {len(sweep.jobs):,} are listed.")
-    if len(keys) > MOST_KEYS:
-        said.append(f"{len(keys) - MOST_KEYS:,} more swept keys have no column here.")
-    if correlations:
-        said.append("In brackets: 95 % intervals over candidates, which leave out the noise of the seeds.")
+    sentences = [
+        "A row a job, the best setting (what jobs share that differ in nothing but their seed) first and marked ★. Each setting is judged "
+        "for itself against the best: of many, some exceed the noise by chance.",
+        "In brackets: 95 % intervals over candidates, which leave out the noise of the seeds." if correlations else "",
+        f"A loss is the mean of the last {LAST} logged values, or of as many as there are." if stages else "",
+        "A time is that of the process which finished the job; a continued job took longer in all.",
+        f"Listed: {len(rows):,} jobs of {len(sweep.jobs):,}." if len(rows) < len(sweep.jobs) else "",
+        f"Swept keys without a column here: {len(keys) - MOST_KEYS:,}." if len(keys) > MOST_KEYS else "",
+    ]
     if stale := [job.name for job in sweep.jobs if job.run.stale is not None]:
-        said.append(f"The agreement of {len(stale):,} is left out, as it was made from other files than they hold ({stale[0]}).")
-    if counts:
-        few = "" if counts == {LAST} else f", or of as many as there are (at least {min(counts)})"
-        said.append(f"A loss is the mean of the last {LAST} logged values{few}.")
-    said.append("A time is that of the process which finished the job; a continued job took longer in all.")
-    unread = [list(entry) for entry in sweep.unread[:MOST_ROWS]]
-    left_out = [Table(["job", "what is wrong"], unread, "Left out, as a file of theirs cannot be read")] if unread else []
-    return Part(TITLE, (" ".join(said),), tables=(Table(head, rows), *left_out))
+        sentences.append(f"Agreements left out, as they were made from other files than the folders hold: {len(stale):,} ({stale[0]}).")
+    caption = "Left out, as a file of theirs cannot be read"
+    unread = [Table(["job", "what is wrong"], sweep.unread[:MOST_ROWS], caption)] if sweep.unread else []
+    return Part("Jobs", (" ".join(filter(None, sentences)),), tables=(Table(head, rows, "Jobs"), *unread))
 
 
 def duration(seconds: float) -> str:
@@ -69,31 +58,40 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
+def _standing(sweep: Sweep, setting: Setting) -> list[str]:
+    if not setting.by_seed:
+        return ["no result yet", "", "", ""]
+    spread = "one seed" if setting.std is None else f"{setting.std:.4f}"
+    if setting is sweep.ranked[0]:
+        return [f"{setting.mean:.4f}", spread, "the best", ""]
+    found = lead(sweep, sweep.ranked[0], setting)
+    noise = "" if found.needed is None else f" (noise {found.needed:.4f})"
+    return [f"{setting.mean:.4f}", spread, f"{found.difference:.4f}{noise}", found.shown.value]
+
+
 def _loss(job: Job, stage: str) -> str:
     if stage not in job.losses:
         return ""
-    so_far = job.running is not None and job.running.name == stage
-    return f"{job.losses[stage][0]:.4f}{' so far' if so_far else ''}"
+    return f"{job.losses[stage]:.4f}{' so far' if job.running is not None and job.running.name == stage else ''}"
 
 
 def _time(job: Job) -> str:
     if job.seconds is None:
         running = job.running
         return "unfinished" if running is None else f"unfinished: {clean(running.name)}, step {int(running.steps.max(initial=0)):,}"
-    continued = (job.run.environment or {}).get("continued")
+    continued = job.environment.get("continued")
     return f"{duration(job.seconds)}{', continued' if isinstance(continued, list) and continued else ''}"
 
 
 def _commit(job: Job) -> str:
-    environment = job.run.environment or {}
-    commit = environment.get("commit")
+    commit = job.environment.get("commit")
     if not isinstance(commit, str):
         return ""
-    return f"{clean(commit)[:7]}{' with changes' if environment.get('dirty') is True else ''}"
+    return f"{clean(commit)[:7]}{' with changes' if job.environment.get('dirty') is True else ''}"
 
 
 def _overrides(job: Job) -> str:
-    command = (job.run.environment or {}).get("command")
+    command = job.environment.get("command")
     if not isinstance(command, list):
         return ""
-    return clean(" ".join(str(one) for one in command[1:] if not str(one).startswith("hydra.")))
+    return clean(" ".join(str(argument) for argument in command[1:] if not str(argument).startswith("hydra.")))

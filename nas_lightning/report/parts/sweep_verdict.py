@@ -1,9 +1,29 @@
-"""The verdict on a sweep in plain words: the best setting, its lead over the next, and whether that exceeds the noise."""
+"""The headline of a sweep: the best setting, its lead over the next, and whether that exceeds the noise of the seeds."""
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from scipy.stats import t
+
+from nas_lightning.report.agreement import Estimate
 from nas_lightning.report.content import Part, Tile
-from nas_lightning.report.parts.sweep_settings import LEVEL, Lead, Shown, interval, lead, pooled
 from nas_lightning.report.sweep import Setting, Sweep
-from nas_lightning.report.sweep_keys import joined
+from nas_lightning.report.sweep_keys import listed
+
+LEVEL = 0.95
+"""Of the interval that a lead must leave."""
+
+
+class Shown(Enum):
+    """What the data say of a lead."""
+
+    YES = "yes"
+    NO = "no"
+    CANDIDATES = "beyond that of the candidates; of the seeds unknown"
+    UNKNOWN = "not shown"
+
 
 HEADLINES = {
     Shown.YES: "{} is best, and its lead exceeds the noise of the seeds.",
@@ -13,151 +33,152 @@ HEADLINES = {
 }
 
 
+@dataclass(frozen=True)
+class Pooled:
+    """The standard deviation over seeds, taken to be the same in all settings."""
+
+    std: float
+    freedom: int
+    """Degrees of freedom: seeds minus settings, of the settings with at least two seeds."""
+
+    @property
+    def factor(self) -> float:
+        """Student's t."""
+        return float(t.ppf((1 + LEVEL) / 2, self.freedom))
+
+
+@dataclass(frozen=True)
+class Lead:
+    """How far one setting is ahead of another."""
+
+    difference: float
+    """In the statistic's unit, positive if ahead."""
+    needed: float | None
+    """A difference beyond it exceeds the noise; None where one of them has a single seed."""
+    shown: Shown
+
+
+def pooled(settings: Sequence[Setting]) -> Pooled | None:
+    """Over the settings with at least two seeds; None where there is none."""
+    known = [(setting.std, len(setting.by_seed) - 1) for setting in settings if setting.std is not None]
+    freedom = sum(weight for _, weight in known)
+    return Pooled(math.sqrt(sum(std**2 * weight for std, weight in known) / freedom), freedom) if known else None
+
+
+def lead(sweep: Sweep, first: Setting, second: Setting) -> Lead:
+    """Compares two settings with results.
+
+    With two seeds each or more, the noise is the standard error of the difference, from the pooled standard deviation, times Student's t.
+    With a single seed each, all that is known is each job's interval over candidates. It leaves out the seeds: apart, the intervals
+    show a little; overlapping, or with a single seed on one side only, nothing.
+    """
+    difference = (1 if sweep.statistic is None else sweep.statistic.sign) * (first.mean - second.mean)
+    counts = len(first.by_seed), len(second.by_seed)
+    noise = pooled(sweep.ranked)
+    if min(counts) >= 2 and noise is not None:
+        needed = noise.factor * noise.std * math.sqrt(1 / counts[0] + 1 / counts[1])
+        if needed == 0:
+            return Lead(difference, needed, Shown.UNKNOWN)  # the seeds changed nothing: they measure no noise
+        return Lead(difference, needed, Shown.YES if difference > needed else Shown.NO)
+    upper, lower = interval(sweep, first), interval(sweep, second)
+    least, most = None if upper is None else upper.low, None if lower is None else lower.high
+    apart = counts == (1, 1) and least is not None and most is not None and least > most
+    return Lead(difference, None, Shown.CANDIDATES if apart else Shown.UNKNOWN)
+
+
+def interval(sweep: Sweep, setting: Setting) -> Estimate | None:
+    """Kendall's tau-b with its interval over candidates, of a setting with a single seed."""
+    if sweep.statistic is None or sweep.statistic.stage is not None or len(setting.by_seed) != 1:
+        return None
+    return next((found for job in setting.jobs if (found := job.statistic("kendall")) is not None), None)
+
+
 def sweep_verdict(sweep: Sweep) -> Part:
     """The report's first part."""
-    ranked = sweep.ranked
-    if sweep.statistic is None or not ranked:
-        paragraphs = [one for one in (_jobs(sweep), _no_statistic(sweep)) if one]
-        return Part("No job has a result to compare yet.", paragraphs, tiles=_counts(sweep))
-    best = ranked[0]
-    told = [("Compared by", _compared(sweep)), ("Jobs", _jobs(sweep)), ("Mind", " ".join([*_ends(sweep, best), *_cautions(sweep)]))]
-    tiles = (*_counts(sweep), Tile("the best setting's mean", f"{best.mean:.4f}", sweep.statistic.name))
-    if len(ranked) == 1:
-        which = "There is one setting" if len(sweep.settings) == 1 else "Only one setting has a result so far"
-        return Part(f"{which}: nothing to compare it with.", (_alone(sweep, best),), _said(told), tiles)
-    found = lead(sweep, best, ranked[1])
-    headline = "The first two settings are equal." if found.difference == 0 else HEADLINES[found.shown].format(best.label)
-    told.insert(0, ("Noise", _noise(sweep, best, ranked[1], found)))
-    note = "" if found.needed is None else f"noise {found.needed:.4f}"
-    return Part(
-        headline,
-        (_ahead(sweep, best, ranked[1], found),),
-        _said(told),
-        (*tiles, Tile("lead over the next", f"{found.difference:.4f}", note)),
-    )
-
-
-def _said(told: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    return [(about, said) for about, said in told if said]
-
-
-def _counts(sweep: Sweep) -> tuple[Tile, ...]:
     unfinished = sum(job.seconds is None for job in sweep.jobs)
-    seeds = sorted({len({job.seed for job in one.jobs}) for one in sweep.settings})
-    each = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-    return (
-        Tile("jobs", f"{len(sweep.jobs):,}", "all finished" if not unfinished else f"{unfinished:,} unfinished"),
-        Tile("settings", f"{len(sweep.settings):,}", f"{each} {'seed' if seeds[-1] == 1 else 'seeds'} each"),
-    )
+    tiles = [Tile("jobs", f"{len(sweep.jobs):,}", f"{unfinished:,} unfinished"), Tile("settings", f"{len(sweep.settings):,}")]
+    ranked, statistic = sweep.ranked, sweep.statistic
+    if statistic is None or not ranked:
+        why = "There is neither an agreement with known accuracies nor a final loss of the same last stage."
+        return Part("No job has a result to compare yet.", (why,), _statements({"Jobs": _jobs(sweep)}), tiles)
+    best, *others = ranked
+    tiles.append(Tile("the best setting's mean", f"{best.mean:.4f}", statistic.name))
+    better = "more is better" if statistic.sign > 0 else "less is better"
+    statements = {"Compared by": f"the mean {statistic.name} over seeds, {better}.{_loss_warning(statistic.stage)}"}
+    if not others:
+        statements |= {"Jobs": _jobs(sweep), "Mind": _mind(sweep, best)}
+        return Part("One setting has a result: nothing to compare it with.", (_result(best),), _statements(statements), tiles)
+    found = lead(sweep, best, others[0])
+    title = "The first two settings are equal." if found.difference == 0 else HEADLINES[found.shown].format(best.label)
+    tiles.append(Tile("lead over the next", f"{found.difference:.4f}", "" if found.needed is None else f"noise {found.needed:.4f}"))
+    results = f"First: {_result(best)} Next: {_result(others[0])} Lead: {found.difference:.4f}."
+    statements = {"Noise": _noise(sweep, best, others[0], found), **statements, "Jobs": _jobs(sweep), "Mind": _mind(sweep, best)}
+    return Part(title, (results,), _statements(statements), tiles)
 
 
-def _seeds(one: Setting) -> str:
-    return "one seed" if len(one.by_seed) == 1 else f"{len(one.by_seed)} seeds"
+def _statements(statements: dict[str, str]) -> list[tuple[str, str]]:
+    return [(subject, statement) for subject, statement in statements.items() if statement]
 
 
-def _mean(one: Setting) -> str:
-    return f"{one.mean:.4f}" if one.std is None else f"{one.mean:.4f} (standard deviation {one.std:.4f})"
-
-
-def _alone(sweep: Sweep, best: Setting) -> str:
-    name = "" if sweep.statistic is None else sweep.statistic.name
-    return f"{best.label} has a {name} of {_mean(best)} with {_seeds(best)}."
-
-
-def _ahead(sweep: Sweep, best: Setting, following: Setting, found: Lead) -> str:
-    name = "" if sweep.statistic is None else sweep.statistic.name
-    lower = sweep.statistic is not None and sweep.statistic.sign < 0
-    return (
-        f"{best.label} has a mean {name} of {_mean(best)} over {_seeds(best)}; the next, {following.label}, has {_mean(following)} over "
-        f"{_seeds(following)}. The first is {'lower' if lower else 'higher'} by {found.difference:.4f}."
-    )
+def _result(setting: Setting) -> str:
+    spread = "" if setting.std is None else f", standard deviation {setting.std:.4f}"
+    return f"{setting.label}, mean {setting.mean:.4f} (seeds: {len(setting.by_seed)}{spread})."
 
 
 def _noise(sweep: Sweep, best: Setting, following: Setting, found: Lead) -> str:
-    if found.needed is not None and found.error is not None:
-        if found.error == 0:
+    noise = pooled(sweep.ranked)
+    if found.needed is not None and noise is not None:
+        if found.needed == 0:
             return "Every seed gave its setting the same value, so they measure no noise: nothing is shown."
-        verb = "exceeds" if found.shown is Shown.YES else "does not exceed"
-        noise = pooled(sweep.ranked)
-        spread = (
-            "" if noise is None else f" of {noise.std:.4f} ({noise.freedom} {'degree' if noise.freedom == 1 else 'degrees'} of freedom)"
-        )
         return (
-            f"The lead of {found.difference:.4f} {verb} {found.needed:.4f}, its noise: the standard error of the difference over seeds, "
-            f"{found.error:.4f}, times {found.needed / found.error:.2f} (Student's t, {100 * LEVEL:.0f} %). It comes from a standard "
-            f"deviation from seed to seed{spread}, pooled over all settings with at least two seeds."
+            f"A lead must exceed {found.needed:.4f}: the standard error of a difference over seeds times {noise.factor:.2f} (Student's t, "
+            f"{100 * LEVEL:.0f} %). It comes from a standard deviation of {noise.std:.4f} from seed to seed, pooled over all settings with "
+            f"two seeds or more (degrees of freedom: {noise.freedom})."
         )
-    single = [one.label for one in (best, following) if len(one.by_seed) == 1]
-    unknown = f"{joined(single)} {'has' if len(single) == 1 else 'have'} a single seed, so the noise of this lead over seeds is unknown."
+    unknown = "A single seed shows no noise of seeds. Run both settings with two seeds or more, such as seed=0,1,2."
     first, second = interval(sweep, best), interval(sweep, following)
     if first is None or second is None:
-        return f"{unknown} Run both with two seeds or more, such as seed=0,1,2."
-    apart = "lie apart" if found.shown is Shown.CANDIDATES else "are not known to lie apart"
-    return (
-        f"{unknown} A lower bound of it are the intervals over candidates, {first.text()} and {second.text()}: they {apart}. Run both with "
-        "two seeds or more, such as seed=0,1,2."
-    )
+        return unknown
+    apart = "they lie apart" if found.shown is Shown.CANDIDATES else "they are not known to lie apart"
+    return f"{unknown} A lower bound are the intervals over candidates, {first.text()} and {second.text()}: {apart}."
 
 
-def _compared(sweep: Sweep) -> str:
-    if sweep.statistic is None:
+def _loss_warning(stage: str | None) -> str:
+    if stage is None:
         return ""
-    if sweep.statistic.stage is None:
-        return f"{sweep.statistic.name} with the known accuracies, more is better."
     return (
-        f"{sweep.statistic.name}, less is better, as no job has an agreement with known accuracies. A training loss says little about the "
-        "order of candidates, and is comparable only where objective, candidates and data are the same."
+        " No job has an agreement with known accuracies. A training loss says little about the order of candidates, and is comparable "
+        "only where objective, candidates and data are the same."
     )
 
 
 def _jobs(sweep: Sweep) -> str:
-    waiting = [job.name for job in sweep.jobs if job.seconds is None]
-    without = [job.name for job in sweep.jobs if job.seconds is not None and sweep.value(job) is None]
-    said = []
-    if sweep.unread:
-        names = joined([name for name, _ in sweep.unread], 6)
-        said.append(f"Left out, as a file of theirs cannot be read: {len(sweep.unread):,} ({names}).")
-    if waiting:
-        said.append(f"Not finished: {len(waiting):,} of {len(sweep.jobs):,} ({joined(waiting, 6)}). What is said here may change.")
-    if without and sweep.statistic is not None:
-        said.append(f"Finished without {sweep.statistic.name}, and not compared: {len(without):,} ({joined(without, 6)}).")
-    return " ".join(said)
+    groups = {
+        "Left out, as a file of theirs cannot be read": [name for name, _ in sweep.unread],
+        "Not finished, so that what is said here may change": [job.name for job in sweep.jobs if job.seconds is None],
+        "Finished without a result to compare": [job.name for job in sweep.jobs if job.seconds is not None and sweep.value(job) is None],
+    }
+    return " ".join(f"{what}: {len(names):,} ({listed(names)})." for what, names in groups.items() if names)
 
 
-def _ends(sweep: Sweep, best: Setting) -> list[str]:
-    """The keys of which the best setting has the least or the largest of three values or more."""
-    said = []
+def _mind(sweep: Sweep, best: Setting) -> str:
+    """What may stand behind a difference beside the swept keys, and the keys whose best of three values or more is the last one tried."""
+    sentences = []
     for place, factor in zip(best.places, sweep.factors, strict=True):
         last = len(factor.values) - 1
         is_least_count = factor.text(place) in ("0", "1")  # such as of paths: nothing lies below
         if len(factor.keys) == 1 and factor.numeric and last > 1 and (place == last or (place == 0 and not is_least_count)):
             which = "highest" if place else "lowest"
-            said.append(f"{factor.title} {factor.text(place)} is the {which} value tried: a better one may lie beyond.")
-    return said
-
-
-def _cautions(sweep: Sweep) -> list[str]:
-    """What may stand behind a difference beside the swept keys."""
+            sentences.append(f"{factor.title} {factor.text(place)} is the {which} value tried: a better one may lie beyond.")
     used = [job for job in sweep.jobs if sweep.value(job) is not None]
-    codes = {
-        (commit, (job.run.environment or {}).get("dirty") is True)
-        for job in used
-        if isinstance(commit := (job.run.environment or {}).get("commit"), str)
-    }
-    said = []
+    codes = {(str(job.environment.get("commit")), job.environment.get("dirty") is True) for job in used if job.environment.get("commit")}
     if len(codes) > 1:
-        said.append("The jobs ran on different code: see their commits.")
+        sentences.append("The jobs ran on different code: see their commits.")
     elif any(dirty for _, dirty in codes):
-        said.append("The jobs ran on code with changes that no commit holds.")
+        sentences.append("The jobs ran on code with changes that no commit holds.")
     truths = {(job.truth, job.run.agreement.n if job.run.agreement else None) for job in used}
     if sweep.statistic is not None and sweep.statistic.stage is None and len(truths) > 1:
-        said.append(
+        sentences.append(
             "The jobs were not all compared with the same known accuracies of the same candidates, which moves Kendall's tau-b too."
         )
-    return said
-
-
-def _no_statistic(sweep: Sweep) -> str:
-    if any(job.seconds is not None for job in sweep.jobs):
-        return "Those that finished have neither an agreement with known accuracies nor a final loss of the same last stage."
-    return ""
+    return " ".join(sentences)

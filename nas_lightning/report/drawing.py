@@ -1,0 +1,148 @@
+"""Figures: one function draws each, in a wide and a narrow picture, and says what a pointer reads at its points."""
+
+import io
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
+from matplotlib.figure import Figure as Canvas
+
+ACCENT, TINT = "#0b6170", "#8fb8bf"
+INK, MUTED, PALE, LINE = "#1d2327", "#69737b", "#b3bac0", "#e4e7ea"
+COLOURS = LinearSegmentedColormap.from_list("effect", ["#8c7a6b", "#f7f8f8", ACCENT])
+WIDE, NARROW = 992, 340
+"""Widths of a picture on a desk's and a phone's page, in CSS pixels."""
+CSS_PIXELS_AN_INCH = 96
+LONGEST_NAME = 40
+"""Characters of a name that a figure shows."""
+LOOK: dict[Any, Any] = {
+    "font.size": 9.5,
+    "font.family": "DejaVu Sans",
+    "text.color": INK,
+    "text.parse_math": False,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": PALE,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": LINE,
+    "xtick.color": PALE,
+    "ytick.color": PALE,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+}
+
+
+class Hover(NamedTuple):
+    """What a pointer reads near the points of one pair of axes."""
+
+    axes: Axes
+    x: Sequence[float]
+    y: Sequence[float]
+    texts: Sequence[str]
+    """Plain text; a name on the first line."""
+    reach: float = 24
+    """How near the pointer must come, in CSS pixels."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure."""
+
+    name: str
+    """Of its element and its file."""
+    says: str
+    """What is seen, for those who cannot see it."""
+    draw: Callable[[Canvas], Sequence[Hover]]
+    """Draws on a canvas, wide or narrow, and returns the same points for both."""
+    height: int = 440
+    """In CSS pixels."""
+    narrow_height: int = 360
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure in one of its two arrangements."""
+
+    png: bytes
+    """The same figure gives the same bytes."""
+    width: int
+    """In CSS pixels."""
+    height: int
+    hovers: Sequence[Hover]
+    frames: Sequence[tuple[float, ...]]
+    """Of each hover's axes: left, top, width and height as fractions of the picture; then the limits of x and y."""
+
+
+def draw_both(figure: Figure) -> tuple[Picture, Picture]:
+    """The wide and the narrow picture, with two and three pixels to a CSS pixel; no display is needed."""
+    return _draw(figure, WIDE, figure.height, 2), _draw(figure, NARROW, figure.narrow_height, 3)
+
+
+def is_narrow(canvas: Canvas) -> bool:
+    """Whether a canvas is for a phone."""
+    return canvas.get_figwidth() * CSS_PIXELS_AN_INCH < (NARROW + WIDE) / 2
+
+
+def _draw(figure: Figure, width: int, height: int, sharpness: int) -> Picture:
+    with mpl.rc_context(), warnings.catch_warnings():
+        mpl.rcdefaults()
+        mpl.rcParams.update(LOOK)
+        warnings.simplefilter("ignore")  # letters that the font lacks, labels that leave a small figure no room
+        canvas = Canvas(figsize=(width / CSS_PIXELS_AN_INCH, height / CSS_PIXELS_AN_INCH), layout="constrained")
+        FigureCanvasAgg(canvas)
+        hovers = figure.draw(canvas)
+        file = io.BytesIO()
+        canvas.savefig(file, format="png", dpi=CSS_PIXELS_AN_INCH * sharpness, metadata={"Software": None})
+    return Picture(file.getvalue(), width, height, hovers, [_frame(hover.axes) for hover in hovers])
+
+
+def short(text: str) -> str:
+    """A name as figures show it: in one line, cut."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_NAME else line[: LONGEST_NAME - 1] + "…"
+
+
+def crowd(points: int) -> dict[str, Any]:
+    """Markers that let a crowd be seen through."""
+    size, opacity = (36, 0.8) if points <= 50 else (28, 0.5) if points <= 500 else (14, 0.35)
+    return {"s": size, "alpha": opacity, "color": ACCENT, "linewidths": 0}
+
+
+def spaced(rows: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
+    """At most ``most`` of the rows, evenly spaced; the first and the last among them."""
+    if len(rows) <= most:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, most).round().astype(np.int64)]
+
+
+def heat_map(
+    canvas: Canvas, values: npt.NDArray[np.float64], columns: Sequence[str], rows: Sequence[str], *, centre: float, spread: float, unit: str
+) -> Axes:
+    """Cells (rows, columns), nan where there is none, coloured up to ``spread`` below and above the centre."""
+    axes = canvas.subplots()
+    image = axes.imshow(values, origin="lower", aspect="auto", cmap=COLOURS, norm=TwoSlopeNorm(centre, centre - spread, centre + spread))
+    for set_ticks, names in ((axes.set_xticks, columns), (axes.set_yticks, rows)):
+        named = spaced(np.arange(len(names)), 16)
+        set_ticks(named, [short(names[place]) for place in named])
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    bar = canvas.colorbar(image, ax=axes, location="top" if is_narrow(canvas) else "right", aspect=30)
+    bar.set_label(unit, color=INK)
+    bar.outline.set_visible(False)
+    return axes
+
+
+def _frame(axes: Axes) -> tuple[float, ...]:
+    box = axes.get_position()
+    numbers = (box.x0, 1 - box.y1, box.width, box.height, *axes.get_xlim(), *axes.get_ylim())
+    return tuple(float(f"{number:.6g}") for number in numbers)

@@ -1,0 +1,146 @@
+"""A point a candidate: its score against its known accuracy, its places in both orders, and its score against its cost."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure as Canvas
+from scipy.stats import rankdata
+
+from nas_lightning.report.candidates import Candidates, ScoreKind
+from nas_lightning.report.content import Part
+from nas_lightning.report.drawing import ACCENT, INK, MUTED, PALE, Figure, Hover, crowd, short, spaced
+from nas_lightning.report.run import Run
+
+ENTRIES_A_LINE = 10
+"""Of an architecture in a hover text, so that a phone has room for it."""
+NO_SCORES = "Missing: ranking/scores.csv."
+
+
+def against_truth(run: Run, most: int) -> Part:
+    """Score against known accuracy, at most ``most`` points."""
+    title = "Score against known accuracy"
+    if run.candidates is None:
+        return Part(title, (NO_SCORES,))
+    if run.truth is None:
+        return Part(title, ("Missing: ranking/known_accuracies.json or standalone/known_accuracies.json.",))
+    if not len(run.known):
+        return Part(title, (f"No candidate of ranking/scores.csv has an accuracy in {run.truth_file}.",))
+    ordered = run.known[np.argsort(-run.quality[run.known], kind="stable")]
+    best, others = ordered[:10], spaced(ordered[10:], max(most - 10, 1))
+    rows = np.concatenate([others, best])
+    shown, accuracy = run.kind.shown(run.quality), 100 * run.truth
+    texts = [
+        f"{text}\nknown accuracy {accuracy[row]:.2f} %"
+        for text, row in zip(_hover_texts(run.candidates, run.kind, rows), rows, strict=True)
+    ]
+
+    def draw(canvas: Canvas) -> list[Hover]:
+        axes = canvas.subplots()
+        axes.scatter(shown[others], accuracy[others], **crowd(len(others)))
+        axes.scatter(shown[best], accuracy[best], s=40, color=ACCENT, edgecolors=INK)
+        axes.set(xlabel=run.kind.axis, ylabel="known accuracy, %")
+        return [Hover(axes, shown[rows].tolist(), accuracy[rows].tolist(), texts)]
+
+    return Part(
+        title,
+        (
+            f"Each point is one of {len(run.known):,} candidates with an accuracy in {run.truth_file}. "
+            f"The closer they lie to one rising line, the better the score orders them.{_sample(len(rows), len(run.known), 'score')}",
+        ),
+        figure=Figure("against_truth", f"Scatter of known accuracy against {run.kind.name} for {len(rows):,} candidates", draw),
+        notes=("Outlined: the ten best by score.",) if len(others) else (),
+    )
+
+
+def places(run: Run, most: int) -> Part:
+    """The place by score minus the place by known accuracy, at most ``most`` points."""
+    title = "How many places off"
+    if run.candidates is None or run.truth is None or len(run.known) < 2:
+        return Part(title, ("Missing: at least two candidates with a known accuracy (see above).",))
+    true_places, score_places = rankdata(-run.truth[run.known]), rankdata(-run.quality[run.known])
+    off = score_places - true_places
+    rows = spaced(np.argsort(true_places, kind="stable"), most)
+    half, most_of = (float(np.quantile(np.abs(off), share)) for share in (0.5, 0.9))
+    n, names = len(run.known), run.candidates.names
+    texts = [
+        f"{short(names[run.known[row]])}\nplace by known accuracy {true_places[row]:g}\nplace by score {score_places[row]:g}"
+        for row in rows
+    ]
+
+    def draw(canvas: Canvas) -> list[Hover]:
+        axes = canvas.subplots()
+        axes.axhline(0, color=MUTED, linewidth=1)
+        axes.scatter(true_places[rows], off[rows], **crowd(len(rows)))
+        axes.set(xlabel="place by known accuracy", ylabel="places too low (+) or high (-)")
+        return [Hover(axes, true_places[rows].tolist(), off[rows].tolist(), texts)]
+
+    return Part(
+        title,
+        (
+            f"Half of the {n:,} candidates stand at most {half:,.0f} places off, nine in ten at most {most_of:,.0f}. "
+            f"An order at random would put half of them at least {0.29 * n:,.0f} places off.{_sample(len(rows), n, 'known accuracy')}",
+        ),
+        figure=Figure(
+            "ranks", f"Place by score minus place by known accuracy, against the latter, for {len(rows):,} candidates", draw, 360, 320
+        ),
+        notes=("Place 1 is the best. At both ends a candidate can only be misplaced inwards: the cloud leans there by itself.",),
+    )
+
+
+def costs(run: Run, most: int) -> Part:
+    """Score against multiply-adds: the Pareto front and at most ``most`` other points."""
+    title = "Score against cost"
+    if run.candidates is None:
+        return Part(title, (NO_SCORES,))
+    macs, shown = run.candidates.columns["macs"] / 1e6, run.kind.shown(run.quality)
+    distinct = run.candidates.distinct
+    front = distinct[pareto_front(macs[distinct], run.quality[distinct])]
+    order = run.candidates.order(run.kind)
+    rest = order[np.isin(order, distinct) & ~np.isin(order, front)]
+    others = spaced(rest, most)
+    rows = np.concatenate([others, front])
+    texts = _hover_texts(run.candidates, run.kind, rows)
+
+    def draw(canvas: Canvas) -> list[Hover]:
+        axes = canvas.subplots()
+        axes.scatter(macs[others], shown[others], s=18, color=PALE, alpha=0.6, linewidths=0)
+        axes.step(macs[front], shown[front], where="post", color=ACCENT, linewidth=1.5)
+        axes.scatter(macs[front], shown[front], s=32, color=ACCENT, zorder=3)
+        axes.set(xlabel="multiply-adds, millions", ylabel=run.kind.axis)
+        return [Hover(axes, macs[rows].tolist(), shown[rows].tolist(), texts)]
+
+    sample = "" if len(others) == len(rest) else f" Of the others {len(others):,} of {len(rest):,} are drawn, evenly spaced by score."
+    return Part(
+        title,
+        (f"Marked: the Pareto front, {len(front):,} candidates whose score none of the same or a lower cost reaches.{sample}",),
+        figure=Figure(
+            "costs", f"Scatter of {run.kind.name} against multiply-adds with a Pareto front of {len(front):,} candidates", draw, 420
+        ),
+    )
+
+
+def pareto_front(macs: npt.NDArray[np.float64], quality: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Rows, cheapest first, of the candidates whose score no candidate of the same or a lower cost reaches."""
+    order = np.lexsort((-quality, macs))
+    best_before = np.concatenate([[-math.inf], np.maximum.accumulate(quality[order])[:-1]])
+    return order[quality[order] > best_before]
+
+
+def _hover_texts(candidates: Candidates, kind: ScoreKind, rows: npt.NDArray[np.int64]) -> list[str]:
+    """Name, architecture, score and multiply-adds of each row."""
+    macs, quality = candidates.columns["macs"], candidates.quality(kind)
+    return [
+        f"{short(candidates.names[row])}\n{_broken(candidates.texts[row])}\n{kind.name} {kind.text(quality[row])}"
+        f"\n{macs[row] / 1e6:.3f} M multiply-adds"
+        for row in rows
+    ]
+
+
+def _broken(code: str) -> str:
+    entries = code.split("-")
+    return "-\n".join("-".join(entries[start : start + ENTRIES_A_LINE]) for start in range(0, len(entries), ENTRIES_A_LINE))
+
+
+def _sample(drawn: int, of: int, spaced_by: str) -> str:
+    return "" if drawn == of else f" Drawn are {drawn:,} of {of:,}, evenly spaced by {spaced_by}."
