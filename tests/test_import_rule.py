@@ -48,7 +48,7 @@ MAY_IMPORT = {
     "standalone": {"space", "data", "supernet", "schedule", "trainer"},
     "ranking": {"space", "supernet", "data", "trainer"},
     "agreement": {"space", "ranking"},
-    "report": set(),
+    "report": {"space", "ranking", "agreement"},  # of ranking the table only
     "config": set(),
 }
 ABOVE_ALL = {"experiment", "commands"}
@@ -130,6 +130,11 @@ def test_agreement_the_report_and_score_tables_need_no_torch_in_a_process_of_the
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=False)
     assert done.stdout == "imported: []\n", done.stderr
+
+
+def test_the_report_imports_of_ranking_the_table_alone():
+    imported = {name for file in files_of("report") for name in imports_of(file) if name.startswith("nas_lightning.ranking")}
+    assert imported == {"nas_lightning.ranking.table"}
 
 
 @pytest.mark.parametrize("room", [room for room in ROOMS if room != "report"])

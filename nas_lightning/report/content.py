@@ -22,6 +22,8 @@ class Table:
     head: Sequence[str]
     rows: Sequence[Sequence[str | Link]]
     caption: str = ""
+    is_folded: bool = False
+    """Whether the page shows it on demand only."""
 
 
 class Tile(NamedTuple):

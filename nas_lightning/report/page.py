@@ -12,8 +12,6 @@ from nas_lightning.report.content import Link, Part, Table, Tile
 from nas_lightning.report.drawing import Figure, Picture
 
 HERE = Path(__file__).parent
-MOST_ROWS = 12
-"""Of a table that is not folded away."""
 
 
 def as_page(title: str, subtitle: str, parts: Sequence[Part], pictures: Mapping[str, tuple[Picture, Picture]]) -> str:
@@ -111,9 +109,8 @@ def _table(table: Table) -> list[str]:
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in table.head)
     rows = ["<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>" for row in table.rows]
     caption = html.escape(table.caption)
-    is_long = len(rows) > MOST_ROWS and kind == "wide"
-    opening, closing = (f"<details><summary>{caption or 'Table'} ({len(rows):,} rows)</summary>", "</details>") if is_long else ("", "")
-    shown = f"<caption>{caption}</caption>" if caption and not is_long else ""
+    opening, closing = (f"<details><summary>{caption}</summary>", "</details>") if table.is_folded else ("", "")
+    shown = f"<caption>{caption}</caption>" if caption and not table.is_folded else ""
     scroll = f"<div class='scroll' tabindex='0'><table class='{kind}'>{shown}<thead><tr>{head}</tr></thead><tbody>"
     return [opening, scroll, *rows, f"</tbody></table></div>{closing}"]
 

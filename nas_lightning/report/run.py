@@ -1,5 +1,6 @@
 """Everything that a run folder's files say, read once; a file that is not there is None or empty."""
 
+import math
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,14 +11,46 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nas_lightning.agreement import Agreement, ScoreAgreement, read_agreement
 from nas_lightning.errors import InputError
 from nas_lightning.made_from import changed_source
+from nas_lightning.ranking.table import LABELS, ScoreTable, read_table
 from nas_lightning.reading import read_json, read_rows, read_text, read_yaml
-from nas_lightning.report.agreement import Agreement, Row, read_agreement
-from nas_lightning.report.candidates import KINDS, Candidates, ScoreKind, match, read_candidates, read_code, read_known, read_number
+from nas_lightning.space import AnyWidths, Architecture, read_accuracies
 
 MOST_LAYERS = 100_000
 """Entries of a code."""
+
+
+@dataclass(frozen=True)
+class ScoreKind:
+    """The score that orders a ranking."""
+
+    key: str
+    """Of ``ranking.score``."""
+
+    @property
+    def name(self) -> str:
+        """In agreement.json and in words."""
+        return LABELS[self.key]
+
+    @property
+    def is_fraction(self) -> bool:
+        """Whether it is shown in percent; else it is in nats."""
+        return self.key == "top1"
+
+    @property
+    def axis(self) -> str:
+        """The title of an axis, with its unit."""
+        return f"score: {self.name}, {'%' if self.is_fraction else 'nats'}"
+
+    def shown(self, quality: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """As it is drawn, in the unit of the axis."""
+        return quality * 100 if self.is_fraction else quality
+
+    def text(self, quality: float) -> str:
+        """As it is written."""
+        return f"{100 * quality:.2f} %" if self.is_fraction else f"{quality:.4f}"
 
 
 @dataclass(frozen=True)
@@ -58,7 +91,7 @@ class Run:
     """How many entries of a code a layer reads; None where no file tells."""
     kind: ScoreKind
     """What the ranking is ordered by."""
-    candidates: Candidates | None
+    table: ScoreTable | None
     truth: npt.NDArray[np.float64] | None
     """(n,) known accuracies of the candidates, nan where none is known; None where no file has any."""
     truth_file: str | None
@@ -70,34 +103,35 @@ class Run:
     alone: Alone | None
 
     @property
-    def row(self) -> Row | None:
+    def scored(self) -> ScoreAgreement | None:
         """The agreement of the configured score."""
-        return None if self.agreement is None else self.agreement.row(self.kind.name, self.kind.column)
+        return None if self.agreement is None else self.agreement.scores.get(self.kind.name)
 
     @property
     def is_only_alone(self) -> bool:
         """Whether it is what nas-standalone leaves: no supernet, nothing to rank."""
-        return self.alone is not None and self.candidates is None and not (self.stages or self.untrained)
+        return self.alone is not None and self.table is None and not (self.stages or self.untrained)
 
     @cached_property
     def quality(self) -> npt.NDArray[np.float64]:
-        """(n,) configured scores, higher is better; none without candidates."""
-        return np.zeros(0) if self.candidates is None else self.candidates.quality(self.kind)
+        """(n,) configured scores, higher is better; none without a table."""
+        return np.zeros(0) if self.table is None else self.table.quality(self.kind.key)
+
+    @cached_property
+    def distinct(self) -> npt.NDArray[np.int64]:
+        """Rows at which an architecture stands for the first time, ascending; the others are copies under other names."""
+        return np.array([] if self.table is None else self.table.population.distinct_rows, dtype=np.int64)
+
+    @cached_property
+    def order(self) -> npt.NDArray[np.int64]:
+        """The distinct rows, best score first."""
+        order = np.zeros(0, dtype=np.int64) if self.table is None else self.table.order(self.kind.key)
+        return order[np.isin(order, self.distinct)]
 
     @cached_property
     def known(self) -> npt.NDArray[np.int64]:
-        """Rows of the architectures whose accuracy is known, each under its first name."""
-        if self.truth is None or self.candidates is None:
-            return np.zeros(0, dtype=np.int64)
-        return self.candidates.distinct[~np.isnan(self.truth[self.candidates.distinct])]
-
-    @cached_property
-    def ten_best(self) -> npt.NDArray[np.int64]:
-        """Rows of up to ten architectures, best score first, each under its first name."""
-        if self.candidates is None:
-            return np.zeros(0, dtype=np.int64)
-        order = self.candidates.order(self.kind)
-        return order[np.isin(order, self.candidates.distinct)][:10]
+        """Distinct rows whose accuracy is known."""
+        return self.distinct[:0] if self.truth is None else self.distinct[~np.isnan(self.truth[self.distinct])]
 
 
 def read_run(folder: Path) -> Run:
@@ -119,10 +153,10 @@ def read_run(folder: Path) -> Run:
         raise InputError(f"run_dir: {folder} holds no run ({_instead(folder)})")
     protocol = _optional_json(_first(ranking / "protocol.json"))
     layers = _layers(config, protocol)
-    candidates = None if scores is None else read_candidates(scores, layers)
+    table = None if scores is None else read_table(scores, AnyWidths(layers))
     truth_path = _first(ranking / "known_accuracies.json", folder / "standalone" / "known_accuracies.json")
-    known = {} if truth_path is None else read_known(truth_path, layers)
-    agreement, stale = _read_agreement(folder, candidates)
+    known = {} if truth_path is None else read_accuracies(truth_path, AnyWidths(layers))
+    agreement, stale = _read_agreement(folder, table)
     trained = {stage.name for stage in stages}
     return Run(
         folder=folder,
@@ -133,9 +167,9 @@ def read_run(folder: Path) -> Run:
         stages=stages,
         untrained=tuple(str(name) for name in _section(config, "stages") if str(name) not in trained),
         layers=layers,
-        kind=_kind(folder, config, protocol, candidates),
-        candidates=candidates,
-        truth=None if candidates is None or not known else match(candidates, known),
+        kind=_kind(folder, config, protocol, table),
+        table=table,
+        truth=None if table is None or not known else _match(table, known),
         truth_file=None if truth_path is None else str(truth_path.relative_to(folder)),
         agreement=agreement,
         stale=stale,
@@ -152,7 +186,7 @@ def _instead(folder: Path) -> str:
     return "none of config.yaml, stages/*/metrics.csv, ranking/scores.csv, standalone/accuracies.csv"
 
 
-def _read_agreement(folder: Path, candidates: Candidates | None) -> tuple[Agreement | None, str | None]:
+def _read_agreement(folder: Path, table: ScoreTable | None) -> tuple[Agreement | None, str | None]:
     """The agreement, or why it is not that of the folder's other files."""
     ranking = folder / "ranking"
     path = ranking / "agreement.json"
@@ -164,23 +198,31 @@ def _read_agreement(folder: Path, candidates: Candidates | None) -> tuple[Agreem
     changed = changed_source(path, read_json(path), sources, {trained: folder / trained})
     if changed is not None:
         return None, f"ranking/agreement.json is left out: it was made from another {changed} than the folder holds"
-    if candidates is not None and agreement.n > len(candidates.distinct):
-        return None, f"ranking/agreement.json is left out: it is of {agreement.n:,} candidates, ranking/scores.csv holds {candidates.count}"
+    if table is not None and agreement.n > len(table.population.distinct_rows):
+        held = table.population.count
+        return None, f"ranking/agreement.json is left out: it is of {agreement.n:,} candidates, ranking/scores.csv holds {held}"
     return agreement, None
 
 
-def _kind(folder: Path, config: Mapping[str, Any] | None, protocol: Mapping[str, Any] | None, candidates: Candidates | None) -> ScoreKind:
+def _kind(folder: Path, config: Mapping[str, Any] | None, protocol: Mapping[str, Any] | None, table: ScoreTable | None) -> ScoreKind:
     """The score that orders: the protocol's; in older folders that of the config, which nas-rank keeps beside its ranking."""
     own = folder / "ranking" / "config.yaml"
     place, key = f"{folder}/ranking/protocol.json: ordered_by", (protocol or {}).get("ordered_by")
     if key is None:
         node = _section(read_yaml(own) if own.is_file() else config, "ranking")
         place, key = f"{folder}: ranking.score", node.get("score", "top1")
-    if not isinstance(key, str) or key not in KINDS:
-        raise InputError(f"{place}: {str(key)[:80]!r} is not one of {', '.join(KINDS)}")
-    if candidates is not None and KINDS[key].column not in candidates.columns:
-        raise InputError(f"{folder}/ranking/scores.csv: has no column {KINDS[key].column}, by which it is to be ordered; rank again")
-    return KINDS[key]
+    if not isinstance(key, str) or key not in LABELS:
+        raise InputError(f"{place}: {str(key)[:80]!r} is not one of {', '.join(LABELS)}")
+    if key == "smoothed" and table is not None and table.smoothed is None:
+        raise InputError(f"{folder}/ranking/scores.csv: has no column {key}, by which it is to be ordered; rank again")
+    return ScoreKind(key)
+
+
+def _match(table: ScoreTable, known: Mapping[Architecture, float]) -> npt.NDArray[np.float64]:
+    """(n,) accuracies, nan where none is known. Entries of a code that only one of the two files has do not count."""
+    layers = min(len(architecture.widths) for architecture in (table.population[0].architecture, *known))
+    read = {architecture.widths[:layers]: accuracy for architecture, accuracy in known.items()}
+    return np.array([read.get(architecture.widths[:layers], math.nan) for architecture in table.population.architectures])
 
 
 def _layers(config: Mapping[str, Any] | None, protocol: Mapping[str, Any] | None) -> int | None:
@@ -203,23 +245,28 @@ def _read_stages(folder: Path, order: list[str]) -> tuple[Stage, ...]:
 def _read_stage(name: str, path: Path) -> Stage:
     steps, columns = array("q"), dict[str, "array[float]"]()
     for line, row in read_rows(path, ("step",)):
-        steps.append(read_step(row.pop("step"), f"{path}: line {line}: step"))
+        steps.append(_read_step(row.pop("step"), f"{path}: line {line}: step"))
         columns = columns or {column: array("d") for column in row}
         for column, text in row.items():
-            columns[column].append(read_metric(text, f"{path}: line {line}: {column}"))
+            is_gap = text in ("", "nan", "inf", "-inf")
+            columns[column].append(math.nan if is_gap else _read_number(text, f"{path}: line {line}: {column}"))
     return Stage(name, np.array(steps, dtype=np.int64), {column: np.array(values) for column, values in columns.items()})
 
 
-def read_step(text: str, place: str) -> int:
-    """A count of optimizer steps."""
+def _read_step(text: str, place: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 16):
         raise InputError(f"{place}: {text[:80]!r} is not a count of steps")
     return int(text)
 
 
-def read_metric(text: str, place: str) -> float:
-    """A value of a metrics table; nan where it is empty or was not finite."""
-    return np.nan if text in ("", "nan", "inf", "-inf") else read_number(text, place)
+def _read_number(text: str, place: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"{place}: {text[:80]!r} is not a finite number")
+    return value
 
 
 def _read_alone(path: Path) -> Alone | None:
@@ -229,11 +276,17 @@ def _read_alone(path: Path) -> Alone | None:
     diverged = 0
     for line, row in read_rows(path, ("architecture", "seed", "accuracy")):
         place = f"{path}: line {line}"
-        read_code(row["architecture"], place)
+        try:
+            AnyWidths().parse(row["architecture"])
+        except InputError as error:
+            raise InputError(f"{place}: {error}") from None
         if row.get("failure") and not row["accuracy"]:
             diverged += 1
             continue
-        found.setdefault(row["architecture"], []).append(read_number(row["accuracy"], f"{place}: accuracy", 0, 1))
+        accuracy = _read_number(row["accuracy"], f"{place}: accuracy")
+        if not 0 <= accuracy <= 1:
+            raise InputError(f"{place}: accuracy: {row['accuracy'][:80]!r} must be from 0 to 1")
+        found.setdefault(row["architecture"], []).append(accuracy)
     return Alone({code: tuple(values) for code, values in found.items()}, diverged)
 
 

@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 import numpy as np
 
+from nas_lightning.agreement import Estimate
 from nas_lightning.errors import InputError
 from nas_lightning.reading import read_json
-from nas_lightning.report.agreement import Estimate
 from nas_lightning.report.run import Run, Stage, read_run
 from nas_lightning.report.sweep_keys import ABSENT, SEED, Factor, clean, find_factors, listed, read_leaves
 
@@ -30,7 +30,7 @@ class Job:
     name: str
     """Below the multirun folder."""
     run: Run
-    """Without its candidates."""
+    """Without its score table."""
     leaves: Mapping[str, str]
     """The config's values by dotted key."""
     seconds: float | None
@@ -52,7 +52,7 @@ class Job:
 
     def statistic(self, name: str) -> Estimate | None:
         """A correlation of the configured score; None where it is undefined or was not measured."""
-        found = None if self.run.row is None else self.run.row.statistics.get(name)
+        found = None if self.run.scored is None else self.run.scored.estimates.get(name)
         return None if found is None or found.value is None else found
 
     @cached_property
@@ -182,12 +182,12 @@ def _read_job(sweep: Path, place: str) -> Job:
     run = read_run(folder)
     finished = folder / "finished.json"
     truth = None
-    if run.candidates is not None and run.truth is not None and len(run.known):
-        known = sorted((tuple(run.candidates.widths[row].tolist()), float(run.truth[row])) for row in run.known)
+    if run.table is not None and run.truth is not None and len(run.known):
+        known = sorted((run.table.population[row].architecture.widths, float(run.truth[row])) for row in run.known)
         truth = hashlib.sha256(repr(known).encode()).hexdigest()
     return Job(
         clean(place),
-        replace(run, candidates=None, truth=None, config_text=None, protocol=None, alone=None),  # 50,000 candidates a job are many
+        replace(run, table=None, truth=None, config_text=None, protocol=None, alone=None),  # 50,000 candidates a job are many
         read_leaves(run.config or {}, folder / "config.yaml"),
         _seconds(finished) if finished.is_file() else None,
         truth,

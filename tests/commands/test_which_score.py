@@ -12,7 +12,7 @@ from nas_lightning.commands.conf_folder import conf_folder
 from nas_lightning.commands.console import plain
 from nas_lightning.config.read import read
 from nas_lightning.experiment.configs import RankConfig, RankingConfig, TrainConfig
-from nas_lightning.report.candidates import KINDS
+from nas_lightning.ranking.table import LABELS
 
 EXPERIMENTS = sorted(path.stem for path in conf_folder().glob("experiment/*.yaml"))
 OFFICIAL = ("official_baseline", "track1")
@@ -56,7 +56,7 @@ def test_the_choice_stands_in_the_protocol_above_the_tables_and_in_the_report(
     done = command("rank", *start, *more, known, "ranking.resamples=20", f"run_dir={tmp_path}")
     assert done.code == 0, done.err
     assert json.loads((tmp_path / "ranking/protocol.json").read_text())["ordered_by"] == score
-    name = KINDS[score].name
+    name = LABELS[score]
     for title in ("The best of 24 candidates", "The best under a budget of multiply-adds", r"\(95 % bootstrap intervals\); candidates"):
         assert re.search(rf"^.*{title},? ordered by {name}$", done.out, re.MULTILINE), title
     assert command("report", f"run_dir={tmp_path}").code == 0

@@ -17,7 +17,6 @@ from nas_lightning.errors import InputError
 from nas_lightning.ranking.protocol import claim, make_protocol
 from nas_lightning.ranking.selection import best_rows, best_under_budgets, summary
 from nas_lightning.ranking.table import Score, ScoreTable, read_scores, read_table
-from nas_lightning.report.candidates import read_candidates
 from nas_lightning.space import AnyWidths, Population, SearchSpace, ShortcutRule, cost_of
 
 SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8, trailing_entries=1)
@@ -57,7 +56,6 @@ def test_names_that_are_formulas_are_written_as_texts_and_read_back(tmp_path: Pa
     with (tmp_path / "scores.csv").open(newline="") as file:
         assert not [row[0] for row in csv.reader(file) if row[0].startswith(("=", "+", "-", "@"))]
     assert tuple(one.name for one in read_table(tmp_path / "scores.csv", SPACE).population) == NAMES
-    assert read_candidates(tmp_path / "scores.csv", None).names == NAMES
 
 
 def test_a_table_is_read_without_its_space(tmp_path: Path):

@@ -30,7 +30,13 @@ def write_example(folder: Path, candidates: int = 60, known: int = 40, names: Se
         loss = 3 - sum(widths) / 40 + rng.normal(0, 0.1)
         rows.append([name, code, round(1 - loss / 4, 6), 0.9, round(loss, 6), 1_000_000 * sum(widths), 1000 * widths[-1]])
     write_scores(folder, rows)
-    truth = {row[0]: {"acc": round(0.8 - row[4] / 8 + rng.normal(0, 0.01), 4), "arch": row[1].rsplit("-", 1)[0]} for row in rows[:known]}
+    truth = {
+        row[0] if row[0].isprintable() else "unprintable": {
+            "acc": round(0.8 - row[4] / 8 + rng.normal(0, 0.01), 4),
+            "arch": row[1].rsplit("-", 1)[0],
+        }
+        for row in rows[:known]
+    }
     write_json(folder / "ranking/known_accuracies.json", truth)
     write_json(folder / "ranking/agreement.json", agreement(known))
     write_json(folder / "ranking/protocol.json", {"checkpoint_sha256": "c0ffee", "images": 500, "batch_size": 500})

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from example_run import LAYERS, write_example
+from example_run import LAYERS, write_example, write_json, write_text
 from matplotlib.figure import Figure as Canvas
 from PIL import Image
 
-from nas_lightning.report.candidates import match, read_candidates
 from nas_lightning.report.drawing import ACCENT, Picture, draw_both, spaced
 from nas_lightning.report.parts.scores import pareto_front
 from nas_lightning.report.run import Run, read_run
@@ -74,8 +73,8 @@ def test_a_point_lies_at_its_score_and_its_known_accuracy(
 def test_places_are_counted_from_the_best_and_ties_share_theirs(
     run: Run, figures: dict[str, tuple[Picture, Picture]], known: dict[str, float]
 ):
-    assert run.candidates is not None
-    scores = {name: score for name, score in zip(run.candidates.names, run.quality, strict=True) if name in known}
+    assert run.table is not None
+    scores = {row.name: score for row, score in zip(run.table.population, run.quality, strict=True) if row.name in known}
 
     def place(values: dict[str, float], name: str) -> float:
         return (
@@ -130,12 +129,15 @@ def test_both_arrangements_have_the_same_points_within_their_axes(figures: dict[
                 assert all(x0 <= x <= x1 and y0 <= y <= y1 for x, y in zip(hover.x, hover.y, strict=True))
 
 
-def test_accuracies_are_matched_with_and_without_the_entry_that_no_layer_reads(folder: Path):
-    candidates = read_candidates(folder / "ranking/scores.csv", LAYERS)
-    first, second = (tuple(widths) for widths in candidates.widths[:2].tolist())
-    truth = match(candidates, {(*first, 99): 0.5, second: 0.6})
-    np.testing.assert_array_equal(truth[:3], [0.5, 0.6, np.nan])
-    assert np.isnan(truth[2:]).all()
+def test_accuracies_are_matched_without_the_entries_that_one_of_the_files_lacks(folder: Path, tmp_path: Path):
+    write_text(tmp_path / "ranking/scores.csv", (folder / "ranking/scores.csv").read_text())
+    first, second, *_ = read_run(tmp_path).table.population.architectures  # no config says how many entries are read
+    write_json(
+        tmp_path / "ranking/known_accuracies.json", {"a": {"acc": 0.5, "arch": f"{first}-99"}, "b": {"acc": 0.6, "arch": f"{second}-8"}}
+    )
+    np.testing.assert_array_equal(read_run(tmp_path).truth[:3], [0.5, 0.6, np.nan])
+    write_json(tmp_path / "ranking/known_accuracies.json", {"a": {"acc": 0.5, "arch": str(first).rsplit("-", 1)[0]}})
+    np.testing.assert_array_equal(read_run(tmp_path).truth[:2], [0.5, np.nan])
 
 
 def test_a_sample_is_evenly_spaced_and_keeps_both_ends():

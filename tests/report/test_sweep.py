@@ -252,9 +252,9 @@ def test_an_effect_says_what_else_varies(tmp_path: Path):
     write_sweep(tmp_path / "grid")
     text = text_of(tmp_path / "grid")
     assert "Keys that always change together, so that their effects cannot be told apart: pretrain.epochs, sampler.paths." in text
-    assert "Tried alike for all values, so that the means compare like with like: optimizer.lr." in text
+    assert "Other keys were swept, for all values alike, so that the means compare like with like: optimizer.lr." in text
     write_job(tmp_path / "grid/12", 0, {RATE: 0.5, PATHS: 4, EPOCHS: 1}, 0.6)
-    assert "Not tried alike, so that a difference of means may come from them" in text_of(tmp_path / "grid")
+    assert "not for all values alike, so that a difference of means may come from them" in text_of(tmp_path / "grid")
     assert "Nothing else but the seed was swept." in text_of(write_settings(tmp_path / "alone", (0.5, 0.6), (0.6,)))
 
 

@@ -2,22 +2,44 @@
 
 import textwrap
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from nas_lightning.report.agreement import STATISTICS, Agreement, Estimate, Kind, Row
+from nas_lightning.agreement import Agreement, Estimate, ScoreAgreement
 from nas_lightning.report.content import Part, Table
 from nas_lightning.report.drawing import ACCENT, INK, MUTED, Figure, Hover, is_narrow, short
 from nas_lightning.report.parts.verdict import wins
 from nas_lightning.report.run import Run
 
 TITLE = "Agreement beside baselines"
+STATISTICS = {
+    "kendall": "Kendall tau-b",
+    "pearson": "Pearson",
+    "spearman": "Spearman",
+    "weighted_kendall": "weighted Kendall",
+    "kendall_top_third": "Kendall, top third",
+}
 PANELS = ("kendall", "pearson", "spearman")
-MARKERS = {Kind.SCORE: ("o", ACCENT, ACCENT), Kind.BASELINE: ("s", MUTED, MUTED), Kind.FITTED: ("D", INK, "white")}
+SCORE, BASELINE, FITTED = "score", "baseline", "fitted on known accuracies"
+MARKERS = {SCORE: ("o", ACCENT, ACCENT), BASELINE: ("s", MUTED, MUTED), FITTED: ("D", INK, "white")}
 """Symbol, colour, colour of the inside."""
 ROW_HEIGHT = 34  # CSS pixels
 OF_THE_BEST = {"top_k_overlap": "top-{} overlap", "best_rank": "best place of top {}", "regret": "regret of top {}"}
+
+
+class Row(NamedTuple):
+    """A score, or what it is compared with."""
+
+    name: str
+    kind: str
+    score: ScoreAgreement
+
+    def estimate(self, statistic: str) -> Estimate | None:
+        """None where it is undefined or was not measured."""
+        found = self.score.estimates.get(statistic)
+        return None if found is None or found.value is None else found
 
 
 def baselines(run: Run) -> Part:
@@ -26,27 +48,31 @@ def baselines(run: Run) -> Part:
     if agreement is None:
         missing = "Missing: ranking/agreement.json, which a run writes where accuracies are known."
         return Part(TITLE, (missing if run.stale is None else f"{run.stale}.",))
-    rows = sorted(agreement.rows, key=lambda row: row.kind is Kind.SCORE and row is not run.row)  # stable: the configured one first
-    rows = [row for kind in Kind for row in rows if row.kind is kind]
-    panels = [statistic for statistic in PANELS if any(_estimate(row, statistic) is not None for row in rows)]
-    tables = [_table(agreement, rows, run.kind.name), *_wins_table(agreement, run.kind.name if run.row is None else run.row.name)]
+    scores = sorted(agreement.scores.items(), key=lambda item: item[0] != run.kind.name)  # stable: the configured one first
+    rows = [Row(name, SCORE, score) for name, score in scores]
+    rows += [Row(name, BASELINE, score) for name, score in agreement.baselines.items()]
+    rows += [Row(f"fitted on {count} known", FITTED, ScoreAgreement(found.estimates)) for count, found in agreement.fitted.items()]
+    panels = [statistic for statistic in PANELS if any(row.estimate(statistic) is not None for row in rows)]
+    tables = [_table(agreement, rows, run.kind.name), *_wins_table(agreement, run.kind.name)]
     if not panels:
         return Part(TITLE, ("No correlation of any score is defined.",), tables=tables)
     notes = ["Filled circles: scores of the supernet. Squares: baselines that need no training. Lines: 95 % intervals."]
-    if any(row.kind is Kind.FITTED for row in rows):
+    if agreement.fitted:
         notes.append(
             "Open diamonds: a regression on the widths, fitted on that many known accuracies and judged on the others; the lines say how "
             "much depends on which. It was shown what the scores never saw: it tells what training so many candidates alone would buy."
         )
-    if agreement.ceiling:
-        means = "" if agreement.ceiling_seeds is None else f" (means over {agreement.ceiling_seeds} trainings)"
+    ceiling = agreement.noise_ceiling
+    if ceiling is not None:
+        means = f" (means over {ceiling.seeds} trainings)" if ceiling.seeds else ""
         notes.append(f"Dashed: what a perfect predictor would reach, because the known accuracies{means} are noisy.")
+    limits = {} if ceiling is None else ceiling.estimates
     each = 70 + ROW_HEIGHT * len(rows)
 
     def draw(canvas: Canvas) -> list[Hover]:
         shape = (len(panels), 1) if is_narrow(canvas) else (1, len(panels))
         all_axes = canvas.subplots(*shape, sharey=True, squeeze=False).ravel()
-        return [_panel(axes, rows, statistic, agreement.ceiling.get(statistic)) for axes, statistic in zip(all_axes, panels, strict=True)]
+        return [_panel(axes, rows, statistic, limits.get(statistic)) for axes, statistic in zip(all_axes, panels, strict=True)]
 
     return Part(
         TITLE,
@@ -63,16 +89,11 @@ def baselines(run: Run) -> Part:
     )
 
 
-def _estimate(row: Row, statistic: str) -> Estimate | None:
-    found = row.statistics.get(statistic)
-    return None if found is None or found.value is None else found
-
-
 def _panel(axes: Axes, rows: Sequence[Row], statistic: str, ceiling: Estimate | None) -> Hover:
     across, down, texts = [], [], []
     least = -0.03
     for place, row in enumerate(rows):
-        estimate = _estimate(row, statistic)
+        estimate = row.estimate(statistic)
         if estimate is None or estimate.value is None:
             continue
         value = estimate.value
@@ -83,7 +104,7 @@ def _panel(axes: Axes, rows: Sequence[Row], statistic: str, ceiling: Estimate | 
         least = min(least, low - 0.05)
         across.append(value)
         down.append(-place)
-        texts.append(f"{short(row.name)}\n{row.kind.value}\n{STATISTICS[statistic]} {estimate.text()}")
+        texts.append(f"{short(row.name)}\n{row.kind}\n{STATISTICS[statistic]} {estimate.text()}")
     axes.axvline(0, color=MUTED, linewidth=1)
     if ceiling is not None and ceiling.value is not None:
         axes.axvline(ceiling.value, color=MUTED, linestyle="--")
@@ -95,21 +116,21 @@ def _panel(axes: Axes, rows: Sequence[Row], statistic: str, ceiling: Estimate | 
 
 
 def _table(agreement: Agreement, rows: Sequence[Row], ordered_by: str) -> Table:
-    statistics = [name for name in STATISTICS if any(name in row.statistics for row in rows)]
-    overlaps = sorted({k for row in rows for k in row.best["top_k_overlap"]})
-    regrets = sorted({k for row in rows for k in row.best["regret"]})
+    statistics = [name for name in STATISTICS if any(name in row.score.estimates for row in rows)]
+    overlaps, regrets = ([*dict.fromkeys(k for row in rows for k in row.score.by_k(name))] for name in ("top_k_overlap", "regret"))
     head = ["score", "kind", *(STATISTICS[name] for name in statistics)]
     head += [*(f"top-{k} overlap" for k in overlaps), *(f"regret of top {k}, points" for k in regrets)]
     cells = []
     for row in rows:
-        correlations = [row.statistics.get(name) for name in statistics]
-        best = [row.best["top_k_overlap"].get(k) for k in overlaps]
-        lost = [row.best["regret"].get(k) for k in regrets]
+        estimates = row.score.estimates
+        correlations = [estimates.get(name) for name in statistics]
+        best = [estimates.get(f"top_k_overlap_{k}") for k in overlaps]
+        lost = [estimates.get(f"regret_{k}") for k in regrets]
         cells.append(
             [
                 row.name,
-                row.kind.value,
-                *("" if found is None else "constant" if row.constant else found.text() for found in correlations),
+                row.kind,
+                *("" if found is None else "constant" if row.score.constant else found.text() for found in correlations),
                 *("" if found is None else found.text(".0%") for found in best),
                 *("" if found is None else found.scaled(100).text(".2f") for found in lost),
             ]
@@ -119,18 +140,18 @@ def _table(agreement: Agreement, rows: Sequence[Row], ordered_by: str) -> Table:
         f"{agreement.n:,} candidates with known accuracy{copies}, ordered by {ordered_by}; "
         f"95 % intervals from {agreement.resamples:,} resamples"
     )
-    return Table(head, cells, caption)
+    return Table(head, cells, caption, is_folded=True)
 
 
 def _wins_table(agreement: Agreement, score: str) -> list[Table]:
-    baselines = agreement.beats.get(score, {})
-    measured = list(dict.fromkeys(name for found in baselines.values() for name in found))
-    measured.sort(key=lambda name: [*STATISTICS].index(name) if name in STATISTICS else len(STATISTICS))
-    if not measured:
+    measured = dict.fromkeys(name for found in agreement.win_shares.get(score, {}).values() for name in found)
+    columns = {statistic: agreement.wins_over_baselines(score, statistic) for statistic in measured}
+    names = dict.fromkeys(name for shares in columns.values() for name in shares)
+    if not names:
         return []
-    rows = [[name, *(wins(found[statistic]) if statistic in found else "" for statistic in measured)] for name, found in baselines.items()]
-    head = ["baseline", *map(_statistic, measured)]
-    return [Table(head, rows, f"Share of paired resamples in which {score} is better than the baseline")]
+    rows = [[name, *(wins(shares[name]) if name in shares else "" for shares in columns.values())] for name in names]
+    caption = f"Share of paired resamples in which {score} is better than the baseline"
+    return [Table(["baseline", *map(_statistic, columns)], rows, caption, is_folded=True)]
 
 
 def _statistic(name: str) -> str:

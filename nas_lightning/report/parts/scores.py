@@ -7,10 +7,10 @@ import numpy.typing as npt
 from matplotlib.figure import Figure as Canvas
 from scipy.stats import rankdata
 
-from nas_lightning.report.candidates import Candidates, ScoreKind
+from nas_lightning.ranking.table import ScoreTable
 from nas_lightning.report.content import Part
 from nas_lightning.report.drawing import ACCENT, INK, MUTED, PALE, Figure, Hover, crowd, short, spaced
-from nas_lightning.report.run import Run
+from nas_lightning.report.run import Run, ScoreKind
 
 ENTRIES_A_LINE = 10
 """Of an architecture in a hover text, so that a phone has room for it."""
@@ -20,7 +20,7 @@ NO_SCORES = "Missing: ranking/scores.csv."
 def against_truth(run: Run, most: int) -> Part:
     """Score against known accuracy, at most ``most`` points."""
     title = "Score against known accuracy"
-    if run.candidates is None:
+    if run.table is None:
         return Part(title, (NO_SCORES,))
     if run.truth is None:
         return Part(title, ("Missing: ranking/known_accuracies.json or standalone/known_accuracies.json.",))
@@ -31,8 +31,7 @@ def against_truth(run: Run, most: int) -> Part:
     rows = np.concatenate([others, best])
     shown, accuracy = run.kind.shown(run.quality), 100 * run.truth
     texts = [
-        f"{text}\nknown accuracy {accuracy[row]:.2f} %"
-        for text, row in zip(_hover_texts(run.candidates, run.kind, rows), rows, strict=True)
+        f"{text}\nknown accuracy {accuracy[row]:.2f} %" for text, row in zip(_hover_texts(run.table, run.kind, rows), rows, strict=True)
     ]
 
     def draw(canvas: Canvas) -> list[Hover]:
@@ -56,15 +55,15 @@ def against_truth(run: Run, most: int) -> Part:
 def places(run: Run, most: int) -> Part:
     """The place by score minus the place by known accuracy, at most ``most`` points."""
     title = "How many places off"
-    if run.candidates is None or run.truth is None or len(run.known) < 2:
+    if run.table is None or run.truth is None or len(run.known) < 2:
         return Part(title, ("Missing: at least two candidates with a known accuracy (see above).",))
     true_places, score_places = rankdata(-run.truth[run.known]), rankdata(-run.quality[run.known])
     off = score_places - true_places
     rows = spaced(np.argsort(true_places, kind="stable"), most)
     half, most_of = (float(np.quantile(np.abs(off), share)) for share in (0.5, 0.9))
-    n, names = len(run.known), run.candidates.names
+    n, population = len(run.known), run.table.population
     texts = [
-        f"{short(names[run.known[row]])}\nplace by known accuracy {true_places[row]:g}\nplace by score {score_places[row]:g}"
+        f"{short(population[run.known[row]].name)}\nplace by known accuracy {true_places[row]:g}\nplace by score {score_places[row]:g}"
         for row in rows
     ]
 
@@ -91,16 +90,14 @@ def places(run: Run, most: int) -> Part:
 def costs(run: Run, most: int) -> Part:
     """Score against multiply-adds: the Pareto front and at most ``most`` other points."""
     title = "Score against cost"
-    if run.candidates is None:
+    if run.table is None:
         return Part(title, (NO_SCORES,))
-    macs, shown = run.candidates.columns["macs"] / 1e6, run.kind.shown(run.quality)
-    distinct = run.candidates.distinct
-    front = distinct[pareto_front(macs[distinct], run.quality[distinct])]
-    order = run.candidates.order(run.kind)
-    rest = order[np.isin(order, distinct) & ~np.isin(order, front)]
+    macs, shown = run.table.multiply_adds / 1e6, run.kind.shown(run.quality)
+    front = run.distinct[pareto_front(macs[run.distinct], run.quality[run.distinct])]
+    rest = run.order[~np.isin(run.order, front)]
     others = spaced(rest, most)
     rows = np.concatenate([others, front])
-    texts = _hover_texts(run.candidates, run.kind, rows)
+    texts = _hover_texts(run.table, run.kind, rows)
 
     def draw(canvas: Canvas) -> list[Hover]:
         axes = canvas.subplots()
@@ -127,11 +124,11 @@ def pareto_front(macs: npt.NDArray[np.float64], quality: npt.NDArray[np.float64]
     return order[quality[order] > best_before]
 
 
-def _hover_texts(candidates: Candidates, kind: ScoreKind, rows: npt.NDArray[np.int64]) -> list[str]:
+def _hover_texts(table: ScoreTable, kind: ScoreKind, rows: npt.NDArray[np.int64]) -> list[str]:
     """Name, architecture, score and multiply-adds of each row."""
-    macs, quality = candidates.columns["macs"], candidates.quality(kind)
+    macs, quality = table.multiply_adds, table.quality(kind.key)
     return [
-        f"{short(candidates.names[row])}\n{_broken(candidates.texts[row])}\n{kind.name} {kind.text(quality[row])}"
+        f"{short(table.population[row].name)}\n{_broken(table.population[row].text)}\n{kind.name} {kind.text(quality[row])}"
         f"\n{macs[row] / 1e6:.3f} M multiply-adds"
         for row in rows
     ]

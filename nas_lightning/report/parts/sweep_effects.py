@@ -110,10 +110,9 @@ def _comparable(sweep: Sweep, number: int, levels: Sequence[Level]) -> str:
         sentences.append(f"Keys that always change together, so that their effects cannot be told apart: {listed(factor.names, 8)}.")
     if others:
         tried = {frozenset(setting.places[:number] + setting.places[number + 1 :] for setting in level.settings) for level in levels}
-        same = "Tried alike for all values, so that the means compare like with like"
-        sentences.append(
-            f"{same if len(tried) == 1 else 'Not tried alike, so that a difference of means may come from them'}: {listed(others, 8)}."
-        )
+        balanced = "for all values alike, so that the means compare like with like"
+        unbalanced = "but not for all values alike, so that a difference of means may come from them"
+        sentences.append(f"Other keys were swept, {balanced if len(tried) == 1 else unbalanced}: {listed(others, 8)}.")
     else:
         sentences.append("Nothing else but the seed was swept.")
     if absent := len(factor.values) - len(levels):

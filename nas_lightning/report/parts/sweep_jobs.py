@@ -48,7 +48,7 @@ def sweep_jobs(sweep: Sweep) -> Part:
         sentences.append(f"Agreements left out, as they were made from other files than the folders hold: {len(stale):,} ({stale[0]}).")
     caption = "Left out, as a file of theirs cannot be read"
     unread = [Table(["job", "what is wrong"], sweep.unread[:MOST_ROWS], caption)] if sweep.unread else []
-    return Part("Jobs", (" ".join(filter(None, sentences)),), tables=(Table(head, rows, "Jobs"), *unread))
+    return Part("Jobs", (" ".join(filter(None, sentences)),), tables=(Table(head, rows), *unread))
 
 
 def duration(seconds: float) -> str:

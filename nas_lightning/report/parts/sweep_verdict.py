@@ -7,7 +7,7 @@ from enum import Enum
 
 from scipy.stats import t
 
-from nas_lightning.report.agreement import Estimate
+from nas_lightning.agreement import Estimate
 from nas_lightning.report.content import Part, Tile
 from nas_lightning.report.sweep import Setting, Sweep
 from nas_lightning.report.sweep_keys import listed

@@ -21,27 +21,27 @@ STAGE_KEYS = ("epochs", "max_steps", "sampler", "objective", "optimizer", "sched
 
 def best(run: Run) -> Part:
     """The ten best by score."""
-    title, candidates = "The ten best by score", run.candidates
-    if candidates is None:
+    title, scores = "The ten best by score", run.table
+    if scores is None:
         return Part(title, ("Missing: ranking/scores.csv.",))
-    rows, columns = run.ten_best, candidates.columns
+    rows, population = run.order[:10].tolist(), scores.population
     table: dict[str, list[str]] = {
         "": [str(place) for place in range(1, len(rows) + 1)],
-        "name": [candidates.names[row] for row in rows],
-        "top-1": [f"{100 * columns['top1'][row]:.2f} %" for row in rows],
-        "cross entropy": [f"{columns['cross_entropy'][row]:.4f}" for row in rows],
+        "name": [population[row].name for row in rows],
+        "top-1": [f"{100 * scores.scores[row].top1:.2f} %" for row in rows],
+        "cross entropy": [f"{scores.scores[row].cross_entropy:.4f}" for row in rows],
     }
-    if "smoothed" in columns:
-        table["smoothed"] = [f"{columns['smoothed'][row]:.4f}" for row in rows]
+    if scores.smoothed is not None:
+        table["smoothed"] = [f"{scores.smoothed[row]:.4f}" for row in rows]
     if run.truth is not None and len(run.known):
         places = dict(zip(run.known.tolist(), rankdata(-run.truth[run.known], method="min"), strict=True))
-        table["known accuracy"] = [f"{100 * run.truth[row]:.2f} %" if row in places else "" for row in rows.tolist()]
-        table["true place"] = [f"{places[row]:.0f} of {len(run.known):,}" if row in places else "" for row in rows.tolist()]
-    table["multiply-adds"] = [f"{columns['macs'][row] / 1e6:.3f} M" for row in rows]
-    table["parameters"] = [f"{columns['parameters'][row]:,.0f}" for row in rows]
-    table["architecture"] = [candidates.texts[row] for row in rows]
-    empty = " An empty known accuracy is not known." if 0 < len(run.known) < len(candidates.distinct) else ""
-    text = f"Of {candidates.count}, ordered by {run.kind.name}.{empty}"
+        table["known accuracy"] = [f"{100 * run.truth[row]:.2f} %" if row in places else "" for row in rows]
+        table["true place"] = [f"{places[row]:.0f} of {len(run.known):,}" if row in places else "" for row in rows]
+    table["multiply-adds"] = [f"{scores.multiply_adds[row] / 1e6:.3f} M" for row in rows]
+    table["parameters"] = [f"{scores.parameters[row]:,}" for row in rows]
+    table["architecture"] = [population[row].text for row in rows]
+    empty = " An empty known accuracy is not known." if 0 < len(run.known) < len(run.distinct) else ""
+    text = f"Of {population.count}, ordered by {run.kind.name}.{empty}"
     return Part(title, (text,), tables=(Table(list(table), list(zip(*table.values(), strict=True))),))
 
 

@@ -1,11 +1,10 @@
 """The verdict: how far the order can be trusted, whether it beats what costs nothing, whether it finds the best."""
 
-from nas_lightning.report.agreement import Agreement, Estimate, Kind, Row
+from nas_lightning.agreement import Agreement, Estimate, ScoreAgreement
+from nas_lightning.agreement.summary import SURE, baselines_by_outcome
 from nas_lightning.report.content import Part, Tile
 from nas_lightning.report.run import Run
 
-BEATS, IS_WORSE = 0.95, 0.05
-"""Share of paired resamples from which a score beats a baseline, and up to which it is worse."""
 SHOWN = (1, 10)
 """Of how many best by score the verdict says how good the best of them is."""
 FEW = 30
@@ -32,37 +31,37 @@ def verdict(run: Run) -> Part:
     """The report's first part."""
     if run.is_only_alone and run.alone is not None:
         return Part(f"Candidates trained alone: {len(run.alone.accuracies):,}", ("There is no ranking in this folder.",))
-    if run.candidates is None:
+    if run.table is None:
         why = "There is no ranking/scores.csv: the run did not reach its ranking, or was asked to make none."
         return Part("Nothing was ranked yet.", (f"Stages of the training with metrics: {len(run.stages)}. {why}",))
-    row, agreement = run.row, run.agreement
-    ranked = f"{run.candidates.count} are ranked by {run.kind.name}"
-    tiles = [Tile("candidates", f"{len(run.candidates.distinct):,}")]
+    score, agreement = run.scored, run.agreement
+    ranked = f"{run.table.population.count} are ranked by {run.kind.name}"
+    tiles = [Tile("candidates", f"{len(run.distinct):,}")]
     if agreement is None:
         given = "the known accuracies were not compared with" if len(run.known) else "no known accuracies were given to compare with"
         why = f"There is no ranking/agreement.json: {given}" if run.stale is None else run.stale
         return Part(UNKNOWN, (f"{ranked}. {why}.",), tiles=tiles)
     compared = f"{ranked}; the order is compared with {agreement.n:,} known accuracies{_left_out(agreement)}."
     tiles.append(Tile("known accuracies", f"{agreement.n:,}"))
-    kendall = None if row is None else row.statistics.get("kendall")
-    if row is None or kendall is None or kendall.value is None:
-        is_constant = row is not None and row.constant
+    kendall = None if score is None else score.estimates.get("kendall")
+    if score is None or kendall is None or kendall.value is None:
+        is_constant = score is not None and score.constant
         why = "the score is the same for all of them" if is_constant else f"it has no Kendall tau-b for {run.kind.name}"
         return Part(UNKNOWN, (compared, f"In ranking/agreement.json, {why}."), tiles=tiles)
     surely = kendall.value if kendall.low is None else kendall.low
     _, headline, advice = next(level for level in TRUST if (surely if surely > 0 else -1) >= level[0])
-    pearson = row.statistics.get("pearson")
+    pearson = score.estimates.get("pearson")
     for label, estimate in (("Kendall tau-b", kendall), ("Pearson", pearson)):
         if estimate is not None and estimate.value is not None:
             tiles.append(Tile(label, f"{estimate.value:.3f}", estimate.text().partition(" ")[2]))
     statements = {
         "Agreement": _agreement(kendall, pearson),
         "What to do with it": advice,
-        "Against baselines": _against_baselines(agreement, row.name),
-        "Finding the best": _finding_the_best(row, agreement),
+        "Against baselines": _against_baselines(agreement, run.kind.name),
+        "Finding the best": _finding_the_best(score, agreement, run.kind.name),
         "Intervals": INTERVALS.format(agreement.resamples) if agreement.resamples else "",
     }
-    title = f"{headline}{_warning(agreement, row.name)}"
+    title = f"{headline}{_warning(agreement, run.kind.name)}"
     return Part(title, (compared,), [(subject, statement) for subject, statement in statements.items() if statement], tiles)
 
 
@@ -89,51 +88,47 @@ def _agreement(kendall: Estimate, pearson: Estimate | None) -> str:
     )
 
 
-def _shares(agreement: Agreement, score: str, statistic: str) -> dict[str, float]:
-    """By baseline, the share of resamples in which the score is better."""
-    return {name: found[statistic] for name, found in agreement.beats.get(score, {}).items() if statistic in found}
-
-
 def _against_baselines(agreement: Agreement, score: str) -> str:
-    shares = _shares(agreement, score, "kendall")
-    if not shares:
-        return ""
-    results = [
-        f"{name} {wins(share)} ({'beaten' if share >= BEATS else 'better than the score' if share <= IS_WORSE else 'undecided'})"
-        for name, share in shares.items()
+    shares = agreement.wins_over_baselines(score)
+    outcomes = [
+        f"{outcome} {', '.join(f'{name} ({wins(shares[name])})' for name in names)}"
+        for outcome, names in baselines_by_outcome(agreement, score).items()
     ]
+    if not outcomes:
+        return ""
     return (
-        f"Paired resamples in which the score orders better by Kendall tau-b: {', '.join(results)}. Baselines need no training; one is "
-        f"beaten from {100 * BEATS:.0f} % on, and better than the score up to {100 * IS_WORSE:.0f} %."
+        f"By Kendall tau-b the score {'; '.join(outcomes)}. In brackets: the share of paired resamples in which it orders better than what "
+        f"needs no training; it beats from {100 * SURE:.0f} % on."
     )
 
 
 def _warning(agreement: Agreement, score: str) -> str:
-    least = min(_shares(agreement, score, "kendall").values(), default=1.0)
-    if least <= IS_WORSE:
+    outcomes = baselines_by_outcome(agreement, score)
+    if "is beaten by" in outcomes:
         return " A baseline that needs no training does better."
-    return " A baseline that needs no training may do as well." if least < BEATS else ""
+    return " A baseline that needs no training may do as well." if "does not beat" in outcomes else ""
 
 
-def _finding_the_best(row: Row, agreement: Agreement) -> str:
-    sentences = [_overlap(row, agreement)] if row.best["top_k_overlap"] else []
+def _finding_the_best(score: ScoreAgreement, agreement: Agreement, name: str) -> str:
+    sentences = [_overlap(score, agreement, name)] if score.by_k("top_k_overlap") else []
     for k in SHOWN:
-        place, regret = row.best["best_rank"].get(k), row.best["regret"].get(k)
+        place, regret = (score.estimates.get(f"{statistic}_{k}") for statistic in ("best_rank", "regret"))
         facts = [] if place is None else [f"place {place.text('.3g')} of {agreement.n:,} by known accuracy"]
         facts += [] if regret is None else [f"{regret.scaled(100).text('.2f')} points of accuracy below the best of all"]
         sentences += [f"Best of the first {k} by score: {', '.join(facts)}."] if facts else []
     return " ".join(sentences)
 
 
-def _overlap(row: Row, agreement: Agreement) -> str:
+def _overlap(score: ScoreAgreement, agreement: Agreement, name: str) -> str:
     """Beside chance, and beside the baseline that is best at it."""
-    k, overlap = min(row.best["top_k_overlap"].items())
-    others = {other.name: other.best["top_k_overlap"].get(k) for other in agreement.of_kind(Kind.BASELINE)}
-    values = {name: found.value for name, found in others.items() if found is not None and found.value is not None}
+    k, overlap = min(score.by_k("top_k_overlap").items())
+    statistic = f"top_k_overlap_{k}"
+    others = {other: baseline.estimates.get(statistic) for other, baseline in agreement.baselines.items()}
+    values = {other: found.value for other, found in others.items() if found is not None and found.value is not None}
     beside = ""
     if values:
-        best = max(values, key=lambda name: values[name])
-        share = _shares(agreement, row.name, f"top_k_overlap_{k}").get(best)
+        best = max(values, key=lambda other: values[other])
+        share = agreement.wins(name, best, statistic)
         better = "" if share is None else f"; the score is better in {wins(share)} of paired resamples"
         beside = f"; the best baseline for this, {best}: {100 * values[best]:.0f} %{better}"
     return (

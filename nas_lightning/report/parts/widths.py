@@ -16,20 +16,20 @@ MOST_CELLS = 5000
 
 def widths(run: Run) -> Part:
     """A heat map of layer and width."""
-    if run.candidates is None:
+    if run.table is None:
         return Part(TITLE, ("Missing: ranking/scores.csv.",))
-    distinct = run.candidates.distinct
-    legal, place = np.unique(run.candidates.widths[distinct], return_inverse=True)
-    layers = run.candidates.widths.shape[1]
+    rows = run.table.population.widths[run.distinct]
+    legal, place = np.unique(rows, return_inverse=True)
+    layers = rows.shape[1]
     if layers * len(legal) > MOST_CELLS:
         return Part(TITLE, (f"Not drawn: {layers} layers of {len(legal):,} different widths are too many for a figure.",))
     cell = place.reshape(-1, layers) * layers + np.arange(layers)
     counts = np.bincount(cell.ravel(), minlength=len(legal) * layers).reshape(len(legal), layers)
-    shown = run.kind.shown(run.quality)[distinct]
+    shown = run.kind.shown(run.quality)[run.distinct]
     sums = np.bincount(cell.ravel(), weights=np.repeat(shown, layers), minlength=len(legal) * layers).reshape(counts.shape)
     effect = np.divide(sums, counts, out=np.full(counts.shape, np.nan), where=counts > 0) - shown.mean()
     largest = float(np.nanquantile(np.abs(effect), STRONG)) or float(np.nanmax(np.abs(effect))) or 1.0
-    unit = "points" if run.kind.percent else "nats"
+    unit = "points" if run.kind.is_fraction else "nats"
     strongest = sorted(range(layers), key=lambda layer: float(np.nanmin(effect[:, layer]) - np.nanmax(effect[:, layer])))[:3]
     filled = np.argwhere(counts > 0)
     texts = [
