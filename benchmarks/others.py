@@ -25,7 +25,7 @@ from nas_lightning.config.fields import Target
 from nas_lightning.config.roles import AUGMENTATION
 from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.data.image_dataset import ImageDataset, LabelledImages
-from nas_lightning.space import Population, cost, cost_of
+from nas_lightning.space import Population, ResidualStructure
 from nas_lightning.supernet import SingleNetwork
 
 ROOT = Path(__file__).parents[1]
@@ -106,18 +106,18 @@ def cost_model(rounds: int) -> Row:
                 nonlocal count
                 count += layer.weight.numel() * out[0, 0].numel() if isinstance(layer, nn.Conv2d) else layer.weight.numel()
 
-            network = SingleNetwork(space, architecture, CLASSES, 3)
+            network = SingleNetwork(ResidualStructure(space, CLASSES), architecture)
             for layer in network.modules():
                 if isinstance(layer, nn.Conv2d | nn.Linear):
                     layer.register_forward_hook(counted)
             network.eval()(torch.zeros(1, 3, 32, 32))
-            assert count == cost_of(space, architecture, classes=CLASSES)[1]
+            assert count == ResidualStructure(space, CLASSES).cost([architecture.widths]).multiply_adds[0]
 
     with torch.inference_mode():
         timed = alternate(
             rounds,
             lambda _: seconds(by_layers) * CANDIDATES / len(some),
-            lambda _: seconds(lambda: cost(space, population.widths, classes=CLASSES)),
+            lambda _: seconds(lambda: ResidualStructure(space, CLASSES).cost(population.widths)),
         )
     return row("cost_model", timed, f"{CANDIDATES:,} candidates, against hooks on each network (of {len(some)}, scaled)")
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 
-from nas_lightning.space import Architecture, SearchSpace, cost
+from nas_lightning.space import Architecture, ResidualStructure, SearchSpace
 
 CLASSES = 100
 
 
 def multiply_adds(space: SearchSpace, architectures: Sequence[Architecture]) -> int:
     """Of the slices of all candidates, for one image, forward."""
-    return int(cost(space, [one.widths for one in architectures], classes=CLASSES).multiply_adds.sum())
+    return int(ResidualStructure(space, CLASSES).cost([one.widths for one in architectures]).multiply_adds.sum())
 
 
 def shared_multiply_adds(space: SearchSpace, architectures: Sequence[Architecture]) -> int:

@@ -34,7 +34,7 @@ with atheris.instrument_imports(include=["nas_lightning"]):
     from nas_lightning.reading import read_json
     from nas_lightning.report.run import read_run
     from nas_lightning.report.write import make_parts
-    from nas_lightning.space import Population, SearchSpace, ShortcutRule, read_accuracies
+    from nas_lightning.space import Population, ResidualStructure, SearchSpace, read_accuracies
     from nas_lightning.standalone.truth import _read as read_truth
     from nas_lightning.supernet import Supernet
     from nas_lightning.supernet.checkpoint import load_supernet, make_header, save_supernet
@@ -79,7 +79,7 @@ def report(path: Path, place: str) -> None:
 def make_corpus(folder: Path) -> dict[str, bytes]:
     """A whole file of every kind."""
     scores = [Score(0.5 + row / 10, 0.9, 1.0 + row) for row in range(len(LISTED))]
-    table = ScoreTable.of(LISTED, scores, classes=3, channels=1, shortcuts=ShortcutRule.ALWAYS)
+    table = ScoreTable.of(LISTED, scores, ResidualStructure(SPACE, 3, 1))
     supernet = Supernet(SPACE, classes=3, channels=1, seed=0)
     LISTED.write(folder / "list.json")
     LISTED.write(folder / "known.json", [0.1, 0.2, 0.3, 0.4])

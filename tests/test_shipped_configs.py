@@ -16,13 +16,12 @@ from nas_lightning.config.read import read
 from nas_lightning.config.schema import CompareConfig
 from nas_lightning.data.cifar import BinaryCifar
 from nas_lightning.experiment.configs import AloneConfig, RankConfig, TrainConfig
-from nas_lightning.experiment.prepare import make_population, make_recipe, make_stage
+from nas_lightning.experiment.prepare import make_family, make_population, make_recipe, make_stage
 from nas_lightning.objective import CrossEntropy, InplaceDistillation
 from nas_lightning.pipeline.stage import Stage
 from nas_lightning.sampling import ListedSampler, UniformSampler
 from nas_lightning.schedule import OriginalCosine
 from nas_lightning.space import Population, SearchSpace
-from nas_lightning.supernet import Supernet
 from nas_lightning.trainer import make_trainer
 from nas_lightning.trainer_arguments import RULES
 
@@ -62,12 +61,12 @@ def build(*overrides: str) -> Built:
     builder = Builder(tuple(config.plugins), {"seed": config.seed})
     space, dataset = builder.build(config.space, "space"), builder.build(config.data, "data")
     population = make_population(config.population, space)
-    Supernet(space, dataset.classes, dataset.channels, config.supernet.shortcuts, config.supernet.norm)
+    make_family(space, dataset, config.supernet.shortcuts).supernet(config.supernet.norm, config.seed)
     builder = builder.offering(space=space, population=population)
     stages = {name: make_stage(builder, name, index, stage, space.resolution) for index, (name, stage) in enumerate(config.stages.items())}
     builder.build(config.augmentation, "augmentation")
     if config.standalone is not None:
-        make_recipe(builder, config.standalone)
+        make_recipe(builder, config.standalone, make_family(space, dataset, config.standalone.shortcuts))
     if config.trainer["accelerator"] != "gpu" or torch.cuda.is_available():
         make_trainer(builder.build_values(config.trainer, "trainer"))
     return Built(config, space, population, stages)
@@ -112,10 +111,11 @@ def test_the_ranking_command_composes_for_every_ranking_of_all_options():
 
 def test_the_standalone_command_composes_and_its_recipe_is_the_challenges():
     config = read(AloneConfig, composed("standalone"))
-    recipe = make_recipe(Builder(), config.standalone)
+    space, dataset = Builder().build(config.space, "space"), Builder().build(config.data, "data")
+    recipe = make_recipe(Builder(), config.standalone, make_family(space, dataset, config.standalone.shortcuts))
     optimizer = recipe.make_optimizer([torch.nn.Parameter(torch.zeros(1))])
     group = optimizer.param_groups[0]
-    assert (recipe.epochs, recipe.batch_size, recipe.shortcuts, recipe.norm) == (300, 128, "where_needed", "running")
+    assert (recipe.epochs, recipe.batch_size, recipe.family.shortcuts, recipe.norm) == (300, 128, "where_needed", "running")
     assert (group["lr"], group["momentum"], group["weight_decay"], group["nesterov"]) == (0.1, 0.9, 5e-4, False)
     assert recipe.schedule.rate(0.1, 300, 300) == pytest.approx(0)
     assert list(yaml.safe_load((CONF / "augmentation/official.yaml").read_text())["operations"]) == ["crop", "jitter", "flip", "rotate"]

@@ -25,7 +25,7 @@ from nas_lightning.processes import is_first
 from nas_lightning.schedule import LowResolutionFirst
 from nas_lightning.space import Architecture, Population, SearchSpace, ShortcutRule, read_accuracies
 from nas_lightning.standalone import Recipe, check_seeds, on_one_device, pack, spread_by_accuracy, spread_by_cost, try_one_step
-from nas_lightning.supernet import Supernet
+from nas_lightning.supernet import ResidualFamily, Supernet
 from nas_lightning.supernet.checkpoint import load_supernet
 from nas_lightning.supernet.path_batched import check_batchable
 from nas_lightning.trainer import make_trainer
@@ -50,15 +50,8 @@ def prepare(config: TrainConfig) -> Run:
     space: SearchSpace = builder.build(config.space, "space")
     dataset = make_dataset(builder, config.data, space)
     population = make_population(config.population, space)
-    supernet = Supernet(
-        space,
-        dataset.classes,
-        dataset.channels,
-        config.supernet.shortcuts,
-        config.supernet.norm,
-        config.seed,
-        config.supernet.channels_last,
-    )
+    family = make_family(space, dataset, config.supernet.shortcuts)
+    supernet = family.supernet(config.supernet.norm, config.seed, config.supernet.channels_last)
     builder = builder.offering(space=space, population=population)
     stages = [make_stage(builder, name, index, stage, space.resolution) for index, (name, stage) in enumerate(config.stages.items())]
     check_names([stage.name for stage in stages])
@@ -72,7 +65,8 @@ def prepare(config: TrainConfig) -> Run:
     truth = None
     if config.standalone.enabled:
         listed = config.ranking.list if config.ranking.enabled and config.ranking.list else config.population.file
-        truth = (choose_alone(config.standalone, ranked, dataset, listed), make_recipe(builder, config.standalone))
+        alone = make_family(space, dataset, config.standalone.shortcuts)
+        truth = (choose_alone(config.standalone, ranked, alone, listed), make_recipe(builder, config.standalone, alone))
         check_standalone_batches(config.standalone, space, dataset)
     data = make_data(config, builder, dataset, 0)
     data.train_dataloader()  # reads the images and divides them
@@ -86,7 +80,7 @@ def prepare(config: TrainConfig) -> Run:
     if isinstance(trainer.precision_plugin, DoublePrecision):
         supernet.double()  # as Lightning would when a stage starts: so that weights that are read again lose no digits
     if truth is not None:
-        check_recipe(truth[1], space, dataset, builder.build_values(config.trainer, "trainer"), config.standalone.processes)
+        check_recipe(truth[1], dataset, builder.build_values(config.trainer, "trainer"), config.standalone.processes)
     processes = trainer.num_devices * trainer.num_nodes
     check_stage_batches(config.loader, stages, space, supernet.norm, len(dataset.train().labels), processes)
     if truth is not None and config.standalone.processes > 1 and processes > 1:
@@ -190,7 +184,12 @@ def make_optimizer(builder: Builder, target: Target, place: str) -> Any:
     return make
 
 
-def make_recipe(builder: Builder, config: StandaloneConfig) -> Recipe:
+def make_family(space: SearchSpace, dataset: ImageDataset, shortcuts: str) -> ResidualFamily:
+    """The networks of a space for a data set."""
+    return ResidualFamily(space, dataset.classes, dataset.channels, ShortcutRule(shortcuts))
+
+
+def make_recipe(builder: Builder, config: StandaloneConfig, family: ResidualFamily) -> Recipe:
     """How candidates are trained alone."""
     return Recipe(
         epochs=config.epochs,
@@ -198,24 +197,24 @@ def make_recipe(builder: Builder, config: StandaloneConfig) -> Recipe:
         make_optimizer=make_optimizer(builder, config.optimizer, "standalone.optimizer"),
         schedule=builder.build(config.schedule, "standalone.schedule"),
         augmentation=builder.build(config.augmentation, "standalone.augmentation"),
-        shortcuts=config.shortcuts,
+        family=family,
         norm=config.norm,
     )
 
 
-def check_recipe(recipe: Recipe, space: SearchSpace, dataset: ImageDataset, trainer_arguments: Mapping[str, Any], processes: int) -> None:
+def check_recipe(recipe: Recipe, dataset: ImageDataset, trainer_arguments: Mapping[str, Any], processes: int) -> None:
     """Makes what a training alone will need, and takes a step as it will, so that what cannot work stops here."""
     try:
-        try_one_step(space, dataset, recipe)
+        try_one_step(dataset, recipe)
     except InputError as error:
         raise InputError(f"standalone.{str(error).removeprefix('loader.').removeprefix('standalone.')}") from None
     for arguments in on_one_device(trainer_arguments, 1):
         make_trainer(arguments)
     if processes > 1:
-        pack(space, dataset, recipe, trainer_arguments, processes)
+        pack(dataset, recipe, trainer_arguments, processes)
 
 
-def choose_alone(config: StandaloneConfig, population: Population, dataset: ImageDataset, listed: str | None) -> Population:
+def choose_alone(config: StandaloneConfig, population: Population, family: ResidualFamily, listed: str | None) -> Population:
     """The candidates that are trained alone, each architecture once.
 
     Args:
@@ -237,10 +236,7 @@ def choose_alone(config: StandaloneConfig, population: Population, dataset: Imag
             raise InputError(f"standalone.count: {config.count} is more than can be chosen by accuracy: {count}")
         population = Population(population.space, chosen)
         return population if config.count is None else spread_by_accuracy(population, known, config.count)
-    if config.count is None:
-        return population
-    rule = ShortcutRule(config.shortcuts)
-    return spread_by_cost(population, config.count, classes=dataset.classes, channels=dataset.channels, shortcuts=rule)
+    return population if config.count is None else spread_by_cost(population, config.count, family)
 
 
 def read_known(listed: str | None, space: SearchSpace) -> dict[Architecture, float]:

@@ -92,9 +92,7 @@ def rank_checkpoint(
     if shard is not None:
         tell_shard(shard, whole, folder)
         return None
-    table = ScoreTable.of(
-        candidates, scores, classes=supernet.classes, channels=supernet.channels, shortcuts=supernet.shortcuts, smoothed=smoothed
-    )
+    table = ScoreTable.of(candidates, scores, supernet.structure, smoothed)
     if not is_first():
         return None
     return tell_ranking(table, folder, config.score, config.budgets, config.resamples, known, cheap_first)

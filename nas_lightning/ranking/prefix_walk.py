@@ -18,7 +18,7 @@ def walk_prefixes(supernet: Supernet, architectures: Sequence[Architecture], ima
     list makes the most of both.
 
     Args:
-        images: ``Features(images)``, before any layer.
+        images: ``supernet.begin(images)``, before any layer.
         memory: bytes that kept features may take. Where they would take more, the shallowest are computed anew when they are needed:
             few candidates branch off there. With 0 each candidate runs alone, equal to the last bit.
     """
@@ -81,5 +81,5 @@ def _forget_shallow(kept: dict[int, Features], wide: dict[int, Features], memory
 
 def _bytes(features: Sequence[Features]) -> int:
     # Counted once where a block's input stands in two of them.
-    tensors = {id(tensor): tensor for one in features for tensor in (one.x, one.hidden) if tensor is not None}
+    tensors = {id(tensor): tensor for one in features for tensor in one.outputs.values()}
     return sum(tensor.nbytes for tensor in tensors.values())

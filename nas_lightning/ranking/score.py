@@ -17,7 +17,6 @@ from nas_lightning.ranking.table import Score
 from nas_lightning.space import Architecture
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.functions import at_least_float32
-from nas_lightning.supernet.network import Features
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +74,7 @@ def rank_by_image(
     losses = torch.empty(len(ordered), len(images), device=images.device)
     for batch, wanted, part in zip(images.split(size), labels.split(size), losses.split(size, dim=1), strict=True):
         if scorer.recalibration is None:
-            walk = walk_prefixes(supernet, ordered, Features(batch), int(scorer.prefix_memory * 2**30))
+            walk = walk_prefixes(supernet, ordered, supernet.begin(batch), int(scorer.prefix_memory * 2**30))
         else:
             walk = scorer.recalibration.logits(supernet, ordered, batch)
         for row, by_image, logits in zip(sums, part, walk, strict=True):

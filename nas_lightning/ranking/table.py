@@ -14,7 +14,7 @@ import numpy.typing as npt
 from nas_lightning.durable import write_text
 from nas_lightning.errors import InputError
 from nas_lightning.reading import read_rows, safe_cell
-from nas_lightning.space import Architecture, Candidate, CandidateRows, Candidates, Population, ReadsCodes, ShortcutRule, cost
+from nas_lightning.space import Architecture, Candidate, CandidateRows, Candidates, Population, ReadsCodes, ResidualStructure
 
 
 class Score(NamedTuple):
@@ -70,14 +70,11 @@ class ScoreTable:
         cls,
         population: Population,
         scores: Iterable[Score],
-        *,
-        classes: int,
-        channels: int,
-        shortcuts: ShortcutRule,
+        structure: ResidualStructure,
         smoothed: npt.NDArray[np.float64] | None = None,
     ) -> "ScoreTable":
         """Adds the candidates' costs to their scores."""
-        costs = cost(population.space, population.widths, classes=classes, channels=channels, shortcuts=shortcuts)
+        costs = structure.cost(population.widths)
         return cls(population, tuple(scores), costs.multiply_adds, costs.parameters, smoothed)
 
     def quality(self, key: str) -> npt.NDArray[np.float64]:

@@ -1,12 +1,12 @@
 """What a candidate is."""
 
 from nas_lightning.space.architecture import AnyWidths, Architecture, ReadsCodes
-from nas_lightning.space.cost import Cost, cost, cost_of
 from nas_lightning.space.population import Candidate, CandidateRows, Candidates, Population, read_accuracies
 from nas_lightning.space.search_space import Block, SearchSpace
-from nas_lightning.space.shortcuts import ShortcutRule
+from nas_lightning.space.structure import IMAGES, Cost, ResidualStructure, ShortcutRule, Unit
 
 __all__ = [
+    "IMAGES",
     "AnyWidths",
     "Architecture",
     "Block",
@@ -16,9 +16,9 @@ __all__ = [
     "Cost",
     "Population",
     "ReadsCodes",
+    "ResidualStructure",
     "SearchSpace",
     "ShortcutRule",
-    "cost",
-    "cost_of",
+    "Unit",
     "read_accuracies",
 ]

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nas_lightning.errors import InputError, check_at_least
-from nas_lightning.space import Architecture, Population, ShortcutRule, cost
+from nas_lightning.space import Architecture, Population, ResidualStructure
 
 LARGEST_SEED = 2**64 - 1
 """That PyTorch's generator takes."""
@@ -29,10 +29,9 @@ def check_seeds(seeds: Sequence[int]) -> None:
             raise InputError(f"{place}: {seed} is there already; the same training twice tells nothing of the noise between seeds")
 
 
-def spread_by_cost(population: Population, count: int, *, classes: int, channels: int, shortcuts: ShortcutRule) -> Population:
+def spread_by_cost(population: Population, count: int, structure: ResidualStructure) -> Population:
     """``count`` candidates spread evenly over the list in order of multiply-adds, in the list's order."""
-    macs = cost(population.space, population.widths, classes=classes, channels=channels, shortcuts=shortcuts).multiply_adds
-    return _spread(population, macs, count)
+    return _spread(population, structure.cost(population.widths).multiply_adds, count)
 
 
 def spread_by_accuracy(population: Population, known: Mapping[Architecture, float], count: int) -> Population:

@@ -20,7 +20,7 @@ from nas_lightning.data import ImageDataset
 from nas_lightning.errors import InputError
 from nas_lightning.machine import outlive_output, tune_process
 from nas_lightning.signals import leave_to_parent
-from nas_lightning.space import Candidate, SearchSpace
+from nas_lightning.space import Candidate
 from nas_lightning.standalone.train_alone import TAKEN, Diverged, Recipe, train_alone
 from nas_lightning.trainer import make_trainer
 
@@ -38,7 +38,6 @@ Result = float | Diverged
 
 def side_by_side(
     trainings: Sequence[Training],
-    space: SearchSpace,
     dataset: ImageDataset,
     recipe: Recipe,
     trainer_arguments: Mapping[str, Any],
@@ -57,7 +56,7 @@ def side_by_side(
             if a training is missing because a worker died.
     """
     threads = max(1, torch.get_num_threads() // processes)
-    jobs = pack(space, dataset, recipe, trainer_arguments, min(processes, len(trainings)))
+    jobs = pack(dataset, recipe, trainer_arguments, min(processes, len(trainings)))
     waiting = list(reversed(trainings))
     workers: dict[Connection, BaseProcess] = {}
     running: dict[Connection, Training | None] = {}  # None while a worker starts
@@ -146,13 +145,13 @@ def on_one_device(trainer_arguments: Mapping[str, Any], processes: int) -> list[
     return [{**alone, "devices": [trainer.device_ids[number % len(trainer.device_ids)]]} for number in range(processes)]
 
 
-def pack(space: SearchSpace, dataset: ImageDataset, recipe: Recipe, trainer_arguments: Mapping[str, Any], processes: int) -> list[bytes]:
+def pack(dataset: ImageDataset, recipe: Recipe, trainer_arguments: Mapping[str, Any], processes: int) -> list[bytes]:
     """What each of the workers is handed.
 
     Raises:
         InputError: if an object cannot be handed over, or the arguments make no Trainer.
     """
-    return [_packed(space, _unread(dataset), recipe, arguments) for arguments in on_one_device(trainer_arguments, processes)]
+    return [_packed(_unread(dataset), recipe, arguments) for arguments in on_one_device(trainer_arguments, processes)]
 
 
 def _packed(*objects: Any) -> bytes:
@@ -178,12 +177,12 @@ def _work(parent: Connection, threads: int) -> None:
     tune_process()
     torch.set_num_threads(threads)
     with suppress(EOFError):  # the parent is gone
-        space, dataset, recipe, trainer_arguments = pickle.loads(parent.recv_bytes())
+        dataset, recipe, trainer_arguments = pickle.loads(parent.recv_bytes())
         parent.send(None)  # ready for a training
         while True:
             candidate, seed = parent.recv()
             try:
-                answer: float | InputError = train_alone(space, candidate.architecture, dataset, recipe, seed, trainer_arguments)
+                answer: float | InputError = train_alone(candidate.architecture, dataset, recipe, seed, trainer_arguments)
             except InputError as error:
                 answer = error
             parent.send(answer)

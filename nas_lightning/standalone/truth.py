@@ -18,7 +18,7 @@ from nas_lightning.data import ImageDataset
 from nas_lightning.durable import write_text
 from nas_lightning.errors import InputError
 from nas_lightning.reading import read_rows, safe_cell
-from nas_lightning.space import Architecture, Candidate, Population, SearchSpace
+from nas_lightning.space import Architecture, Candidate, Population
 from nas_lightning.standalone.choice import check_seeds
 from nas_lightning.standalone.side_by_side import Result, Training, on_one_device, side_by_side
 from nas_lightning.standalone.train_alone import Diverged, Recipe, train_alone
@@ -102,7 +102,7 @@ def train_truth(
         trainer_arguments = on_one_device(trainer_arguments, world_size)[rank]
     train = _one_after_another if processes == 1 else partial(side_by_side, processes=processes)
     bar = partial(tqdm, total=len(left), desc="training alone", unit="net", disable=None, dynamic_ncols=True, leave=False)
-    with closing(train(left, population.space, dataset, recipe, trainer_arguments)) as finished:
+    with closing(train(left, dataset, recipe, trainer_arguments)) as finished:
         for (candidate, seed), result in bar(finished):
             if isinstance(result, Diverged):
                 tqdm.write(f"diverged: {Failure(candidate, seed, str(result))}", file=sys.stderr)
@@ -160,11 +160,11 @@ def _truth(population: Population, seeds: Sequence[int], done: "Done") -> Truth:
 
 
 def _one_after_another(
-    trainings: Sequence[Training], space: SearchSpace, dataset: ImageDataset, recipe: Recipe, trainer_arguments: Mapping[str, Any]
+    trainings: Sequence[Training], dataset: ImageDataset, recipe: Recipe, trainer_arguments: Mapping[str, Any]
 ) -> Generator[tuple[Training, Result], None, None]:
     for training in trainings:
         try:
-            result: Result = train_alone(space, training.candidate.architecture, dataset, recipe, training.seed, trainer_arguments)
+            result: Result = train_alone(training.candidate.architecture, dataset, recipe, training.seed, trainer_arguments)
         except Diverged as error:
             result = error
         yield training, result

@@ -6,17 +6,17 @@ neither shapes nor which operations run, and nothing is read back from the devic
 """
 
 from collections.abc import Sequence
-from typing import cast
+from functools import reduce
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from nas_lightning.errors import InputError
-from nas_lightning.space import Architecture, ShortcutRule
+from nas_lightning.space import Architecture
 from nas_lightning.supernet.functions import at_least_float32, full_precision
 from nas_lightning.supernet.layers import NormStatistics, SlicedUnit
-from nas_lightning.supernet.network import SlicedBlock, Supernet
+from nas_lightning.supernet.network import Supernet
 
 
 def check_batchable(supernet: Supernet, place: str) -> None:
@@ -42,8 +42,7 @@ def batched_forward(supernet: Supernet, images: Tensor, widths: Tensor) -> Tenso
         InputError: if the supernet's norms keep running averages.
     """
     check_batchable(supernet, "path_execution")
-    space = supernet.space
-    kept = torch.arange(max(space.max_widths), device=widths.device) < widths[..., None]  # (paths, layers, largest width)
+    kept = torch.arange(max(supernet.space.max_widths), device=widths.device) < widths[..., None]  # (paths, layers, largest width)
     kept = kept.to(supernet.classifier.full.weight.dtype)
     # Layers hold (batch, paths, channels, H, W): without moving a number it is a larger batch to a convolution, and to a norm it is more
     # channels, each with statistics of its own. That takes images which lie channel by channel.
@@ -51,17 +50,18 @@ def batched_forward(supernet: Supernet, images: Tensor, widths: Tensor) -> Tenso
     out = stem(images.contiguous())  # the same for every path
     with full_precision(out):
         x = F.relu(F.batch_norm(at_least_float32(out), None, None, training=True, eps=norm.eps))
-    x = x[:, None] * kept[:, 0, : stem.out_channels, None, None].to(x.dtype)
-    for block, module in zip(space.residual_blocks, supernet.blocks, strict=True):
-        sliced = cast(SlicedBlock, module)
-        hidden = F.relu(_masked_unit(sliced.unit1, x, kept[:, block.first]))
-        out = _masked_unit(sliced.unit2, hidden, kept[:, block.second])
-        shortcut = _masked_unit(sliced.shortcut, x, kept[:, block.second])
-        if supernet.shortcuts is ShortcutRule.WHERE_NEEDED and not block.opens_stage:
-            has_convolution = widths[:, block.source] != widths[:, block.second]
-            shortcut = torch.where(has_convolution[:, None, None, None], shortcut, x)
-        x = F.relu(out + shortcut)
-    return supernet.classifier.full(x.mean(dim=(3, 4))).transpose(0, 1)
+    outputs = [x[:, None] * kept[:, 0, : stem.out_channels, None, None].to(x.dtype)]
+    for layer, units in enumerate(supernet.of_layer[1:], start=1):
+        terms = []
+        for unit, module in units:
+            x = outputs[unit.source]
+            term = _masked_unit(module, x, kept[:, layer])
+            if unit.may_be_identity:
+                has_convolution = widths[:, unit.source] != widths[:, layer]
+                term = torch.where(has_convolution[:, None, None, None], term, x)
+            terms.append(term)
+        outputs.append(F.relu(reduce(torch.add, terms)))
+    return supernet.classifier.full(outputs[-1].mean(dim=(3, 4))).transpose(0, 1)
 
 
 def _masked_unit(unit: SlicedUnit, x: Tensor, kept: Tensor) -> Tensor:

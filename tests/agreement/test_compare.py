@@ -15,7 +15,7 @@ from nas_lightning.agreement.resampling import resample_counts
 from nas_lightning.agreement.summary import against_baselines, agreement_summary
 from nas_lightning.errors import InputError
 from nas_lightning.ranking.table import Score, ScoreTable
-from nas_lightning.space import Population, SearchSpace, ShortcutRule
+from nas_lightning.space import Population, ResidualStructure, SearchSpace
 
 SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8, trailing_entries=1)
 RNG = np.random.default_rng(0)
@@ -27,7 +27,7 @@ def table(noise: float, seed: int) -> ScoreTable:
     rng = np.random.default_rng(seed)
     values = TRUTH + noise * rng.normal(size=40)
     scores = [Score(float(round(value, 2)), 0.9, float(2 - value)) for value in values]
-    return ScoreTable.of(POPULATION, scores, classes=5, channels=1, shortcuts=ShortcutRule.ALWAYS)
+    return ScoreTable.of(POPULATION, scores, ResidualStructure(SPACE, 5, 1))
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_the_summary_has_a_sentence_a_score_and_names_what_was_fitted_and_the_ce
 def test_enough_known_accuracies_are_also_fitted():
     population = Population.draw(SPACE, 90, 0)
     scores = [Score(0.5, 0.9, float(value)) for value in RNG.random(90)]
-    ranked = ScoreTable.of(population, scores, classes=5, channels=1, shortcuts=ShortcutRule.ALWAYS)
+    ranked = ScoreTable.of(population, scores, ResidualStructure(SPACE, 5, 1))
     accuracies = 0.4 + np.log(population.widths) @ np.geomspace(0.01, 0.1, SPACE.layers)
     agreement = agreement_with(ranked, dict(zip(population.architectures, accuracies.tolist(), strict=True)), 20)
     assert agreement.to_json()["fitted"].keys() == {"50"}

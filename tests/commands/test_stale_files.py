@@ -17,7 +17,7 @@ from nas_lightning.ranking.table import Score, ScoreTable
 from nas_lightning.report.markdown import as_markdown
 from nas_lightning.report.run import read_run
 from nas_lightning.report.write import make_parts
-from nas_lightning.space import Population, SearchSpace, ShortcutRule
+from nas_lightning.space import Population, ResidualStructure, SearchSpace
 
 SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8, trailing_entries=1)
 LISTED = Population.draw(SPACE, 24, 0)
@@ -28,7 +28,7 @@ KNOWN = Known(dict(zip(LISTED.architectures, (1 - LOSSES / 3).tolist(), strict=T
 def table_of(count: int, shift: float = 0.0) -> ScoreTable:
     scores = [Score(0.5, 0.9, float(loss) + shift) for loss in LOSSES[:count]]
     some = Population(SPACE, LISTED.candidates[:count])
-    return ScoreTable.of(some, scores, classes=5, channels=1, shortcuts=ShortcutRule.ALWAYS)
+    return ScoreTable.of(some, scores, ResidualStructure(SPACE, 5, 1))
 
 
 def rank(folder: Path, table: ScoreTable, known: Known | None, score: str = "cross_entropy") -> None:

@@ -21,6 +21,7 @@ from nas_lightning.errors import InputError
 from nas_lightning.schedule import Cosine
 from nas_lightning.space import SearchSpace
 from nas_lightning.standalone.train_alone import Recipe, train_alone
+from nas_lightning.supernet import ResidualFamily
 
 DIGITS = Digits(resolution=8, train_images=50)
 
@@ -212,7 +213,8 @@ def test_held_out_images_are_not_transformed() -> None:
 
 def test_a_candidate_is_trained_alone_with_transforms_of_single_images() -> None:
     space = SearchSpace("tiny", blocks=(1,), max_widths=(4,), width_step=2, resolution=8)
-    recipe = Recipe(1, 25, lambda parameters: torch.optim.SGD(parameters, 0.1), Cosine(), turned())
+    family = ResidualFamily(space, DIGITS.classes, DIGITS.channels)
+    recipe = Recipe(1, 25, lambda parameters: torch.optim.SGD(parameters, 0.1), Cosine(), turned(), family)
     quiet = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-    accuracies = {train_alone(space, space.largest, DIGITS, recipe, seed=0, trainer_arguments=quiet) for _ in range(2)}
+    accuracies = {train_alone(space.largest, DIGITS, recipe, seed=0, trainer_arguments=quiet) for _ in range(2)}
     assert len(accuracies) == 1

@@ -13,7 +13,7 @@ from nas_lightning.errors import InputError
 from nas_lightning.ranking.selection import best_rows, best_under_budgets, summary
 from nas_lightning.ranking.smoothing import smoothed_cross_entropies
 from nas_lightning.ranking.table import Score, ScoreTable, read_scores, read_table
-from nas_lightning.space import Candidate, Population, SearchSpace, ShortcutRule
+from nas_lightning.space import Candidate, Population, ResidualStructure, SearchSpace
 
 SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8, trailing_entries=1)
 DRAWN = Population.draw(SPACE, 90, 0)
@@ -35,7 +35,7 @@ def names(count: int, each: int) -> Population:
 
 def table_of(population: Population) -> ScoreTable:
     scores = [Score(round(2 - LOSSES[one], 2), 0.9, LOSSES[one]) for one in population.architectures]
-    return ScoreTable.of(population, scores, classes=5, channels=1, shortcuts=ShortcutRule.ALWAYS)
+    return ScoreTable.of(population, scores, ResidualStructure(SPACE, 5, 1))
 
 
 def test_three_architectures_under_sixty_names_are_three():

@@ -71,7 +71,7 @@ def parents(architectures: Sequence[Architecture]) -> int:
 
 @torch.inference_mode()
 def logits(supernet: Supernet, architectures: list[Architecture], images: Tensor, memory: int = AMPLE) -> list[Tensor]:
-    return list(walk_prefixes(supernet, architectures, Features(images), memory))
+    return list(walk_prefixes(supernet, architectures, supernet.begin(images), memory))
 
 
 @torch.inference_mode()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nas_lightning.errors import InputError
 from nas_lightning.ranking.table import COLUMNS, Score, ScoreTable, read_parts, read_scores, write_part
-from nas_lightning.space import Architecture, Candidate, Population, SearchSpace, ShortcutRule
+from nas_lightning.space import Architecture, Candidate, Population, ResidualStructure, SearchSpace
 
 SPACE = SearchSpace("small", (1, 1), (8, 12), 2, 8, trailing_entries=1)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
@@ -23,7 +23,7 @@ def tables(draw: st.DrawFn) -> ScoreTable:
     widths = st.tuples(*(st.sampled_from(legal) for legal in SPACE.choices)).map(Architecture)
     rows = draw(st.lists(st.tuples(NAMES, widths, SCORES), min_size=1, max_size=8, unique_by=lambda row: row[1]))
     population = Population(SPACE, tuple(Candidate(name, SPACE.text(one), one) for name, one, _ in rows))
-    return ScoreTable.of(population, [score for _, _, score in rows], classes=10, channels=1, shortcuts=ShortcutRule.ALWAYS)
+    return ScoreTable.of(population, [score for _, _, score in rows], ResidualStructure(SPACE, 10, 1))
 
 
 @pytest.fixture(scope="module")

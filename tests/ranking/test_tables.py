@@ -17,7 +17,7 @@ from nas_lightning.errors import InputError
 from nas_lightning.ranking.protocol import claim, make_protocol
 from nas_lightning.ranking.selection import best_rows, best_under_budgets, summary
 from nas_lightning.ranking.table import Score, ScoreTable, read_scores, read_table
-from nas_lightning.space import AnyWidths, Population, SearchSpace, ShortcutRule, cost_of
+from nas_lightning.space import AnyWidths, Population, ResidualStructure, SearchSpace
 
 SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8, trailing_entries=1)
 
@@ -25,7 +25,7 @@ SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8, trailing_entries=1)
 def make_table(count: int = 40, seed: int = 0) -> ScoreTable:
     rng = np.random.default_rng(seed)
     scores = [Score(float(rng.integers(1, 6)) / 7, 0.9, float(rng.random()) + 1) for _ in range(count)]  # many ties in top-1
-    return ScoreTable.of(Population.draw(SPACE, count, seed), scores, classes=5, channels=1, shortcuts=ShortcutRule.ALWAYS)
+    return ScoreTable.of(Population.draw(SPACE, count, seed), scores, ResidualStructure(SPACE, 5, 1))
 
 
 def test_the_file_has_the_contracts_columns_and_the_lists_order(tmp_path: Path):
@@ -35,7 +35,7 @@ def test_the_file_has_the_contracts_columns_and_the_lists_order(tmp_path: Path):
         rows = list(csv.reader(file))
     assert rows[0] == ["name", "architecture", "top1", "top5", "cross_entropy", "macs", "parameters"]
     for row, candidate, one in zip(rows[1:], table.population, table.scores, strict=True):
-        parameters, macs = cost_of(SPACE, candidate.architecture, classes=5, channels=1)
+        (parameters,), (macs,) = ResidualStructure(SPACE, 5, 1).cost([candidate.architecture.widths])
         assert row == [candidate.name, candidate.text, repr(one.top1), repr(one.top5), repr(one.cross_entropy), str(macs), str(parameters)]
 
 
@@ -111,7 +111,7 @@ def test_the_submission_is_the_list_again_with_its_scores(key: str, expected, tm
     given = dict(reversed(given.items()))
     (tmp_path / "list.json").write_text(json.dumps(given))
     population = Population.read(tmp_path / "list.json", SPACE)
-    table = ScoreTable.of(population, make_table(9).scores, classes=5, channels=1, shortcuts=ShortcutRule.ALWAYS)
+    table = ScoreTable.of(population, make_table(9).scores, ResidualStructure(SPACE, 5, 1))
     table.write_submission(tmp_path / "submission.json", key)
     written = json.loads((tmp_path / "submission.json").read_text())
     assert list(written) == list(given)
@@ -251,9 +251,7 @@ def test_two_tables_are_compared_on_the_candidates_that_both_have(tmp_path: Path
     third = ScoreTable.of(
         Population(SPACE, make_table(40, 0).population.candidates[10:30]),
         make_table(20, 7).scores,
-        classes=5,
-        channels=1,
-        shortcuts=ShortcutRule.ALWAYS,
+        ResidualStructure(SPACE, 5, 1),
     )
     third.write(tmp_path / "third.csv")
     agreement = compare_scores(tmp_path / "0.csv", tmp_path / "third.csv", SPACE, 20)
@@ -268,7 +266,7 @@ def test_tables_that_share_fewer_than_three_candidates_are_refused(tmp_path: Pat
     table = make_table(40)
     for name, rows in (("a", slice(0, 10)), ("b", slice(8, 20))):
         part = Population(SPACE, table.population.candidates[rows])
-        one = ScoreTable.of(part, table.scores[rows], classes=5, channels=1, shortcuts=ShortcutRule.ALWAYS)
+        one = ScoreTable.of(part, table.scores[rows], ResidualStructure(SPACE, 5, 1))
         one.write(tmp_path / f"{name}.csv")
     with pytest.raises(InputError, match=r"share 2 candidates; at least 3 are needed"):
         compare_scores(tmp_path / "a.csv", tmp_path / "b.csv", SPACE, 20)

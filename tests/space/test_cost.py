@@ -10,8 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from nas_lightning.draws import generator
-from nas_lightning.space import Architecture, SearchSpace, ShortcutRule, cost, cost_of
+from nas_lightning.space import Architecture, ResidualStructure, SearchSpace, ShortcutRule
 from nas_lightning.supernet import SingleNetwork, Supernet, cut
+
+
+def cost_of(structure: ResidualStructure, architecture: Architecture) -> tuple[int, int]:
+    """Parameters and multiply-adds of one candidate."""
+    (parameters,), (multiply_adds,) = structure.cost([architecture.widths])
+    return int(parameters), int(multiply_adds)
 
 
 def counted(network: nn.Module, channels: int, resolution: int) -> tuple[int, int]:
@@ -32,19 +38,19 @@ def counted(network: nn.Module, channels: int, resolution: int) -> tuple[int, in
 
 
 def test_the_largest_has_289780_parameters_of_which_2016_in_norms(track1: SearchSpace) -> None:
-    network = SingleNetwork(track1, track1.largest, classes=100)
+    network = SingleNetwork(ResidualStructure(track1, 100), track1.largest)
     norms = sum(parameter.numel() for layer in network.modules() if isinstance(layer, nn.BatchNorm2d) for parameter in layer.parameters())
     assert norms == 2_016
-    assert cost_of(track1, track1.largest, classes=100)[0] == 287_764 + norms == 289_780
+    assert cost_of(ResidualStructure(track1, 100), track1.largest)[0] == 287_764 + norms == 289_780
 
 
 def test_the_supernet_has_the_parameters_of_its_largest(any_space: SearchSpace) -> None:
     supernet = Supernet(any_space, classes=7)
-    assert sum(parameter.numel() for parameter in supernet.parameters()) == cost_of(any_space, any_space.largest, classes=7)[0]
+    assert sum(parameter.numel() for parameter in supernet.parameters()) == cost_of(ResidualStructure(any_space, 7), any_space.largest)[0]
 
 
 def test_multiply_adds_of_the_largest_and_the_smallest_are_the_published_ones(track1: SearchSpace) -> None:
-    found = cost(track1, [track1.largest.widths, track1.smallest.widths], classes=100).multiply_adds
+    found = ResidualStructure(track1, 100).cost([track1.largest.widths, track1.smallest.widths]).multiply_adds
     np.testing.assert_array_equal(np.round(found / 1e6, 3), [42.654, 1.337])
 
 
@@ -57,7 +63,7 @@ def test_the_uniform_mean_of_multiply_adds_is_14_345_million(track1: SearchSpace
     assert round(mean / 1e6, 3) == 14.345
     rng = np.random.default_rng(0)
     widths = np.stack([rng.choice(legal, size=200_000) for legal in track1.choices], axis=1)
-    found = cost(track1, widths, classes=100).multiply_adds
+    found = ResidualStructure(track1, 100).cost(widths).multiply_adds
     assert abs(found.mean() - mean) < 4 * found.std() / len(found) ** 0.5
 
 
@@ -68,7 +74,7 @@ def test_cost_equals_counting_on_the_cut_out_network(any_space: SearchSpace, sho
     supernet = Supernet(any_space, classes=6, channels=channels, shortcuts=shortcuts)
     candidates = [any_space.largest, any_space.smallest, *(any_space.sample(rng) for _ in range(6))]
     expected = [counted(cut(supernet, one), channels, any_space.resolution) for one in candidates]
-    found = cost(any_space, [one.widths for one in candidates], classes=6, channels=channels, shortcuts=shortcuts)
+    found = ResidualStructure(any_space, 6, channels, shortcuts).cost([one.widths for one in candidates])
     assert list(zip(found.parameters.tolist(), found.multiply_adds.tolist(), strict=True)) == expected
 
 
@@ -76,18 +82,18 @@ def test_cost_of_one_equals_its_row_among_many(any_space: SearchSpace) -> None:
     rng = generator(0, "test")
     candidates = [any_space.sample(rng) for _ in range(5)]
     for shortcuts in ShortcutRule:
-        many = cost(any_space, [one.widths for one in candidates], classes=10, shortcuts=shortcuts)
+        many = ResidualStructure(any_space, 10, shortcuts=shortcuts).cost([one.widths for one in candidates])
         for row, one in enumerate(candidates):
             expected = int(many.parameters[row]), int(many.multiply_adds[row])
-            assert cost_of(any_space, one, classes=10, shortcuts=shortcuts) == expected
+            assert cost_of(ResidualStructure(any_space, 10, shortcuts=shortcuts), one) == expected
 
 
 def test_an_identity_shortcut_saves_exactly_its_convolution_and_norm() -> None:
     space = SearchSpace("s", (2,), (8,), 4, resolution=8)
     narrow_block, same_block = Architecture((4, 8, 8, 4, 4)), Architecture((4, 8, 8, 4, 8))  # second block: 8 -> 4, 8 -> 8
     for architecture, saved in ((narrow_block, (0, 0)), (same_block, (8 * 8 + 2 * 8, 8 * 8 * 64))):
-        always = cost_of(space, architecture, classes=3)
-        needed = cost_of(space, architecture, classes=3, shortcuts=ShortcutRule.WHERE_NEEDED)
+        always = cost_of(ResidualStructure(space, 3), architecture)
+        needed = cost_of(ResidualStructure(space, 3, shortcuts=ShortcutRule.WHERE_NEEDED), architecture)
         assert (always[0] - needed[0], always[1] - needed[1]) == saved
 
 
@@ -102,8 +108,8 @@ def test_where_needed_is_the_first_block_of_a_stage_and_wherever_widths_differ()
 def test_the_official_list_costs_4_27e16_flop_at_full_width_and_2_98_times_less_sliced(track1: SearchSpace, official_list: Path) -> None:
     codes = [row["arch"] for row in json.loads(official_list.read_text()).values()]
     widths = np.array([code.split("-")[:19] for code in codes], dtype=np.int64)
-    found = cost(track1, widths, classes=100).multiply_adds
-    largest = cost_of(track1, track1.largest, classes=100)[1]
+    found = ResidualStructure(track1, 100).cost(widths).multiply_adds
+    largest = cost_of(ResidualStructure(track1, 100), track1.largest)[1]
     assert found.shape == (50_000,)
     assert f"{2 * largest * 10_000 * len(found):.2e}" == "4.27e+16"
     assert round(largest / found.mean(), 2) == 2.98

@@ -10,7 +10,7 @@ from scipy import stats
 
 from nas_lightning.draws import generator
 from nas_lightning.errors import InputError
-from nas_lightning.space import Architecture, Candidate, SearchSpace, cost_of
+from nas_lightning.space import Architecture, Candidate, ResidualStructure, SearchSpace
 from nas_lightning.supernet import Supernet
 
 CODE = "16-4-12-16-8-16-16-24-12-8-16-4-32-52-52-52-20-40-8-44"  # the first of the official list
@@ -84,7 +84,7 @@ def test_a_code_of_20_and_its_first_19_entries_are_one_architecture(track1: Sear
 def test_entry_20_changes_neither_cost_nor_output(track1: SearchSpace) -> None:
     first, second = track1.parse(replaced(20, "4")), track1.parse(replaced(20, "64"))
     assert first == second
-    assert cost_of(track1, first, classes=100) == cost_of(track1, second, classes=100)
+    assert ResidualStructure(track1, 100).cost([first.widths]) == ResidualStructure(track1, 100).cost([second.widths])
     supernet, images = Supernet(track1, classes=5), torch.randn(2, 3, 8, 8)
     assert torch.equal(supernet(images, first), supernet(images, second))
 

@@ -18,11 +18,13 @@ from nas_lightning.data import Augmentation, Digits
 from nas_lightning.errors import InputError
 from nas_lightning.experiment.prepare import check_recipe
 from nas_lightning.schedule import Cosine
-from nas_lightning.space import Architecture, Population, SearchSpace
+from nas_lightning.space import Architecture, Population, SearchSpace, ShortcutRule
 from nas_lightning.standalone import CutShort, Diverged, Recipe, Truth, describe_failures, train_alone, train_truth, truth, write_summary
 from nas_lightning.standalone.truth import Failure
+from nas_lightning.supernet import ResidualFamily
 
 SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8)
+FAMILY = ResidualFamily(SPACE, 10, 1, ShortcutRule.WHERE_NEEDED)
 CPU = {"accelerator": "cpu", "devices": 1}
 SMALL = ["space=resnet_tiny", "data=digits", "data.train_images=64", "population.count=4", "standalone.epochs=1"]
 POPULATION = Population.draw(SPACE, 4, 0)
@@ -32,7 +34,14 @@ MODULE = sys.modules[train_alone.__module__]
 
 def recipe(lr: float = 0.05, **changed: Any) -> Recipe:
     make = partial(torch.optim.SGD, lr=lr, momentum=0.9)
-    parts = {"epochs": 2, "batch_size": 50, "make_optimizer": make, "schedule": Cosine(), "augmentation": Augmentation({})}
+    parts = {
+        "epochs": 2,
+        "batch_size": 50,
+        "make_optimizer": make,
+        "schedule": Cosine(),
+        "augmentation": Augmentation({}),
+        "family": FAMILY,
+    }
     return Recipe(**{**parts, **changed})
 
 
@@ -74,11 +83,11 @@ def digits() -> Digits:
 )
 def test_a_training_that_diverges_has_no_accuracy(changed: dict[str, Any], reason: str, digits: Digits):
     with pytest.raises(Diverged, match=reason):
-        train_alone(SPACE, SPACE.largest, digits, recipe(**changed), 0, CPU)
+        train_alone(SPACE.largest, digits, recipe(**changed), 0, CPU)
 
 
 def test_a_poor_accuracy_of_finite_weights_is_one(digits: Digits):
-    assert 0 <= train_alone(SPACE, SPACE.largest, digits, recipe(lr=1e-9), 0, CPU) < 0.3
+    assert 0 <= train_alone(SPACE.largest, digits, recipe(lr=1e-9), 0, CPU) < 0.3
 
 
 class Stops(pl.Callback):
@@ -116,12 +125,12 @@ def test_a_training_that_is_cut_short_is_not_recorded_and_trained_again(digits: 
     ids=lambda arguments: ",".join(arguments),
 )
 def test_what_belongs_to_a_stage_does_not_reach_a_training_alone(arguments: dict[str, Any], digits: Digits):
-    plain = train_alone(SPACE, SPACE.smallest, digits, recipe(), 0, CPU)
-    assert train_alone(SPACE, SPACE.smallest, digits, recipe(), 0, {**CPU, **arguments}) == plain
+    plain = train_alone(SPACE.smallest, digits, recipe(), 0, CPU)
+    assert train_alone(SPACE.smallest, digits, recipe(), 0, {**CPU, **arguments}) == plain
 
 
 def test_double_precision_trains_and_tests(digits: Digits):
-    assert 0 <= train_alone(SPACE, SPACE.smallest, digits, recipe(), 0, {**CPU, "precision": "64-true"}) <= 1
+    assert 0 <= train_alone(SPACE.smallest, digits, recipe(), 0, {**CPU, "precision": "64-true"}) <= 1
 
 
 @pytest.fixture
@@ -129,7 +138,7 @@ def third_diverges(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Architecture, 
     """What is trained, in no time; of four candidates the third diverges with seed 1."""
     calls: list[tuple[Architecture, int]] = []
 
-    def instead(_: Any, architecture: Architecture, __: Any, ___: Any, seed: int, ____: Any) -> float:
+    def instead(architecture: Architecture, _: Any, __: Any, seed: int, ___: Any) -> float:
         calls.append((architecture, seed))
         if (architecture, seed) == (POPULATION[2].architecture, 1):
             raise Diverged("the loss is nan or infinite in epoch 1 of 2")
@@ -217,7 +226,7 @@ def diverges_for(names: set[str], count: int) -> Callable[..., float]:
     listed = Population.draw(SearchSpace("resnet_tiny", (1, 1, 1), (8, 12, 16), 2, 8), count, 0)
     architectures = [one.architecture for one in listed if one.name in names]
 
-    def instead(_: Any, architecture: Architecture, *__: Any) -> float:
+    def instead(architecture: Architecture, *_: Any) -> float:
         if architecture in architectures:
             raise Diverged("the loss is nan or infinite in epoch 1 of 2")
         return sum(architecture.widths) / 1000
@@ -273,6 +282,6 @@ def test_callbacks_of_the_stages_do_not_break_the_truth_after_them(tmp_path: Pat
 
 def test_what_other_processes_cannot_be_given_is_refused_before_a_stage_trains(digits: Digits):
     nameless = recipe(make_optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1))
-    check_recipe(nameless, SPACE, digits, CPU, 1)
+    check_recipe(nameless, digits, CPU, 1)
     with pytest.raises(InputError, match=r"^standalone\.processes: .*cannot be handed to other processes"):
-        check_recipe(nameless, SPACE, digits, CPU, 2)
+        check_recipe(nameless, digits, CPU, 2)

@@ -20,8 +20,9 @@ import nas_lightning
 from nas_lightning.data import Augmentation, Digits, RandomCrop
 from nas_lightning.errors import InputError
 from nas_lightning.schedule import Cosine
-from nas_lightning.space import Architecture, Population, SearchSpace
+from nas_lightning.space import Architecture, Population, SearchSpace, ShortcutRule
 from nas_lightning.standalone import Recipe, side_by_side, train_truth, truth
+from nas_lightning.supernet import ResidualFamily
 
 SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8)
 CPU = {"accelerator": "cpu", "devices": 1}
@@ -36,6 +37,7 @@ def recipe(**changed: Any) -> Recipe:
         "make_optimizer": partial(torch.optim.SGD, lr=0.05, momentum=0.9),
         "schedule": Cosine(),
         "augmentation": Augmentation({"crop": RandomCrop(1)}),
+        "family": ResidualFamily(SPACE, 10, 1, ShortcutRule.WHERE_NEEDED),
     }
     return Recipe(**{**parts, **changed})
 
@@ -160,7 +162,7 @@ def test_a_worker_that_fails_ends_the_call_and_what_is_finished_is_kept(
     assert not (tmp_path / "known_accuracies.json").exists()
     trained: list[tuple[Architecture, int]] = []
 
-    def instead(_: Any, architecture: Architecture, __: Any, ___: Any, seed: int, ____: Any) -> float:
+    def instead(architecture: Architecture, _: Any, __: Any, seed: int, ___: Any) -> float:
         trained.append((architecture, seed))
         return 0.5
 

@@ -13,10 +13,12 @@ import torch
 from nas_lightning.data import Augmentation, Digits
 from nas_lightning.errors import InputError
 from nas_lightning.schedule import Cosine
-from nas_lightning.space import Architecture, Population, SearchSpace, ShortcutRule, cost_of, read_accuracies
+from nas_lightning.space import Architecture, Population, SearchSpace, ShortcutRule, read_accuracies
 from nas_lightning.standalone import Recipe, Truth, spread_by_cost, train_alone, train_truth, truth
+from nas_lightning.supernet import ResidualFamily
 
 SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8)
+FAMILY = ResidualFamily(SPACE, 10, 1, ShortcutRule.WHERE_NEEDED)
 CPU = {"accelerator": "cpu", "devices": 1}
 
 
@@ -24,9 +26,8 @@ def recipe(**changed: Any) -> Recipe:
     def sgd(parameters: Any) -> torch.optim.Optimizer:
         return torch.optim.SGD(parameters, lr=0.05, momentum=0.9)
 
-    return Recipe(
-        **{"epochs": 2, "batch_size": 32, "make_optimizer": sgd, "schedule": Cosine(), "augmentation": Augmentation({}), **changed}
-    )
+    parts = {"epochs": 2, "batch_size": 32, "make_optimizer": sgd, "schedule": Cosine(), "augmentation": Augmentation({}), "family": FAMILY}
+    return Recipe(**{**parts, **changed})
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Architecture, int]]:
     """What is trained, each with an accuracy of its own, in no time."""
     calls: list[tuple[Architecture, int]] = []
 
-    def instead(_: Any, architecture: Architecture, __: Any, ___: Any, seed: int, ____: Any) -> float:
+    def instead(architecture: Architecture, _: Any, __: Any, seed: int, ___: Any) -> float:
         calls.append((architecture, seed))
         return (sum(architecture.widths) + seed / 7) / 100
 
@@ -50,8 +51,8 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Architecture, int]]:
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 24, 25])
 def test_candidates_are_spread_evenly_by_cost_in_the_lists_order(count: int):
     population = Population.draw(SPACE, 25, 1)
-    chosen = spread_by_cost(population, count, classes=10, channels=1, shortcuts=ShortcutRule.WHERE_NEEDED)
-    macs = [cost_of(SPACE, one, classes=10, channels=1, shortcuts=ShortcutRule.WHERE_NEEDED)[1] for one in population.architectures]
+    chosen = spread_by_cost(population, count, FAMILY)
+    macs = FAMILY.cost(population.widths).multiply_adds.tolist()
     by_cost = sorted(range(25), key=lambda row: (macs[row], row))
     places = [0] if count == 1 else [round(24 * step / (count - 1)) for step in range(count)]
     assert [one.name for one in chosen] == [population[row].name for row in sorted(by_cost[place] for place in places)]
@@ -61,13 +62,13 @@ def test_candidates_are_spread_evenly_by_cost_in_the_lists_order(count: int):
 def test_never_is_a_candidate_chosen_twice():
     population = Population.draw(SPACE, 60, 0)
     for count in range(1, 61):
-        assert len({one.name for one in spread_by_cost(population, count, classes=10, channels=1, shortcuts=ShortcutRule.ALWAYS)}) == count
+        assert len({one.name for one in spread_by_cost(population, count, FAMILY)}) == count
 
 
 @pytest.mark.parametrize("count", [0, 26])
 def test_more_candidates_than_the_list_has_are_refused(count: int):
     with pytest.raises(InputError, match=rf"^standalone\.count: {count} .* 25"):
-        spread_by_cost(Population.draw(SPACE, 25, 1), count, classes=10, channels=1, shortcuts=ShortcutRule.ALWAYS)
+        spread_by_cost(Population.draw(SPACE, 25, 1), count, FAMILY)
 
 
 def test_spread_and_seed_noise_are_those_of_a_hand_calculation():
@@ -88,7 +89,7 @@ def test_a_candidate_trained_alone_is_repeated_by_its_seed_whatever_the_global_g
     for seed in (3, 3, 4):
         torch.manual_seed(len(accuracies))
         np.random.seed(len(accuracies))
-        accuracies.append(train_alone(SPACE, SPACE.largest, digits, recipe(), seed, CPU))
+        accuracies.append(train_alone(SPACE.largest, digits, recipe(), seed, CPU))
     assert accuracies[0] == accuracies[1]
     assert accuracies[0] != accuracies[2]
     assert 0.12 < accuracies[0] <= 1  # ten classes: better than chance after two epochs
@@ -102,7 +103,7 @@ def test_the_rate_of_a_training_alone_follows_the_schedule(digits: Digits):
             asked.append((peak, elapsed, epochs))
             return peak
 
-    train_alone(SPACE, SPACE.smallest, digits, recipe(schedule=Spy(), batch_size=50), 0, CPU)
+    train_alone(SPACE.smallest, digits, recipe(schedule=Spy(), batch_size=50), 0, CPU)
     assert asked == [(0.05, elapsed, 2) for elapsed in (0, 0.5, 1, 1.5)]
 
 
@@ -240,7 +241,7 @@ def test_seeds_that_are_none_are_refused_from_python_too(seeds: list, digits: Di
 
 
 def test_the_largest_seed_trains(digits: Digits):
-    assert 0 <= train_alone(SPACE, SPACE.smallest, digits, recipe(epochs=1), 2**64 - 1, CPU) <= 1
+    assert 0 <= train_alone(SPACE.smallest, digits, recipe(epochs=1), 2**64 - 1, CPU) <= 1
 
 
 def test_the_command_trains_what_it_is_asked_and_goes_on_where_it_was(tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch):

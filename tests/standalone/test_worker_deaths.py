@@ -22,10 +22,12 @@ import nas_lightning
 from nas_lightning.data import Augmentation, Digits
 from nas_lightning.errors import InputError
 from nas_lightning.schedule import Cosine
-from nas_lightning.space import Population, SearchSpace
+from nas_lightning.space import Population, SearchSpace, ShortcutRule
 from nas_lightning.standalone import Recipe, side_by_side, train_truth, truth
+from nas_lightning.supernet import ResidualFamily
 
 SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8)
+FAMILY = ResidualFamily(SPACE, 10, 1, ShortcutRule.WHERE_NEEDED)
 CPU = {"accelerator": "cpu", "devices": 1}
 POPULATION = Population.draw(SPACE, 4, 0)
 LONGEST = 400
@@ -108,7 +110,7 @@ class StrikesAtTheEnd(Digits):
 def train(folder: Path, schedule: Cosine | None = None, dataset: Digits | None = None) -> None:
     """Four candidates, two at a time."""
     make = partial(torch.optim.SGD, lr=0.05)
-    recipe = Recipe(1, 32, make, schedule or Cosine(), Augmentation({}))
+    recipe = Recipe(1, 32, make, schedule or Cosine(), Augmentation({}), FAMILY)
     train_truth(POPULATION, dataset or Digits(resolution=8, train_images=64), recipe, [0], folder, CPU, processes=2)
 
 
@@ -165,7 +167,7 @@ def test_a_job_larger_than_a_pipe_is_handed_to_a_worker_that_is_dead(tmp_path: P
 
 
 def test_a_worker_is_not_handed_what_its_dataset_has_computed():
-    handed = side_by_side.pack(SPACE, Digits(), Recipe(1, 2, torch.optim.SGD, Cosine(), Augmentation({})), CPU, 1)
+    handed = side_by_side.pack(Digits(), Recipe(1, 2, torch.optim.SGD, Cosine(), Augmentation({}), FAMILY), CPU, 1)
     assert len(handed[0]) < 10_000  # the images are 460 kB
 
 
@@ -206,8 +208,8 @@ def test_one_worker_that_dies_costs_its_own_training_only(
     missing = {one.name for one in POPULATION} - set(kept(run))
     again: list[str] = []
     names = {one.architecture: one.name for one in POPULATION}
-    monkeypatch.setattr(truth, "train_alone", lambda _, architecture, *__: again.append(names[architecture]) or 0.5)
-    plain = Recipe(1, 32, partial(torch.optim.SGD, lr=0.05), Cosine(), Augmentation({}))
+    monkeypatch.setattr(truth, "train_alone", lambda architecture, *_: again.append(names[architecture]) or 0.5)
+    plain = Recipe(1, 32, partial(torch.optim.SGD, lr=0.05), Cosine(), Augmentation({}), FAMILY)
     train_truth(POPULATION, Digits(resolution=8, train_images=64), plain, [0], run, CPU)
     assert set(again) == missing
     assert len(json.loads((run / "known_accuracies.json").read_text())) == 4

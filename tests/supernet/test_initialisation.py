@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from nas_lightning.space import SearchSpace
+from nas_lightning.space import ResidualStructure, SearchSpace
 from nas_lightning.supernet import SingleNetwork, Supernet
 
 Make = Callable[[SearchSpace, int], nn.Module]
@@ -53,7 +53,7 @@ def make_supernet(space: SearchSpace, seed: int) -> nn.Module:
 
 
 def make_single(space: SearchSpace, seed: int) -> nn.Module:
-    return SingleNetwork(space, space.largest, 5, seed=seed)
+    return SingleNetwork(ResidualStructure(space, 5), space.largest, seed=seed)
 
 
 @pytest.mark.parametrize("make", [make_supernet, make_single])

@@ -1,0 +1,143 @@
+"""The residual networks of a space as data: every network of them, alone or all in one, is built and run by it, and costed from it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from itertools import chain
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from nas_lightning.space.architecture import Architecture
+from nas_lightning.space.search_space import SearchSpace
+
+Integers = npt.NDArray[np.int64]
+T = TypeVar("T")
+IMAGES = -1
+"""What a unit reads that reads no layer."""
+
+
+class ShortcutRule(StrEnum):
+    """When the shortcut of a residual block is a 1x1 convolution with norm, and not the identity."""
+
+    ALWAYS = "always"
+    """Every block, also where the widths agree: a finding of the 2nd-place solution."""
+
+    WHERE_NEEDED = "where_needed"
+    """The first block of each stage, and wherever input and output width differ: the official builder of single networks."""
+
+    def applies(self, opens_stage: bool, in_width: Integers | int, out_width: Integers | int) -> npt.NDArray[np.bool_] | np.bool_:
+        """Whether a block has the convolution; widths may be numbers or arrays of one shape."""
+        return np.logical_or(self is ShortcutRule.ALWAYS or opens_stage, np.not_equal(in_width, out_width))
+
+
+class Unit(NamedTuple):
+    """A convolution that keeps the size but for its stride, then a batch norm.
+
+    A layer's output is the relu of the sum of the units that make it; the classifier reads the last layer's, averaged over its pixels.
+    """
+
+    name: str
+    """Of its module, in the network or in its block."""
+    kernel: int
+    stride: int
+    source: int
+    """The layer that it reads, by its index in an architecture's widths, or ``IMAGES``."""
+    layer: int
+    """The layer that it makes, and whose width it has."""
+    side: int
+    """Height and width of its output, in pixels."""
+    affine: bool = True
+    """Whether its norm scales and shifts."""
+    may_be_identity: bool = False
+    """Whether its input stands for its output where both have one width."""
+
+
+class Cost(NamedTuple):
+    """Cost of n candidates; each field is (n,) integers."""
+
+    parameters: Integers
+    """Weights of convolutions and classifier, its bias, and scale and shift of the norms."""
+    multiply_adds: Integers
+    """Of convolutions and classifier, for one image."""
+
+
+@dataclass(frozen=True)
+class ResidualStructure:
+    """What the networks of a space consist of.
+
+    Args:
+        space: which candidates there are.
+        classes: outputs of the classifier.
+        channels: channels of the images.
+        shortcuts: which blocks have a 1x1 convolution on their shortcut.
+    """
+
+    space: SearchSpace
+    classes: int
+    channels: int = 3
+    shortcuts: ShortcutRule = ShortcutRule.ALWAYS
+
+    @cached_property
+    def stem(self) -> Unit:
+        """The unit that reads the images."""
+        return Unit("stem", 3, 1, IMAGES, 0, self.space.resolution, affine=False)
+
+    @cached_property
+    def blocks(self) -> tuple[tuple[Unit, ...], ...]:
+        """The units of every block."""
+        blocks = []
+        for at in self.space.residual_blocks:
+            may_be_identity = not self.shortcuts.applies(at.opens_stage, 1, 1)
+            blocks.append(
+                (
+                    Unit("unit1", 3, at.stride, at.source, at.first, at.side),
+                    Unit("unit2", 3, 1, at.first, at.second, at.side),
+                    Unit("shortcut", 1, at.stride, at.source, at.second, at.side, may_be_identity=may_be_identity),
+                )
+            )
+        return tuple(blocks)
+
+    @cached_property
+    def units(self) -> tuple[Unit, ...]:
+        """All, in forward order."""
+        return (self.stem, *chain.from_iterable(self.blocks))
+
+    def by_layer(self, parts: Iterable[T]) -> list[list[tuple[Unit, T]]]:
+        """The units that make each layer, each with its part of a network; the parts are in the order of the units."""
+        layers: list[list[tuple[Unit, T]]] = [[] for _ in range(self.space.layers)]
+        for unit, part in zip(self.units, parts, strict=True):
+            layers[unit.layer].append((unit, part))
+        return layers
+
+    def with_output(self, outputs: Mapping[int, T], layer: int, output: T) -> dict[int, T]:
+        """What the layers behind ``layer`` read: of the outputs so far, and its own."""
+        return {**{source: x for source, x in outputs.items() if source in self._read_behind[layer]}, layer: output}
+
+    @cached_property
+    def _read_behind(self) -> tuple[frozenset[int], ...]:
+        return tuple(frozenset(unit.source for unit in self.units if unit.layer > layer) for layer in range(self.space.layers))
+
+    def widths(self, architecture: Architecture) -> dict[int, int]:
+        """The width of every layer, and of the images."""
+        return {IMAGES: self.channels, **dict(enumerate(architecture.widths))}
+
+    def cost(self, widths: npt.ArrayLike) -> Cost:
+        """Counts parameters and multiply-adds of (n, layers) integers, a row a candidate."""
+        columns = np.ascontiguousarray(np.asarray(widths, dtype=np.int64).T)
+        width_of = {IMAGES: np.full_like(columns[0], self.channels), **dict(enumerate(columns))}
+        parameters = columns[-1] * self.classes + self.classes
+        multiply_adds = columns[-1] * self.classes
+        for unit in self.units:
+            in_width, out_width = width_of[unit.source], width_of[unit.layer]
+            weights = unit.kernel**2 * in_width * out_width
+            present = 1 - (unit.may_be_identity & (in_width == out_width))
+            parameters = parameters + present * (weights + 2 * unit.affine * out_width)
+            multiply_adds = multiply_adds + present * weights * unit.side**2
+        return Cost(parameters, multiply_adds)
+
+    def header(self) -> dict[str, Any]:
+        """Plain values that rebuild the structure."""
+        return {"space": self.space.header(), "classes": self.classes, "channels": self.channels, "shortcuts": str(self.shortcuts)}
