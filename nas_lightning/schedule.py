@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+from nas_lightning.config.fields import check_fields, number
 from nas_lightning.errors import InputError
 
 
@@ -58,21 +59,30 @@ class Cosine:
 
 
 @dataclass(frozen=True)
-class LowResolutionFirst:
+class LowFirst:
     """Trains on smaller images in the first part of a stage: a step costs less in proportion to the pixels, and the end sees them whole."""
 
-    side: int
+    side: int = number(least=4)
     """Height and width in the first part, in pixels."""
-    share: float
+    share: float = number(above=0, most=1)
     """Of the stage, that the first part takes."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise InputError(f"low_resolution.share: {self.share} must be above 0 and at most 1")
+        check_fields(self, "low_resolution")
 
-    def side_at(self, elapsed: float, epochs: float) -> int | None:
-        """The side at a place as in ``Schedule.rate``; None for whole images."""
-        return self.side if elapsed / epochs < self.share else None
+    def check(self, resolution: int, place: str) -> None:
+        """Raises InputError, naming the key at ``place``, unless the images are larger."""
+        if self.side >= resolution:
+            raise InputError(f"{place}.side: {self.side} must be below the images' {resolution} pixels")
+
+    def side_at(self, progress: float) -> int | None:
+        """The side where this share of the stage is over; None for whole images."""
+        return self.side if progress < self.share else None
+
+    @property
+    def parts(self) -> list[tuple[float, float]]:
+        """Where the two parts begin, and how long they are, as shares of the stage."""
+        return [(0.0, self.share), (self.share, 1 - self.share)]
 
 
 def _check_final(final_lr: float) -> None:

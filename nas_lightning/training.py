@@ -1,106 +1,23 @@
-"""The LightningModule: brings sampler, objective, optimizer and schedule to the supernet, and nothing else."""
+"""The LightningModule: brings a stage to the supernet, and nothing else."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from enum import StrEnum
 from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
-from torch import Tensor, nn
+from torch import Tensor
 from torchmetrics import MeanMetric
 
-from nas_lightning.errors import InputError
-from nas_lightning.objective import Objective, Pass
 from nas_lightning.panel import Panel, accuracies
-from nas_lightning.sampling import Position, Sampler
-from nas_lightning.schedule import LowResolutionFirst, Schedule
+from nas_lightning.sampling import Position
 from nas_lightning.space import Architecture
+from nas_lightning.stage import Stage
+from nas_lightning.step_rules import NonFiniteLoss
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import HEADER_KEY
-from nas_lightning.supernet.path_batched import batched_forward, stack_widths
-
-MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
-
-
-class GradientRule(StrEnum):
-    """How the gradients of a step's passes become one; the effective learning rate differs by the number of paths."""
-
-    SUM = "sum"
-    MEAN = "mean"
-
-
-class PathsAcrossDevices(StrEnum):
-    """Which candidates the devices train at a step."""
-
-    SAME = "same"
-    """All the same, on different images: what one device with their joined batch would train, but for the norms' statistics."""
-
-    DIFFERENT = "different"
-    """Each its own: as many times more candidates a step, each on one device's images."""
-
-
-class RateScaling(StrEnum):
-    """How the learning rate grows with the number of devices, as a step sees that many times more images."""
-
-    NONE = "none"
-
-    LINEAR = "linear"
-    """Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.1."""
-
-    SQRT = "sqrt"
-    """Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014, section 5."""
-
-    def factor(self, devices: int) -> float:
-        """What the configured rate is multiplied by."""
-        return {RateScaling.NONE: 1.0, RateScaling.LINEAR: float(devices), RateScaling.SQRT: math.sqrt(devices)}[self]
-
-
-class PathExecution(StrEnum):
-    """How the passes of a step run; the gradients are the same to rounding."""
-
-    SEQUENTIAL = "sequential"
-    """One after another, each sliced, a backward each: one graph is alive at a time."""
-
-    BATCHED = "batched"
-    """In one full-width pass with one backward: fewer and larger operations, all graphs alive at once."""
-
-
-class NonFiniteRule(StrEnum):
-    """What happens at a step whose loss is nan or infinite."""
-
-    STOP = "stop"
-    """The stage ends with a line; weights and the last checkpoint are from before the step."""
-
-    SKIP = "skip"
-    """The weights stay as they are, and the step is counted."""
-
-
-class NonFiniteLoss(InputError):
-    """A loss is nan or infinite: the message names step, candidates and learning rate."""
-
-
-def losses_of_step(
-    execution: PathExecution, objective: Objective, supernet: Supernet, images: Tensor, labels: Tensor, paths: Sequence[Architecture]
-) -> Iterator[tuple[Tensor, list[Pass]]]:
-    """Yields losses, each to be run backward before the next is asked for, with the passes whose losses it adds up."""
-    if execution is PathExecution.SEQUENTIAL:
-        for one in objective(supernet, images, labels, paths):
-            yield one.loss, [one]
-        return
-    architectures = objective.architectures(paths)
-    # Of candidates that occur twice the last one's logits serve both: their losses' gradients add up either way.
-    found = dict(zip(architectures, batched_forward(supernet, images, stack_widths(architectures, images.device)), strict=True))
-
-    def network(asked: Tensor, architecture: Architecture) -> Tensor:
-        if asked is not images or architecture not in found:
-            raise RuntimeError(f"{type(objective).__name__} asked for a pass that it had not told, or on other images")
-        return found[architecture]
-
-    passes = list(objective(network, images, labels, paths))
-    yield torch.stack([one.loss for one in passes]).sum(), passes
 
 
 class SupernetTraining(pl.LightningModule):
@@ -108,17 +25,7 @@ class SupernetTraining(pl.LightningModule):
 
     Args:
         supernet: whose weights are trained, in place.
-        sampler: which candidates train at a step.
-        objective: what they learn.
-        make_optimizer: of the parameters; a new one a stage.
-        schedule: the learning rate over the stage; the optimizer's configured rate is its peak.
-        stage_index: keys the draws, so that stages do not share them.
-        gradients: sum over a step's paths, or mean.
-        path_execution: how a step's passes run.
-        across_devices: which candidates several devices train at a step.
-        rate_scaling: how the learning rate grows with the devices.
-        non_finite: what happens at a step whose loss is nan or infinite.
-        low_resolution: trains on smaller images first; None never does.
+        stage: what trains, and how.
         clip_norm: largest norm (or value) of the gradients of a step; None does not clip.
         clip_algorithm: ``norm`` or ``value``, as pl.Trainer's ``gradient_clip_algorithm``.
         panel: candidates that validation evaluates.
@@ -128,18 +35,8 @@ class SupernetTraining(pl.LightningModule):
     def __init__(
         self,
         supernet: Supernet,
-        sampler: Sampler,
-        objective: Objective,
-        make_optimizer: MakeOptimizer,
-        schedule: Schedule,
+        stage: Stage,
         *,
-        stage_index: int = 0,
-        gradients: GradientRule | str = GradientRule.SUM,
-        path_execution: PathExecution | str = PathExecution.SEQUENTIAL,
-        across_devices: PathsAcrossDevices | str = PathsAcrossDevices.SAME,
-        rate_scaling: RateScaling | str = RateScaling.NONE,
-        non_finite: NonFiniteRule | str = NonFiniteRule.STOP,
-        low_resolution: LowResolutionFirst | None = None,
         clip_norm: float | None = None,
         clip_algorithm: str = "norm",
         panel: Panel | None = None,
@@ -147,12 +44,8 @@ class SupernetTraining(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.supernet, self.sampler, self.objective = supernet, sampler, objective
-        self.make_optimizer, self.schedule = make_optimizer, schedule
-        self.stage_index, self.gradients, self.clip_norm = stage_index, GradientRule(gradients), clip_norm
-        self.path_execution, self.clip_algorithm = PathExecution(path_execution), clip_algorithm
-        self.across_devices, self.rate_scaling = PathsAcrossDevices(across_devices), RateScaling(rate_scaling)
-        self.non_finite, self.low_resolution = NonFiniteRule(non_finite), low_resolution
+        self.supernet, self.stage = supernet, stage
+        self.clip_norm, self.clip_algorithm = clip_norm, clip_algorithm
         self.panel, self.header = panel, dict(header or {})
         self.finished = False
         """Set by who ran the stage to its end; checkpoints carry it."""
@@ -170,8 +63,8 @@ class SupernetTraining(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """One optimizer over all parameters, norms and biases too."""
-        optimizer = self.make_optimizer(self.supernet.parameters())
-        factor = self.rate_scaling.factor(self.trainer.world_size)
+        optimizer = self.stage.optimizer(self.supernet.parameters())
+        factor = self.stage.rate_scaling.factor(self.trainer.world_size)
         self.peaks = [factor * group["lr"] for group in optimizer.param_groups]
         return optimizer
 
@@ -184,8 +77,8 @@ class SupernetTraining(pl.LightningModule):
     @property
     def position(self) -> Position:
         """Where the run is, for the draws of candidates."""
-        rank = self.trainer.global_rank if self.across_devices is PathsAcrossDevices.DIFFERENT else 0
-        return Position(self.stage_index, self.current_epoch, self.global_step, rank)
+        rank = self.stage.across_devices.rank(self.trainer.global_rank)
+        return Position(self.stage.index, self.current_epoch, self.global_step, rank)
 
     def on_train_start(self) -> None:
         """Measures the stage: the schedule needs its length."""
@@ -197,31 +90,16 @@ class SupernetTraining(pl.LightningModule):
         optimizer = cast(LightningOptimizer, self.optimizers())
         elapsed = self.current_epoch + batch_idx / self.trainer.num_training_batches
         rate = self._set_rate(optimizer, elapsed)
-        side = None if self.low_resolution is None else self.low_resolution.side_at(elapsed, self.epochs)
-        if side is not None:
-            images = nn.functional.interpolate(images, size=(side, side), mode="area")
         optimizer.zero_grad()
-        paths = self.sampler.sample(self.position)
-        share = 1 / len(paths) if self.gradients is GradientRule.MEAN else 1.0
-        total = torch.zeros((), device=images.device)
-        architectures, done = self.objective.architectures(paths), 0
-        passes, scored = len(architectures), list[Tensor]()
-        for loss, group in losses_of_step(self.path_execution, self.objective, self.supernet, images, labels, paths):
-            done += len(group)
-            with nullcontext() if done == passes else self._blocked_sync():  # one all-reduce a step, however many passes
-                self.manual_backward(share * loss)
-            total += loss.detach()
-            if (
-                images.device.type == "cpu" and self.trainer.world_size == 1 and not total.isfinite()
-            ):  # elsewhere a look at every pass would hold up the device
-                architectures = architectures[done - len(group) : done]
-                break
-            scored += [one.logits.detach() for one in group if one.is_path]
+        paths = self.stage.sampler.sample(self.position)
+        # On other devices a look at every pass would hold them up.
+        looks = images.device.type == "cpu" and self.trainer.world_size == 1
+        total, scored, architectures = self.stage.run_passes(
+            self.supernet, images, labels, paths, elapsed / self.epochs, self._backward, stops_at_non_finite=looks
+        )
         if self._may_be_bad(total) and self._is_bad(total):
             self._stop_or_skip(total, architectures, rate, optimizer)
             return
-        if done != passes:
-            raise RuntimeError(f"{type(self.objective).__name__} yielded {done} passes, not the {passes} it told")
         if self.supernet.skips_parameters:
             self._fill_missing_gradients()
         optimizer.step()
@@ -284,7 +162,7 @@ class SupernetTraining(pl.LightningModule):
     def _may_be_bad(self, loss: Tensor) -> bool:
         # Reading a number from a GPU waits for all work before it: only where it decides the step, or is read anyway.
         due = self.global_step % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
-        return loss.device.type == "cpu" or self.non_finite is NonFiniteRule.SKIP or due
+        return loss.device.type == "cpu" or self.stage.non_finite.decides_the_step or due
 
     def _is_bad(self, loss: Tensor) -> bool:
         bad = (~loss.isfinite()).float()
@@ -293,10 +171,10 @@ class SupernetTraining(pl.LightningModule):
         return bool(bad)
 
     def _stop_or_skip(self, loss: Tensor, architectures: Sequence[Architecture], rate: float, optimizer: LightningOptimizer) -> None:
-        if self.non_finite is NonFiniteRule.STOP:
-            among = ", ".join(map(str, architectures))
-            found = f"is {float(loss)}" if not loss.isfinite() else "of another device is nan or infinite"
-            raise NonFiniteLoss(f"the loss {found} at step {self.global_step}, learning rate {rate:.6g}, with {among}")
+        among = ", ".join(map(str, architectures))
+        found = f"is {float(loss)}" if not loss.isfinite() else "of another device is nan or infinite"
+        where = f"at step {self.global_step}, learning rate {rate:.6g}, with {among}"
+        self.stage.non_finite.meet(NonFiniteLoss(f"the loss {found} {where}"))
         self.skipped += 1
         optimizer.zero_grad()
         optimizer.step()  # without gradients it changes nothing, and counts the step
@@ -316,8 +194,12 @@ class SupernetTraining(pl.LightningModule):
 
     def _set_rate(self, optimizer: LightningOptimizer, elapsed: float) -> float:
         for group, peak in zip(optimizer.param_groups, self.peaks, strict=True):
-            group["lr"] = self.schedule.rate(peak, elapsed, self.epochs)
+            group["lr"] = self.stage.schedule.rate(peak, elapsed, self.epochs)
         return optimizer.param_groups[0]["lr"]
+
+    def _backward(self, loss: Tensor, is_last: bool) -> None:
+        with nullcontext() if is_last else self._blocked_sync():  # one all-reduce a step, however many passes
+            self.manual_backward(loss)
 
     def _blocked_sync(self) -> AbstractContextManager[Any]:
         strategy = self.trainer.strategy

@@ -22,7 +22,7 @@ GROUND = {
     "lock",
     "signals",
 }  # everyone may import them
-BEFORE_PIPELINE = {"space", "data", "supernet", "sampling", "objective", "schedule", "trainer", "panel", "training"}
+BEFORE_PIPELINE = {"space", "data", "supernet", "sampling", "objective", "step_rules", "stage", "trainer", "panel", "training"}
 MAY_IMPORT = {
     "errors": set(),
     "draws": set(),
@@ -42,7 +42,10 @@ MAY_IMPORT = {
     "sampling": {"space"},
     "objective": {"space"},
     "panel": {"space", "supernet"},
-    "training": {"space", "sampling", "objective", "panel", "supernet", "schedule"},
+    "step_rules": set(),
+    "passes": {"space", "objective", "supernet"},
+    "stage": {"space", "sampling", "objective", "schedule", "supernet", "step_rules", "passes"},
+    "training": {"space", "sampling", "stage", "step_rules", "panel", "supernet"},
     "tuning": set(),
     "pipeline": BEFORE_PIPELINE,
     "standalone": {"space", "data", "supernet", "schedule", "trainer"},

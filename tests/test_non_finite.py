@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,17 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from nas_lightning.draws import generator
 from nas_lightning.objective import CrossEntropy, Pass
+from nas_lightning.passes import Batched, PathExecution, Sequential
 from nas_lightning.pipeline.checkpoints import StageCheckpoints
 from nas_lightning.pipeline.interruption import Interruption
 from nas_lightning.sampling import Position
 from nas_lightning.schedule import Cosine
 from nas_lightning.space import Architecture, SearchSpace
+from nas_lightning.stage import Stage
+from nas_lightning.step_rules import NonFiniteLoss, Skip
 from nas_lightning.supernet import Supernet
 from nas_lightning.trainer import make_trainer
-from nas_lightning.training import NonFiniteLoss, SupernetTraining
+from nas_lightning.training import SupernetTraining
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*but have no `val_dataloader`.*")
 SPACE = SearchSpace("small", (2, 1), (4, 8), 2, 8)
@@ -58,13 +62,9 @@ class Broken:
 
 def fit(folder: Path, **changed: Any) -> tuple[Supernet, SupernetTraining, Any]:
     supernet = Supernet(SPACE, 7, seed=3)
-    arguments: dict[str, Any] = {"objective": Broken(), "sampler": SamePaths()}
-    module = SupernetTraining(
-        supernet,
-        make_optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.05, momentum=0.9, weight_decay=0.01),
-        schedule=Cosine(),
-        **{**arguments, **changed},
-    )
+    arguments: dict[str, Any] = {"objective": Broken(), "sampler": SamePaths(), "schedule": Cosine()}
+    optimizer = partial(torch.optim.SGD, lr=0.05, momentum=0.9, weight_decay=0.01)
+    module = SupernetTraining(supernet, Stage(epochs=2, optimizer=optimizer, **{**arguments, **changed}))
     trainer = make_trainer(
         {"accelerator": "cpu", "devices": 1, "log_every_n_steps": 1},
         max_epochs=2,
@@ -75,13 +75,13 @@ def fit(folder: Path, **changed: Any) -> tuple[Supernet, SupernetTraining, Any]:
     return supernet, module, trainer
 
 
-@pytest.mark.parametrize("execution", ["sequential", "batched"])
+@pytest.mark.parametrize("execution", [Sequential(), Batched()])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_stage_stops_and_says_where(execution: str, value: float, tmp_path: Path):
+def test_a_stage_stops_and_says_where(execution: PathExecution, value: float, tmp_path: Path):
     with pytest.raises(NonFiniteLoss, match=r"at step 2, learning rate 0\.04\d+, with") as stop:
         fit(tmp_path, objective=Broken(value=value), path_execution=execution)
     assert str(PATHS[1]) in str(stop.value)
-    assert (str(PATHS[0]) in str(stop.value)) is (execution == "batched")  # where all losses are added up, it may be any
+    assert (str(PATHS[0]) in str(stop.value)) is (execution == Batched())  # where all losses are added up, it may be any
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert saved["global_step"] == 2
     assert all(tensor.isfinite().all() for tensor in saved["state_dict"].values() if tensor.is_floating_point())
@@ -96,7 +96,7 @@ def test_a_step_can_be_skipped_and_is_counted(tmp_path: Path, monkeypatch: pytes
         step(self, *arguments)
 
     monkeypatch.setattr(SupernetTraining, "training_step", watched)
-    supernet, module, trainer = fit(tmp_path, non_finite="skip")
+    supernet, module, trainer = fit(tmp_path, non_finite=Skip())
     assert trainer.global_step == 8
     assert int(module.skipped) == 1
     changes = [any(not torch.equal(one[name], other[name]) for name in one) for one, other in pairwise(weights)]
@@ -114,7 +114,7 @@ def test_a_skipped_step_counts_in_no_mean_of_its_epoch(tmp_path: Path, monkeypat
         log(self, values)
 
     monkeypatch.setattr(SupernetTraining, "_log", watched)
-    _, _, trainer = fit(tmp_path, non_finite="skip", objective=Broken(step=6))  # the third step of the second epoch
+    _, _, trainer = fit(tmp_path, non_finite=Skip(), objective=Broken(step=6))  # the third step of the second epoch
     first, second, skipped, fourth = losses[4:]
     assert math.isnan(skipped)
     assert trainer.callback_metrics["epoch_loss"].item() == pytest.approx((first + second + fourth) / 3)
@@ -126,7 +126,7 @@ def test_an_epoch_of_skipped_steps_has_no_means(tmp_path: Path):
             self.calls = self.step
             yield from super().__call__(*arguments)
 
-    _, module, trainer = fit(tmp_path, non_finite="skip", objective=AlwaysBroken())
+    _, module, trainer = fit(tmp_path, non_finite=Skip(), objective=AlwaysBroken())
     assert int(module.skipped) == 8
     assert not {"epoch_loss", "top1"} & set(trainer.callback_metrics)
 

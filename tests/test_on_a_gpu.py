@@ -17,6 +17,7 @@ from nas_lightning.ranking import rank
 from nas_lightning.sampling import UniformSampler
 from nas_lightning.schedule import Cosine
 from nas_lightning.space import Population, SearchSpace
+from nas_lightning.stage import Stage
 from nas_lightning.supernet import Supernet
 from nas_lightning.trainer import make_trainer
 from nas_lightning.training import SupernetTraining
@@ -52,8 +53,9 @@ class Steps(pl.Callback):
 
 
 def train(accelerator: str, precision: str, steps: Steps, **how: Any) -> None:
-    sampler, make_optimizer = UniformSampler(SPACE, seed=0, paths=3), partial(torch.optim.SGD, lr=0.05)
-    module = SupernetTraining(Supernet(SPACE, classes=10, channels=1), sampler, CrossEntropy(), make_optimizer, Cosine())
+    sampler, optimizer = UniformSampler(SPACE, seed=0, paths=3), partial(torch.optim.SGD, lr=0.05)
+    stage = Stage(epochs=1, sampler=sampler, objective=CrossEntropy(), optimizer=optimizer, schedule=Cosine())
+    module = SupernetTraining(Supernet(SPACE, classes=10, channels=1), stage)
     data = ImageDataModule(Digits(resolution=8, train_images=320), **{"augmentation": Augmentation(), "batch_size": 64, **how})
     arguments = {"accelerator": accelerator, "devices": 1, "precision": precision, "log_every_n_steps": 1000}
     make_trainer(arguments, callbacks=[steps], max_epochs=1, enable_checkpointing=False).fit(module, datamodule=data)

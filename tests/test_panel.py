@@ -1,5 +1,6 @@
 """The panel: what validation says of a few candidates, against their direct evaluation."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from nas_lightning.panel import Panel
 from nas_lightning.sampling import UniformSampler
 from nas_lightning.schedule import Cosine
 from nas_lightning.space import SearchSpace
+from nas_lightning.stage import Stage
 from nas_lightning.supernet import Supernet
 from nas_lightning.trainer import make_trainer
 from nas_lightning.training import SupernetTraining
@@ -36,14 +38,9 @@ def test_validation_logs_a_direct_evaluation_of_each_candidate(tmp_path: Path, n
     known = {name: number / 10 for number, name in enumerate(DRAWN)}
     held_out = loader(count=22, seed=5, size=8)  # batches of 8, 8 and 6
     trainer = make_trainer({"accelerator": "cpu", "devices": 1}, max_epochs=2, default_root_dir=tmp_path, enable_checkpointing=False)
-    module = SupernetTraining(
-        supernet,
-        UniformSampler(SPACE, 0, 2),
-        CrossEntropy(),
-        lambda parameters: torch.optim.SGD(parameters, lr=0.05),
-        Cosine(),
-        panel=Panel(architectures, CLASSES, known),
-    )
+    sampler, optimizer = UniformSampler(SPACE, 0, 2), partial(torch.optim.SGD, lr=0.05)
+    stage = Stage(epochs=2, sampler=sampler, objective=CrossEntropy(), optimizer=optimizer, schedule=Cosine())
+    module = SupernetTraining(supernet, stage, panel=Panel(architectures, CLASSES, known))
     trainer.fit(module, loader(17, 0, 6), held_out)
     supernet.eval()
     mean_losses = {}

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nas_lightning.errors import InputError
-from nas_lightning.schedule import Cosine, LowResolutionFirst, OriginalCosine
+from nas_lightning.schedule import Cosine, LowFirst, OriginalCosine
 
 
 def test_the_original_cosine_has_the_hand_computed_rates_of_the_finetuning_stage() -> None:
@@ -91,12 +91,12 @@ def test_a_warmup_that_is_no_share_is_refused_naming_it(warmup: float) -> None:
 
 
 def test_images_are_small_in_the_first_part_of_a_stage() -> None:
-    low = LowResolutionFirst(side=16, share=0.7)
-    assert [low.side_at(elapsed, 10) for elapsed in (0, 3.5, 6.99, 7, 9.9)] == [16, 16, 16, None, None]
-    assert LowResolutionFirst(16, 1).side_at(9.99, 10) == 16
+    low = LowFirst(side=16, share=0.7)
+    assert [low.side_at(elapsed / 10) for elapsed in (0, 3.5, 6.99, 7, 9.9)] == [16, 16, 16, None, None]
+    assert LowFirst(16, 1).side_at(0.999) == 16
 
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.1, math.nan])
 def test_a_first_part_that_is_no_part_is_refused_naming_it(share: float) -> None:
     with pytest.raises(InputError, match=f"low_resolution.share: {share}"):
-        LowResolutionFirst(16, share)
+        LowFirst(16, share)

@@ -16,12 +16,13 @@ from nas_lightning.config.read import read
 from nas_lightning.config.schema import CompareConfig
 from nas_lightning.data.cifar import BinaryCifar
 from nas_lightning.experiment.configs import AloneConfig, RankConfig, TrainConfig
-from nas_lightning.experiment.prepare import make_family, make_population, make_recipe, make_stage
+from nas_lightning.experiment.prepare import make_family, make_population, make_recipe, make_stages
 from nas_lightning.objective import CrossEntropy, InplaceDistillation
-from nas_lightning.pipeline.stage import Stage
 from nas_lightning.sampling import ListedSampler, UniformSampler
 from nas_lightning.schedule import OriginalCosine
 from nas_lightning.space import Population, SearchSpace
+from nas_lightning.stage import Stage
+from nas_lightning.step_rules import Sum
 from nas_lightning.trainer import make_trainer
 from nas_lightning.trainer_arguments import RULES
 
@@ -61,9 +62,9 @@ def build(*overrides: str) -> Built:
     builder = Builder(tuple(config.plugins), {"seed": config.seed})
     space, dataset = builder.build(config.space, "space"), builder.build(config.data, "data")
     population = make_population(config.population, space)
-    make_family(space, dataset, config.supernet.shortcuts).supernet(config.supernet.norm, config.seed)
+    supernet = make_family(space, dataset, config.supernet.shortcuts).supernet(config.supernet.norm, config.seed)
     builder = builder.offering(space=space, population=population)
-    stages = {name: make_stage(builder, name, index, stage, space.resolution) for index, (name, stage) in enumerate(config.stages.items())}
+    stages = {stage.name: stage for stage in make_stages(builder, config.stages, supernet)}
     builder.build(config.augmentation, "augmentation")
     if config.standalone is not None:
         make_recipe(builder, config.standalone, make_family(space, dataset, config.standalone.shortcuts))
@@ -144,11 +145,11 @@ def test_track1_has_exactly_the_five_stages_of_the_method(track1: Built):
     assert list(track1.stages) == list(TRACK1)
     for name, (epochs, lr, final_lr, weight_decay, listed, distills) in TRACK1.items():
         stage = track1.stages[name]
-        optimizer = stage.make_optimizer([torch.nn.Parameter(torch.zeros(1))])
+        optimizer = stage.optimizer([torch.nn.Parameter(torch.zeros(1))])
         group = optimizer.param_groups[0]
         assert isinstance(optimizer, torch.optim.SGD)
         assert (group["lr"], group["momentum"], group["weight_decay"], group["nesterov"]) == (lr, 0.9, weight_decay, False)
-        assert (stage.epochs, stage.max_steps, stage.gradients, stage.sampler.paths) == (epochs, None, "sum", 6)
+        assert (stage.epochs, stage.max_steps, stage.gradients, stage.sampler.paths) == (epochs, None, Sum(), 6)
         assert stage.schedule == OriginalCosine(final_lr)
         if distills:
             assert stage.objective == InplaceDistillation(track1.space, 0.5, 2.0, 1.0)

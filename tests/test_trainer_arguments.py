@@ -25,7 +25,7 @@ from nas_lightning.config.read import read
 from nas_lightning.config.roles import OPTIMIZER
 from nas_lightning.errors import InputError
 from nas_lightning.experiment.configs import TrainConfig
-from nas_lightning.experiment.prepare import make_optimizer, prepare
+from nas_lightning.experiment.prepare import check_optimizer, prepare
 from nas_lightning.trainer import limited, make_trainer
 from nas_lightning.trainer_arguments import CALLBACKS, PRECISIONS, RULES, STRATEGIES, check_arguments
 
@@ -271,10 +271,11 @@ def test_an_optimizer_of_torch_is_taken_if_it_steps_from_gradients_alone(name: s
     node = Target({"_target_": f"torch.optim.{name}", **({} if name == "Optimizer" else {"lr": 0.1})}, OPTIMIZER, is_partial=True)
     if name in NO_OPTIMIZERS:
         with pytest.raises(InputError, match=f"^stages.a.optimizer.*{NO_OPTIMIZERS[name]}"):
-            make_optimizer(Builder(), node, "stages.a.optimizer")
+            check_optimizer(Builder().build(node, "stages.a.optimizer"), "stages.a.optimizer")
         return
     parameter = torch.nn.Parameter(torch.ones(3))
-    optimizer = make_optimizer(Builder(), node, "stages.a.optimizer")([parameter])
+    check_optimizer(make := Builder().build(node, "stages.a.optimizer"), "stages.a.optimizer")
+    optimizer = make([parameter])
     parameter.grad = torch.ones(3)
     optimizer.step()
     assert (parameter != 1).all()
@@ -283,7 +284,7 @@ def test_an_optimizer_of_torch_is_taken_if_it_steps_from_gradients_alone(name: s
 @pytest.mark.parametrize("option", ["capturable", "differentiable"])
 def test_an_option_with_which_an_optimizer_takes_no_step_is_refused(option: str):
     with pytest.raises(InputError, match=r"stages.a.optimizer: Adam cannot take a step from the summed gradients of paths"):
-        make_optimizer(Builder(), Target({"_target_": "torch.optim.Adam", option: True}, OPTIMIZER, is_partial=True), "stages.a.optimizer")
+        check_optimizer(lambda parameters: torch.optim.Adam(parameters, **{option: True}), "stages.a.optimizer")
 
 
 @pytest.fixture(scope="module")

@@ -3,16 +3,14 @@
 import copy
 import itertools
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -20,94 +18,30 @@ from benchmarks.masked_network import MaskedNetwork
 from nas_lightning.objective import CrossEntropy, InplaceDistillation
 from nas_lightning.panel import Panel
 from nas_lightning.sampling import Position
-from nas_lightning.schedule import Cosine, LowResolutionFirst, OriginalCosine
-from nas_lightning.space import Architecture, SearchSpace
+from nas_lightning.schedule import Cosine, LowFirst, OriginalCosine
+from nas_lightning.space import Architecture
+from nas_lightning.step_rules import GradientRule, Mean, Sum
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import HEADER_KEY, load_supernet, make_header
-from nas_lightning.training import SupernetTraining
+from tests.stages import (
+    DECAY,
+    LR,
+    MOMENTUM,
+    PATHS,
+    SPACE,
+    GivenPaths,
+    Record,
+    assert_same_weights,
+    fit,
+    images_and_labels,
+    loader,
+    make_module,
+    make_supernet,
+    make_trainer,
+)
 
 torch.set_num_threads(1)  # two busy processes of two threads each slow one another down many times
 pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no `val_dataloader`")
-
-SPACE = SearchSpace("small", (2, 1), (4, 8), 2, 8)
-PATHS = [  # of a step; the second block's shortcut is the identity where entries 3 and 5 agree
-    [Architecture((4, 2, 4, 4, 4, 6, 8)), Architecture((2, 4, 2, 2, 2, 4, 2)), SPACE.largest],
-    [Architecture((2, 2, 4, 2, 2, 8, 4)), SPACE.smallest, Architecture((4, 4, 2, 2, 4, 2, 6))],
-    [SPACE.smallest, Architecture((4, 2, 2, 4, 2, 8, 6)), Architecture((2, 4, 4, 2, 4, 4, 4))],
-]
-LR, MOMENTUM, DECAY = 0.05, 0.9, 0.01
-
-
-@dataclass
-class GivenPaths:
-    """Hands out the paths above, and remembers what it was asked for."""
-
-    steps: Sequence[list[Architecture]] = field(default_factory=lambda: PATHS)
-    asked: list[Position] = field(default_factory=list)
-
-    @property
-    def paths(self) -> int:
-        return len(self.steps[0])
-
-    def sample(self, position: Position) -> list[Architecture]:
-        self.asked.append(position)
-        return self.steps[position.step % len(self.steps)]
-
-
-class Record(pl.Callback):
-    """What the optimizer is about to use at every step."""
-
-    def __init__(self) -> None:
-        self.rates: list[float] = []
-        self.gradients: list[list[Tensor]] = []
-        self.global_steps: list[int] = []
-        self.logged: list[dict[str, float]] = []
-
-    def on_before_optimizer_step(self, trainer: pl.Trainer, _: pl.LightningModule, optimizer: torch.optim.Optimizer) -> None:
-        self.global_steps.append(trainer.global_step)
-        self.rates.append(optimizer.param_groups[0]["lr"])
-
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        # Those that the step was made with: a callback's hook before the step runs before the module's, which clips.
-        self.gradients.append([parameter.grad.clone() for parameter in pl_module.parameters() if parameter.grad is not None])
-        self.logged.append({name: float(value) for name, value in trainer.callback_metrics.items()})
-
-
-def images_and_labels(count: int = 17, seed: int = 0) -> TensorDataset:
-    rng = torch.Generator().manual_seed(seed)
-    return TensorDataset(torch.randn(count, 3, 8, 8, generator=rng, dtype=torch.float64), torch.randint(7, (count,), generator=rng))
-
-
-def loader(count: int = 17, seed: int = 0, size: int = 6) -> DataLoader[Any]:
-    """Three batches an epoch, the last of them short."""
-    return DataLoader(images_and_labels(count, seed), batch_size=size)
-
-
-def make_supernet(**rules: str) -> Supernet:
-    return Supernet(SPACE, classes=7, **rules).double()  # type: ignore[arg-type]
-
-
-def make_module(supernet: Supernet, **changed: Any) -> SupernetTraining:
-    arguments: dict[str, Any] = {
-        "sampler": GivenPaths(),
-        "objective": CrossEntropy(),
-        "make_optimizer": partial(torch.optim.SGD, lr=LR, momentum=MOMENTUM, weight_decay=DECAY),
-        "schedule": Cosine(final_lr=0.001),
-    }
-    return SupernetTraining(supernet, **{**arguments, **changed})
-
-
-def make_trainer(tmp_path: Path, *callbacks: pl.Callback, **changed: Any) -> pl.Trainer:
-    arguments: dict[str, Any] = {"accelerator": "cpu", "devices": 1, "max_epochs": 1, "default_root_dir": tmp_path}
-    quiet = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing"), False)
-    return pl.Trainer(**{**arguments, **quiet, **changed}, callbacks=list(callbacks))
-
-
-def fit(tmp_path: Path, module: SupernetTraining, **changed: Any) -> Record:
-    record = Record()
-    make_trainer(tmp_path, record, **changed).fit(module, loader())
-    return record
-
 
 Network = Callable[[Tensor, Architecture], Tensor]
 
@@ -145,20 +79,15 @@ def train_by_hand(
                 parameter.sub_(rate * velocity)
 
 
-def assert_same_weights(found: nn.Module, expected: nn.Module) -> None:
-    for name, tensor in expected.state_dict().items():
-        torch.testing.assert_close(found.state_dict()[name], tensor, rtol=1e-9, atol=1e-11, msg=lambda text, name=name: f"{name}: {text}")
-
-
 @pytest.mark.parametrize("shortcuts", ["always", "where_needed"])
-@pytest.mark.parametrize(("gradients", "share"), [("sum", 1.0), ("mean", 1 / 3)])
+@pytest.mark.parametrize(("gradients", "share"), [(Sum(), 1.0), (Mean(), 1 / 3)])
 @pytest.mark.parametrize(
     ("objective", "loss"),
     [(CrossEntropy(), cross_entropies), (InplaceDistillation(SPACE), literal_distillation)],
     ids=["cross_entropy", "distillation"],
 )
 def test_three_steps_leave_the_weights_of_a_loop_written_by_hand(
-    tmp_path: Path, shortcuts: str, gradients: str, share: float, objective: Any, loss: Any
+    tmp_path: Path, shortcuts: str, gradients: GradientRule, share: float, objective: Any, loss: Any
 ) -> None:
     supernet = make_supernet(shortcuts=shortcuts)
     expected = copy.deepcopy(supernet)
@@ -197,7 +126,7 @@ def test_the_mean_gradient_is_the_sum_divided_by_the_number_of_paths(tmp_path: P
     for objective in (CrossEntropy(), InplaceDistillation(SPACE)):
         first_gradients = [
             fit(tmp_path, make_module(make_supernet(), gradients=gradients, objective=objective), max_steps=1).gradients[0]
-            for gradients in ("sum", "mean")
+            for gradients in (Sum(), Mean())
         ]
         for summed, mean in zip(*first_gradients, strict=True):
             torch.testing.assert_close(mean, summed / 3, rtol=1e-10, atol=1e-14)
@@ -241,7 +170,7 @@ def test_global_step_counts_one_a_batch_and_paths_are_asked_for_once_a_step_by_p
     sampler = GivenPaths()
     record = Record()
     trainer = make_trainer(tmp_path, record, max_epochs=3)
-    trainer.fit(make_module(make_supernet(), sampler=sampler, stage_index=4), loader())
+    trainer.fit(make_module(make_supernet(), sampler=sampler, index=4), loader())
     assert trainer.global_step == 9
     assert record.global_steps == list(range(9))
     assert sampler.asked == [Position(4, step // 3, step, 0) for step in range(9)]
@@ -255,7 +184,7 @@ def test_a_stage_leaves_the_peak_of_its_optimizer_to_the_next(tmp_path: Path) ->
 
 def test_the_logged_loss_is_the_mean_over_the_paths_and_top1_is_theirs_alone(tmp_path: Path) -> None:
     for objective, loss in ((CrossEntropy(), cross_entropies), (InplaceDistillation(SPACE), literal_distillation)):
-        for gradients in ("sum", "mean"):
+        for gradients in (Sum(), Mean()):
             supernet = make_supernet()
             images, labels = next(iter(loader()))
             expected = loss(supernet, images, labels, PATHS[0]).item() / 3
@@ -287,7 +216,7 @@ def test_a_stage_begins_on_smaller_images_whose_pixels_are_means(tmp_path: Path)
             seen.append(images)
             return super().__call__(network, images, labels, paths)
 
-    fit(tmp_path, make_module(make_supernet(), objective=Watching(), low_resolution=LowResolutionFirst(side=4, share=0.5)), max_epochs=2)
+    fit(tmp_path, make_module(make_supernet(), objective=Watching(), low_resolution=LowFirst(side=4, share=0.5)), max_epochs=2)
     whole = [images for images, _ in loader()] * 2  # three batches an epoch
     for small, images in zip(seen[:3], whole[:3], strict=True):
         assert torch.allclose(small, F.avg_pool2d(images, 2))
@@ -339,8 +268,3 @@ def test_a_stage_resumed_from_its_checkpoint_ends_as_one_that_never_stopped(tmp_
     assert_same_weights(resumed, straight)
     assert record.rates == expected.rates[6:]
     assert [position.step for position in sampler.asked] == list(range(6, 12))
-
-
-def test_an_unknown_gradient_rule_is_refused() -> None:
-    with pytest.raises(ValueError, match="median"):
-        make_module(make_supernet(), gradients="median")

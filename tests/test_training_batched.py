@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 import torch
-from test_training import (
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from nas_lightning import passes
+from nas_lightning.experiment.dry_run import MEASURED_STEPS
+from nas_lightning.objective import CrossEntropy, InplaceDistillation, Objective
+from nas_lightning.objective.objectives import Network, Pass
+from nas_lightning.passes import Batched, Sequential
+from nas_lightning.space import Architecture
+from nas_lightning.step_rules import GradientRule, Mean, Sum
+from nas_lightning.supernet.checkpoint import load_supernet
+from tests.stages import (
     PATHS,
     SPACE,
     GivenPaths,
@@ -19,16 +30,6 @@ from test_training import (
     make_supernet,
     make_trainer,
 )
-from torch import Tensor
-from torch.utils.data import DataLoader, TensorDataset
-
-from nas_lightning import training
-from nas_lightning.experiment.dry_run import MEASURED_STEPS
-from nas_lightning.objective import CrossEntropy, InplaceDistillation, Objective
-from nas_lightning.objective.objectives import Network, Pass
-from nas_lightning.space import Architecture
-from nas_lightning.supernet.checkpoint import load_supernet
-from nas_lightning.training import PathExecution, losses_of_step
 
 pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no `val_dataloader`")
 
@@ -38,15 +39,15 @@ TWICE = [[PATHS[0][0], SPACE.largest, PATHS[0][0]], [SPACE.largest] * 3, [SPACE.
 
 @pytest.mark.parametrize("steps", [PATHS, TWICE], ids=["different", "twice"])
 @pytest.mark.parametrize("shortcuts", ["always", "where_needed"])
-@pytest.mark.parametrize("gradients", ["sum", "mean"])
+@pytest.mark.parametrize("gradients", [Sum(), Mean()])
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=["cross_entropy", "distillation"])
 def test_three_batched_steps_leave_the_weights_of_the_loop(
-    tmp_path: Path, objective: Objective, gradients: str, shortcuts: str, steps: Sequence[list[Architecture]]
+    tmp_path: Path, objective: Objective, gradients: GradientRule, shortcuts: str, steps: Sequence[list[Architecture]]
 ) -> None:
     found, expected = make_supernet(shortcuts=shortcuts), make_supernet(shortcuts=shortcuts)
     records = [
         fit(tmp_path, make_module(one, objective=objective, gradients=gradients, path_execution=execution, sampler=GivenPaths(steps)))
-        for one, execution in ((found, "batched"), (expected, "sequential"))
+        for one, execution in ((found, Batched()), (expected, Sequential()))
     ]
     assert_same_weights(found, expected)
     for batched, looped in zip(*(record.gradients for record in records), strict=True):
@@ -58,7 +59,7 @@ def test_three_batched_steps_leave_the_weights_of_the_loop(
 def test_the_logged_accuracies_are_those_of_the_loop(tmp_path: Path) -> None:
     for objective in OBJECTIVES:
         logged = []
-        for execution in PathExecution:
+        for execution in (Sequential(), Batched()):
             trainer = make_trainer(tmp_path, max_epochs=2)
             trainer.fit(make_module(make_supernet(), objective=objective, path_execution=execution), loader())
             logged.append({key: trainer.callback_metrics[key].item() for key in ("top1", "top5")})
@@ -70,8 +71,8 @@ def test_the_logged_accuracies_are_those_of_the_loop(tmp_path: Path) -> None:
 def test_a_step_takes_one_backward_batched_and_one_a_pass_in_the_loop_of_which_only_the_last_is_synchronised(
     tmp_path: Path, objective: Objective, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    passes = len(objective.architectures(PATHS[0]))
-    for execution, expected in (("sequential", ["blocked", "backward"] * (passes - 1) + ["backward"]), ("batched", ["backward"])):
+    count = len(objective.architectures(PATHS[0]))
+    for execution, expected in ((Sequential(), ["blocked", "backward"] * (count - 1) + ["backward"]), (Batched(), ["backward"])):
         module, events = make_module(make_supernet(), objective=objective, path_execution=execution), []
 
         def blocked(events: list[str] = events) -> nullcontext[None]:
@@ -94,7 +95,7 @@ def test_the_loop_runs_a_pass_only_when_its_loss_is_asked_for(monkeypatch: pytes
     monkeypatch.setattr(supernet, "forward", lambda images, architecture: ran.append(architecture) or forward(images, architecture))
     images, labels = next(iter(loader()))
     objective = InplaceDistillation(SPACE)
-    for asked, (loss, group) in enumerate(losses_of_step(PathExecution.SEQUENTIAL, objective, supernet, images, labels, PATHS[0]), start=1):
+    for asked, (loss, group) in enumerate(Sequential().losses(objective, supernet, images, labels, PATHS[0]), start=1):
         assert ran == objective.architectures(PATHS[0])[:asked]
         assert len(group) == 1
         loss.backward()  # without retain_graph: no later loss may need this pass again
@@ -104,7 +105,7 @@ def test_batched_the_teacher_learns_nothing_from_its_students() -> None:
     supernet = make_supernet()
     images, labels = next(iter(loader()))
     objective = InplaceDistillation(SPACE, hard_weight=0.0)
-    ((loss, _),) = losses_of_step(PathExecution.BATCHED, objective, supernet, images, labels, [SPACE.smallest])
+    ((loss, _),) = Batched().losses(objective, supernet, images, labels, [SPACE.smallest])
     loss.backward()
     gradient, width = supernet.classifier.full.weight.grad, SPACE.smallest.widths[-1]
     assert gradient is not None
@@ -129,19 +130,19 @@ class Tells:
 
 def test_an_objective_that_does_not_do_what_it_tells_is_a_bug_that_is_not_trained_over(tmp_path: Path) -> None:
     told = PATHS[0]
-    for execution in PathExecution:
+    for execution in (Sequential(), Batched()):
         with pytest.raises(RuntimeError, match="Tells yielded 2 passes, not the 3 it told"):
             fit(tmp_path, make_module(make_supernet(), objective=Tells(told, told[:2]), path_execution=execution))
     for objective in (Tells(told, [SPACE.smallest]), Tells(told, told, shift=1.0)):
         with pytest.raises(RuntimeError, match="Tells asked for a pass that it had not told, or on other images"):
-            fit(tmp_path, make_module(make_supernet(), objective=objective, path_execution="batched"))
+            fit(tmp_path, make_module(make_supernet(), objective=objective, path_execution=Batched()))
 
 
 def test_under_bfloat16_a_batched_step_moves_the_weights_as_the_loop_does_to_rounding(tmp_path: Path) -> None:
     start, found, expected = (make_supernet().float() for _ in range(3))
     images, labels = images_and_labels().tensors
     data = DataLoader(TensorDataset(images.float(), labels), batch_size=17)
-    for supernet, execution in ((found, "batched"), (expected, "sequential")):
+    for supernet, execution in ((found, Batched()), (expected, Sequential())):
         module = make_module(supernet, path_execution=execution, objective=InplaceDistillation(SPACE))
         make_trainer(tmp_path, precision="bf16-mixed").fit(module, data)
     moved, apart = (
@@ -149,11 +150,6 @@ def test_under_bfloat16_a_batched_step_moves_the_weights_as_the_loop_does_to_rou
         for first, second in ((expected, start), (found, expected))
     )
     assert apart < 0.1 * moved
-
-
-def test_an_unknown_path_execution_is_refused() -> None:
-    with pytest.raises(ValueError, match="parallel"):
-        make_module(make_supernet(), path_execution="parallel")
 
 
 BATCHED = [f"stages.{stage}.path_execution=batched" for stage in ("pretrain", "finetune", "distill_1")]
@@ -181,8 +177,8 @@ def test_a_dry_run_measures_the_execution_that_would_run(
     command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts: list[int] = []
-    forward = training.batched_forward
-    monkeypatch.setattr(training, "batched_forward", lambda *given: counts.append(len(given[2])) or forward(*given))
+    forward = passes.batched_forward
+    monkeypatch.setattr(passes, "batched_forward", lambda *given: counts.append(len(given[2])) or forward(*given))
     done = command("train", *TRAIN_ONLY, BATCHED[-1], "dry_run=true", f"run_dir={tmp_path / 'run'}")
     assert done.code == 0, done.err
     assert counts == [3] * (MEASURED_STEPS + 1)  # two paths and their teacher, of the last stage alone

@@ -7,8 +7,8 @@ from nas_lightning.config.schema import LoaderConfig
 from nas_lightning.data import ImageDataset
 from nas_lightning.errors import InputError
 from nas_lightning.experiment.configs import RankingConfig, StandaloneConfig
-from nas_lightning.pipeline.stage import Stage
 from nas_lightning.space import SearchSpace
+from nas_lightning.stage import Stage
 from nas_lightning.standalone.train_alone import TEST_BATCH
 from nas_lightning.supernet.layers import NormStatistics
 
@@ -25,7 +25,7 @@ def check_stage_batches(
     """
     share = "" if processes == 1 else f" of each of {processes} processes"
     for stage in stages:
-        side = space.last_side(None if stage.low_resolution is None else stage.low_resolution.side)
+        side = space.last_side(stage.side(0.0))
         trained_on = (training_images - loader.holdout) // processes
         _check("loader.batch_size", loader.batch_size, trained_on, f"images{share} that stage {stage.name} trains on", side)
     if stages and loader.holdout and norm is NormStatistics.BATCH:

@@ -9,7 +9,7 @@ from pytorch_lightning.plugins import MixedPrecision
 
 from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.errors import InputError
-from nas_lightning.pipeline.stage import Stage
+from nas_lightning.stage import Stage
 from nas_lightning.trainer import limited
 
 
@@ -56,7 +56,7 @@ def check_clipping(trainer: pl.Trainer, arguments: Mapping[str, Any], stages: Se
     if arguments.get("gradient_clip_val") is None or not isinstance(trainer.precision_plugin, MixedPrecision):
         return
     for stage in stages:
-        optimizer = stage.make_optimizer([torch.nn.Parameter(torch.ones(2))])
+        optimizer = stage.optimizer([torch.nn.Parameter(torch.ones(2))])
         if getattr(optimizer, "_step_supports_amp_scaling", False):
             raise InputError(
                 f"stages.{stage.name}.optimizer.fused: true cannot be clipped in mixed precision (trainer.gradient_clip_val, "

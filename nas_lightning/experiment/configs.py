@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from nas_lightning.config import roles
-from nas_lightning.config.fields import Target, choice, inline, number, path, target
+from nas_lightning.config.fields import Later, Target, choice, inline, number, path, target
 from nas_lightning.config.schema import LoaderConfig, MonitorConfig, PopulationConfig, RootConfig, SupernetConfig
 from nas_lightning.ranking.score import Scorer
+from nas_lightning.stage import Stage
 
 Integers = list[int]  # RankingConfig has a key named list
 
@@ -55,45 +56,6 @@ class RankingConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LowResolutionConfig:
-    """``stages.<name>.low_resolution``: smaller images in the first part of a stage."""
-
-    side: int = number(least=4)
-    """Pixels."""
-    share: float = number(least=0, most=1)
-    """Of the stage."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageConfig:
-    """``stages.<name>``: one entry of the recipe."""
-
-    epochs: int = number(least=1)
-    """Passes over the training split."""
-    sampler: Target = target(roles.SAMPLER)
-    objective: Target = target(roles.OBJECTIVE)
-    optimizer: Target = target(roles.OPTIMIZER, is_partial=True)
-    """Its ``lr`` is the schedule's peak."""
-    schedule: Target = target(roles.SCHEDULE)
-    gradients: str = choice("sum", among=("sum", "mean"))
-    """Over the passes of a step; sum makes the effective rate grow with the paths."""
-    path_execution: str = choice("sequential", among=("sequential", "batched"))
-    """A step's passes one after another, or in one full-width pass; the same gradients to rounding."""
-    across_devices: str = choice("same", among=("same", "different"))
-    """Whether several devices train the same candidates at a step, on different images, or each its own."""
-    rate_scaling: str = choice("none", among=("none", "linear", "sqrt"))
-    """How the learning rate grows with the devices, a step of which sees that many times ``loader.batch_size`` images."""
-    non_finite: str = choice("stop", among=("stop", "skip"))
-    """At a step whose loss is nan or infinite: end the stage, or leave the weights as they are and count it."""
-    low_resolution: LowResolutionConfig | None = None
-    """None trains on whole images throughout."""
-    max_steps: int | None = number(None, least=1)
-    """Ends the stage, and its schedule, after so many optimizer steps."""
-    keep_every: int | None = number(None, least=1)
-    """Keeps a checkpoint every so many epochs."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class StandaloneConfig:
     """``standalone``: candidates trained alone, the truth that a ranking is compared with."""
 
@@ -139,7 +101,7 @@ class TrainConfig:
     augmentation: Target = target(roles.AUGMENTATION)
     loader: LoaderConfig
     population: PopulationConfig
-    stages: dict[str, StageConfig]
+    stages: dict[str, Later[Stage]]
     monitor: MonitorConfig
     trainer: dict[str, Any]
     """Every argument of pl.Trainer but those that a stage decides."""

@@ -5,7 +5,6 @@ import time
 
 import torch
 from tabulate import tabulate
-from torch.nn import functional as F
 
 from nas_lightning.config.build import Builder
 from nas_lightning.data import evaluation_images
@@ -13,12 +12,11 @@ from nas_lightning.data.data_module import Batch
 from nas_lightning.experiment.configs import RankingConfig, TrainConfig
 from nas_lightning.experiment.prepare import Run, make_data
 from nas_lightning.experiment.rank_one import choose_candidates, make_scorer
-from nas_lightning.pipeline.stage import Stage
 from nas_lightning.ranking.score import rank_by_image
 from nas_lightning.sampling import Position
+from nas_lightning.stage import Stage
 from nas_lightning.supernet import Supernet
 from nas_lightning.trainer import limited, make_trainer
-from nas_lightning.training import losses_of_step
 
 MEASURED_STEPS = 3
 """After one that warms up; the candidates differ, so their mean is an estimate."""
@@ -36,10 +34,7 @@ def dry_run(config: TrainConfig, run: Run) -> str:
     batch = data.on_after_batch_transfer(tuple(part.to(device) for part in next(iter(data.train_dataloader()))), 0)
     rows, total = [], 0.0
     for stage in run.stages:
-        seconds = _seconds_per_step(stage, supernet, batch)
-        if (low := stage.low_resolution) is not None:
-            small = F.interpolate(batch[0], size=(low.side, low.side), mode="area")
-            seconds += low.share * (_seconds_per_step(stage, supernet, (small, batch[1])) - seconds)
+        seconds = sum(share * _seconds_per_step(stage, supernet, batch, begin) for begin, share in stage.parts)
         steps = stage.steps(batches)
         total += steps * seconds
         passes = len(stage.objective.architectures(stage.sampler.sample(Position(stage.index, 0, 0))))
@@ -60,14 +55,13 @@ def dry_run(config: TrainConfig, run: Run) -> str:
     return "\n".join(lines)
 
 
-def _seconds_per_step(stage: Stage, supernet: Supernet, batch: Batch) -> float:
+def _seconds_per_step(stage: Stage, supernet: Supernet, batch: Batch, progress: float) -> float:
     supernet.train()
     seconds = 0.0
     for number in range(MEASURED_STEPS + 1):
         paths = stage.sampler.sample(Position(stage.index, 0, number))
         began = time.perf_counter()
-        for loss, _ in losses_of_step(stage.path_execution, stage.objective, supernet, *batch, paths):
-            loss.backward()
+        stage.run_passes(supernet, *batch, paths, progress, lambda loss, _: loss.backward())
         _wait(batch[0].device)
         seconds += time.perf_counter() - began if number else 0.0
     supernet.zero_grad()

@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning.plugins import DoublePrecision
 
 from nas_lightning.config.build import Builder, import_plugins
-from nas_lightning.config.fields import Target
+from nas_lightning.config.fields import Later, Target
 from nas_lightning.config.schema import PopulationConfig
 from nas_lightning.data import ImageDataset
 from nas_lightning.data.check import check_dataset, check_trained_on
@@ -18,18 +18,15 @@ from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.errors import InputError
 from nas_lightning.experiment.batch_sizes import check_ranking_batches, check_stage_batches, check_standalone_batches
 from nas_lightning.experiment.check_trainer import check_batches, check_clipping, check_panel_is_evaluated
-from nas_lightning.experiment.configs import LowResolutionConfig, StageConfig, StandaloneConfig, TrainConfig
+from nas_lightning.experiment.configs import StandaloneConfig, TrainConfig
 from nas_lightning.experiment.rank_one import check_enough_known, check_ranking, choose_candidates
-from nas_lightning.pipeline.stage import Stage
 from nas_lightning.processes import is_first
-from nas_lightning.schedule import LowResolutionFirst
 from nas_lightning.space import Architecture, Population, SearchSpace, ShortcutRule, read_accuracies
+from nas_lightning.stage import MakeOptimizer, Stage, check_name
 from nas_lightning.standalone import Recipe, check_seeds, on_one_device, pack, spread_by_accuracy, spread_by_cost, try_one_step
 from nas_lightning.supernet import ResidualFamily, Supernet
 from nas_lightning.supernet.checkpoint import load_supernet
-from nas_lightning.supernet.path_batched import check_batchable
 from nas_lightning.trainer import make_trainer
-from nas_lightning.training import GradientRule, NonFiniteRule, PathExecution, PathsAcrossDevices, RateScaling
 
 
 class Run(NamedTuple):
@@ -53,11 +50,7 @@ def prepare(config: TrainConfig) -> Run:
     family = make_family(space, dataset, config.supernet.shortcuts)
     supernet = family.supernet(config.supernet.norm, config.seed, config.supernet.channels_last)
     builder = builder.offering(space=space, population=population)
-    stages = [make_stage(builder, name, index, stage, space.resolution) for index, (name, stage) in enumerate(config.stages.items())]
-    check_names([stage.name for stage in stages])
-    for stage in stages:
-        if stage.path_execution is PathExecution.BATCHED:
-            check_batchable(supernet, f"stages.{stage.name}.path_execution")
+    stages = make_stages(builder, config.stages, supernet)
     builder.build(config.augmentation, "augmentation")
     if config.returns == "panel_cross_entropy" and not (config.loader.holdout and stages):
         raise InputError("returns: panel_cross_entropy needs a panel; give loader.holdout, and a stage")
@@ -112,9 +105,10 @@ def make_dataset(builder: Builder, config: Target, space: SearchSpace) -> ImageD
 
 
 def check_names(stages: Sequence[str]) -> None:
-    """Raises InputError if two stages would share a folder where a file system does not tell capitals from small letters."""
+    """Raises InputError if a stage's folder cannot have its name, or two would share one where a file system does not tell capitals."""
     folders: dict[str, str] = {}
     for name in stages:
+        check_name(name)
         if (other := folders.setdefault(name.lower(), name)) != name:
             raise InputError(f"stages.{name}: differs from stages.{other} in capitals alone; some file systems would give both one folder")
 
@@ -126,46 +120,18 @@ def make_population(config: PopulationConfig, space: SearchSpace) -> Population:
     return Population.draw(space, min(config.count, space.size), config.seed)
 
 
-def make_stage(builder: Builder, name: str, index: int, config: StageConfig, resolution: int) -> Stage:
-    """One stage of the recipe, for images of ``resolution`` pixels."""
-    place = f"stages.{name}"
-    return Stage(
-        name=name,
-        index=index,
-        epochs=config.epochs,
-        sampler=builder.build(config.sampler, f"{place}.sampler"),
-        objective=builder.build(config.objective, f"{place}.objective"),
-        make_optimizer=make_optimizer(builder, config.optimizer, f"{place}.optimizer"),
-        schedule=builder.build(config.schedule, f"{place}.schedule"),
-        gradients=GradientRule(config.gradients),
-        path_execution=PathExecution(config.path_execution),
-        across_devices=PathsAcrossDevices(config.across_devices),
-        rate_scaling=RateScaling(config.rate_scaling),
-        non_finite=NonFiniteRule(config.non_finite),
-        low_resolution=make_low_resolution(config.low_resolution, resolution, f"{place}.low_resolution"),
-        max_steps=config.max_steps,
-        keep_every=config.keep_every,
-    )
+def make_stages(builder: Builder, config: Mapping[str, Later[Stage]], supernet: Supernet) -> list[Stage]:
+    """The recipe, each stage checked against the supernet that it is to train."""
+    check_names(list(config))
+    stages = [builder.make(keys, f"stages.{name}", name=name, index=index) for index, (name, keys) in enumerate(config.items())]
+    for stage in stages:
+        check_optimizer(stage.optimizer, f"stages.{stage.name}.optimizer")
+        stage.check(supernet)
+    return stages
 
 
-def make_low_resolution(config: LowResolutionConfig | None, resolution: int, place: str) -> LowResolutionFirst | None:
-    """The smaller images that a stage begins with.
-
-    Args:
-        resolution: of the whole images, in pixels.
-    """
-    if config is None:
-        return None
-    if config.side >= resolution:
-        raise InputError(f"{place}.side: {config.side} must be below the images' {resolution} pixels")
-    if config.share == 0:
-        raise InputError(f"{place}.share: {config.share} must be above 0; null trains on whole images throughout")
-    return LowResolutionFirst(config.side, config.share)
-
-
-def make_optimizer(builder: Builder, target: Target, place: str) -> Any:
-    """A function from parameters to an optimizer, tried for a step so that a wrong value stops the run before it starts."""
-    make = builder.build(target, place)
+def check_optimizer(make: MakeOptimizer, place: str) -> None:
+    """Tries an optimizer for a step, so that a wrong value stops the run before it starts."""
     # Shapes such as a network's: a convolution's, a classifier's, a norm's.
     parameters = [torch.nn.Parameter(torch.ones(shape)) for shape in ((2, 2, 1, 1), (2, 2), (2,))]
     try:
@@ -181,7 +147,6 @@ def make_optimizer(builder: Builder, target: Target, place: str) -> Any:
         raise InputError(f"{place}: {type(optimizer).__name__} cannot take a step from the summed gradients of paths ({reason})") from error
     if any("lr" not in group for group in optimizer.param_groups):
         raise InputError(f"{place}: {type(optimizer).__name__} has no lr, which the schedule sets")
-    return make
 
 
 def make_family(space: SearchSpace, dataset: ImageDataset, shortcuts: str) -> ResidualFamily:
@@ -191,10 +156,11 @@ def make_family(space: SearchSpace, dataset: ImageDataset, shortcuts: str) -> Re
 
 def make_recipe(builder: Builder, config: StandaloneConfig, family: ResidualFamily) -> Recipe:
     """How candidates are trained alone."""
+    check_optimizer(make := builder.build(config.optimizer, "standalone.optimizer"), "standalone.optimizer")
     return Recipe(
         epochs=config.epochs,
         batch_size=config.batch_size,
-        make_optimizer=make_optimizer(builder, config.optimizer, "standalone.optimizer"),
+        make_optimizer=make,
         schedule=builder.build(config.schedule, "standalone.schedule"),
         augmentation=builder.build(config.augmentation, "standalone.augmentation"),
         family=family,

@@ -11,7 +11,8 @@ from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
 from nas_lightning.durable import write_whole
 from nas_lightning.errors import InputError
 from nas_lightning.pipeline.interruption import Interruption, StoppedWithinEpoch, leave_if_asked
-from nas_lightning.training import NonFiniteLoss, SupernetTraining
+from nas_lightning.step_rules import NonFiniteLoss
+from nas_lightning.training import SupernetTraining
 
 DIVERGED = (EarlyStoppingReason.NON_FINITE_METRIC, EarlyStoppingReason.DIVERGENCE_THRESHOLD)
 """Why EarlyStopping ends a stage that has no result."""

@@ -45,7 +45,7 @@ class StageProgress(pl.Callback):
     @staticmethod
     def _joined(trainer: pl.Trainer, module: SupernetTraining) -> str:
         """What several devices change: images a step, steps an epoch, and the rate only where that is asked for."""
-        factor, steps = module.rate_scaling.factor(trainer.world_size), trainer.num_training_batches
+        factor, steps = module.stage.rate_scaling.factor(trainer.world_size), trainer.num_training_batches
         rate = "the learning rate stays" if factor == 1 else f"the learning rate is multiplied by {factor:.3g}"
         return f"{trainer.world_size} devices, loader.batch_size images on each, {steps} steps an epoch; {rate} (rate_scaling)"
 

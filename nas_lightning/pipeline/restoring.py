@@ -146,7 +146,7 @@ def _check_optimizer(saved: Mapping[str, Any], module: SupernetTraining, *, skip
     if not isinstance(states, list) or len(states) != 1 or not isinstance(states[0], dict):
         raise _OddError("optimizer_states", "must be a list of one mapping")
     parameters = [nn.Parameter(torch.zeros_like(one, device="cpu")) for one in module.supernet.parameters()]
-    optimizer = module.make_optimizer(parameters)
+    optimizer = module.stage.optimizer(parameters)
     before = optimizer.state_dict()["param_groups"]
     for parameter in parameters:
         parameter.grad = torch.zeros_like(parameter)

@@ -16,14 +16,15 @@ from nas_lightning.pipeline.interruption import Interruption, StoppedWithinEpoch
 from nas_lightning.pipeline.metrics_table import MetricsTable
 from nas_lightning.pipeline.progress import StageProgress
 from nas_lightning.pipeline.restoring import check_resumable, read_last
-from nas_lightning.pipeline.stage import Stage
 from nas_lightning.processes import is_first
 from nas_lightning.sampling import ListedSampler
+from nas_lightning.stage import Stage
+from nas_lightning.step_rules import NonFiniteLoss
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import HEADER_KEY, supernet_weights
 from nas_lightning.supernet.tensor_files import what_differs
 from nas_lightning.trainer import make_trainer
-from nas_lightning.training import NonFiniteLoss, SupernetTraining
+from nas_lightning.training import SupernetTraining
 
 MakeData = Callable[[int], ImageDataModule]
 
@@ -64,17 +65,7 @@ def train_stages(
         trainer_arguments = make_arguments()
         module = SupernetTraining(
             supernet,
-            stage.sampler,
-            stage.objective,
-            stage.make_optimizer,
-            stage.schedule,
-            stage_index=stage.index,
-            gradients=stage.gradients,
-            path_execution=stage.path_execution,
-            across_devices=stage.across_devices,
-            rate_scaling=stage.rate_scaling,
-            non_finite=stage.non_finite,
-            low_resolution=stage.low_resolution,
+            stage,
             clip_norm=trainer_arguments.get("gradient_clip_val"),
             clip_algorithm=trainer_arguments.get("gradient_clip_algorithm") or "norm",
             panel=panel,

@@ -82,7 +82,7 @@ def test_a_class_outside_the_allowed_packages_is_refused(name: str):
         "torch.nn.Module.load_state_dict",
         "torch.nn.Identity",
         "torch.optim.SGD",  # of another role
-        "nas_lightning.schedule.LowResolutionFirst",
+        "nas_lightning.schedule.LowFirst",
         "nas_lightning.schedule.Schedule",
         "nas_lightning.schedule.math.floor",
         "nas_lightning.schedule._check_final",

@@ -8,17 +8,19 @@ from typing import Any
 import pytest
 
 from nas_lightning.config import schema
-from nas_lightning.config.fields import Target, number
+from nas_lightning.config.fields import Later, Target, number
 from nas_lightning.config.read import read
 from nas_lightning.errors import InputError
 from nas_lightning.experiment import configs
-from nas_lightning.experiment.configs import RankingConfig, StageConfig, StandaloneConfig, TrainConfig
+from nas_lightning.experiment.configs import RankingConfig, StandaloneConfig, TrainConfig
 from nas_lightning.ranking.score import Scorer
+from nas_lightning.schedule import LowFirst
+from nas_lightning.stage import Stage
 
 KINDS = [
     kind
-    for kind in {**vars(schema), **vars(configs)}.values()
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type) and kind is not Target
+    for kind in {**vars(schema), **vars(configs), "LowFirst": LowFirst}.values()
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type) and kind not in (Target, Later)
 ]
 FIELDS = [(kind, one) for kind in KINDS for one in dataclasses.fields(kind) if not one.metadata.keys() & {"is_inline", "is_key"}]
 
@@ -35,7 +37,9 @@ def legal(kind: type, one: dataclasses.Field) -> Any:
     hint, _ = hint_of(kind, one.name)
     if "among" in one.metadata:
         return one.metadata["among"][0]
-    if hint is Target:
+    if "words" in one.metadata:
+        return next(iter(one.metadata["words"]))
+    if "role" in one.metadata:
         return {"_target_": "torch.nn.Identity"}
     if dataclasses.is_dataclass(hint):
         return smallest(hint)
@@ -58,6 +62,8 @@ def name_of(value: Any) -> str:
 
 def wrong_values(kind: type, one: dataclasses.Field) -> list[Any]:
     hint, optional = hint_of(kind, one.name)
+    if "words" in one.metadata:
+        return ["text", 3, ["a"], None]
     wrong = {int: ["two", 2.5, True, [1]], float: ["half", True], str: [3, ["a"]], bool: ["yes", 1]}.get(hint)
     if wrong is None:
         item = typing.get_args(hint)[:1]
@@ -110,11 +116,13 @@ NUMBERS = [(kind, one) for kind, one in FIELDS if hint_of(kind, one.name)[0] in 
 
 @pytest.mark.parametrize(("kind", "one"), NUMBERS, ids=name_of)
 def test_a_number_may_have_its_least_value_and_none_below(kind: type, one: dataclasses.Field):
-    least = one.metadata.get("least")
-    assert least is not None, f"{one.name} has no lower bound"
-    assert getattr(read(kind, {**smallest(kind), one.name: least}), one.name) == least
-    with pytest.raises(InputError, match=rf"^place\.{one.name}: {least - 1} must be at least {least}$"):
-        read(kind, {**smallest(kind), one.name: least - 1}, "place")
+    least, above = one.metadata.get("least"), one.metadata.get("above")
+    assert (least is None) != (above is None), f"{one.name} has no lower bound"
+    if least is not None:
+        assert getattr(read(kind, {**smallest(kind), one.name: least}), one.name) == least
+    low, rule = (least - 1, f"at least {least}") if above is None else (above, f"above {above}")
+    with pytest.raises(InputError, match=rf"^place\.{one.name}: {low} must be {rule}$"):
+        read(kind, {**smallest(kind), one.name: low}, "place")
     most = one.metadata.get("most")
     if most is not None:
         with pytest.raises(InputError, match=rf"^place\.{one.name}: {most + 1} must be at most {most}$"):
@@ -128,11 +136,12 @@ def test_each_number_of_a_list_is_held_to_the_lists_least(kind: type, name: str,
         read(kind, {**smallest(kind), name: [7, least - 1]}, "place")
 
 
-@pytest.mark.parametrize(("kind", "one"), [(kind, one) for kind, one in FIELDS if "among" in one.metadata], ids=name_of)
+@pytest.mark.parametrize(("kind", "one"), [(kind, one) for kind, one in FIELDS if one.metadata.keys() & {"among", "words"}], ids=name_of)
 def test_a_word_may_be_any_of_its_few_and_no_other(kind: type, one: dataclasses.Field):
-    for word in one.metadata["among"]:
-        assert getattr(read(kind, {**smallest(kind), one.name: word}), one.name) == word
-    with pytest.raises(InputError, match=rf"^{one.name}: 'other' is not one of {', '.join(one.metadata['among'])}$"):
+    words = one.metadata.get("words") or {word: word for word in one.metadata["among"]}
+    for word, meaning in words.items():
+        assert getattr(read(kind, {**smallest(kind), one.name: word}), one.name) == meaning
+    with pytest.raises(InputError, match=rf"^{one.name}: 'other' is not one of {', '.join(words)}$"):
         read(kind, {**smallest(kind), one.name: "other"})
 
 
@@ -149,13 +158,13 @@ def test_a_bound_above_is_held_too():
 
 
 def test_a_mistake_deep_in_a_stage_is_told_with_its_whole_place():
-    stage = {**smallest(StageConfig), "epoch": 3}
+    stage = {**smallest(Stage), "epoch": 3}
     with pytest.raises(InputError, match=r"^stages\.warmup\.epoch: is not a key; did you mean epochs\?$"):
         read(TrainConfig, {**smallest(TrainConfig), "stages": {"warmup": stage}})
 
 
 def test_stages_keep_their_order():
-    stage = smallest(StageConfig)
+    stage = smallest(Stage)
     names = ["z", "a", "m"]
     config = read(TrainConfig, {**smallest(TrainConfig), "stages": dict.fromkeys(names, stage)})
     assert list(config.stages) == names

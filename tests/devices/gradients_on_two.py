@@ -18,9 +18,12 @@ from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_
 from torch.utils.data import DataLoader, TensorDataset
 
 from nas_lightning.objective import CrossEntropy, InplaceDistillation
+from nas_lightning.passes import Batched
 from nas_lightning.sampling import UniformSampler
 from nas_lightning.schedule import Cosine
 from nas_lightning.space import SearchSpace
+from nas_lightning.stage import Stage
+from nas_lightning.step_rules import Different, Linear
 from nas_lightning.supernet import Supernet
 from nas_lightning.trainer import make_trainer
 from nas_lightning.training import SupernetTraining
@@ -34,10 +37,10 @@ CASES: dict[str, dict[str, Any]] = {
     "different images": {},
     "skipped shortcuts": {"shortcuts": "where_needed"},
     "distillation": {"objective": InplaceDistillation(SPACE)},
-    "different paths": {"across_devices": "different"},
-    "different paths, skipped shortcuts": {"across_devices": "different", "shortcuts": "where_needed"},
-    "all paths at once": {"path_execution": "batched"},
-    "scaled rate": {"rate_scaling": "linear"},
+    "different paths": {"across_devices": Different()},
+    "different paths, skipped shortcuts": {"across_devices": Different(), "shortcuts": "where_needed"},
+    "all paths at once": {"path_execution": Batched()},
+    "scaled rate": {"rate_scaling": Linear()},
     "real space": {"space": TRACK1, "paths": 6},
 }
 
@@ -53,14 +56,15 @@ def make_module(case: dict[str, Any]) -> SupernetTraining:
     """The training of one case, in double precision."""
     space = case.get("space", SPACE)
     supernet = Supernet(space, classes=7, shortcuts=case.get("shortcuts", "always")).double()
-    return SupernetTraining(
-        supernet,
-        UniformSampler(space, seed=0, paths=case.get("paths", 3)),
-        case.get("objective", CrossEntropy()),
-        partial(torch.optim.SGD, lr=RATE, momentum=0.9, weight_decay=0.01),
-        Cosine(),
+    stage = Stage(
+        epochs=1,
+        sampler=UniformSampler(space, seed=0, paths=case.get("paths", 3)),
+        objective=case.get("objective", CrossEntropy()),
+        optimizer=partial(torch.optim.SGD, lr=RATE, momentum=0.9, weight_decay=0.01),
+        schedule=Cosine(),
         **{key: case[key] for key in ("across_devices", "path_execution", "rate_scaling") if key in case},
     )
+    return SupernetTraining(supernet, stage)
 
 
 class Watch(pl.Callback):

@@ -1,5 +1,7 @@
 """An optimizer that cannot train is refused before work starts."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -7,7 +9,14 @@ from nas_lightning.config.build import Builder
 from nas_lightning.config.fields import Target
 from nas_lightning.config.roles import OPTIMIZER
 from nas_lightning.errors import InputError
-from nas_lightning.experiment.prepare import make_optimizer
+from nas_lightning.experiment.prepare import check_optimizer
+from nas_lightning.stage import MakeOptimizer
+
+
+def made(node: dict[str, Any]) -> MakeOptimizer:
+    make = Builder().build(Target(node, OPTIMIZER, is_partial=True), "stages.a.optimizer")
+    check_optimizer(make, "stages.a.optimizer")
+    return make
 
 
 @pytest.mark.parametrize(
@@ -22,11 +31,9 @@ from nas_lightning.experiment.prepare import make_optimizer
 )
 def test_an_optimizer_that_cannot_take_a_step_is_one_line(node: dict, reason: str):
     with pytest.raises(InputError, match=rf"(?i)^stages\.a\.optimizer: .*{reason}"):
-        make_optimizer(Builder(), Target(node, OPTIMIZER, is_partial=True), "stages.a.optimizer")
+        made(node)
 
 
 def test_an_optimizer_by_its_whole_path_is_taken():
-    make = make_optimizer(
-        Builder(), Target({"_target_": "torch.optim.adamw.AdamW", "lr": 0.1}, OPTIMIZER, is_partial=True), "stages.a.optimizer"
-    )
+    make = made({"_target_": "torch.optim.adamw.AdamW", "lr": 0.1})
     assert isinstance(make([torch.nn.Parameter(torch.ones(2))]), torch.optim.Optimizer)

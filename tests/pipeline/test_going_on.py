@@ -18,8 +18,8 @@ from nas_lightning.experiment.configs import TrainConfig
 from nas_lightning.experiment.prepare import prepare
 from nas_lightning.experiment.run import run_experiment
 from nas_lightning.pipeline.checkpoints import StageCheckpoints
-from nas_lightning.pipeline.stage import Stage
 from nas_lightning.signals import SIGNALS, Interrupted
+from nas_lightning.stage import Stage
 from nas_lightning.supernet import Supernet
 from nas_lightning.training import SupernetTraining
 
@@ -278,20 +278,25 @@ def test_a_checkpoint_loads_without_running_code_and_says_what_it_holds(micro: P
     assert isinstance(Supernet.from_header(header["supernet"]), Supernet)
 
 
+def make_stage(name: str, epochs: int = 1) -> Stage:
+    nothing = dict.fromkeys(("sampler", "objective", "optimizer", "schedule"))
+    return Stage(name=name, epochs=epochs, **nothing)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "a b", "a.", "x" * 101, "x" * 300, "straße", "a\\b", "a:b", "a\n"])
 def test_a_stage_whose_name_is_no_folders_is_refused(name: str):
     with pytest.raises(InputError, match=r"a stage's name is letters") as refused:
-        Stage(name, 0, 1, None, None, None, None)
+        make_stage(name)
     assert len(str(refused.value)) < 250
 
 
 @pytest.mark.parametrize("name", ["a", "x" * 100, "pre-train_2.b"])
 def test_a_stage_may_have_any_name_of_a_folder(name: str):
-    assert Stage(name, 0, 1, None, None, None, None).name == name
+    assert make_stage(name).name == name
 
 
 def test_a_stages_steps_are_its_epochs_or_max_steps():
-    stage = Stage("a", 0, 3, None, None, None, None)
+    stage = make_stage("a", 3)
     assert stage.steps(7) == 21
     assert dataclasses.replace(stage, max_steps=5).steps(7) == 5
     assert dataclasses.replace(stage, max_steps=50).steps(7) == 21

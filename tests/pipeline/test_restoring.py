@@ -1,6 +1,7 @@
 """A damaged or foreign ``last.ckpt``: whatever is odd in it is one line, or does not matter."""
 
 import copy
+import dataclasses
 import shutil
 import zipfile
 from collections import OrderedDict
@@ -255,9 +256,10 @@ def test_a_command_says_which_checkpoint_it_cannot_resume_from(resumed: Resumed,
 
 @pytest.mark.parametrize("make", [torch.optim.AdamW, torch.optim.RMSprop, torch.optim.Adafactor, torch.optim.SGD])
 def test_every_optimizers_own_state_is_taken(make: Callable[..., torch.optim.Optimizer], resumed: Resumed, tmp_path: Path):
-    module = SupernetTraining(resumed.module.supernet, None, None, lambda parameters: make(parameters, lr=0.1), None)  # type: ignore[arg-type]
+    stage = dataclasses.replace(resumed.module.stage, optimizer=lambda parameters: make(parameters, lr=0.1))
+    module = SupernetTraining(resumed.module.supernet, stage)
     weights = [torch.nn.Parameter(one.detach().clone()) for one in module.supernet.parameters()]
-    optimizer = module.make_optimizer(weights)
+    optimizer = module.stage.optimizer(weights)
     for weight in weights:
         weight.grad = torch.rand_like(weight)
     optimizer.step()
