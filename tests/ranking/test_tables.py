@@ -46,6 +46,22 @@ def test_scores_that_are_written_are_read_again_bit_by_bit(tmp_path: Path):
     assert read_scores(tmp_path / "scores.csv", SPACE) == expected
 
 
+@pytest.mark.parametrize("is_smoothed", [False, True])
+def test_a_table_is_read_as_it_was_written(is_smoothed: bool, tmp_path: Path):
+    table = make_table()
+    if is_smoothed:
+        rows = {architecture: row for row, architecture in enumerate(table.population.architectures)}  # copies have one score
+        smoothed = np.random.default_rng(0).random(len(table.scores))[[rows[one] for one in table.population.architectures]]
+        table = replace(table, smoothed=smoothed)
+    table.write(tmp_path / "scores.csv")
+    found = read_table(tmp_path / "scores.csv", SPACE)
+    assert [(one.name, one.text) for one in found.population] == [(one.name, one.text) for one in table.population]
+    assert found.scores == table.scores
+    np.testing.assert_array_equal(found.multiply_adds, table.multiply_adds)
+    np.testing.assert_array_equal(found.parameters, table.parameters)
+    np.testing.assert_equal(found.smoothed, table.smoothed)
+
+
 NAMES = ("=1+1", "+49", "-5", "@SUM(A1)", "'=quoted", "'quoted", 'a, "b"', "plain")
 
 
