@@ -1,8 +1,4 @@
-"""Statistics of agreement on bootstrap resamples of the architectures, as exact as on the resample written out.
-
-A resample is held as counts: how often each architecture was drawn. Ranks and ties follow from their cumulated sums. Kendall's tau-b is a
-ratio of quadratic forms in the counts, whose matrices of signs are the same in every resample.
-"""
+"""Bootstrap resamples of the architectures, held as counts: how often each was drawn. Ranks and ties follow from cumulated counts."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,7 +8,6 @@ import numpy as np
 
 from nas_lightning.draws import generator
 
-MOST_PAIRED = 4000  # architectures whose matrices of signs are held: 64 MB each
 CHUNK_ROWS = 256  # resamples taken at a time
 CHUNK_ELEMENTS = 1_000_000  # of resamples x architectures held at a time, at most: 8 MB an array
 
@@ -55,7 +50,7 @@ class Side:
     @cached_property
     def is_constant(self) -> np.ndarray:
         """(resamples,): whether all drawn have one value."""
-        return _dot(self.counts, self.tied) == self.drawn[:, 0] ** 2
+        return np.einsum("rn,rn->r", self.counts, self.tied) == self.drawn[:, 0] ** 2
 
     @cached_property
     def place_weights(self) -> np.ndarray:
@@ -104,66 +99,3 @@ def bootstrap(
         for name, values in scores.items():
             chunks[name].append(statistics(Side.of(values, counts), y))
     return {name: {key: np.concatenate([part[key] for part in parts]) for key in (parts or [{}])[0]} for name, parts in chunks.items()}
-
-
-def of_values_and_ranks(x: Side, y: Side) -> dict[str, np.ndarray]:
-    """Pearson, and Spearman, which gives ties their mean rank: (resamples,) each in [-1, 1], nan where a side is constant."""
-    found = {
-        "pearson": _correlation(x.counts, x.deviations, y.deviations),
-        "spearman": _correlation(x.counts, x.centred_ranks, y.centred_ranks),
-    }
-    return {name: np.where(x.is_constant | y.is_constant, np.nan, values) for name, values in found.items()}
-
-
-def kendalls(x: Side, y: Side) -> dict[str, np.ndarray]:
-    """Three kinds of Kendall's tau-b: (resamples,) each in [-1, 1], nan where a side is constant.
-
-    Returns:
-        "kendall"; "weighted_kendall", with each pair weighing the sum of 1 / place of its two, places by the truth from 1, so that the
-        order among the truly best and of them against the others weighs most; "kendall_top_third", among the third that is best by
-        truth, rounded up, and those tied with its last.
-    """
-    signs = _signs(x.values) * _signs(y.values)
-    agreed = _times(x.counts, signs)
-    weighted = _tau(x.counts * y.place_weights, agreed, x, y)
-    top = x.counts * (y.above < np.ceil(y.drawn / 3))
-    best = np.flatnonzero(top.any(axis=0))
-    x_top, y_top = (Side.of(side.values[best], np.take(top, best, axis=1)) for side in (x, y))
-    return {
-        "kendall": _tau(x.counts, agreed, x, y),
-        "weighted_kendall": np.where(x.is_constant | y.is_constant, np.nan, weighted),  # rounding might give it an order
-        "kendall_top_third": _tau(x_top.counts, _times(x_top.counts, signs[np.ix_(best, best)]), x_top, y_top),
-    }
-
-
-def _tau(weights: np.ndarray, agreed: np.ndarray, x: Side, y: Side) -> np.ndarray:
-    """Tau-b of pairs that weigh the sum of the weights of their two.
-
-    Args:
-        weights: (resamples, n), those of all that were drawn of an architecture together.
-        agreed: (resamples, n), with how many scores and truth order an architecture alike, less with how many they order it oppositely.
-    """
-    x_untied, y_untied = (weights.sum(axis=1) * side.drawn[:, 0] - _dot(weights, side.tied) for side in (x, y))
-    with np.errstate(invalid="ignore"):
-        return np.clip(_dot(weights, agreed) / np.sqrt(x_untied) / np.sqrt(y_untied), -1, 1)
-
-
-def _signs(values: np.ndarray) -> np.ndarray:
-    """(n, n) int8: the sign of the row's value less the column's."""
-    return (values[:, None] > values).view(np.int8) - (values[:, None] < values).view(np.int8)
-
-
-def _times(counts: np.ndarray, signs: np.ndarray) -> np.ndarray:
-    """The product of (resamples, n) counts and (n, n) signs; float32 holds its whole numbers, which are n at most, exactly."""
-    return (counts.astype(np.float32) @ signs.astype(np.float32)).astype(np.float64)
-
-
-def _correlation(counts: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Pearson's of (resamples, n) deviations from the means."""
-    x_counted = counts * x
-    with np.errstate(invalid="ignore"):
-        return np.clip(_dot(x_counted, y) / np.sqrt(_dot(x_counted, x)) / np.sqrt(_dot(counts * y, y)), -1, 1)
-
-
-def _dot(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    return np.einsum("rn,rn->r", one, other)

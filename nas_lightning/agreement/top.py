@@ -5,52 +5,22 @@ from collections.abc import Sequence
 import numpy as np
 
 from nas_lightning.agreement.agreement import OF_THE_TOP
-from nas_lightning.agreement.correlations import same_architectures
 from nas_lightning.agreement.resampling import Side
 
 
-def top_k_overlap(scores: np.ndarray, truth: np.ndarray, k: int) -> float:
-    """The share of the k best by score that are among the k best by truth (precision at k), in [0, 1]; about k / n by chance.
-
-    Architectures tied at the k-th place share the places left among them evenly: the result is what breaking ties at random gives on
-    average. Breaking them by place in the list would let a list sorted by accuracy flatter a score that cannot tell its
-    architectures apart. So a constant score gets exactly k / n, and a column with ties at the k-th place does not reach 1 with itself.
-
-    Args:
-        scores: (n,) finite, higher is better.
-        truth: (n,) accuracy of the same architectures, in the same order.
-        k: from 1 to n.
-
-    Raises:
-        ValueError: if the lengths differ, a value is not finite, or k is not in 1..n.
-    """
-    return _on_all(scores, truth, k)["top_k_overlap"]
-
-
-def best_rank(scores: np.ndarray, truth: np.ndarray, k: int) -> float:
-    """The best true rank among the k best by score, from 1, the truly best; the mean over random tie breaks at the k-th place.
-
-    The rank is one more than the number of truly better ones. Arguments and errors as in `top_k_overlap`.
-    """
-    return _on_all(scores, truth, k)["best_rank"]
-
-
-def regret(scores: np.ndarray, truth: np.ndarray, k: int) -> float:
-    """What choosing the truly best of the k best by score costs, against the best of all: at least 0, in the unit of the truth.
-
-    Ties at the k-th place as in `best_rank`; arguments and errors as in `top_k_overlap`.
-    """
-    return _on_all(scores, truth, k)["regret"]
-
-
 def of_top(x: Side, y: Side, ks: Sequence[int]) -> dict[str, np.ndarray]:
-    """The three statistics above by name and k, such as ``regret_10``; the best rank and the regret also of k = 1: (resamples,) each."""
+    """What `top_statistics` returns by name and k, such as ``regret_10``; the best rank and the regret also of k = 1: (resamples,) each."""
     by_k = {k: top_statistics(x, y, k) for k in sorted({1, *ks})}
     return {f"{name}_{k}": by_k[k][name] for name in OF_THE_TOP for k in (ks if name == "top_k_overlap" else by_k)}
 
 
 def top_statistics(x: Side, y: Side, k: int) -> dict[str, np.ndarray]:
-    """The three statistics above of each resample, where an architecture that was drawn several times counts as several.
+    """What the k best by score are worth, of each resample; an architecture that was drawn several times counts as several.
+
+    Architectures tied at the k-th place share the places left among them evenly: the result is what breaking ties at random gives on
+    average. Breaking them by place in the list would let a list sorted by accuracy flatter a score that cannot tell its
+    architectures apart. So a constant score has an overlap of exactly k / n, and a column with ties at the k-th place does not reach 1
+    with itself.
 
     Args:
         x: the scores.
@@ -58,7 +28,9 @@ def top_statistics(x: Side, y: Side, k: int) -> dict[str, np.ndarray]:
         k: from 1 to n.
 
     Returns:
-        "top_k_overlap", "best_rank" and "regret", (resamples,) each.
+        (resamples,) each. "top_k_overlap": the share of the k best by score that are among the k best by truth, about k / n by chance.
+        "best_rank": the best true rank among the k best by score, one more than the number of truly better ones. "regret": what
+        choosing the truly best of the k best by score costs, against the best of all: at least 0, in the unit of the truth.
     """
     # Few architectures are in the top of a resample, unless many tie; the truly best of them first.
     few = np.flatnonzero(((x.above < k) & (x.counts > 0)).any(axis=0))
@@ -96,12 +68,3 @@ def _chance_of_none(drawn: np.ndarray, tied: np.ndarray, places: np.ndarray) -> 
     # Ways to fill the places from those left over ways to fill them from all.
     from_left = factorials[left] - factorials[np.maximum(left - places, 0)]
     return np.where(left < places, 0.0, np.exp(from_left - factorials[tied] + factorials[tied - places]))
-
-
-def _on_all(scores: np.ndarray, truth: np.ndarray, k: int) -> dict[str, float]:
-    scores, truth = same_architectures(scores, truth)
-    if not 1 <= k <= len(scores):
-        raise ValueError(f"top {k} of {len(scores)} architectures: k must be from 1 to their number")
-    once = np.ones((1, len(scores)))
-    found = top_statistics(Side.of(scores, once), Side.of(truth, once), k)
-    return {name: float(values[0]) for name, values in found.items()}

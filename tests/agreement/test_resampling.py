@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 from nas_lightning.agreement import measure, resampling
-from nas_lightning.agreement.correlations import kendalls_of_all
-from nas_lightning.agreement.resampling import Side, bootstrap, kendalls, of_values_and_ranks, resample_counts
+from nas_lightning.agreement.correlations import kendalls, kendalls_of_all, of_values_and_ranks
+from nas_lightning.agreement.resampling import Side, bootstrap, resample_counts
 from nas_lightning.agreement.top import top_statistics
 
 
