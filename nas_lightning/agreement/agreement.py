@@ -10,7 +10,6 @@ from nas_lightning.agreement.estimate import Estimate
 from nas_lightning.agreement.noise_ceiling import NoiseCeiling
 from nas_lightning.agreement.supervised_predictor import SupervisedPredictor
 
-FEWEST_ARCHITECTURES = 3
 LONGEST_NAME = 22  # characters of a score's name in the table
 CORRELATIONS = ("pearson", "kendall", "spearman", "weighted_kendall", "kendall_top_third")
 OF_THE_TOP = ("top_k_overlap", "best_rank", "regret")

@@ -1,5 +1,6 @@
 """How far two rankings agree with each other, and which of them agrees better with known accuracies."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from tabulate import tabulate
 
-from nas_lightning.agreement.agreement import FEWEST_ARCHITECTURES, Agreement
+from nas_lightning.agreement.agreement import Agreement
+from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES
 from nas_lightning.agreement.measure import measure
 from nas_lightning.errors import InputError
 from nas_lightning.ranking.protocol import differences
@@ -27,12 +29,12 @@ def compare_scores(first: Path, second: Path, space: SearchSpace, resamples: int
     Raises:
         InputError: if the tables share fewer than three architectures.
     """
-    one, other = read_table(first, space), read_table(second, space)
-    shared = _shared(one, other, f"{first} and {second}")
-    truths, columns = _columns(one, shared), _columns(other, shared)
+    tables = read_table(first, space), read_table(second, space)
+    shared = _shared(*tables, f"{first} and {second}")
+    truths, columns = (_columns(table, shared) for table in tables)
     parts = [measure({label: columns[label]}, truth, resamples=resamples) for label, truth in truths.items() if label in columns]
     scores = {label: score for part in parts for label, score in part.scores.items()}
-    return replace(parts[0], scores=scores, copies=_copies(one, other, shared))
+    return replace(parts[0], scores=scores, copies=_copies(tables, shared))
 
 
 @dataclass(frozen=True)
@@ -48,21 +50,21 @@ class Comparison:
         """Both rankings' agreement, and by score and statistic the probability that each is the better."""
         content = self.agreement.to_json()
         kept = {key: content[key] for key in ("n", "missing", "resamples", "seed", "interval", "scores")}
-        better = {score: {one: self._better(score, one) for one in self.agreement.statistics} for score in self._scores}
+        better = {score: {statistic: self._better(score, statistic) for statistic in self.agreement.statistics} for score in self._scores}
         return {**kept, "better": better}
 
     def table(self) -> str:
         """For the terminal, about 100 columns wide."""
         scores, statistics = self._scores, self.agreement.statistics
-        rows = [[one, *(chance for score in scores for chance in self._better(score, one).values())] for one in statistics]
+        rows = [[statistic, *(share for score in scores for share in self._better(score, statistic).values())] for statistic in statistics]
         headers = ["better by", *(header for score in scores for header in (f"{score}: first", "second"))]
-        chances = tabulate(rows, headers, floatfmt=".3f", missingval="undefined")
-        return f"{self.agreement.table()}\n\nProbability, over the same resamples, that a ranking is the better one\n{chances}"
+        shares = tabulate(rows, headers, floatfmt=".3f", missingval="undefined")
+        return f"{self.agreement.table()}\n\nProbability, over the same resamples, that a ranking is the better one\n{shares}"
 
     @property
     def _scores(self) -> list[str]:
         """Those that both rankings have."""
-        return [one for one in LABELS.values() if {f"first {one}", f"second {one}"} <= self.agreement.scores.keys()]
+        return [label for label in LABELS.values() if {f"first {label}", f"second {label}"} <= self.agreement.scores.keys()]
 
     def _better(self, score: str, statistic: str) -> dict[str, float | None]:
         first, second = f"first {score}", f"second {score}"
@@ -80,21 +82,18 @@ def compare_with_known(first: Path, second: Path, known_accuracies: Path, space:
     Raises:
         InputError: if these are fewer than three.
     """
-    one, other, known = read_table(first, space), read_table(second, space), read_accuracies(known_accuracies, space)
-    both = _shared(one, other, f"{first} and {second}")
+    tables, known = (read_table(first, space), read_table(second, space)), read_accuracies(known_accuracies, space)
+    both = _shared(*tables, f"{first} and {second}")
     shared = [architecture for architecture in both if architecture in known]
     if len(shared) < FEWEST_ARCHITECTURES:
         raise InputError(
             f"{known_accuracies}: has accuracies of {len(shared)} of the candidates in both tables; at least 3 are needed "
             f"({len(both)} are in both; an acc of 0 is unknown)"
         )
-    columns = {
-        f"{side} {score}": column
-        for side, table in (("first", one), ("second", other))
-        for score, column in _columns(table, shared).items()
-    }
+    sides = zip(("first", "second"), tables, strict=True)
+    columns = {f"{side} {score}": column for side, table in sides for score, column in _columns(table, shared).items()}
     truth = np.array([known[architecture] for architecture in shared])
-    return Comparison(replace(measure(columns, truth, resamples=resamples), copies=_copies(one, other, shared)), len(both))
+    return Comparison(replace(measure(columns, truth, resamples=resamples), copies=_copies(tables, shared)), len(both))
 
 
 def other_protocol(first: Path, second: Path) -> str | None:
@@ -106,24 +105,25 @@ def other_protocol(first: Path, second: Path) -> str | None:
     paths = [table.parent / "protocol.json" for table in (first, second)]
     if not all(path.is_file() for path in paths):
         return None
-    found = [(key, old, new) for key, old, new in differences(*map(read_json, paths)) if key != "checkpoint_sha256"]
-    return ", ".join(f"{key} is {old!r} and {new!r}" for key, old, new in found) or None
+    different = [(key, old, new) for key, old, new in differences(*map(read_json, paths)) if key != "checkpoint_sha256"]
+    return ", ".join(f"{key} is {old!r} and {new!r}" for key, old, new in different) or None
 
 
-def _shared(one: ScoreTable, other: ScoreTable, places: str) -> list[Architecture]:
-    among = set(other.population.architectures)
-    shared = [architecture for architecture in dict.fromkeys(one.population.architectures) if architecture in among]
+def _shared(first: ScoreTable, second: ScoreTable, places: str) -> list[Architecture]:
+    among = set(second.population.architectures)
+    shared = [architecture for architecture in dict.fromkeys(first.population.architectures) if architecture in among]
     if len(shared) < FEWEST_ARCHITECTURES:
         raise InputError(f"{places}: share {len(shared)} candidates; at least 3 are needed")
     return shared
 
 
-def _copies(one: ScoreTable, other: ScoreTable, shared: list[Architecture]) -> int:
-    """Names that the table with more of them has for the shared architectures beside one for each."""
+def _copies(tables: Sequence[ScoreTable], shared: list[Architecture]) -> int:
+    """Names that the table with more of them has for the shared architectures besides one for each."""
     among = set(shared)
-    return max(sum(architecture in among for architecture in table.population.architectures) for table in (one, other)) - len(shared)
+    return max(sum(architecture in among for architecture in table.population.architectures) for table in tables) - len(shared)
 
 
 def _columns(table: ScoreTable, architectures: list[Architecture]) -> dict[str, npt.NDArray[np.float64]]:
-    rows = {architecture: row for row, architecture in enumerate(table.population.architectures)}
-    return {label: values[[rows[one] for one in architectures]] for label, values in table.qualities().items()}
+    row_of = {architecture: row for row, architecture in enumerate(table.population.architectures)}
+    rows = [row_of[architecture] for architecture in architectures]
+    return {label: values[rows] for label, values in table.qualities().items()}

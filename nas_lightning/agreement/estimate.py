@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+FEWEST_ARCHITECTURES = 3
+"""To measure an agreement on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:

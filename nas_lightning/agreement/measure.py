@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from nas_lightning.agreement.agreement import CORRELATIONS, FEWEST_ARCHITECTURES, Agreement, ScoreAgreement
+from nas_lightning.agreement.agreement import CORRELATIONS, Agreement, ScoreAgreement
 from nas_lightning.agreement.correlations import MOST_PAIRED, kendalls, kendalls_of_all, of_values_and_ranks
-from nas_lightning.agreement.estimate import Estimate
+from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES, Estimate
 from nas_lightning.agreement.noise_ceiling import NoiseCeiling
 from nas_lightning.agreement.resampling import Side, Statistics, bootstrap
 from nas_lightning.agreement.supervised_predictor import supervised_predictors

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from nas_lightning.agreement.estimate import Estimate
+from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES, Estimate
 from nas_lightning.draws import generator
 
 SIMULATIONS = 1000
 """Of the noise."""
-FEWEST_ARCHITECTURES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class NoiseCeiling:
             return cls(seeds, {"kendall": Estimate(reliability), "pearson": Estimate(reliability)})
         expected = np.sqrt(reliability) * (means - means.mean())
         measured = expected + np.sqrt(noise) * generator(seed, "ceiling").standard_normal((SIMULATIONS, n))
-        pearson = np.array([np.corrcoef(expected, one)[0, 1] for one in measured])
+        pearson = np.array([np.corrcoef(expected, simulated)[0, 1] for simulated in measured])
         kendall = _kendall(expected, measured)
         return cls(seeds, {"kendall": Estimate.of(kendall.mean(), kendall), "pearson": Estimate.of(np.sqrt(reliability), pearson)})
 

@@ -33,7 +33,9 @@ def read_agreement(path: Path) -> Agreement:
         baselines=_scores(content, "baselines", place),
         win_shares=_win_shares(content, place),
         fitted={
-            _key(count, f"{path}: fitted"): SupervisedPredictor(_correlations(node, f"{path}: fitted.{count}"))
+            _key(count, f"{path}: fitted"): SupervisedPredictor(
+                _correlations(node, where := f"{path}: fitted.{count}"), _count(node, "repeats", where)
+            )
             for count, node in _objects(content, "fitted", place).items()
         },
         noise_ceiling=NoiseCeiling(seeds, _correlations(ceiling, f"{path}: ceiling")) if ceiling else None,

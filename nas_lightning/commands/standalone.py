@@ -25,7 +25,7 @@ def task(cfg: DictConfig) -> None:
     import numpy as np
 
     from nas_lightning.agreement import measure
-    from nas_lightning.agreement.agreement import FEWEST_ARCHITECTURES
+    from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES
     from nas_lightning.config.build import Builder, import_plugins
     from nas_lightning.experiment.batch_sizes import check_standalone_batches
     from nas_lightning.experiment.prepare import (

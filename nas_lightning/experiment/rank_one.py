@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from nas_lightning.agreement.agreement import FEWEST_ARCHITECTURES
+from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES
 from nas_lightning.data import ImageDataset, evaluation_images, fingerprint
 from nas_lightning.data.splits import LabelledImages
 from nas_lightning.errors import InputError

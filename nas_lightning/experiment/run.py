@@ -6,7 +6,7 @@ from typing import Any
 
 from pytorch_lightning.callbacks import Callback
 
-from nas_lightning.agreement.agreement import FEWEST_ARCHITECTURES
+from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES
 from nas_lightning.config.build import Builder
 from nas_lightning.data.check import describe
 from nas_lightning.draws import generator

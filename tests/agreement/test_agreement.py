@@ -91,7 +91,7 @@ def test_intervals_cover_a_known_correlation_about_95_percent_of_the_time():
         assert 0.88 <= times / sets <= 0.99, (statistic, times / sets)
 
 
-def test_the_estimate_is_the_statistic_on_all_architectures_inside_its_percentiles():
+def test_an_estimate_is_on_all_architectures_and_inside_its_percentiles():
     scores, truth = related(50)
     found = measure({"score": scores}, truth, resamples=100).by_name["score"]
     resampled = bootstrap({"score": scores}, truth, 100, 0, lambda x, y: kendalls(x, y) | of_values_and_ranks(x, y))["score"]
@@ -152,7 +152,7 @@ def test_three_architectures_are_enough():
     assert found.by_k("top_k_overlap") == {}
 
 
-def test_statistics_of_the_top_are_given_up_to_half_of_the_architectures_and_for_the_best_alone():
+def test_the_top_is_measured_up_to_half_of_the_list_and_for_the_best():
     scores, truth = related(40)
     found = measure({"top-1": scores}, truth, resamples=20, top=[10, 20, 21]).by_name["top-1"]
     sides = [Side.of(side, np.ones((1, 40))) for side in (scores, truth)]

@@ -57,7 +57,7 @@ def test_the_probability_that_one_is_better_is_that_over_resamples_written_out(f
     assert f"{content['better']['top-1']['pearson']['first']:.3f}" in found.table()
 
 
-def test_changing_the_places_of_two_tables_changes_the_places_of_their_probabilities(files: tuple[Path, Path, Path]):
+def test_swapping_two_tables_swaps_their_shares(files: tuple[Path, Path, Path]):
     good, poor, known = files
     one, other = (compare_with_known(*tables, known, SPACE, 30).to_json()["better"] for tables in ((good, poor), (poor, good)))
     for score, statistics in one.items():
@@ -130,7 +130,7 @@ def test_a_score_without_order_is_compared_with_no_baseline():
     assert against_baselines(agreement, "score") == "score cannot be compared with a baseline: one side has no order"
 
 
-def test_the_summary_has_a_sentence_a_score_and_names_what_was_fitted_and_the_ceiling():
+def test_the_summary_names_each_score_what_was_fitted_and_the_ceiling():
     known = dict(zip(POPULATION.architectures, TRUTH.tolist(), strict=True))
     alone = agreement_summary(agreement_with(table(0.02, 1), known, 50)).splitlines()
     assert sum(line.startswith(("top-1 beats", "negative cross entropy beats")) for line in alone) == 2

@@ -61,7 +61,7 @@ INDEPENDENT = {
 @pytest.mark.parametrize("decimals", [0, 1, 8])
 @pytest.mark.parametrize("rows", [7, 256])
 @pytest.mark.parametrize("n", [12, 21])
-def test_every_resample_equals_scipy_and_plain_loops_on_the_resample_written_out(monkeypatch, n: int, decimals: int, rows: int):
+def test_resamples_equal_scipy_and_plain_loops_on_them_written_out(monkeypatch, n: int, decimals: int, rows: int):
     monkeypatch.setattr(resampling, "CHUNK_ROWS", rows)
     scores, truth = related(n, decimals=decimals)
     found = correlations(scores, truth, 30, 3)
@@ -131,7 +131,7 @@ def test_a_mistake_among_the_best_weighs_more_than_one_among_the_worst():
     assert found["best"].estimates["kendall_top_third"].value == pytest.approx(1 - 2 / 21)  # seven architectures, 21 pairs, one reversed
 
 
-def test_a_resample_draws_as_many_as_there_are_and_does_not_depend_on_the_chunks(monkeypatch):
+def test_a_resample_draws_n_whatever_the_chunks(monkeypatch):
     whole = np.concatenate(list(resample_counts(10, 25, seed=0)))
     assert whole.shape == (25, 10)
     assert (whole.sum(axis=1) == 10).all()

@@ -109,7 +109,7 @@ def test_top_k_overlap_counts_the_shared_best():
     assert top_k_overlap(-truth, truth, 10) == 1
 
 
-def test_top_k_overlap_ignores_the_order_of_the_list_and_gives_a_constant_score_chance():
+def test_overlap_ignores_the_lists_order_and_a_constant_score_gets_chance():
     truth = np.arange(20.0)[::-1]
     assert top_k_overlap(np.zeros(20), truth, 5) == pytest.approx(5 / 20)
     assert top_k_overlap(np.zeros(20), truth[::-1], 5) == pytest.approx(5 / 20)
