@@ -49,9 +49,9 @@ class Comparison:
     def to_json(self) -> dict[str, Any]:
         """Both rankings' agreement, and by score and statistic the probability that each is the better."""
         content = self.agreement.to_json()
-        kept = {key: content[key] for key in ("n", "missing", "resamples", "seed", "interval", "scores")}
+        kept = ("n", "missing", "resamples", "seed", "interval", "scores", "kendall_subset")
         better = {score: {statistic: self._better(score, statistic) for statistic in self.agreement.statistics} for score in self._scores}
-        return {**kept, "better": better}
+        return {**{key: content[key] for key in kept if key in content}, "better": better}
 
     def table(self) -> str:
         """For the terminal, about 100 columns wide."""

@@ -54,7 +54,7 @@ def kendalls(x: Side, y: Side) -> dict[str, np.ndarray]:
         order among the truly best and of them against the others weighs most; "kendall_top_third", among the third that is best by
         truth, rounded up, and those tied with its last.
     """
-    signs = _signs(x.values) * _signs(y.values)
+    signs = x.signs * y.signs
     agreed = _times(x.counts, signs)
     weighted = _tau(x.counts * y.place_weights, agreed, x, y)
     top = x.counts * (y.above < np.ceil(y.drawn / 3))
@@ -77,11 +77,6 @@ def _tau(weights: np.ndarray, agreed: np.ndarray, x: Side, y: Side) -> np.ndarra
     x_untied, y_untied = (weights.sum(axis=1) * side.drawn[:, 0] - _dot(weights, side.tied) for side in (x, y))
     with np.errstate(invalid="ignore"):
         return np.clip(_dot(weights, agreed) / np.sqrt(x_untied) / np.sqrt(y_untied), -1, 1)
-
-
-def _signs(values: np.ndarray) -> np.ndarray:
-    """(n, n) int8: the sign of the row's value less the column's."""
-    return (values[:, None] > values).view(np.int8) - (values[:, None] < values).view(np.int8)
 
 
 def _times(counts: np.ndarray, signs: np.ndarray) -> np.ndarray:

@@ -32,6 +32,11 @@ class Side:
         return cls(values, counts, above, np.take(drawn, end, axis=1) - above)
 
     @cached_property
+    def signs(self) -> np.ndarray:
+        """(n, n) int8: the sign of the row's value less the column's."""
+        return (self.values[:, None] > self.values).view(np.int8) - (self.values[:, None] < self.values).view(np.int8)
+
+    @cached_property
     def drawn(self) -> np.ndarray:
         """(resamples, 1): how many were drawn."""
         return self.counts.sum(axis=1, keepdims=True)
