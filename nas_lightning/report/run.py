@@ -16,41 +16,10 @@ from nas_lightning.errors import InputError
 from nas_lightning.made_from import changed_source
 from nas_lightning.ranking.table import LABELS, ScoreTable, read_table
 from nas_lightning.reading import read_json, read_rows, read_text, read_yaml
-from nas_lightning.space import AnyWidths, Architecture, read_accuracies
+from nas_lightning.space import AnyWidths, read_accuracies
 
 MOST_LAYERS = 100_000
 """Entries of a code."""
-
-
-@dataclass(frozen=True)
-class ScoreKind:
-    """The score that orders a ranking."""
-
-    key: str
-    """Of ``ranking.score``."""
-
-    @property
-    def name(self) -> str:
-        """In agreement.json and in words."""
-        return LABELS[self.key]
-
-    @property
-    def is_fraction(self) -> bool:
-        """Whether it is shown in percent; else it is in nats."""
-        return self.key == "top1"
-
-    @property
-    def axis(self) -> str:
-        """The title of an axis, with its unit."""
-        return f"score: {self.name}, {'%' if self.is_fraction else 'nats'}"
-
-    def shown(self, quality: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """As it is drawn, in the unit of the axis."""
-        return quality * 100 if self.is_fraction else quality
-
-    def text(self, quality: float) -> str:
-        """As it is written."""
-        return f"{100 * quality:.2f} %" if self.is_fraction else f"{quality:.4f}"
 
 
 @dataclass(frozen=True)
@@ -75,27 +44,72 @@ class Alone:
 
 
 @dataclass(frozen=True)
+class Ranking:
+    """``ranking/scores.csv``, what it is ordered by, and what is known of its candidates' accuracy."""
+
+    table: ScoreTable
+    key: str
+    """The score that orders."""
+    layers: int | None
+    """Entries of a code that a layer reads; None where no file tells."""
+    truth: npt.NDArray[np.float64] | None
+    """(n,) known accuracies of the candidates, nan where none is known; None where no file has any."""
+    truth_file: str | None
+    """Where the known accuracies stand, below the run's folder."""
+
+    @property
+    def label(self) -> str:
+        """The score in words, and in agreement.json."""
+        return LABELS[self.key]
+
+    @property
+    def unit(self) -> str:
+        """Of ``shown``."""
+        return "%" if self.key == "top1" else "nats"
+
+    @cached_property
+    def quality(self) -> npt.NDArray[np.float64]:
+        """(n,) scores, higher is better."""
+        return self.table.quality(self.key)
+
+    @cached_property
+    def shown(self) -> npt.NDArray[np.float64]:
+        """(n,) scores as figures have them."""
+        return self.quality * (100 if self.unit == "%" else 1)
+
+    @cached_property
+    def distinct(self) -> npt.NDArray[np.int64]:
+        """Rows at which an architecture stands for the first time, ascending; the others are copies under other names."""
+        return np.array(self.table.population.distinct_rows, dtype=np.int64)
+
+    @cached_property
+    def order(self) -> npt.NDArray[np.int64]:
+        """The distinct rows, best score first."""
+        order = self.table.order(self.key)
+        return order[np.isin(order, self.distinct)]
+
+    @cached_property
+    def known(self) -> npt.NDArray[np.int64]:
+        """Distinct rows whose accuracy is known."""
+        return self.distinct[:0] if self.truth is None else self.distinct[~np.isnan(self.truth[self.distinct])]
+
+
+@dataclass(frozen=True)
 class Run:
     """A run folder."""
 
-    folder: Path
     config: Mapping[str, Any] | None
     config_text: str | None
-    environment: Mapping[str, Any] | None
+    environment: Mapping[str, Any]
+    """Empty where no file tells."""
     protocol: Mapping[str, Any] | None
     stages: tuple[Stage, ...]
     """Trained ones, in the config's order."""
     untrained: tuple[str, ...]
     """Stages of the config that left no metrics."""
-    layers: int | None
-    """How many entries of a code a layer reads; None where no file tells."""
-    kind: ScoreKind
-    """What the ranking is ordered by."""
-    table: ScoreTable | None
-    truth: npt.NDArray[np.float64] | None
-    """(n,) known accuracies of the candidates, nan where none is known; None where no file has any."""
-    truth_file: str | None
-    """Where the known accuracies stand, below the folder."""
+    label: str
+    """What the ranking is ordered by, in words."""
+    ranking: Ranking | None
     agreement: Agreement | None
     """None also where the file is of other scores or accuracies than the folder holds now."""
     stale: str | None
@@ -105,33 +119,12 @@ class Run:
     @property
     def scored(self) -> ScoreAgreement | None:
         """The agreement of the configured score."""
-        return None if self.agreement is None else self.agreement.scores.get(self.kind.name)
+        return None if self.agreement is None else self.agreement.scores.get(self.label)
 
     @property
     def is_only_alone(self) -> bool:
         """Whether it is what nas-standalone leaves: no supernet, nothing to rank."""
-        return self.alone is not None and self.table is None and not (self.stages or self.untrained)
-
-    @cached_property
-    def quality(self) -> npt.NDArray[np.float64]:
-        """(n,) configured scores, higher is better; none without a table."""
-        return np.zeros(0) if self.table is None else self.table.quality(self.kind.key)
-
-    @cached_property
-    def distinct(self) -> npt.NDArray[np.int64]:
-        """Rows at which an architecture stands for the first time, ascending; the others are copies under other names."""
-        return np.array([] if self.table is None else self.table.population.distinct_rows, dtype=np.int64)
-
-    @cached_property
-    def order(self) -> npt.NDArray[np.int64]:
-        """The distinct rows, best score first."""
-        order = np.zeros(0, dtype=np.int64) if self.table is None else self.table.order(self.kind.key)
-        return order[np.isin(order, self.distinct)]
-
-    @cached_property
-    def known(self) -> npt.NDArray[np.int64]:
-        """Distinct rows whose accuracy is known."""
-        return self.distinct[:0] if self.truth is None else self.distinct[~np.isnan(self.truth[self.distinct])]
+        return self.alone is not None and self.ranking is None and not (self.stages or self.untrained)
 
 
 def read_run(folder: Path) -> Run:
@@ -151,26 +144,20 @@ def read_run(folder: Path) -> Run:
     alone = _read_alone(folder / "standalone" / "accuracies.csv")
     if config is None and scores is None and alone is None and not stages:
         raise InputError(f"run_dir: {folder} holds no run ({_instead(folder)})")
-    protocol = _optional_json(_first(ranking / "protocol.json"))
-    layers = _layers(config, protocol)
-    table = None if scores is None else read_table(scores, AnyWidths(layers))
-    truth_path = _first(ranking / "known_accuracies.json", folder / "standalone" / "known_accuracies.json")
-    known = {} if truth_path is None else read_accuracies(truth_path, AnyWidths(layers))
-    agreement, stale = _read_agreement(folder, table)
+    protocol = _optional_json(ranking / "protocol.json")
+    key = _key(folder, config, protocol)
+    ranked = None if scores is None else _read_ranking(folder, key, _layers(config, protocol))
+    agreement, stale = _read_agreement(folder, ranked)
     trained = {stage.name for stage in stages}
     return Run(
-        folder=folder,
         config=config,
         config_text=None if config_path is None else read_text(config_path),
-        environment=_optional_json(_first(*(place / "environment.json" for place in places))),
+        environment=next(filter(None, (_optional_json(place / "environment.json") for place in places)), {}),
         protocol=protocol,
         stages=stages,
         untrained=tuple(str(name) for name in _section(config, "stages") if str(name) not in trained),
-        layers=layers,
-        kind=_kind(folder, config, protocol, table),
-        table=table,
-        truth=None if table is None or not known else _match(table, known),
-        truth_file=None if truth_path is None else str(truth_path.relative_to(folder)),
+        label=LABELS[key],
+        ranking=ranked,
         agreement=agreement,
         stale=stale,
         alone=alone,
@@ -186,25 +173,24 @@ def _instead(folder: Path) -> str:
     return "none of config.yaml, stages/*/metrics.csv, ranking/scores.csv, standalone/accuracies.csv"
 
 
-def _read_agreement(folder: Path, table: ScoreTable | None) -> tuple[Agreement | None, str | None]:
+def _read_agreement(folder: Path, ranking: Ranking | None) -> tuple[Agreement | None, str | None]:
     """The agreement, or why it is not that of the folder's other files."""
-    ranking = folder / "ranking"
-    path = ranking / "agreement.json"
+    path = folder / "ranking" / "agreement.json"
     if not path.is_file():
         return None, None
     agreement = read_agreement(path)
-    sources = {name: ranking / name for name in ("scores.csv", "known_accuracies.json")}
+    sources = {name: path.with_name(name) for name in ("scores.csv", "known_accuracies.json")}
     trained = "standalone/known_accuracies.json"
     changed = changed_source(path, read_json(path), sources, {trained: folder / trained})
     if changed is not None:
         return None, f"ranking/agreement.json is left out: it was made from another {changed} than the folder holds"
-    if table is not None and agreement.n > len(table.population.distinct_rows):
-        held = table.population.count
+    if ranking is not None and agreement.n > len(ranking.distinct):
+        held = ranking.table.population.count
         return None, f"ranking/agreement.json is left out: it is of {agreement.n:,} candidates, ranking/scores.csv holds {held}"
     return agreement, None
 
 
-def _kind(folder: Path, config: Mapping[str, Any] | None, protocol: Mapping[str, Any] | None, table: ScoreTable | None) -> ScoreKind:
+def _key(folder: Path, config: Mapping[str, Any] | None, protocol: Mapping[str, Any] | None) -> str:
     """The score that orders: the protocol's; in older folders that of the config, which nas-rank keeps beside its ranking."""
     own = folder / "ranking" / "config.yaml"
     place, key = f"{folder}/ranking/protocol.json: ordered_by", (protocol or {}).get("ordered_by")
@@ -213,16 +199,22 @@ def _kind(folder: Path, config: Mapping[str, Any] | None, protocol: Mapping[str,
         place, key = f"{folder}: ranking.score", node.get("score", "top1")
     if not isinstance(key, str) or key not in LABELS:
         raise InputError(f"{place}: {str(key)[:80]!r} is not one of {', '.join(LABELS)}")
-    if key == "smoothed" and table is not None and table.smoothed is None:
+    return key
+
+
+def _read_ranking(folder: Path, key: str, layers: int | None) -> Ranking:
+    table = read_table(folder / "ranking" / "scores.csv", AnyWidths(layers))
+    if key == "smoothed" and table.smoothed is None:
         raise InputError(f"{folder}/ranking/scores.csv: has no column {key}, by which it is to be ordered; rank again")
-    return ScoreKind(key)
-
-
-def _match(table: ScoreTable, known: Mapping[Architecture, float]) -> npt.NDArray[np.float64]:
-    """(n,) accuracies, nan where none is known. Entries of a code that only one of the two files has do not count."""
-    layers = min(len(architecture.widths) for architecture in (table.population[0].architecture, *known))
-    read = {architecture.widths[:layers]: accuracy for architecture, accuracy in known.items()}
-    return np.array([read.get(architecture.widths[:layers], math.nan) for architecture in table.population.architectures])
+    path = _first(*(folder / place / "known_accuracies.json" for place in ("ranking", "standalone")))
+    if path is None:
+        return Ranking(table, key, layers, None, None)
+    known = read_accuracies(path, AnyWidths(layers))
+    # Where no file tells the layers, entries of a code that only one of the two files has do not count.
+    read = min(len(architecture.widths) for architecture in (table.population[0].architecture, *known))
+    by_widths = {architecture.widths[:read]: accuracy for architecture, accuracy in known.items()}
+    truth = np.array([by_widths.get(architecture.widths[:read], math.nan) for architecture in table.population.architectures])
+    return Ranking(table, key, layers, truth if known else None, str(path.relative_to(folder)))
 
 
 def _layers(config: Mapping[str, Any] | None, protocol: Mapping[str, Any] | None) -> int | None:
@@ -300,5 +292,5 @@ def _first(*paths: Path) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _optional_json(path: Path | None) -> dict[str, Any] | None:
-    return None if path is None else read_json(path)
+def _optional_json(path: Path) -> dict[str, Any] | None:
+    return read_json(path) if path.is_file() else None

@@ -45,11 +45,6 @@ class Job:
         """As text."""
         return self.leaves.get(SEED, ABSENT)
 
-    @property
-    def environment(self) -> Mapping[str, object]:
-        """Commit and command line; empty where no file tells."""
-        return self.run.environment or {}
-
     def statistic(self, name: str) -> Estimate | None:
         """A correlation of the configured score; None where it is undefined or was not measured."""
         found = None if self.run.scored is None else self.run.scored.estimates.get(name)
@@ -182,12 +177,13 @@ def _read_job(sweep: Path, place: str) -> Job:
     run = read_run(folder)
     finished = folder / "finished.json"
     truth = None
-    if run.table is not None and run.truth is not None and len(run.known):
-        known = sorted((run.table.population[row].architecture.widths, float(run.truth[row])) for row in run.known)
+    ranking = run.ranking
+    if ranking is not None and ranking.truth is not None and len(ranking.known):
+        known = sorted((ranking.table.population[row].architecture.widths, float(ranking.truth[row])) for row in ranking.known)
         truth = hashlib.sha256(repr(known).encode()).hexdigest()
     return Job(
         clean(place),
-        replace(run, table=None, truth=None, config_text=None, protocol=None, alone=None),  # 50,000 candidates a job are many
+        replace(run, ranking=None, config_text=None, protocol=None, alone=None),  # 50,000 candidates a job are many
         read_leaves(run.config or {}, folder / "config.yaml"),
         _seconds(finished) if finished.is_file() else None,
         truth,
@@ -204,7 +200,7 @@ def _seconds(path: Path) -> float:
 
 def _statistic(jobs: Sequence[Job]) -> Statistic | None:
     """Kendall's tau-b where a job has it, else the final loss of the last stage that all finished jobs share."""
-    kinds = {job.run.kind.name for job in jobs if job.statistic("kendall") is not None}
+    kinds = {job.run.label for job in jobs if job.statistic("kendall") is not None}
     if kinds:
         return Statistic(f"Kendall tau-b of {kinds.pop() if len(kinds) == 1 else 'the configured score'}", 1, None)
     done = [job for job in jobs if job.seconds is not None]

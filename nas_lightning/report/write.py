@@ -66,8 +66,11 @@ def make_parts(run: Run, points: int) -> Sequence[Part]:
     settings = (recipe(run), protocol(run), environment(run))
     if run.is_only_alone:
         return (verdict(run), alone(run), *settings)
-    figures = (against_truth(run, points), baselines(run), places(run, points), costs(run, points))
-    return (verdict(run), *figures, best(run), widths(run), training(run), *settings)
+    ranking = run.ranking
+    if ranking is None:
+        return (verdict(run), training(run), *settings)
+    scores = (against_truth(ranking, points), baselines(run), places(ranking, points), costs(ranking, points))
+    return (verdict(run), *scores, best(ranking), widths(ranking), training(run), *settings)
 
 
 def _write(folder: Path, name: str, subtitle: str, parts: Sequence[Part]) -> list[Path]:
@@ -87,15 +90,14 @@ def _write_bytes(content: bytes, path: Path) -> None:
 
 def _subtitle(runs: Sequence[Run]) -> str:
     """Experiment, seed and commit, as far as the runs share them."""
-    commands = [run.environment.get("command") if run.environment else None for run in runs]
-    arguments = [str(argument) for command in commands if isinstance(command, list) for argument in command]
-    dirty = {run.environment is not None and run.environment.get("dirty") is True for run in runs}
-    commits = [run.environment["commit"] for run in runs if run.environment and isinstance(run.environment.get("commit"), str)]
+    environments = [run.environment for run in runs]
+    commands = [environment["command"] for environment in environments if isinstance(environment.get("command"), list)]
+    dirty = " with changes" if all(environment.get("dirty") is True for environment in environments) else ""
     seeds = [run.config.get("seed") if run.config else None for run in runs]
     words = [
-        _shared(argument for argument in arguments if argument.startswith("experiment=")),
+        _shared(str(argument) for command in commands for argument in command if str(argument).startswith("experiment=")),
         _shared(f"seed {seed}" for seed in seeds if isinstance(seed, int)),
-        _shared(f"commit {commit[:7]}{' with changes' if dirty == {True} else ''}" for commit in commits),
+        _shared(f"commit {commit[:7]}{dirty}" for environment in environments if isinstance(commit := environment.get("commit"), str)),
     ]
     return ", ".join(clean(word) for word in words if word)
 

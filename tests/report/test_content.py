@@ -156,8 +156,8 @@ def test_many_candidates_are_sampled_evenly_and_the_report_says_so(tmp_path: Pat
     assert "Drawn are 100 of 200, evenly spaced by known accuracy." in text
     drawn = {name: len(hovers[0].x) for name, hovers in figures_of(tmp_path, points=100).items()}
     assert drawn["against_truth"] == drawn["ranks"] == 100
-    run = read_run(tmp_path)
-    assert drawn["costs"] == 100 + len(pareto_front(run.table.multiply_adds, run.quality))
+    ranking = read_run(tmp_path).ranking
+    assert drawn["costs"] == 100 + len(pareto_front(ranking.table.multiply_adds, ranking.quality))
 
 
 def test_a_smoothed_score_is_shown_where_a_ranking_has_it(tmp_path: Path):

@@ -39,8 +39,8 @@ def test_copies_are_counted_once_and_named_as_such(folder: Path):
     copied(folder)
     change_json(folder / "ranking/agreement.json", copies=40)
     run = read_run(folder)
-    assert len(run.known) == len(alone.known) == 40
-    best, best_alone = ([one.table.population[row].architecture for row in one.order[:10]] for one in (run, alone))
+    assert len(run.ranking.known) == len(alone.ranking.known) == 40
+    best, best_alone = ([one.ranking.table.population[row].architecture for row in one.ranking.order[:10]] for one in (run, alone))
     assert best == best_alone
     text = text_of(folder)
     assert "60 architectures under 120 names are ranked by negative cross entropy" in text
@@ -65,7 +65,7 @@ def test_an_accuracy_of_0_is_unknown(folder: Path):
     for name in list(known)[:15]:
         known[name]["acc"] = 0
     path.write_text(json.dumps(known))
-    assert len(read_run(folder).known) == 25
+    assert len(read_run(folder).ranking.known) == 25
 
 
 CODE, OTHER = "-".join(["4"] * LAYERS + ["8"]), "-".join(["4"] * LAYERS + ["12"])

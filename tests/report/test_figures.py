@@ -73,8 +73,9 @@ def test_a_point_lies_at_its_score_and_its_known_accuracy(
 def test_places_are_counted_from_the_best_and_ties_share_theirs(
     run: Run, figures: dict[str, tuple[Picture, Picture]], known: dict[str, float]
 ):
-    assert run.table is not None
-    scores = {row.name: score for row, score in zip(run.table.population, run.quality, strict=True) if row.name in known}
+    assert run.ranking is not None
+    candidates = run.ranking.table.population
+    scores = {row.name: score for row, score in zip(candidates, run.ranking.quality, strict=True) if row.name in known}
 
     def place(values: dict[str, float], name: str) -> float:
         return (
@@ -131,13 +132,13 @@ def test_both_arrangements_have_the_same_points_within_their_axes(figures: dict[
 
 def test_accuracies_are_matched_without_the_entries_that_one_of_the_files_lacks(folder: Path, tmp_path: Path):
     write_text(tmp_path / "ranking/scores.csv", (folder / "ranking/scores.csv").read_text())
-    first, second, *_ = read_run(tmp_path).table.population.architectures  # no config says how many entries are read
+    first, second, *_ = read_run(tmp_path).ranking.table.population.architectures  # no config says how many entries are read
     write_json(
         tmp_path / "ranking/known_accuracies.json", {"a": {"acc": 0.5, "arch": f"{first}-99"}, "b": {"acc": 0.6, "arch": f"{second}-8"}}
     )
-    np.testing.assert_array_equal(read_run(tmp_path).truth[:3], [0.5, 0.6, np.nan])
+    np.testing.assert_array_equal(read_run(tmp_path).ranking.truth[:3], [0.5, 0.6, np.nan])
     write_json(tmp_path / "ranking/known_accuracies.json", {"a": {"acc": 0.5, "arch": str(first).rsplit("-", 1)[0]}})
-    np.testing.assert_array_equal(read_run(tmp_path).truth[:2], [0.5, np.nan])
+    np.testing.assert_array_equal(read_run(tmp_path).ranking.truth[:2], [0.5, np.nan])
 
 
 def test_a_sample_is_evenly_spaced_and_keeps_both_ends():

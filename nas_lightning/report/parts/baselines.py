@@ -48,12 +48,12 @@ def baselines(run: Run) -> Part:
     if agreement is None:
         missing = "Missing: ranking/agreement.json, which a run writes where accuracies are known."
         return Part(TITLE, (missing if run.stale is None else f"{run.stale}.",))
-    scores = sorted(agreement.scores.items(), key=lambda item: item[0] != run.kind.name)  # stable: the configured one first
+    scores = sorted(agreement.scores.items(), key=lambda item: item[0] != run.label)  # stable: the configured one first
     rows = [Row(name, SCORE, score) for name, score in scores]
     rows += [Row(name, BASELINE, score) for name, score in agreement.baselines.items()]
     rows += [Row(f"fitted on {count} known", FITTED, ScoreAgreement(found.estimates)) for count, found in agreement.fitted.items()]
     panels = [statistic for statistic in PANELS if any(row.estimate(statistic) is not None for row in rows)]
-    tables = [_table(agreement, rows, run.kind.name), *_wins_table(agreement, run.kind.name)]
+    tables = [_table(agreement, rows, run.label), *_wins_table(agreement, run.label)]
     if not panels:
         return Part(TITLE, ("No correlation of any score is defined.",), tables=tables)
     notes = ["Filled circles: scores of the supernet. Squares: baselines that need no training. Lines: 95 % intervals."]

@@ -7,63 +7,57 @@ import numpy.typing as npt
 from matplotlib.figure import Figure as Canvas
 from scipy.stats import rankdata
 
-from nas_lightning.ranking.table import ScoreTable
 from nas_lightning.report.content import Part
 from nas_lightning.report.drawing import ACCENT, INK, MUTED, PALE, Figure, Hover, crowd, short, spaced
-from nas_lightning.report.run import Run, ScoreKind
+from nas_lightning.report.run import Ranking
 
 ENTRIES_A_LINE = 10
 """Of an architecture in a hover text, so that a phone has room for it."""
-NO_SCORES = "Missing: ranking/scores.csv."
 
 
-def against_truth(run: Run, most: int) -> Part:
+def against_truth(ranking: Ranking, most: int) -> Part:
     """Score against known accuracy, at most ``most`` points."""
     title = "Score against known accuracy"
-    if run.table is None:
-        return Part(title, (NO_SCORES,))
-    if run.truth is None:
+    if ranking.truth is None:
         return Part(title, ("Missing: ranking/known_accuracies.json or standalone/known_accuracies.json.",))
-    if not len(run.known):
-        return Part(title, (f"No candidate of ranking/scores.csv has an accuracy in {run.truth_file}.",))
-    ordered = run.known[np.argsort(-run.quality[run.known], kind="stable")]
+    if not len(ranking.known):
+        return Part(title, (f"No candidate of ranking/scores.csv has an accuracy in {ranking.truth_file}.",))
+    ordered = ranking.known[np.argsort(-ranking.quality[ranking.known], kind="stable")]
     best, others = ordered[:10], spaced(ordered[10:], max(most - 10, 1))
     rows = np.concatenate([others, best])
-    shown, accuracy = run.kind.shown(run.quality), 100 * run.truth
-    texts = [
-        f"{text}\nknown accuracy {accuracy[row]:.2f} %" for text, row in zip(_hover_texts(run.table, run.kind, rows), rows, strict=True)
-    ]
+    shown, accuracy = ranking.shown, 100 * ranking.truth
+    texts = [f"{text}\nknown accuracy {accuracy[row]:.2f} %" for text, row in zip(_hover_texts(ranking, rows), rows, strict=True)]
 
     def draw(canvas: Canvas) -> list[Hover]:
         axes = canvas.subplots()
         axes.scatter(shown[others], accuracy[others], **crowd(len(others)))
         axes.scatter(shown[best], accuracy[best], s=40, color=ACCENT, edgecolors=INK)
-        axes.set(xlabel=run.kind.axis, ylabel="known accuracy, %")
+        axes.set(xlabel=f"score: {ranking.label}, {ranking.unit}", ylabel="known accuracy, %")
         return [Hover(axes, shown[rows].tolist(), accuracy[rows].tolist(), texts)]
 
     return Part(
         title,
         (
-            f"Each point is one of {len(run.known):,} candidates with an accuracy in {run.truth_file}. "
-            f"The closer they lie to one rising line, the better the score orders them.{_sample(len(rows), len(run.known), 'score')}",
+            f"Each point is one of {len(ranking.known):,} candidates with an accuracy in {ranking.truth_file}. "
+            f"The closer they lie to one rising line, the better the score orders them.{_sample(len(rows), len(ranking.known), 'score')}",
         ),
-        figure=Figure("against_truth", f"Scatter of known accuracy against {run.kind.name} for {len(rows):,} candidates", draw),
+        figure=Figure("against_truth", f"Scatter of known accuracy against {ranking.label} for {len(rows):,} candidates", draw),
         notes=("Outlined: the ten best by score.",) if len(others) else (),
     )
 
 
-def places(run: Run, most: int) -> Part:
+def places(ranking: Ranking, most: int) -> Part:
     """The place by score minus the place by known accuracy, at most ``most`` points."""
     title = "How many places off"
-    if run.table is None or run.truth is None or len(run.known) < 2:
+    if ranking.truth is None or len(ranking.known) < 2:
         return Part(title, ("Missing: at least two candidates with a known accuracy (see above).",))
-    true_places, score_places = rankdata(-run.truth[run.known]), rankdata(-run.quality[run.known])
+    true_places, score_places = rankdata(-ranking.truth[ranking.known]), rankdata(-ranking.quality[ranking.known])
     off = score_places - true_places
     rows = spaced(np.argsort(true_places, kind="stable"), most)
     half, most_of = (float(np.quantile(np.abs(off), share)) for share in (0.5, 0.9))
-    n, population = len(run.known), run.table.population
+    n, population = len(ranking.known), ranking.table.population
     texts = [
-        f"{short(population[run.known[row]].name)}\nplace by known accuracy {true_places[row]:g}\nplace by score {score_places[row]:g}"
+        f"{short(population[ranking.known[row]].name)}\nplace by known accuracy {true_places[row]:g}\nplace by score {score_places[row]:g}"
         for row in rows
     ]
 
@@ -87,24 +81,22 @@ def places(run: Run, most: int) -> Part:
     )
 
 
-def costs(run: Run, most: int) -> Part:
+def costs(ranking: Ranking, most: int) -> Part:
     """Score against multiply-adds: the Pareto front and at most ``most`` other points."""
     title = "Score against cost"
-    if run.table is None:
-        return Part(title, (NO_SCORES,))
-    macs, shown = run.table.multiply_adds / 1e6, run.kind.shown(run.quality)
-    front = run.distinct[pareto_front(macs[run.distinct], run.quality[run.distinct])]
-    rest = run.order[~np.isin(run.order, front)]
+    macs, shown = ranking.table.multiply_adds / 1e6, ranking.shown
+    front = ranking.distinct[pareto_front(macs[ranking.distinct], ranking.quality[ranking.distinct])]
+    rest = ranking.order[~np.isin(ranking.order, front)]
     others = spaced(rest, most)
     rows = np.concatenate([others, front])
-    texts = _hover_texts(run.table, run.kind, rows)
+    texts = _hover_texts(ranking, rows)
 
     def draw(canvas: Canvas) -> list[Hover]:
         axes = canvas.subplots()
         axes.scatter(macs[others], shown[others], s=18, color=PALE, alpha=0.6, linewidths=0)
         axes.step(macs[front], shown[front], where="post", color=ACCENT, linewidth=1.5)
         axes.scatter(macs[front], shown[front], s=32, color=ACCENT, zorder=3)
-        axes.set(xlabel="multiply-adds, millions", ylabel=run.kind.axis)
+        axes.set(xlabel="multiply-adds, millions", ylabel=f"score: {ranking.label}, {ranking.unit}")
         return [Hover(axes, macs[rows].tolist(), shown[rows].tolist(), texts)]
 
     sample = "" if len(others) == len(rest) else f" Of the others {len(others):,} of {len(rest):,} are drawn, evenly spaced by score."
@@ -112,7 +104,7 @@ def costs(run: Run, most: int) -> Part:
         title,
         (f"Marked: the Pareto front, {len(front):,} candidates whose score none of the same or a lower cost reaches.{sample}",),
         figure=Figure(
-            "costs", f"Scatter of {run.kind.name} against multiply-adds with a Pareto front of {len(front):,} candidates", draw, 420
+            "costs", f"Scatter of {ranking.label} against multiply-adds with a Pareto front of {len(front):,} candidates", draw, 420
         ),
     )
 
@@ -124,11 +116,11 @@ def pareto_front(macs: npt.NDArray[np.float64], quality: npt.NDArray[np.float64]
     return order[quality[order] > best_before]
 
 
-def _hover_texts(table: ScoreTable, kind: ScoreKind, rows: npt.NDArray[np.int64]) -> list[str]:
+def _hover_texts(ranking: Ranking, rows: npt.NDArray[np.int64]) -> list[str]:
     """Name, architecture, score and multiply-adds of each row."""
-    macs, quality = table.multiply_adds, table.quality(kind.key)
+    candidates, macs = ranking.table.population, ranking.table.multiply_adds
     return [
-        f"{short(table.population[row].name)}\n{_broken(table.population[row].text)}\n{kind.name} {kind.text(quality[row])}"
+        f"{short(candidates[row].name)}\n{_broken(candidates[row].text)}\n{ranking.label} {ranking.shown[row]:.5g} {ranking.unit}"
         f"\n{macs[row] / 1e6:.3f} M multiply-adds"
         for row in rows
     ]

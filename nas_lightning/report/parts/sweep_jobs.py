@@ -79,19 +79,19 @@ def _time(job: Job) -> str:
     if job.seconds is None:
         running = job.running
         return "unfinished" if running is None else f"unfinished: {clean(running.name)}, step {int(running.steps.max(initial=0)):,}"
-    continued = job.environment.get("continued")
+    continued = job.run.environment.get("continued")
     return f"{duration(job.seconds)}{', continued' if isinstance(continued, list) and continued else ''}"
 
 
 def _commit(job: Job) -> str:
-    commit = job.environment.get("commit")
+    commit = job.run.environment.get("commit")
     if not isinstance(commit, str):
         return ""
-    return f"{clean(commit)[:7]}{' with changes' if job.environment.get('dirty') is True else ''}"
+    return f"{clean(commit)[:7]}{' with changes' if job.run.environment.get('dirty') is True else ''}"
 
 
 def _overrides(job: Job) -> str:
-    command = job.environment.get("command")
+    command = job.run.environment.get("command")
     if not isinstance(command, list):
         return ""
     return clean(" ".join(str(argument) for argument in command[1:] if not str(argument).startswith("hydra.")))

@@ -171,7 +171,11 @@ def _mind(sweep: Sweep, best: Setting) -> str:
             which = "highest" if place else "lowest"
             sentences.append(f"{factor.title} {factor.text(place)} is the {which} value tried: a better one may lie beyond.")
     used = [job for job in sweep.jobs if sweep.value(job) is not None]
-    codes = {(str(job.environment.get("commit")), job.environment.get("dirty") is True) for job in used if job.environment.get("commit")}
+    codes = {
+        (str(job.run.environment.get("commit")), job.run.environment.get("dirty") is True)
+        for job in used
+        if job.run.environment.get("commit")
+    }
     if len(codes) > 1:
         sentences.append("The jobs ran on different code: see their commits.")
     elif any(dirty for _, dirty in codes):

@@ -8,7 +8,7 @@ from scipy.stats import rankdata
 
 from nas_lightning.errors import cut
 from nas_lightning.report.content import Part, Table
-from nas_lightning.report.run import Run
+from nas_lightning.report.run import Ranking, Run
 
 LONGEST_VALUE = 400
 """Characters of a cell."""
@@ -19,12 +19,10 @@ SECTIONS = ("space", "supernet", "data", "augmentation", "loader", "population",
 STAGE_KEYS = ("epochs", "max_steps", "sampler", "objective", "optimizer", "schedule", "gradients", "path_execution")
 
 
-def best(run: Run) -> Part:
+def best(ranking: Ranking) -> Part:
     """The ten best by score."""
-    title, scores = "The ten best by score", run.table
-    if scores is None:
-        return Part(title, ("Missing: ranking/scores.csv.",))
-    rows, population = run.order[:10].tolist(), scores.population
+    scores, rows = ranking.table, ranking.order[:10].tolist()
+    population = scores.population
     table: dict[str, list[str]] = {
         "": [str(place) for place in range(1, len(rows) + 1)],
         "name": [population[row].name for row in rows],
@@ -33,16 +31,16 @@ def best(run: Run) -> Part:
     }
     if scores.smoothed is not None:
         table["smoothed"] = [f"{scores.smoothed[row]:.4f}" for row in rows]
-    if run.truth is not None and len(run.known):
-        places = dict(zip(run.known.tolist(), rankdata(-run.truth[run.known], method="min"), strict=True))
-        table["known accuracy"] = [f"{100 * run.truth[row]:.2f} %" if row in places else "" for row in rows]
-        table["true place"] = [f"{places[row]:.0f} of {len(run.known):,}" if row in places else "" for row in rows]
+    if ranking.truth is not None and len(ranking.known):
+        places = dict(zip(ranking.known.tolist(), rankdata(-ranking.truth[ranking.known], method="min"), strict=True))
+        table["known accuracy"] = [f"{100 * ranking.truth[row]:.2f} %" if row in places else "" for row in rows]
+        table["true place"] = [f"{places[row]:.0f} of {len(ranking.known):,}" if row in places else "" for row in rows]
     table["multiply-adds"] = [f"{scores.multiply_adds[row] / 1e6:.3f} M" for row in rows]
     table["parameters"] = [f"{scores.parameters[row]:,}" for row in rows]
     table["architecture"] = [population[row].text for row in rows]
-    empty = " An empty known accuracy is not known." if 0 < len(run.known) < len(run.distinct) else ""
-    text = f"Of {population.count}, ordered by {run.kind.name}.{empty}"
-    return Part(title, (text,), tables=(Table(list(table), list(zip(*table.values(), strict=True))),))
+    empty = " An empty known accuracy is not known." if 0 < len(ranking.known) < len(ranking.distinct) else ""
+    text = f"Of {population.count}, ordered by {ranking.label}.{empty}"
+    return Part("The ten best by score", (text,), tables=(Table(list(table), list(zip(*table.values(), strict=True))),))
 
 
 def alone(run: Run) -> Part:
@@ -97,7 +95,7 @@ def protocol(run: Run) -> Part:
 
 def environment(run: Run) -> Part:
     """Commit, versions, machine, command line."""
-    if run.environment is None:
+    if not run.environment:
         return Part("Environment", ("Missing: environment.json.",))
     shown = dict(run.environment)
     if isinstance(shown.get("command"), list):

@@ -31,14 +31,16 @@ def verdict(run: Run) -> Part:
     """The report's first part."""
     if run.is_only_alone and run.alone is not None:
         return Part(f"Candidates trained alone: {len(run.alone.accuracies):,}", ("There is no ranking in this folder.",))
-    if run.table is None:
+    if run.ranking is None:
         why = "There is no ranking/scores.csv: the run did not reach its ranking, or was asked to make none."
         return Part("Nothing was ranked yet.", (f"Stages of the training with metrics: {len(run.stages)}. {why}",))
     score, agreement = run.scored, run.agreement
-    ranked = f"{run.table.population.count} are ranked by {run.kind.name}"
-    tiles = [Tile("candidates", f"{len(run.distinct):,}")]
+    ranked = f"{run.ranking.table.population.count} are ranked by {run.label}"
+    tiles = [Tile("candidates", f"{len(run.ranking.distinct):,}")]
     if agreement is None:
-        given = "the known accuracies were not compared with" if len(run.known) else "no known accuracies were given to compare with"
+        given = (
+            "the known accuracies were not compared with" if len(run.ranking.known) else "no known accuracies were given to compare with"
+        )
         why = f"There is no ranking/agreement.json: {given}" if run.stale is None else run.stale
         return Part(UNKNOWN, (f"{ranked}. {why}.",), tiles=tiles)
     compared = f"{ranked}; the order is compared with {agreement.n:,} known accuracies{_left_out(agreement)}."
@@ -46,7 +48,7 @@ def verdict(run: Run) -> Part:
     kendall = None if score is None else score.estimates.get("kendall")
     if score is None or kendall is None or kendall.value is None:
         is_constant = score is not None and score.constant
-        why = "the score is the same for all of them" if is_constant else f"it has no Kendall tau-b for {run.kind.name}"
+        why = "the score is the same for all of them" if is_constant else f"it has no Kendall tau-b for {run.label}"
         return Part(UNKNOWN, (compared, f"In ranking/agreement.json, {why}."), tiles=tiles)
     surely = kendall.value if kendall.low is None else kendall.low
     _, headline, advice = next(level for level in TRUST if (surely if surely > 0 else -1) >= level[0])
@@ -57,11 +59,11 @@ def verdict(run: Run) -> Part:
     statements = {
         "Agreement": _agreement(kendall, pearson),
         "What to do with it": advice,
-        "Against baselines": _against_baselines(agreement, run.kind.name),
-        "Finding the best": _finding_the_best(score, agreement, run.kind.name),
+        "Against baselines": _against_baselines(agreement, run.label),
+        "Finding the best": _finding_the_best(score, agreement, run.label),
         "Intervals": INTERVALS.format(agreement.resamples) if agreement.resamples else "",
     }
-    title = f"{headline}{_warning(agreement, run.kind.name)}"
+    title = f"{headline}{_warning(agreement, run.label)}"
     return Part(title, (compared,), [(subject, statement) for subject, statement in statements.items() if statement], tiles)
 
 

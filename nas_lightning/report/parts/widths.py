@@ -5,7 +5,7 @@ from matplotlib.figure import Figure as Canvas
 
 from nas_lightning.report.content import Part
 from nas_lightning.report.drawing import Figure, Hover, heat_map
-from nas_lightning.report.run import Run
+from nas_lightning.report.run import Ranking
 
 TITLE = "What each layer's width does"
 STRONG = 0.97
@@ -14,26 +14,24 @@ MOST_CELLS = 5000
 """Of the figure; a space of more widths is not drawn."""
 
 
-def widths(run: Run) -> Part:
+def widths(ranking: Ranking) -> Part:
     """A heat map of layer and width."""
-    if run.table is None:
-        return Part(TITLE, ("Missing: ranking/scores.csv.",))
-    rows = run.table.population.widths[run.distinct]
+    rows = ranking.table.population.widths[ranking.distinct]
     legal, place = np.unique(rows, return_inverse=True)
     layers = rows.shape[1]
     if layers * len(legal) > MOST_CELLS:
         return Part(TITLE, (f"Not drawn: {layers} layers of {len(legal):,} different widths are too many for a figure.",))
     cell = place.reshape(-1, layers) * layers + np.arange(layers)
     counts = np.bincount(cell.ravel(), minlength=len(legal) * layers).reshape(len(legal), layers)
-    shown = run.kind.shown(run.quality)[run.distinct]
+    shown = ranking.shown[ranking.distinct]
     sums = np.bincount(cell.ravel(), weights=np.repeat(shown, layers), minlength=len(legal) * layers).reshape(counts.shape)
     effect = np.divide(sums, counts, out=np.full(counts.shape, np.nan), where=counts > 0) - shown.mean()
     largest = float(np.nanquantile(np.abs(effect), STRONG)) or float(np.nanmax(np.abs(effect))) or 1.0
-    unit = "points" if run.kind.is_fraction else "nats"
+    unit = ranking.unit.replace("%", "points")
     strongest = sorted(range(layers), key=lambda layer: float(np.nanmin(effect[:, layer]) - np.nanmax(effect[:, layer])))[:3]
     filled = np.argwhere(counts > 0)
     texts = [
-        f"layer {layer + 1}, width {legal[row]}\n{run.kind.name} {effect[row, layer]:+.3f} {unit}\n{counts[row, layer]:,} candidates"
+        f"layer {layer + 1}, width {legal[row]}\n{ranking.label} {effect[row, layer]:+.3f} {unit}\n{counts[row, layer]:,} candidates"
         for row, layer in filled
     ]
 
@@ -44,12 +42,14 @@ def widths(run: Run) -> Part:
         return [Hover(axes, filled[:, 1].tolist(), filled[:, 0].tolist(), texts, reach=200)]
 
     entries = (
-        "" if run.layers is not None else " The config names no space: all entries of a code are shown, also those that no layer may read."
+        ""
+        if ranking.layers is not None
+        else " The config names no space: all entries of a code are shown, also those that no layer may read."
     )
     return Part(
         TITLE,
         (
-            f"Each cell is the mean score ({run.kind.name}) of the candidates with that width in that layer (typically "
+            f"Each cell is the mean score ({ranking.label}) of the candidates with that width in that layer (typically "
             f"{int(np.median(counts[counts > 0])):,} of them), minus the mean of all. Layers whose widths move the score most: "
             f"{', '.join(str(layer + 1) for layer in strongest)}.{entries}",
         ),
