@@ -25,6 +25,12 @@ class Table:
     is_folded: bool = False
     """Whether the page shows it on demand only."""
 
+    @classmethod
+    def of(cls, columns: Sequence[tuple[str, Sequence[str | Link]]], caption: str = "", *, is_folded: bool = False) -> "Table":
+        """From columns, each with its head."""
+        cells = list(zip(*(column for _, column in columns), strict=True))
+        return cls([head for head, _ in columns], cells, caption, is_folded)
+
 
 class Tile(NamedTuple):
     """A number that stands out."""

@@ -75,7 +75,7 @@ class Statistic:
     sign: int
     """-1 where less is better."""
     stage: str | None
-    """Whose final loss it is; None for Kendall's tau-b."""
+    """Whose final loss it is; None for Kendall's tau-b, and where no job has a result or the jobs' last stages differ."""
 
     def of(self, job: Job) -> float | None:
         """The job's value; an unfinished one has no final loss."""
@@ -114,8 +114,7 @@ class Sweep:
     jobs: tuple[Job, ...]
     """By name, 2 before 10."""
     factors: tuple[Factor, ...]
-    statistic: Statistic | None
-    """None while no job has a result, or where the jobs' last stages differ."""
+    statistic: Statistic
     settings: tuple[Setting, ...]
     """Best mean first, those without a result last."""
     unread: tuple[tuple[str, str], ...] = ()
@@ -125,10 +124,6 @@ class Sweep:
     def ranked(self) -> tuple[Setting, ...]:
         """The settings with a result."""
         return tuple(setting for setting in self.settings if setting.by_seed)
-
-    def value(self, job: Job) -> float | None:
-        """The statistic of a job."""
-        return None if self.statistic is None else self.statistic.of(job)
 
 
 def read_sweep(folder: Path) -> Sweep:
@@ -198,21 +193,18 @@ def _seconds(path: Path) -> float:
     return float(value)
 
 
-def _statistic(jobs: Sequence[Job]) -> Statistic | None:
+def _statistic(jobs: Sequence[Job]) -> Statistic:
     """Kendall's tau-b where a job has it, else the final loss of the last stage that all finished jobs share."""
-    kinds = {job.run.label for job in jobs if job.statistic("kendall") is not None}
-    if kinds:
-        return Statistic(f"Kendall tau-b of {kinds.pop() if len(kinds) == 1 else 'the configured score'}", 1, None)
-    done = [job for job in jobs if job.seconds is not None]
-    stages = [job.run.config.get("stages") if job.run.config else None for job in done]
+    kendall = Statistic("Kendall tau-b of the configured score", 1, None)
+    labels = {job.run.label for job in jobs if kendall.of(job) is not None}
+    if labels:
+        return replace(kendall, name=f"Kendall tau-b of {min(labels)}") if len(labels) == 1 else kendall
+    stages = [job.run.config.get("stages") for job in jobs if job.seconds is not None and job.run.config]
     last = {str(list(names)[-1]) for names in stages if isinstance(names, dict) and names}
-    if len(last) != 1:
-        return None
-    statistic = Statistic(f"final loss of {clean(min(last))}", -1, min(last))
-    return statistic if any(statistic.of(job) is not None for job in done) else None
+    return Statistic(f"final loss of {clean(min(last))}", -1, min(last)) if len(last) == 1 else kendall
 
 
-def _settings(jobs: Sequence[Job], factors: Sequence[Factor], statistic: Statistic | None) -> tuple[Setting, ...]:
+def _settings(jobs: Sequence[Job], factors: Sequence[Factor], statistic: Statistic) -> tuple[Setting, ...]:
     groups: dict[tuple[int, ...], list[Job]] = {}
     for job in jobs:
         groups.setdefault(tuple(factor.of(job.leaves) for factor in factors), []).append(job)
@@ -220,12 +212,11 @@ def _settings(jobs: Sequence[Job], factors: Sequence[Factor], statistic: Statist
     for places, group in groups.items():
         values: dict[str, list[float]] = {}
         for job in group:
-            if statistic is not None and (value := statistic.of(job)) is not None:
+            if (value := statistic.of(job)) is not None:
                 values.setdefault(job.seed, []).append(value)
         by_seed = {seed: float(np.mean(several)) for seed, several in values.items()}
         settings.append(Setting(places, _label(factors, places), tuple(group), by_seed))
-    sign = 1 if statistic is None else statistic.sign
-    return tuple(sorted(settings, key=lambda setting: (not setting.by_seed, -sign * np.nan_to_num(setting.mean))))
+    return tuple(sorted(settings, key=lambda setting: (not setting.by_seed, -statistic.sign * np.nan_to_num(setting.mean))))
 
 
 def _label(factors: Sequence[Factor], places: Sequence[int]) -> str:

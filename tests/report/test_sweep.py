@@ -191,13 +191,13 @@ def test_without_agreement_the_lowest_final_loss_of_the_last_stage_is_best_and_a
     text = text_of(tmp_path)
     assert "comes first; that it is better than the next is not shown." in text
     assert "Lead: 0.5000." in text
-    assert "the mean final loss of finetune over seeds, less is better." in text
+    assert "The mean final loss of finetune over seeds, less is better." in text
 
 
 def test_losses_of_different_last_stages_are_not_compared(tmp_path: Path):
     write_job(tmp_path / "0")
     write_job(tmp_path / "1", changes={"stages.more.epochs": 1})
-    assert read_sweep(tmp_path).statistic is None
+    assert read_sweep(tmp_path).ranked == ()
     assert "nor a final loss of the same last stage" in text_of(tmp_path)
 
 

@@ -116,31 +116,25 @@ def _panel(axes: Axes, rows: Sequence[Row], statistic: str, ceiling: Estimate | 
 
 
 def _table(agreement: Agreement, rows: Sequence[Row], ordered_by: str) -> Table:
-    statistics = [name for name in STATISTICS if any(name in row.score.estimates for row in rows)]
-    overlaps, regrets = ([*dict.fromkeys(k for row in rows for k in row.score.by_k(name))] for name in ("top_k_overlap", "regret"))
-    head = ["score", "kind", *(STATISTICS[name] for name in statistics)]
-    head += [*(f"top-{k} overlap" for k in overlaps), *(f"regret of top {k}, points" for k in regrets)]
-    cells = []
-    for row in rows:
-        estimates = row.score.estimates
-        correlations = [estimates.get(name) for name in statistics]
-        best = [estimates.get(f"top_k_overlap_{k}") for k in overlaps]
-        lost = [estimates.get(f"regret_{k}") for k in regrets]
-        cells.append(
-            [
-                row.name,
-                row.kind,
-                *("" if found is None else "constant" if row.score.constant else found.text() for found in correlations),
-                *("" if found is None else found.text(".0%") for found in best),
-                *("" if found is None else found.scaled(100).text(".2f") for found in lost),
-            ]
-        )
+    scores = [row.score for row in rows]
+    columns = [("score", [row.name for row in rows]), ("kind", [row.kind for row in rows])]
+    for name, label in STATISTICS.items():
+        if any(name in score.estimates for score in scores):
+            columns.append((label, ["constant" if score.constant else _cell(score, name, ".3f") for score in scores]))
+    for name, label, form, factor in (("top_k_overlap", "top-{} overlap", ".0%", 1), ("regret", "regret of top {}, points", ".2f", 100)):
+        for k in dict.fromkeys(k for score in scores for k in score.by_k(name)):
+            columns.append((label.format(k), [_cell(score, f"{name}_{k}", form, factor) for score in scores]))
     copies = f" ({agreement.copies:,} more names are copies)" if agreement.copies else ""
     caption = (
         f"{agreement.n:,} candidates with known accuracy{copies}, ordered by {ordered_by}; "
         f"95 % intervals from {agreement.resamples:,} resamples"
     )
-    return Table(head, cells, caption, is_folded=True)
+    return Table.of(columns, caption, is_folded=True)
+
+
+def _cell(score: ScoreAgreement, name: str, form: str, factor: float = 1) -> str:
+    found = score.estimates.get(name)
+    return "" if found is None else found.scaled(factor).text(form)
 
 
 def _wins_table(agreement: Agreement, score: str) -> list[Table]:

@@ -1,5 +1,7 @@
 """A row a job: what was swept, agreement, how its setting does, final losses, time and commit."""
 
+from collections.abc import Sequence
+
 from nas_lightning.report.content import Link, Part, Table
 from nas_lightning.report.parts.sweep_verdict import lead
 from nas_lightning.report.sweep import LAST, Job, Setting, Sweep
@@ -8,32 +10,28 @@ from nas_lightning.report.sweep_keys import clean
 MOST_ROWS = 500
 MOST_KEYS = 8
 """Swept keys that have a column."""
+STANDING = ("setting's mean", "std over seeds", "behind the best", "beyond the noise")
 CORRELATIONS = {"kendall": "Kendall tau-b", "pearson": "Pearson"}
 
 
 def sweep_jobs(sweep: Sweep) -> Part:
     """A table, the jobs of the best setting first."""
     ordered = [(setting, job) for setting in sweep.settings for job in setting.jobs][:MOST_ROWS]
-    stages = list(dict.fromkeys(name for _, job in ordered for name in job.losses))
-    correlations = [key for key in CORRELATIONS if any(job.statistic(key) is not None for _, job in ordered)]
+    jobs = [job for _, job in ordered]
     keys = [(factor, number) for factor in sweep.factors for number in range(len(factor.keys))]
-    head = ["", "job", *(factor.names[number] for factor, number in keys[:MOST_KEYS]), "seed"]
-    head += [*(CORRELATIONS[key] for key in correlations), "setting's mean", "std over seeds", "behind the best", "beyond the noise"]
-    head += [*(f"loss, {clean(stage)}" for stage in stages), "time", "commit", "overrides"]
-    rows = [
-        [
-            "★" if sweep.ranked[:1] == (setting,) else "",
-            job.name if job.report is None else Link(job.name, job.report),
-            *(factor.values[factor.of(job.leaves)][number] for factor, number in keys[:MOST_KEYS]),
-            clean(job.seed),
-            *("" if (found := job.statistic(key)) is None else found.text() for key in correlations),
-            *_standing(sweep, setting),
-            *(_loss(job, stage) for stage in stages),
-            _time(job),
-            _commit(job),
-            _overrides(job),
-        ]
-        for setting, job in ordered
+    stages = list(dict.fromkeys(name for job in jobs for name in job.losses))
+    correlations = [key for key in CORRELATIONS if any(job.statistic(key) is not None for job in jobs)]
+    columns: list[tuple[str, Sequence[str | Link]]] = [
+        ("", ["★" if sweep.ranked[:1] == (setting,) else "" for setting, _ in ordered]),
+        ("job", [job.name if job.report is None else Link(job.name, job.report) for job in jobs]),
+        *((factor.names[number], [factor.values[factor.of(job.leaves)][number] for job in jobs]) for factor, number in keys[:MOST_KEYS]),
+        ("seed", [clean(job.seed) for job in jobs]),
+        *((CORRELATIONS[key], [str(job.statistic(key) or "") for job in jobs]) for key in correlations),
+        *zip(STANDING, zip(*(_standing(sweep, setting) for setting, _ in ordered), strict=True), strict=True),
+        *((f"loss, {clean(stage)}", [_loss(job, stage) for job in jobs]) for stage in stages),
+        ("time", list(map(_time, jobs))),
+        ("commit", list(map(_commit, jobs))),
+        ("overrides", list(map(_overrides, jobs))),
     ]
     sentences = [
         "A row a job, the best setting (what jobs share that differ in nothing but their seed) first and marked ★. Each setting is judged "
@@ -41,14 +39,14 @@ def sweep_jobs(sweep: Sweep) -> Part:
         "In brackets: 95 % intervals over candidates, which leave out the noise of the seeds." if correlations else "",
         f"A loss is the mean of the last {LAST} logged values, or of as many as there are." if stages else "",
         "A time is that of the process which finished the job; a continued job took longer in all.",
-        f"Listed: {len(rows):,} jobs of {len(sweep.jobs):,}." if len(rows) < len(sweep.jobs) else "",
+        f"Listed: {len(jobs):,} jobs of {len(sweep.jobs):,}." if len(jobs) < len(sweep.jobs) else "",
         f"Swept keys without a column here: {len(keys) - MOST_KEYS:,}." if len(keys) > MOST_KEYS else "",
     ]
     if stale := [job.name for job in sweep.jobs if job.run.stale is not None]:
         sentences.append(f"Agreements left out, as they were made from other files than the folders hold: {len(stale):,} ({stale[0]}).")
     caption = "Left out, as a file of theirs cannot be read"
     unread = [Table(["job", "what is wrong"], sweep.unread[:MOST_ROWS], caption)] if sweep.unread else []
-    return Part("Jobs", (" ".join(filter(None, sentences)),), tables=(Table(head, rows), *unread))
+    return Part("Jobs", (" ".join(filter(None, sentences)),), tables=(Table.of(columns), *unread))
 
 
 def duration(seconds: float) -> str:

@@ -31,6 +31,10 @@ HEADLINES = {
     Shown.CANDIDATES: "{} comes first, beyond the noise of the candidates; that of the seeds is unknown.",
     Shown.UNKNOWN: "{} comes first; that it is better than the next is not shown.",
 }
+LOSS_WARNING = (
+    " No job has an agreement with known accuracies. A training loss says little about the order of candidates, and is comparable only "
+    "where objective, candidates and data are the same."
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def lead(sweep: Sweep, first: Setting, second: Setting) -> Lead:
     With a single seed each, all that is known is each job's interval over candidates. It leaves out the seeds: apart, the intervals
     show a little; overlapping, or with a single seed on one side only, nothing.
     """
-    difference = (1 if sweep.statistic is None else sweep.statistic.sign) * (first.mean - second.mean)
+    difference = sweep.statistic.sign * (first.mean - second.mean)
     counts = len(first.by_seed), len(second.by_seed)
     noise = pooled(sweep.ranked)
     if min(counts) >= 2 and noise is not None:
@@ -88,7 +92,7 @@ def lead(sweep: Sweep, first: Setting, second: Setting) -> Lead:
 
 def interval(sweep: Sweep, setting: Setting) -> Estimate | None:
     """Kendall's tau-b with its interval over candidates, of a setting with a single seed."""
-    if sweep.statistic is None or sweep.statistic.stage is not None or len(setting.by_seed) != 1:
+    if sweep.statistic.stage is not None or len(setting.by_seed) != 1:
         return None
     return next((found for job in setting.jobs if (found := job.statistic("kendall")) is not None), None)
 
@@ -98,26 +102,26 @@ def sweep_verdict(sweep: Sweep) -> Part:
     unfinished = sum(job.seconds is None for job in sweep.jobs)
     tiles = [Tile("jobs", f"{len(sweep.jobs):,}", f"{unfinished:,} unfinished"), Tile("settings", f"{len(sweep.settings):,}")]
     ranked, statistic = sweep.ranked, sweep.statistic
-    if statistic is None or not ranked:
+    if not ranked:
         why = "There is neither an agreement with known accuracies nor a final loss of the same last stage."
-        return Part("No job has a result to compare yet.", (why,), _statements({"Jobs": _jobs(sweep)}), tiles)
+        return Part("No job has a result to compare yet.", (why, _jobs(sweep)), tiles=tiles)
     best, *others = ranked
     tiles.append(Tile("the best setting's mean", f"{best.mean:.4f}", statistic.name))
     better = "more is better" if statistic.sign > 0 else "less is better"
-    statements = {"Compared by": f"the mean {statistic.name} over seeds, {better}.{_loss_warning(statistic.stage)}"}
-    if not others:
-        statements |= {"Jobs": _jobs(sweep), "Mind": _mind(sweep, best)}
-        return Part("One setting has a result: nothing to compare it with.", (_result(best),), _statements(statements), tiles)
-    found = lead(sweep, best, others[0])
-    title = "The first two settings are equal." if found.difference == 0 else HEADLINES[found.shown].format(best.label)
-    tiles.append(Tile("lead over the next", f"{found.difference:.4f}", "" if found.needed is None else f"noise {found.needed:.4f}"))
-    results = f"First: {_result(best)} Next: {_result(others[0])} Lead: {found.difference:.4f}."
-    statements = {"Noise": _noise(sweep, best, others[0], found), **statements, "Jobs": _jobs(sweep), "Mind": _mind(sweep, best)}
-    return Part(title, (results,), _statements(statements), tiles)
-
-
-def _statements(statements: dict[str, str]) -> list[tuple[str, str]]:
-    return [(subject, statement) for subject, statement in statements.items() if statement]
+    statements = {
+        "Noise": "",
+        "Compared by": f"The mean {statistic.name} over seeds, {better}.{LOSS_WARNING if statistic.stage else ''}",
+        "Jobs": _jobs(sweep),
+        "Mind": _mind(sweep, best),
+    }
+    title, results = "One setting has a result: nothing to compare it with.", _result(best)
+    if others:
+        found = lead(sweep, best, others[0])
+        title = "The first two settings are equal." if found.difference == 0 else HEADLINES[found.shown].format(best.label)
+        tiles.append(Tile("lead over the next", f"{found.difference:.4f}", "" if found.needed is None else f"noise {found.needed:.4f}"))
+        results = f"First: {results} Next: {_result(others[0])} Lead: {found.difference:.4f}."
+        statements["Noise"] = _noise(sweep, best, others[0], found)
+    return Part(title, (results,), [(subject, statement) for subject, statement in statements.items() if statement], tiles)
 
 
 def _result(setting: Setting) -> str:
@@ -143,20 +147,13 @@ def _noise(sweep: Sweep, best: Setting, following: Setting, found: Lead) -> str:
     return f"{unknown} A lower bound are the intervals over candidates, {first.text()} and {second.text()}: {apart}."
 
 
-def _loss_warning(stage: str | None) -> str:
-    if stage is None:
-        return ""
-    return (
-        " No job has an agreement with known accuracies. A training loss says little about the order of candidates, and is comparable "
-        "only where objective, candidates and data are the same."
-    )
-
-
 def _jobs(sweep: Sweep) -> str:
     groups = {
         "Left out, as a file of theirs cannot be read": [name for name, _ in sweep.unread],
         "Not finished, so that what is said here may change": [job.name for job in sweep.jobs if job.seconds is None],
-        "Finished without a result to compare": [job.name for job in sweep.jobs if job.seconds is not None and sweep.value(job) is None],
+        "Finished without a result to compare": [
+            job.name for job in sweep.jobs if job.seconds is not None and sweep.statistic.of(job) is None
+        ],
     }
     return " ".join(f"{what}: {len(names):,} ({listed(names)})." for what, names in groups.items() if names)
 
@@ -170,18 +167,15 @@ def _mind(sweep: Sweep, best: Setting) -> str:
         if len(factor.keys) == 1 and factor.numeric and last > 1 and (place == last or (place == 0 and not is_least_count)):
             which = "highest" if place else "lowest"
             sentences.append(f"{factor.title} {factor.text(place)} is the {which} value tried: a better one may lie beyond.")
-    used = [job for job in sweep.jobs if sweep.value(job) is not None]
-    codes = {
-        (str(job.run.environment.get("commit")), job.run.environment.get("dirty") is True)
-        for job in used
-        if job.run.environment.get("commit")
-    }
+    used = [job for job in sweep.jobs if sweep.statistic.of(job) is not None]
+    environments = [job.run.environment for job in used if job.run.environment.get("commit")]
+    codes = {(str(environment["commit"]), environment.get("dirty") is True) for environment in environments}
     if len(codes) > 1:
         sentences.append("The jobs ran on different code: see their commits.")
     elif any(dirty for _, dirty in codes):
         sentences.append("The jobs ran on code with changes that no commit holds.")
     truths = {(job.truth, job.run.agreement.n if job.run.agreement else None) for job in used}
-    if sweep.statistic is not None and sweep.statistic.stage is None and len(truths) > 1:
+    if sweep.statistic.stage is None and len(truths) > 1:
         sentences.append(
             "The jobs were not all compared with the same known accuracies of the same candidates, which moves Kendall's tau-b too."
         )

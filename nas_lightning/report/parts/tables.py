@@ -23,24 +23,24 @@ def best(ranking: Ranking) -> Part:
     """The ten best by score."""
     scores, rows = ranking.table, ranking.order[:10].tolist()
     population = scores.population
-    table: dict[str, list[str]] = {
-        "": [str(place) for place in range(1, len(rows) + 1)],
-        "name": [population[row].name for row in rows],
-        "top-1": [f"{100 * scores.scores[row].top1:.2f} %" for row in rows],
-        "cross entropy": [f"{scores.scores[row].cross_entropy:.4f}" for row in rows],
-    }
+    columns = [
+        ("", [str(place) for place in range(1, len(rows) + 1)]),
+        ("name", [population[row].name for row in rows]),
+        ("top-1", [f"{100 * scores.scores[row].top1:.2f} %" for row in rows]),
+        ("cross entropy", [f"{scores.scores[row].cross_entropy:.4f}" for row in rows]),
+    ]
     if scores.smoothed is not None:
-        table["smoothed"] = [f"{scores.smoothed[row]:.4f}" for row in rows]
+        columns.append(("smoothed", [f"{scores.smoothed[row]:.4f}" for row in rows]))
     if ranking.truth is not None and len(ranking.known):
         places = dict(zip(ranking.known.tolist(), rankdata(-ranking.truth[ranking.known], method="min"), strict=True))
-        table["known accuracy"] = [f"{100 * ranking.truth[row]:.2f} %" if row in places else "" for row in rows]
-        table["true place"] = [f"{places[row]:.0f} of {len(ranking.known):,}" if row in places else "" for row in rows]
-    table["multiply-adds"] = [f"{scores.multiply_adds[row] / 1e6:.3f} M" for row in rows]
-    table["parameters"] = [f"{scores.parameters[row]:,}" for row in rows]
-    table["architecture"] = [population[row].text for row in rows]
+        columns.append(("known accuracy", [f"{100 * ranking.truth[row]:.2f} %" if row in places else "" for row in rows]))
+        columns.append(("true place", [f"{places[row]:.0f} of {len(places):,}" if row in places else "" for row in rows]))
+    columns.append(("multiply-adds", [f"{scores.multiply_adds[row] / 1e6:.3f} M" for row in rows]))
+    columns.append(("parameters", [f"{scores.parameters[row]:,}" for row in rows]))
+    columns.append(("architecture", [population[row].text for row in rows]))
     empty = " An empty known accuracy is not known." if 0 < len(ranking.known) < len(ranking.distinct) else ""
     text = f"Of {population.count}, ordered by {ranking.label}.{empty}"
-    return Part("The ten best by score", (text,), tables=(Table(list(table), list(zip(*table.values(), strict=True))),))
+    return Part("The ten best by score", (text,), tables=(Table.of(columns),))
 
 
 def alone(run: Run) -> Part:
