@@ -230,25 +230,22 @@ def _layers(config: Mapping[str, Any] | None, protocol: Mapping[str, Any] | None
 
 def _read_stages(folder: Path, order: list[str]) -> tuple[Stage, ...]:
     paths = {path.parent.name: path for path in sorted(folder.glob("*/metrics.csv"))}
-    names = [name for name in order if name in paths]
-    return tuple(_read_stage(name, paths[name]) for name in (*names, *(name for name in paths if name not in names)))
+    names = dict.fromkeys([*(name for name in order if name in paths), *paths])
+    return tuple(_read_stage(name, paths[name]) for name in names)
 
 
 def _read_stage(name: str, path: Path) -> Stage:
     steps, columns = array("q"), dict[str, "array[float]"]()
     for line, row in read_rows(path, ("step",)):
-        steps.append(_read_step(row.pop("step"), f"{path}: line {line}: step"))
+        step = row.pop("step")
+        if not (step.isascii() and step.isdigit() and len(step) < 16):
+            raise InputError(f"{path}: line {line}: step: {step[:80]!r} is not a count of steps")
+        steps.append(int(step))
         columns = columns or {column: array("d") for column in row}
         for column, text in row.items():
             is_gap = text in ("", "nan", "inf", "-inf")
             columns[column].append(math.nan if is_gap else _read_number(text, f"{path}: line {line}: {column}"))
     return Stage(name, np.array(steps, dtype=np.int64), {column: np.array(values) for column, values in columns.items()})
-
-
-def _read_step(text: str, place: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise InputError(f"{place}: {text[:80]!r} is not a count of steps")
-    return int(text)
 
 
 def _read_number(text: str, place: str) -> float:

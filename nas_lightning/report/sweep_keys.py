@@ -28,15 +28,15 @@ class Factor:
     keys: tuple[str, ...]
     names: tuple[str, ...]
     """The keys' shortest ends that tell them apart."""
-    codes: Mapping[str, int]
-    """From the text of the first key to the place of the value."""
+    places: Mapping[str, int]
+    """By the text of the first key's value: numbers ascending, others in the jobs' order."""
     values: tuple[tuple[str, ...], ...]
-    """As they are shown, an entry a key: numbers ascending, others in the jobs' order."""
+    """As they are shown, by place, an entry a key."""
     numeric: bool
 
     def of(self, leaves: Mapping[str, str]) -> int:
         """The place of a job's value."""
-        return self.codes[leaves.get(self.keys[0], ABSENT)]
+        return self.places[leaves.get(self.keys[0], ABSENT)]
 
     @property
     def title(self) -> str:
@@ -61,14 +61,14 @@ def find_factors(jobs: Sequence[Mapping[str, str]]) -> tuple[Factor, ...]:
     """Groups the keys that differ between the jobs, seed and places aside, by how they change from job to job."""
     together: dict[tuple[int, ...], list[str]] = {}
     for key in dict.fromkeys(key for job in jobs for key in job):
-        if key == SEED or any(f"{key}.".startswith(f"{place}.") for place in ELSEWHERE):
-            continue
         values = [job.get(key, ABSENT) for job in jobs]
         places = {value: place for place, value in enumerate(dict.fromkeys(values))}
-        if len(places) > 1:
+        if len(places) > 1 and key != SEED and not any(f"{key}.".startswith(f"{place}.") for place in ELSEWHERE):
             together.setdefault(tuple(places[value] for value in values), []).append(key)
-    names = _names([key for group in together.values() for key in group])
-    return tuple(_factor(tuple(group), names, jobs) for group in together.values())
+    ends = {key: _ends(key) for keys in together.values() for key in keys}
+    counts = Counter(end for several in ends.values() for end in several)
+    names = {key: clean(next((end for end in several if counts[end] == 1), several[-1])) for key, several in ends.items()}
+    return tuple(_factor(keys, [names[key] for key in keys], jobs) for keys in together.values())
 
 
 def listed(words: Sequence[str], most: int = 6) -> str:
@@ -108,15 +108,15 @@ def _leaf(value: Any) -> str:
     return str(value)
 
 
-def _factor(keys: tuple[str, ...], names: Mapping[str, str], jobs: Sequence[Mapping[str, str]]) -> Factor:
-    example = {job.get(keys[0], ABSENT): job for job in reversed(jobs)}  # the first job with each value
-    order = list(dict.fromkeys(job.get(keys[0], ABSENT) for job in jobs))
-    numbers = {text: number for text in order if (number := _number(text)) is not None}
-    numeric = len(numbers) == len(order)
-    if numeric:
-        order.sort(key=lambda text: numbers[text])
-    values = tuple(tuple(_shown(key, example[text].get(key, ABSENT)) for key in keys) for text in order)
-    return Factor(keys, tuple(names[key] for key in keys), {text: place for place, text in enumerate(order)}, values, numeric)
+def _factor(keys: Sequence[str], names: Sequence[str], jobs: Sequence[Mapping[str, str]]) -> Factor:
+    examples: dict[str, Mapping[str, str]] = {}  # the first job with each value
+    for job in jobs:
+        examples.setdefault(job.get(keys[0], ABSENT), job)
+    numbers = {text: _number(text) for text in examples}
+    numeric = all(map(math.isfinite, numbers.values()))
+    order = sorted(examples, key=lambda text: numbers[text]) if numeric else list(examples)
+    values = tuple(tuple(_shown(key, examples[text].get(key, ABSENT)) for key in keys) for text in order)
+    return Factor(tuple(keys), tuple(names), {text: place for place, text in enumerate(order)}, values, numeric)
 
 
 def _shown(key: str, value: str) -> str:
@@ -124,22 +124,14 @@ def _shown(key: str, value: str) -> str:
     return clean(value.rsplit(".", 1)[-1] if key.endswith("_target_") else value)
 
 
-def _number(text: str) -> float | None:
+def _number(text: str) -> float:
     try:
-        value = float(text)
+        return float(text)
     except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def _names(keys: Sequence[str]) -> dict[str, str]:
-    """By key its shortest end of at least two parts that no other has, such as ``optimizer.lr``; a class goes by what it is for."""
-    ends = {key: _ends(key) for key in keys}
-    counts = Counter(end for several in ends.values() for end in several)
-    return {key: clean(next((end for end in several if counts[end] == 1), several[-1])) for key, several in ends.items()}
+        return math.nan
 
 
 def _ends(key: str) -> list[str]:
-    """Shortest first, the whole last."""
+    """The ends of a key, of at least two parts, such as ``optimizer.lr``, shortest first; a class goes by what it is for."""
     parts = key.removesuffix("._target_").split(".")
     return [".".join(parts[-length:]) for length in range(min(2, len(parts)), len(parts) + 1)]

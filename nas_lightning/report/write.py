@@ -37,23 +37,17 @@ def write_report(folder: Path, points: int) -> list[Path]:
         InputError: naming the file of the run that is not what it should be; then nothing is written.
     """
     run = read_run(folder)
-    return _write(folder, "report", _subtitle([run]), make_parts(run, points))
+    return _write(folder, "report", [run], make_parts(run, points))
 
 
 def write_sweep_report(folder: Path) -> list[Path]:
-    """Writes ``sweep.html``, ``sweep.md`` and the pictures in ``sweep``; the same files give the same bytes.
-
-    Args:
-        folder: of the multirun.
-
-    Returns:
-        The two pages.
+    """Writes ``sweep.html``, ``sweep.md`` and the pictures in ``sweep`` into the folder of a multirun, likewise.
 
     Raises:
         InputError: if the folder holds no multirun, or no job that can be read; then nothing is written.
     """
     sweep = read_sweep(folder)
-    return _write(folder, "sweep", _subtitle([job.run for job in sweep.jobs]), make_sweep_parts(sweep))
+    return _write(folder, "sweep", [job.run for job in sweep.jobs], make_sweep_parts(sweep))
 
 
 def make_sweep_parts(sweep: Sweep) -> Sequence[Part]:
@@ -73,19 +67,15 @@ def make_parts(run: Run, points: int) -> Sequence[Part]:
     return (verdict(run), *scores, best(ranking), widths(ranking), training(run), *settings)
 
 
-def _write(folder: Path, name: str, subtitle: str, parts: Sequence[Part]) -> list[Path]:
+def _write(folder: Path, name: str, runs: Sequence[Run], parts: Sequence[Part]) -> list[Path]:
     title = clean(folder.resolve().name)
     pictures = {part.figure.name: draw_both(part.figure) for part in parts if part.figure is not None}
-    texts = {f"{name}.html": as_page(title, subtitle, parts, pictures), f"{name}.md": as_markdown(title, parts, name)}
+    texts = {f"{name}.html": as_page(title, _subtitle(runs), parts, pictures), f"{name}.md": as_markdown(title, parts, name)}
     for figure, (wide, _) in pictures.items():
-        write_whole(folder / name / f"{figure}.png", partial(_write_bytes, wide.png))
+        write_whole(folder / name / f"{figure}.png", partial(Path.write_bytes, data=wide.png))
     for file, text in texts.items():
         write_text(folder / file, text)
     return [folder / file for file in texts]
-
-
-def _write_bytes(content: bytes, path: Path) -> None:
-    path.write_bytes(content)
 
 
 def _subtitle(runs: Sequence[Run]) -> str:
