@@ -16,7 +16,7 @@ from nas_lightning.config.read import read
 from nas_lightning.config.schema import CompareConfig
 from nas_lightning.data.cifar import BinaryCifar
 from nas_lightning.experiment.configs import AloneConfig, RankConfig, TrainConfig
-from nas_lightning.experiment.prepare import make_family, make_population, make_recipe, make_stages
+from nas_lightning.experiment.prepare import make_family, make_population, make_stages
 from nas_lightning.objective import CrossEntropy, InplaceDistillation
 from nas_lightning.sampling import ListedSampler, UniformSampler
 from nas_lightning.schedule import OriginalCosine
@@ -67,7 +67,7 @@ def build(*overrides: str) -> Built:
     stages = {stage.name: stage for stage in make_stages(builder, config.stages, supernet)}
     builder.build(config.augmentation, "augmentation")
     if config.standalone is not None:
-        make_recipe(builder, config.standalone, make_family(space, dataset, config.standalone.shortcuts))
+        builder.make(config.standalone.recipe, "standalone", family=make_family(space, dataset, config.standalone.shortcuts))
     if config.trainer["accelerator"] != "gpu" or torch.cuda.is_available():
         make_trainer(builder.build_values(config.trainer, "trainer"))
     return Built(config, space, population, stages)
@@ -113,8 +113,9 @@ def test_the_ranking_command_composes_for_every_ranking_of_all_options():
 def test_the_standalone_command_composes_and_its_recipe_is_the_challenges():
     config = read(AloneConfig, composed("standalone"))
     space, dataset = Builder().build(config.space, "space"), Builder().build(config.data, "data")
-    recipe = make_recipe(Builder(), config.standalone, make_family(space, dataset, config.standalone.shortcuts))
-    optimizer = recipe.make_optimizer([torch.nn.Parameter(torch.zeros(1))])
+    family = make_family(space, dataset, config.standalone.shortcuts)
+    recipe = Builder().make(config.standalone.recipe, "standalone", family=family)
+    optimizer = recipe.optimizer([torch.nn.Parameter(torch.zeros(1))])
     group = optimizer.param_groups[0]
     assert (recipe.epochs, recipe.batch_size, recipe.family.shortcuts, recipe.norm) == (300, 128, "where_needed", "running")
     assert (group["lr"], group["momentum"], group["weight_decay"], group["nesterov"]) == (0.1, 0.9, 5e-4, False)

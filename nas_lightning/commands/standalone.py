@@ -28,15 +28,7 @@ def task(cfg: DictConfig) -> None:
     from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES
     from nas_lightning.config.build import Builder, import_plugins
     from nas_lightning.experiment.batch_sizes import check_standalone_batches
-    from nas_lightning.experiment.prepare import (
-        check_recipe,
-        choose_alone,
-        make_dataset,
-        make_family,
-        make_population,
-        make_recipe,
-        read_known,
-    )
+    from nas_lightning.experiment.prepare import check_recipe, choose_alone, make_dataset, make_family, make_population, read_known
     from nas_lightning.experiment.run_folder import claim_run_folder
     from nas_lightning.made_from import remove
     from nas_lightning.standalone import check_enough, check_trainer_arguments, describe_failures, table, train_truth, write_summary
@@ -50,8 +42,8 @@ def task(cfg: DictConfig) -> None:
     listed = config.population.file
     family = make_family(space, dataset, config.standalone.shortcuts)
     chosen = choose_alone(config.standalone, make_population(config.population, space), family, listed)
-    recipe = make_recipe(builder.offering(space=space), config.standalone, family)
-    check_standalone_batches(config.standalone, space, dataset)
+    recipe = builder.offering(space=space).make(config.standalone.recipe, "standalone", family=family)
+    check_standalone_batches(recipe, dataset)
     arguments = builder.build_values(config.trainer, "trainer")
     make_trainer(arguments, enable_checkpointing=False)  # an argument that it cannot take stops here
     check_recipe(recipe, dataset, arguments, config.standalone.processes)

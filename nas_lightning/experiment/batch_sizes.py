@@ -6,10 +6,10 @@ from itertools import count
 from nas_lightning.config.schema import LoaderConfig
 from nas_lightning.data import ImageDataset
 from nas_lightning.errors import InputError
-from nas_lightning.experiment.configs import RankingConfig, StandaloneConfig
+from nas_lightning.experiment.configs import RankingConfig
 from nas_lightning.space import SearchSpace
 from nas_lightning.stage import Stage
-from nas_lightning.standalone.train_alone import TEST_BATCH
+from nas_lightning.standalone.train_alone import TEST_BATCH, Recipe
 from nas_lightning.supernet.layers import NormStatistics
 
 
@@ -32,11 +32,11 @@ def check_stage_batches(
         _check("loader.eval_batch_size", loader.eval_batch_size, loader.holdout, "held-out images (loader.holdout)", space.last_side())
 
 
-def check_standalone_batches(config: StandaloneConfig, space: SearchSpace, dataset: ImageDataset) -> None:
+def check_standalone_batches(recipe: Recipe, dataset: ImageDataset) -> None:
     """Checks what candidates train on and are tested on alone."""
-    side, tested = space.last_side(), len(dataset.test().labels)
-    _check("standalone.batch_size", config.batch_size, len(dataset.train().labels), "training images", side)
-    if NormStatistics(config.norm) is NormStatistics.BATCH and side == 1 and _leaves_one(tested, TEST_BATCH):
+    side, tested = recipe.family.space.last_side(), len(dataset.test().labels)
+    _check("standalone.batch_size", recipe.batch_size, len(dataset.train().labels), "training images", side)
+    if NormStatistics(recipe.norm) is NormStatistics.BATCH and side == 1 and _leaves_one(tested, TEST_BATCH):
         _refuse(f"standalone.norm: batch, with {TEST_BATCH} images a pass,", tested, "test images", "standalone.norm=running")
 
 

@@ -8,6 +8,7 @@ from nas_lightning.config.fields import Later, Target, choice, inline, number, p
 from nas_lightning.config.schema import LoaderConfig, MonitorConfig, PopulationConfig, RootConfig, SupernetConfig
 from nas_lightning.ranking.score import Scorer
 from nas_lightning.stage import Stage
+from nas_lightning.standalone import Recipe
 
 Integers = list[int]  # RankingConfig has a key named list
 
@@ -70,13 +71,9 @@ class StandaloneConfig:
     """A training for each; the accuracy is their mean."""
     processes: int = number(1, least=1, most=512)
     """Trainings at a time, in worker processes that share out the machine's threads and take turns on the trainer's devices."""
-    epochs: int = number(least=1)
-    batch_size: int = number(128, least=2)
-    optimizer: Target = target(roles.OPTIMIZER, is_partial=True)
-    schedule: Target = target(roles.SCHEDULE)
-    augmentation: Target = target(roles.AUGMENTATION)
     shortcuts: str = choice("where_needed", among=("always", "where_needed"))
-    norm: str = choice("running", among=("batch", "running"))
+    """As the supernet's."""
+    recipe: Later[Recipe] = inline()
 
 
 @dataclass(frozen=True, kw_only=True)

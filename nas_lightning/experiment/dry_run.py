@@ -49,8 +49,8 @@ def dry_run(config: TrainConfig, run: Run) -> str:
         at_most = " at most, as cheap_first gives most candidates fewer images" if config.ranking.cheap_first else ""
         lines.append(f"\nranking: {count:,} candidates on {images:,} images, {seconds * 1000:.0f} ms each: {estimate}{at_most}")
     if run.truth is not None:
-        trainings = len(run.truth[0]) * len(config.standalone.seeds)
-        lines.append(f"standalone: {trainings} trainings of {config.standalone.epochs} epochs, not measured")
+        alone, recipe = run.truth
+        lines.append(f"standalone: {len(alone) * len(config.standalone.seeds)} trainings of {recipe.epochs} epochs, not measured")
     lines.append(f"total of what was measured: {_duration(total)}; peak memory so far: {_peak_memory(device)}")
     return "\n".join(lines)
 

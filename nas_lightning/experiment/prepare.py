@@ -59,8 +59,9 @@ def prepare(config: TrainConfig) -> Run:
     if config.standalone.enabled:
         listed = config.ranking.list if config.ranking.enabled and config.ranking.list else config.population.file
         alone = make_family(space, dataset, config.standalone.shortcuts)
-        truth = (choose_alone(config.standalone, ranked, alone, listed), make_recipe(builder, config.standalone, alone))
-        check_standalone_batches(config.standalone, space, dataset)
+        recipe = builder.make(config.standalone.recipe, "standalone", family=alone)
+        truth = (choose_alone(config.standalone, ranked, alone, listed), recipe)
+        check_standalone_batches(recipe, dataset)
     data = make_data(config, builder, dataset, 0)
     data.train_dataloader()  # reads the images and divides them
     arguments = builder.build_values(config.trainer, "trainer")
@@ -154,22 +155,9 @@ def make_family(space: SearchSpace, dataset: ImageDataset, shortcuts: str) -> Re
     return ResidualFamily(space, dataset.classes, dataset.channels, ShortcutRule(shortcuts))
 
 
-def make_recipe(builder: Builder, config: StandaloneConfig, family: ResidualFamily) -> Recipe:
-    """How candidates are trained alone."""
-    check_optimizer(make := builder.build(config.optimizer, "standalone.optimizer"), "standalone.optimizer")
-    return Recipe(
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        make_optimizer=make,
-        schedule=builder.build(config.schedule, "standalone.schedule"),
-        augmentation=builder.build(config.augmentation, "standalone.augmentation"),
-        family=family,
-        norm=config.norm,
-    )
-
-
 def check_recipe(recipe: Recipe, dataset: ImageDataset, trainer_arguments: Mapping[str, Any], processes: int) -> None:
     """Makes what a training alone will need, and takes a step as it will, so that what cannot work stops here."""
+    check_optimizer(recipe.optimizer, "standalone.optimizer")
     try:
         try_one_step(dataset, recipe)
     except InputError as error:

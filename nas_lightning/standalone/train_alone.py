@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_accuracy
 
+from nas_lightning.config import roles
+from nas_lightning.config.fields import choice, made, number, target
 from nas_lightning.data import Augmentation, ImageDataset, PerImage, evaluation_images
 from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.draws import generator
@@ -48,17 +50,22 @@ class CutShort(InputError):
     """A training that took fewer steps than its recipe has: it has no accuracy yet."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What is trained alone, and how; arguments as a stage's and the supernet's."""
+    """How a candidate is trained alone; its keys are among those of ``standalone``."""
 
-    epochs: int
-    batch_size: int
-    make_optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
-    schedule: Schedule
-    augmentation: Augmentation | PerImage
-    family: ResidualFamily
-    norm: str = "running"
+    epochs: int = number(least=1)
+    """Passes over the training split."""
+    batch_size: int = number(128, least=2)
+    """Training images a step."""
+    optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] = target(roles.OPTIMIZER, is_partial=True)
+    """Its ``lr`` is the schedule's peak."""
+    schedule: Schedule = target(roles.SCHEDULE)
+    augmentation: Augmentation | PerImage = target(roles.AUGMENTATION)
+    norm: str = choice("running", among=("batch", "running"))
+    """As the supernet's."""
+    family: ResidualFamily = made()
+    """What is trained."""
 
 
 def check_trainer_arguments(arguments: Mapping[str, Any]) -> None:
@@ -90,7 +97,7 @@ def try_one_step(dataset: ImageDataset, recipe: Recipe) -> None:
         if not isinstance(recipe.augmentation, PerImage):
             images = recipe.augmentation(images, generator(0, "augmentation"))
         images, _ = data.on_after_batch_transfer((images, labels), 0)
-        optimizer = recipe.make_optimizer(network.parameters())
+        optimizer = recipe.optimizer(network.parameters())
         for group in optimizer.param_groups:
             group["lr"] = recipe.schedule.rate(group["lr"], 0, recipe.epochs)
 
@@ -149,7 +156,7 @@ class _Alone(pl.LightningModule):
         self.network, self.recipe, self.clip = network, recipe, clip
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        optimizer = self.recipe.make_optimizer(self.network.parameters())
+        optimizer = self.recipe.optimizer(self.network.parameters())
         self.peaks = [group["lr"] for group in optimizer.param_groups]
         return optimizer
 

@@ -29,7 +29,7 @@ def hint_of(kind: type, name: str) -> tuple[Any, bool]:
     """The type of a key, and whether null is legal."""
     hint = typing.get_type_hints(kind)[name]
     if isinstance(hint, types.UnionType):
-        return next(one for one in hint.__args__ if one is not type(None)), True
+        return next(one for one in hint.__args__ if one is not type(None)), type(None) in hint.__args__
     return hint, False
 
 
@@ -52,7 +52,9 @@ def smallest(kind: type) -> dict[str, Any]:
     needed = (one for one in dataclasses.fields(kind) if one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING)
     node: dict[str, Any] = {}
     for one in needed:
-        node |= smallest(hint_of(kind, one.name)[0]) if "is_inline" in one.metadata else {one.name: legal(kind, one)}
+        hint = hint_of(kind, one.name)[0]
+        inner = typing.get_args(hint)[0] if typing.get_origin(hint) is Later else hint
+        node |= smallest(inner) if "is_inline" in one.metadata else {one.name: legal(kind, one)}
     return node
 
 

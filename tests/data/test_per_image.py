@@ -213,8 +213,14 @@ def test_held_out_images_are_not_transformed() -> None:
 
 def test_a_candidate_is_trained_alone_with_transforms_of_single_images() -> None:
     space = SearchSpace("tiny", blocks=(1,), max_widths=(4,), width_step=2, resolution=8)
-    family = ResidualFamily(space, DIGITS.classes, DIGITS.channels)
-    recipe = Recipe(1, 25, lambda parameters: torch.optim.SGD(parameters, 0.1), Cosine(), turned(), family)
+    recipe = Recipe(
+        epochs=1,
+        batch_size=25,
+        optimizer=lambda parameters: torch.optim.SGD(parameters, 0.1),
+        schedule=Cosine(),
+        augmentation=turned(),
+        family=ResidualFamily(space, DIGITS.classes, DIGITS.channels),
+    )
     quiet = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     accuracies = {train_alone(space.largest, DIGITS, recipe, seed=0, trainer_arguments=quiet) for _ in range(2)}
     assert len(accuracies) == 1

@@ -134,4 +134,4 @@ def test_the_readmes_command_is_legal():
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         config = read(AloneConfig, plain(compose("standalone", shlex.split(line)[1:])))
     alone = config.standalone
-    assert (alone.count, alone.choose, alone.epochs, alone.seeds) == (12, "accuracy", 5, [0])
+    assert (alone.count, alone.choose, alone.recipe.node["epochs"], alone.seeds) == (12, "accuracy", 5, [0])

@@ -37,7 +37,7 @@ def recipe(lr: float = 0.05, **changed: Any) -> Recipe:
     parts = {
         "epochs": 2,
         "batch_size": 50,
-        "make_optimizer": make,
+        "optimizer": make,
         "schedule": Cosine(),
         "augmentation": Augmentation({}),
         "family": FAMILY,
@@ -77,7 +77,7 @@ def digits() -> Digits:
         ({"lr": 1e30}, r"the loss is nan or infinite in epoch 1 of 2"),
         ({"lr": 1e30, "norm": "batch"}, r"the loss is nan or infinite in epoch 1 of 2"),
         ({"lr": 1e30, "batch_size": 100, "epochs": 1}, r"a weight is nan|a logit of the test is nan"),
-        ({"make_optimizer": SpoilsTheLastStep}, r"a weight is nan or infinite after the last step"),
+        ({"optimizer": SpoilsTheLastStep}, r"a weight is nan or infinite after the last step"),
     ],
     ids=["loss", "loss by batch statistics", "one step", "last step"],
 )
@@ -281,7 +281,7 @@ def test_callbacks_of_the_stages_do_not_break_the_truth_after_them(tmp_path: Pat
 
 
 def test_what_other_processes_cannot_be_given_is_refused_before_a_stage_trains(digits: Digits):
-    nameless = recipe(make_optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1))
+    nameless = recipe(optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1))
     check_recipe(nameless, digits, CPU, 1)
     with pytest.raises(InputError, match=r"^standalone\.processes: .*cannot be handed to other processes"):
         check_recipe(nameless, digits, CPU, 2)

@@ -34,7 +34,7 @@ def recipe(**changed: Any) -> Recipe:
     parts = {
         "epochs": 1,
         "batch_size": 32,
-        "make_optimizer": partial(torch.optim.SGD, lr=0.05, momentum=0.9),
+        "optimizer": partial(torch.optim.SGD, lr=0.05, momentum=0.9),
         "schedule": Cosine(),
         "augmentation": Augmentation({"crop": RandomCrop(1)}),
         "family": ResidualFamily(SPACE, 10, 1, ShortcutRule.WHERE_NEEDED),
@@ -117,7 +117,7 @@ def test_a_worker_is_handed_the_dataset_without_its_images(digits: Digits):
 
 
 def test_what_other_processes_cannot_be_given_is_refused_before_one_is_started(digits: Digits, tmp_path: Path):
-    nameless = recipe(make_optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1))
+    nameless = recipe(optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1))
     with pytest.raises(InputError, match=r"^standalone\.processes: .*cannot be handed to other processes"):
         train_truth(POPULATION, digits, nameless, [0], tmp_path, CPU, processes=2)
     assert not list(tmp_path.iterdir())

@@ -26,7 +26,7 @@ def recipe(**changed: Any) -> Recipe:
     def sgd(parameters: Any) -> torch.optim.Optimizer:
         return torch.optim.SGD(parameters, lr=0.05, momentum=0.9)
 
-    parts = {"epochs": 2, "batch_size": 32, "make_optimizer": sgd, "schedule": Cosine(), "augmentation": Augmentation({}), "family": FAMILY}
+    parts = {"epochs": 2, "batch_size": 32, "optimizer": sgd, "schedule": Cosine(), "augmentation": Augmentation({}), "family": FAMILY}
     return Recipe(**{**parts, **changed})
 
 

@@ -107,10 +107,14 @@ class StrikesAtTheEnd(Digits):
         return super().read_test()
 
 
+def make_recipe(**changed: Any) -> Recipe:
+    return Recipe(**{"epochs": 1, "batch_size": 32, "schedule": Cosine(), "augmentation": Augmentation({}), "family": FAMILY, **changed})
+
+
 def train(folder: Path, schedule: Cosine | None = None, dataset: Digits | None = None) -> None:
     """Four candidates, two at a time."""
     make = partial(torch.optim.SGD, lr=0.05)
-    recipe = Recipe(1, 32, make, schedule or Cosine(), Augmentation({}), FAMILY)
+    recipe = make_recipe(optimizer=make, schedule=schedule or Cosine())
     train_truth(POPULATION, dataset or Digits(resolution=8, train_images=64), recipe, [0], folder, CPU, processes=2)
 
 
@@ -167,7 +171,7 @@ def test_a_job_larger_than_a_pipe_is_handed_to_a_worker_that_is_dead(tmp_path: P
 
 
 def test_a_worker_is_not_handed_what_its_dataset_has_computed():
-    handed = side_by_side.pack(Digits(), Recipe(1, 2, torch.optim.SGD, Cosine(), Augmentation({}), FAMILY), CPU, 1)
+    handed = side_by_side.pack(Digits(), make_recipe(batch_size=2, optimizer=torch.optim.SGD), CPU, 1)
     assert len(handed[0]) < 10_000  # the images are 460 kB
 
 
@@ -209,7 +213,7 @@ def test_one_worker_that_dies_costs_its_own_training_only(
     again: list[str] = []
     names = {one.architecture: one.name for one in POPULATION}
     monkeypatch.setattr(truth, "train_alone", lambda architecture, *_: again.append(names[architecture]) or 0.5)
-    plain = Recipe(1, 32, partial(torch.optim.SGD, lr=0.05), Cosine(), Augmentation({}), FAMILY)
+    plain = make_recipe(optimizer=partial(torch.optim.SGD, lr=0.05))
     train_truth(POPULATION, Digits(resolution=8, train_images=64), plain, [0], run, CPU)
     assert set(again) == missing
     assert len(json.loads((run / "known_accuracies.json").read_text())) == 4
