@@ -117,17 +117,6 @@ class Population(CandidateRows):
             return self
         return Population(self.space, tuple(self.candidates[row] for row in self.distinct_rows))
 
-    def every(self, step: int, count: int | None = None) -> "Population":
-        """Every ``step``-th candidate from the first, at most ``count``.
-
-        Raises:
-            InputError: if ``count`` are wanted and there are fewer.
-        """
-        spaced = self.candidates[::step][:count]
-        if count is not None and len(spaced) < count:
-            raise InputError(f"every {step}th of a list of {len(self)} gives {len(spaced)} candidates, not {count}")
-        return Population(self.space, spaced)
-
     def sample(self, count: int, seed: int, purpose: str) -> "Population":
         """``count`` candidates at random without replacement, in the list's order, the same for the same seed and purpose.
 
@@ -154,7 +143,10 @@ class EveryKth:
 
     def __call__(self, population: Population) -> Population:
         """The chosen candidates, in the list's order."""
-        return population.every(self.step, self.count)
+        spaced = population.candidates[:: self.step][: self.count]
+        if self.count is not None and len(spaced) < self.count:
+            raise InputError(f"every {self.step}th of a list of {len(population)} gives {len(spaced)} candidates, not {self.count}")
+        return Population(population.space, spaced)
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,9 @@ class ShortcutRule(StrEnum):
     WHERE_NEEDED = "where_needed"
     """The first block of each stage, and wherever input and output width differ: the official builder of single networks."""
 
-    def applies(self, opens_stage: bool, in_width: Integers | int, out_width: Integers | int) -> npt.NDArray[np.bool_] | np.bool_:
-        """Whether a block has the convolution; widths may be numbers or arrays of one shape."""
-        return np.logical_or(self is ShortcutRule.ALWAYS or opens_stage, np.not_equal(in_width, out_width))
+    def applies(self, opens_stage: bool, in_width: int, out_width: int) -> bool:
+        """Whether a block has the convolution."""
+        return self is ShortcutRule.ALWAYS or opens_stage or in_width != out_width
 
 
 class Unit(NamedTuple):
@@ -81,29 +81,22 @@ class ResidualStructure:
     shortcuts: ShortcutRule = ShortcutRule.ALWAYS
 
     @cached_property
-    def stem(self) -> Unit:
-        """The unit that reads the images."""
-        return Unit("stem", 3, 1, IMAGES, 0, self.space.resolution, affine=False)
-
-    @cached_property
     def blocks(self) -> tuple[tuple[Unit, ...], ...]:
         """The units of every block."""
-        blocks = []
-        for at in self.space.residual_blocks:
-            may_be_identity = not self.shortcuts.applies(at.opens_stage, 1, 1)
-            blocks.append(
-                (
-                    Unit("unit1", 3, at.stride, at.source, at.first, at.side),
-                    Unit("unit2", 3, 1, at.first, at.second, at.side),
-                    Unit("shortcut", 1, at.stride, at.source, at.second, at.side, may_be_identity=may_be_identity),
-                )
+        sometimes = {at: not self.shortcuts.applies(at.opens_stage, 1, 1) for at in self.space.residual_blocks}
+        return tuple(
+            (
+                Unit("unit1", 3, at.stride, at.source, at.first, at.side),
+                Unit("unit2", 3, 1, at.first, at.second, at.side),
+                Unit("shortcut", 1, at.stride, at.source, at.second, at.side, may_be_identity=sometimes[at]),
             )
-        return tuple(blocks)
+            for at in self.space.residual_blocks
+        )
 
     @cached_property
     def units(self) -> tuple[Unit, ...]:
         """All, in forward order."""
-        return (self.stem, *chain.from_iterable(self.blocks))
+        return (Unit("stem", 3, 1, IMAGES, 0, self.space.resolution, affine=False), *chain.from_iterable(self.blocks))
 
     def by_layer(self, parts: Iterable[T]) -> list[list[tuple[Unit, T]]]:
         """The units that make each layer, each with its part of a network; the parts are in the order of the units."""

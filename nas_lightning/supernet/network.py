@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from nas_lightning.errors import InputError
-from nas_lightning.space import IMAGES, Architecture, ResidualStructure, SearchSpace, ShortcutRule
+from nas_lightning.space import Architecture, ResidualStructure, SearchSpace, ShortcutRule
+from nas_lightning.space.structure import IMAGES
 from nas_lightning.supernet.functions import CHANNELS_LAST, is_hand_written
 from nas_lightning.supernet.layers import NormStatistics, SlicedConv2d, SlicedLinear, SlicedUnit, initialise, rectified_sum
 
@@ -71,7 +72,6 @@ class Supernet(nn.Module):
         self.shortcuts, self.norm = ShortcutRule(shortcuts), NormStatistics(norm)
         self.structure = ResidualStructure(space, classes, channels, self.shortcuts)
         width_of = self.structure.widths(space.largest)
-
         units = [
             SlicedUnit(width_of[unit.source], width_of[unit.layer], unit.kernel, unit.stride, statistics=self.norm, affine=unit.affine)
             for unit in self.structure.units

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nas_lightning.space import IMAGES, Architecture, ResidualStructure, Unit
+from nas_lightning.space import Architecture, ResidualStructure
+from nas_lightning.space.structure import IMAGES, Unit
 from nas_lightning.supernet.layers import NormStatistics, initialise
 from nas_lightning.supernet.network import Supernet
 

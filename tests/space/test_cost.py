@@ -101,8 +101,6 @@ def test_where_needed_is_the_first_block_of_a_stage_and_wherever_widths_differ()
     for opens_stage, in_width, out_width in itertools.product((True, False), (4, 8), (4, 8)):
         assert ShortcutRule.ALWAYS.applies(opens_stage, in_width, out_width)
         assert bool(ShortcutRule.WHERE_NEEDED.applies(opens_stage, in_width, out_width)) == (opens_stage or in_width != out_width)
-    found = ShortcutRule.WHERE_NEEDED.applies(False, np.array([4, 4, 8]), np.array([4, 8, 8]))
-    np.testing.assert_array_equal(found, [False, True, False])
 
 
 def test_the_official_list_costs_4_27e16_flop_at_full_width_and_2_98_times_less_sliced(track1: SearchSpace, official_list: Path) -> None:
