@@ -21,7 +21,7 @@ class ScoreAgreement:
     """How far one score agrees with the truth."""
 
     estimates: Mapping[str, Estimate]
-    """By statistic, as far as measured: those of ``CORRELATIONS``, and those of ``OF_THE_TOP`` with their k, such as ``regret_10``."""
+    """By statistic: ``CORRELATIONS``, and ``OF_THE_TOP`` with their k, such as ``regret_10``. What was not measured is absent."""
     constant: bool = False
     """The score is the same for all architectures."""
     ties: float | None = None
@@ -47,7 +47,7 @@ class ScoreAgreement:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How far each score, and each trivial baseline, agrees with the truth on the same architectures and the same resamples."""
+    """How far scores and trivial baselines agree with the truth, all on the same architectures and the same resamples."""
 
     n: int
     """Architectures measured."""
@@ -79,9 +79,9 @@ class Agreement:
         return tuple(next(iter(self.by_name.values())).estimates)
 
     def wins(self, first: str, second: str, statistic: str = "kendall") -> float | None:
-        """The share of resamples in which the first one's statistic is the better, of those in which both have one; equal ones count half.
+        """The share of resamples in which the first score's statistic is the better; equal ones count half.
 
-        None where there are no such resamples, or the share was not measured.
+        Only resamples in which both are defined count; None where there are none, or the share was not measured.
         """
         return self.win_shares.get(first, {}).get(second, {}).get(statistic)
 
@@ -111,7 +111,7 @@ class Agreement:
         }
 
     def table(self) -> str:
-        """For the terminal, about 100 columns wide: the whole order, then the top of it; the baselines stand below a line."""
+        """For the terminal, about 100 columns wide: the whole order, then its top, with the baselines below a line."""
         first = next(iter(self.by_name.values()))
         k = next((k for k in first.by_k("best_rank") if k > 1), 1)
         shared = next(iter(first.by_k("top_k_overlap")), None)

@@ -97,10 +97,10 @@ def compare_with_known(first: Path, second: Path, known_accuracies: Path, space:
 
 
 def other_protocol(first: Path, second: Path) -> str | None:
-    """In words what differs in how two tables were scored, by the protocols beside them, but for the checkpoint; None where nothing does.
+    """What differs between the protocols of two tables, checkpoints aside, in words; None where nothing does.
 
     Raises:
-        InputError: if one is no JSON object.
+        InputError: if a protocol is no JSON object.
     """
     paths = [table.parent / "protocol.json" for table in (first, second)]
     if not all(path.is_file() for path in paths):

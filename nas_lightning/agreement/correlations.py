@@ -1,6 +1,6 @@
-"""Correlations of scores with known accuracies, on many resamples at a time and as exact as on each one written out.
+"""Correlations of scores with known accuracies, on many resamples at a time, as exact as on each one written out.
 
-Kendall's tau-b of a resample is a ratio of quadratic forms in its counts, whose matrices of signs are the same in every resample.
+Kendall's tau-b of a resample is a ratio of quadratic forms in its counts; all resamples share the matrices of signs.
 """
 
 import math
@@ -38,7 +38,7 @@ def kendall_tau(scores: np.ndarray, truth: np.ndarray) -> float:
 
 
 def of_values_and_ranks(x: Side, y: Side) -> dict[str, np.ndarray]:
-    """Pearson, and Spearman, which gives ties their mean rank: (resamples,) each in [-1, 1], nan where a side is constant."""
+    """Pearson and Spearman, with mean ranks for ties: (resamples,) each in [-1, 1], nan where a side is constant."""
     found = {
         "pearson": _correlation(x.counts, x.deviations, y.deviations),
         "spearman": _correlation(x.counts, x.centred_ranks, y.centred_ranks),
@@ -50,9 +50,9 @@ def kendalls(x: Side, y: Side) -> dict[str, np.ndarray]:
     """Three kinds of Kendall's tau-b: (resamples,) each in [-1, 1], nan where a side is constant.
 
     Returns:
-        "kendall"; "weighted_kendall", with each pair weighing the sum of 1 / place of its two, places by the truth from 1, so that the
-        order among the truly best and of them against the others weighs most; "kendall_top_third", among the third that is best by
-        truth, rounded up, and those tied with its last.
+        "kendall". "weighted_kendall", in which a pair weighs the sum of 1 / place of its two, places by the truth from 1:
+        the order among the truly best, and of them against the others, weighs most. "kendall_top_third", among the third
+        that is best by truth, rounded up, and those tied with its last.
     """
     signs = x.signs * y.signs
     agreed = _times(x.counts, signs)
@@ -71,8 +71,8 @@ def _tau(weights: np.ndarray, agreed: np.ndarray, x: Side, y: Side) -> np.ndarra
     """Tau-b of pairs that weigh the sum of the weights of their two.
 
     Args:
-        weights: (resamples, n), those of all that were drawn of an architecture together.
-        agreed: (resamples, n), with how many scores and truth order an architecture alike, less with how many they order it oppositely.
+        weights: (resamples, n), for each architecture the sum over its draws.
+        agreed: (resamples, n), for each architecture the concordant pairs less the discordant ones.
     """
     x_untied, y_untied = (weights.sum(axis=1) * side.drawn[:, 0] - _dot(weights, side.tied) for side in (x, y))
     with np.errstate(invalid="ignore"):
@@ -80,7 +80,7 @@ def _tau(weights: np.ndarray, agreed: np.ndarray, x: Side, y: Side) -> np.ndarra
 
 
 def _times(counts: np.ndarray, signs: np.ndarray) -> np.ndarray:
-    """The product of (resamples, n) counts and (n, n) signs; float32 holds its whole numbers, which are n at most, exactly."""
+    """(resamples, n) counts times (n, n) signs, exact: float32 holds whole numbers up to n."""
     return (counts.astype(np.float32) @ signs.astype(np.float32)).astype(np.float64)
 
 

@@ -35,9 +35,9 @@ def measure(
 ) -> Agreement:
     """Compares every score with the truth, all on the same architectures and the same bootstrap resamples.
 
-    An architecture whose truth, or any of whose scores, is nan or infinite is left out of all of them. The intervals say how the
-    choice of architectures moves the result; they say nothing about another training run. A resample holds some architectures several
-    times, so its k best are fewer different ones: the intervals of what concerns the top are rough.
+    An architecture whose truth, or any of whose scores, is nan or infinite is left out of all of them. The intervals say
+    how the choice of architectures moves the result; they say nothing about another training run. A resample holds some
+    architectures several times, so that its k best are fewer different ones: intervals of the top are rough.
 
     Args:
         scores: by name, (n,) each, higher is better.
@@ -91,9 +91,9 @@ def measure(
 
 
 def _kendalls_of_some(columns: Mapping[str, np.ndarray], truth: np.ndarray, resamples: int, seed: int) -> dict[str, dict[str, np.ndarray]]:
-    """How far Kendall's correlations on each resample are from their values, estimated on ``MOST_PAIRED`` architectures at random.
+    """How far Kendall's correlations on a resample are from their values, on ``MOST_PAIRED`` architectures at random.
 
-    The distances are scaled down by the square root of the sizes' ratio, as the spread of a correlation is.
+    The distances are scaled by the square root of the ratio of sizes, as the spread of a correlation is.
     """
     rows = generator(seed, "bootstrap subset").choice(len(truth), MOST_PAIRED, replace=False)
     some, some_truth = {name: column[rows] for name, column in columns.items()}, truth[rows]
@@ -133,11 +133,11 @@ def _win_shares(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray
 def agreement_with(
     table: ScoreTable, known: Mapping[Architecture, float], resamples: int, seed: int = 0, by_seed: npt.NDArray[np.float64] | None = None
 ) -> Agreement:
-    """How far the scores, and the baselines that need no training, agree with known accuracies; copies of an architecture count once.
+    """How far scores, and baselines without training, agree with known accuracies; copies of an architecture count once.
 
     Args:
         known: accuracies as fractions; candidates of the table without one are left out.
-        by_seed: (n, s) the accuracies of the training seeds whose means are the known ones, a row an architecture, where there are such.
+        by_seed: (n, seeds) the accuracies whose means are the known ones, a row an architecture, where there are any.
     """
     architectures = table.population.architectures
     rows = [row for row in table.population.distinct_rows if architectures[row] in known]

@@ -1,4 +1,4 @@
-"""How far any ranking can agree with a truth that was itself measured with noise: what a perfect predictor would reach."""
+"""What a perfect predictor would reach against a truth that was itself measured with noise."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ SIMULATIONS = 1000
 
 @dataclass(frozen=True, slots=True)
 class NoiseCeiling:
-    """Agreement of the expected accuracies with the measured means; the intervals hold 95 % of the simulated trainings' values."""
+    """Agreement of expected accuracies with measured means; the intervals hold 95 % of the simulated trainings' values."""
 
     seeds: int
     estimates: Mapping[str, Estimate]
@@ -25,11 +25,11 @@ class NoiseCeiling:
     def of(cls, accuracies: np.ndarray, seed: int = 0) -> "NoiseCeiling | None":
         """Estimates it from how accuracies spread over seeds and over architectures (one-way variance components).
 
-        The expected accuracy and the noise of a training are taken as independent, the noise as equally large for all architectures.
-        Pearson is the square root of the mean's reliability, the share of its variance that is not noise. Kendall, and both
-        intervals, come from simulation: means shrunk until their spread is that of the expected accuracies, against the same with
-        normal noise. Where the spread over architectures is not larger than noise makes it, nothing can be predicted and both are 0;
-        without any noise both are 1.
+        The noise of a training is taken as independent of the expected accuracy, and as equally large for all
+        architectures. Pearson is the square root of the mean's reliability, the share of its variance that is not noise.
+        Kendall, and both intervals, come from simulation: means shrunk to the spread of the expected accuracies, against
+        the same with normal noise. Where noise explains the whole spread over architectures both are 0; without noise both
+        are 1.
 
         Args:
             accuracies: (n, s) fractions, a column a seed.

@@ -1,4 +1,4 @@
-"""Bootstrap resamples of the architectures, held as counts: how often each was drawn. Ranks and ties follow from cumulated counts."""
+"""Bootstrap resamples of the architectures, as counts of how often each was drawn; ranks follow from cumulated counts."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class Side:
 
     @cached_property
     def centred_ranks(self) -> np.ndarray:
-        """(resamples, n): twice the mean rank less that of all, which is how many drawn are lower less how many are higher."""
+        """(resamples, n): how many drawn are lower less how many are higher, twice the distance from the mean rank."""
         return self.drawn - self.tied - 2 * self.above
 
     @cached_property
@@ -77,7 +77,7 @@ Statistics = Callable[[Side, Side], dict[str, np.ndarray]]
 def resample_counts(n: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
     """How often each architecture is drawn, in chunks of (some, n) int64 with every row summing to n.
 
-    Resample i depends on the seed, n and i alone: every score sees the same ones, which makes comparisons of scores paired.
+    Resample i depends on the seed, n and i alone: every score sees the same ones, so that comparisons are paired.
     """
     rows = max(1, min(CHUNK_ROWS, CHUNK_ELEMENTS // n))
     for start in range(0, resamples, rows):
@@ -88,7 +88,7 @@ def resample_counts(n: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
 def bootstrap(
     scores: Mapping[str, np.ndarray], truth: np.ndarray, resamples: int, seed: int, statistics: Statistics
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Every statistic of every score on every resample: (resamples,) each, nan where it is undefined; none without resamples.
+    """Every statistic of every score on every resample: (resamples,) each, nan where undefined; empty without resamples.
 
     Args:
         scores: by name, (n,) each, finite.

@@ -19,7 +19,7 @@ def agreement_summary(agreement: Agreement) -> str:
 
 
 def against_baselines(agreement: Agreement, score: str) -> str:
-    """One sentence: which baselines a score beats by Kendall, which it does not, and which beat it; p is the share of resamples."""
+    """One sentence: which baselines a score beats by Kendall, and which not; p is the share of resamples that it wins."""
     shares, outcomes = agreement.wins_over_baselines(score), baselines_by_outcome(agreement, score)
     groups = [f"{words} {', '.join(f'{name} (p = {shares[name]:.2f})' for name in names)}" for words, names in outcomes.items()]
     if not groups:
@@ -28,7 +28,7 @@ def against_baselines(agreement: Agreement, score: str) -> str:
 
 
 def baselines_by_outcome(agreement: Agreement, score: str) -> dict[str, list[str]]:
-    """The baselines that a score ``beats``, ``does not beat`` and ``is beaten by`` in Kendall; an outcome without any is left out."""
+    """The baselines that a score ``beats``, ``does not beat`` and ``is beaten by`` in Kendall; no empty outcome."""
     outcomes: dict[str, list[str]] = {"beats": [], "does not beat": [], "is beaten by": []}
     for name, share in agreement.wins_over_baselines(score).items():
         outcomes["beats" if share >= SURE else "does not beat" if share > 1 - SURE else "is beaten by"].append(name)

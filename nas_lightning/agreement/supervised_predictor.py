@@ -1,4 +1,4 @@
-"""What some known accuracies are worth without a supernet: least squares on the widths, fitted on a few and judged on the others."""
+"""What known accuracies are worth without a supernet: least squares on the widths, fitted on a few, judged on the rest."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ STATISTICS = {"kendall": stats.kendalltau, "pearson": stats.pearsonr, "spearman"
 
 @dataclass(frozen=True, slots=True)
 class SupervisedPredictor:
-    """How a regression agrees with accuracies that it was not fitted on: mean, and 2.5 and 97.5 percentiles, over the repeats."""
+    """How a regression agrees with accuracies that it was not fitted on: mean, 2.5 and 97.5 percentiles over the repeats."""
 
     estimates: Mapping[str, Estimate]
     """Kendall, Pearson and Spearman."""
@@ -37,8 +37,8 @@ class SupervisedPredictor:
 def supervised_predictors(widths: np.ndarray, truth: np.ndarray, seed: int = 0) -> dict[int, SupervisedPredictor]:
     """Fits on m known accuracies at random and judges on the others, 100 times, for m = 50, 100 and 200.
 
-    The features are the logarithms of the layers' widths and an intercept. Another m candidates each time: the percentiles say how much
-    the result depends on which they are.
+    The features are the logarithms of the layers' widths and an intercept. Each repeat fits on other candidates: the
+    percentiles say how much the result depends on which.
 
     Args:
         widths: (n, layers).

@@ -1,4 +1,4 @@
-"""Whether a ranking finds the best architectures: what its k best share with the truth's, and how good the best of them is."""
+"""Whether a ranking finds the best architectures: what its k best share with the truth's, and how good their best is."""
 
 from collections.abc import Sequence
 
@@ -9,18 +9,18 @@ from nas_lightning.agreement.resampling import Side
 
 
 def of_top(x: Side, y: Side, ks: Sequence[int]) -> dict[str, np.ndarray]:
-    """What `top_statistics` returns by name and k, such as ``regret_10``; the best rank and the regret also of k = 1: (resamples,) each."""
+    """`top_statistics` by name and k, such as ``regret_10``; best rank and regret also of k = 1."""
     by_k = {k: top_statistics(x, y, k) for k in sorted({1, *ks})}
     return {f"{name}_{k}": by_k[k][name] for name in OF_THE_TOP for k in (ks if name == "top_k_overlap" else by_k)}
 
 
 def top_statistics(x: Side, y: Side, k: int) -> dict[str, np.ndarray]:
-    """What the k best by score are worth, of each resample; an architecture that was drawn several times counts as several.
+    """What the k best by score are worth in each resample; an architecture drawn several times counts as several.
 
-    Architectures tied at the k-th place share the places left among them evenly: the result is what breaking ties at random gives on
-    average. Breaking them by place in the list would let a list sorted by accuracy flatter a score that cannot tell its
-    architectures apart. So a constant score has an overlap of exactly k / n, and a column with ties at the k-th place does not reach 1
-    with itself.
+    Architectures tied at the k-th place share the places left evenly: the result is the mean over random tie breaks.
+    Breaking ties by place in the list would let a list sorted by accuracy flatter a score that cannot tell its
+    architectures apart. So a constant score overlaps by exactly k / n, and a column with ties at the k-th place does not
+    reach 1 with itself.
 
     Args:
         x: the scores.
@@ -28,9 +28,9 @@ def top_statistics(x: Side, y: Side, k: int) -> dict[str, np.ndarray]:
         k: from 1 to n.
 
     Returns:
-        (resamples,) each. "top_k_overlap": the share of the k best by score that are among the k best by truth, about k / n by chance.
-        "best_rank": the best true rank among the k best by score, one more than the number of truly better ones. "regret": what
-        choosing the truly best of the k best by score costs, against the best of all: at least 0, in the unit of the truth.
+        (resamples,) each. "top_k_overlap": the share of the k best by score that are among the k best by truth, k / n by
+        chance. "best_rank": the best true rank among the k best by score, from 1. "regret": what choosing the truly best
+        of the k best by score costs, against the best of all: at least 0, in the unit of the truth.
     """
     # Few architectures are in the top of a resample, unless many tie; the truly best of them first.
     few = np.flatnonzero(((x.above < k) & (x.counts > 0)).any(axis=0))
@@ -56,10 +56,10 @@ def _share_in_top(above: np.ndarray, tied: np.ndarray, k: int) -> np.ndarray:
 
 
 def _chance_of_none(drawn: np.ndarray, tied: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """That none of some of those tied is in the top, where the places left are filled by drawing without replacement.
+    """Probability that none of the drawn is in the top, whose places left are filled from the tied without replacement.
 
     Args:
-        drawn: (resamples, m), how many these some are.
+        drawn: (resamples, m), some of the tied.
         tied: (resamples, 1), how many tie.
         places: (resamples, 1), from 1 to `tied`.
     """
