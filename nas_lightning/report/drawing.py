@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure as Canvas
 
 ACCENT, TINT = "#0b6170", "#8fb8bf"
@@ -105,10 +105,10 @@ def _draw(figure: Figure, width: int, height: int, sharpness: int) -> Picture:
     return Picture(file.getvalue(), width, height, hovers, [_frame(hover.axes) for hover in hovers])
 
 
-def short(text: str) -> str:
-    """A name as figures show it: in one line, cut."""
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST_NAME else line[: LONGEST_NAME - 1] + "…"
+def short(text: str, most: int = LONGEST_NAME) -> str:
+    """Text of a file in one line, cut, without halves of letters, which no file can hold."""
+    line = " ".join(text.encode("utf-8", "replace").decode().split())
+    return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def crowd(points: int) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def heat_map(
 ) -> Axes:
     """Cells (rows, columns), nan where there is none, coloured up to ``spread`` below and above the centre."""
     axes = canvas.subplots()
-    image = axes.imshow(values, origin="lower", aspect="auto", cmap=COLOURS, norm=TwoSlopeNorm(centre, centre - spread, centre + spread))
+    image = axes.imshow(values, origin="lower", aspect="auto", cmap=COLOURS, vmin=centre - spread, vmax=centre + spread)
     for set_ticks, names in ((axes.set_xticks, columns), (axes.set_yticks, rows)):
         named = spaced(np.arange(len(names)), 16)
         set_ticks(named, [short(names[place]) for place in named])

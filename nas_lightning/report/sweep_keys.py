@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nas_lightning.errors import InputError
+from nas_lightning.report.drawing import short
 
 SEED = "seed"
 """The key whose values repeat a setting."""
@@ -77,9 +78,8 @@ def listed(words: Sequence[str], most: int = 6) -> str:
 
 
 def clean(text: str) -> str:
-    """Text of a file in one line, cut, without halves of letters, which no file can hold."""
-    line = " ".join(text.encode("utf-8", "replace").decode().split())
-    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+    """Text of a file as a report of a sweep shows it."""
+    return short(text, LONGEST)
 
 
 def _leaves(node: Any, key: str, depth: int, budget: Iterator[int], path: Path) -> Iterator[tuple[str, str]]:

@@ -129,7 +129,7 @@ def test_an_interval_that_is_not_defined_is_left_out(folder: Path):
     scores = json.loads(path.read_text())["scores"]
     scores["negative cross entropy"]["kendall"] = {"value": 0.7, "low": None, "high": None}
     change_json(path, scores=scores)
-    assert "Kendall tau-b of 0.700, a Pearson" in text_of(folder)
+    assert "Kendall tau-b of 0.700 and a Pearson" in text_of(folder)
 
 
 SCORES = "name,architecture,top1,top5,cross_entropy,macs,parameters\n"

@@ -83,7 +83,7 @@ def _agreement(kendall: Estimate, pearson: Estimate | None) -> str:
     tau = kendall.value or 0.0
     low, high = kendall.low, kendall.high
     interval = "" if low is None or high is None else f" ({50 * (low + 1):.0f} to {50 * (high + 1):.0f})"
-    linear = "" if pearson is None else f", a Pearson correlation of {pearson.text()}"
+    linear = "" if pearson is None else f" and a Pearson correlation of {pearson.text()}"
     return (
         f"Score and known accuracy have a Kendall tau-b of {kendall.text()}{linear}. In words: of two candidates taken at random, the "
         f"score puts the better one first about {50 * (tau + 1):.0f} times in 100{interval}; a coin would 50 times."
