@@ -15,7 +15,8 @@ import yaml
 from nas_lightning.errors import InputError, cut
 
 MAX_MIB = 64
-"""Of one file; 50,000 candidates take 6."""
+"""Of one file; 50,000 candidates take 6. The variable sets another."""
+MAX_MIB_VARIABLE = "NAS_LIGHTNING_MAX_MIB"
 MAX_TABLE_MIB = 256
 """Of a CSV table, which is read row by row; a row of scores takes some 150 bytes."""
 MAX_TABLE_ROWS = 1_000_000
@@ -26,8 +27,11 @@ FORMULA = re.compile(r"'*[=+\-@\t\r]")
 """How a text begins that a spreadsheet takes for a formula, or that ``safe_cell`` made of one."""
 
 
-def read_bytes(path: Path, max_mib: float = MAX_MIB) -> bytes:
+def read_bytes(path: Path, max_mib: float | None = None) -> bytes:
     """The whole of a regular file; never waits, as for who writes to a FIFO.
+
+    Args:
+        max_mib: its largest size; None takes that of every file.
 
     Raises:
         InputError: if it cannot be read, is no regular file (a folder, a device, a FIFO) or is larger than ``max_mib``.
@@ -38,8 +42,9 @@ def read_bytes(path: Path, max_mib: float = MAX_MIB) -> bytes:
             if not stat.S_ISREG(found.st_mode):
                 raise InputError(f"{path}: cannot be read (not a regular file)")
             size = found.st_size
-            if size > max_mib * 2**20:
-                raise InputError(f"{path}: has {size / 2**20:.1f} MiB; may have {max_mib:g} MiB")
+            limit, advice = (_max_mib(), f" ({MAX_MIB_VARIABLE} sets another limit)") if max_mib is None else (max_mib, "")
+            if size > limit * 2**20:
+                raise InputError(f"{path}: has {size / 2**20:.1f} MiB; may have {limit:g} MiB{advice}")
             content = file.read(size + 1)
     except InputError:
         raise
@@ -50,7 +55,14 @@ def read_bytes(path: Path, max_mib: float = MAX_MIB) -> bytes:
     return content
 
 
-def read_text(path: Path, max_mib: float = MAX_MIB) -> str:
+def _max_mib() -> float:
+    text = os.environ.get(MAX_MIB_VARIABLE, str(MAX_MIB))
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+        raise InputError(f"{MAX_MIB_VARIABLE}: {cut(repr(text))} must be a number of MiB, such as {MAX_MIB}")
+    return float(text)
+
+
+def read_text(path: Path, max_mib: float | None = None) -> str:
     """The whole of a UTF-8 file, with or without a byte order mark, lines ended as Python ends them.
 
     Raises:

@@ -43,8 +43,6 @@ class PopulationConfig:
     """Candidates to draw."""
     seed: int = number(0, least=0)
     """Of the draw."""
-    max_mib: float = number(64, least=0)
-    """The size that a file may have."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,8 +50,6 @@ class RankingConfig:
     is fitted on them."""
     resamples: int = number(1000, least=10, most=1_000_000)
     """Of the bootstrap behind the 95 % intervals."""
-    max_mib: float = number(64, least=0)
-    """The size that ``list`` and ``known_accuracies`` may have."""
     budgets: Integers | None = number(None, least=1)
     """Multiply-adds for one image; None takes the quartiles of the list."""
 

@@ -1,6 +1,5 @@
 """Makes every object of a run from its config, so that a wrong value stops the run before it starts."""
 
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -117,7 +116,7 @@ def check_names(stages: Sequence[str]) -> None:
 def make_population(config: PopulationConfig, space: SearchSpace) -> Population:
     """The run's list: of a file, or drawn."""
     if config.file is not None:
-        return Population.read(Path(config.file), space, config.max_mib)
+        return Population.read(Path(config.file), space)
     return Population.draw(space, min(config.count, space.size), config.seed)
 
 
@@ -195,7 +194,7 @@ def choose_alone(config: StandaloneConfig, population: Population, family: Resid
 
 def read_known(listed: str | None, space: SearchSpace) -> dict[Architecture, float]:
     """The accuracies in a list's own file, fractions, of those candidates that have one; none where there is no file."""
-    return {} if listed is None else read_accuracies(Path(listed), space, max_mib=math.inf)  # its size was checked when the list was read
+    return {} if listed is None else read_accuracies(Path(listed), space)
 
 
 def make_data(config: TrainConfig, builder: Builder, dataset: ImageDataset, index: int) -> ImageDataModule:

@@ -54,7 +54,7 @@ def rank_checkpoint(
     if (shard := choose_shard(config)) is not None:
         candidates = shard.of(whole)
     elif config.known_accuracies is not None:
-        known = Known(read_accuracies(Path(config.known_accuracies), supernet.space, config.max_mib))
+        known = Known(read_accuracies(Path(config.known_accuracies), supernet.space))
         check_enough_known(known.accuracies, candidates, config.known_accuracies)
     check_smoothing(config, supernet.space)
     images, labels = evaluation_images(dataset, config.images)
@@ -136,7 +136,7 @@ def check_ranking(config: RankingConfig, dataset: ImageDataset, candidates: Popu
     make_scorer(config, dataset)
     check_smoothing(config, candidates.space)
     if config.known_accuracies is not None:
-        known = read_accuracies(Path(config.known_accuracies), candidates.space, config.max_mib)
+        known = read_accuracies(Path(config.known_accuracies), candidates.space)
         check_enough_known(known, candidates, config.known_accuracies)
 
 
@@ -206,7 +206,7 @@ def check_enough_known(known: Mapping[Architecture, float], candidates: Candidat
 def choose_candidates(config: RankingConfig, space: SearchSpace, population: Population | None) -> Population:
     """The candidates to score: the config's list, else the run's, and of it the configured number."""
     if config.list is not None:
-        population = Population.read(Path(config.list), space, config.max_mib)
+        population = Population.read(Path(config.list), space)
     if population is None:
         raise InputError("ranking.list: is missing; name a file of candidates in the challenge's format")
     return population if config.count is None else population.sample(config.count, config.seed, "ranking sample")

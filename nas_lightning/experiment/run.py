@@ -94,7 +94,7 @@ def make_panel(config: TrainConfig, run: Run) -> Panel:
     count = config.monitor.candidates
     known: dict[Architecture, float] = {}
     if config.ranking.enabled and config.ranking.known_accuracies is not None:
-        known = read_accuracies(Path(config.ranking.known_accuracies), run.space, config.ranking.max_mib)
+        known = read_accuracies(Path(config.ranking.known_accuracies), run.space)
     among = sorted(known, key=lambda architecture: architecture.widths)
     drawn = [among[row] for row in rng.permutation(len(among))[:count]] if among else [run.space.sample(rng) for _ in range(count)]
     names = {f"panel_{number}": architecture for number, architecture in enumerate(drawn, start=1)}

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from nas_lightning.draws import generator
 from nas_lightning.durable import as_json, write_text
 from nas_lightning.errors import InputError, check_at_least, cut
-from nas_lightning.reading import MAX_MIB, read_text
+from nas_lightning.reading import read_text
 from nas_lightning.space.architecture import Architecture, ReadsCodes
 from nas_lightning.space.search_space import SearchSpace
 
@@ -103,13 +103,13 @@ class Population(CandidateRows):
         return cls.of(space, space.sample_distinct(count, generator(seed, "population")))
 
     @classmethod
-    def read(cls, path: Path, space: SearchSpace, max_mib: float = MAX_MIB) -> "Population":
+    def read(cls, path: Path, space: SearchSpace) -> "Population":
         """Reads a list in the challenge's format and checks every code.
 
         Raises:
             InputError: naming file, key, value and rule of the first wrong entry, and how many more there are.
         """
-        return cls(space, tuple(candidate for candidate, _ in _read_rows(path, space, max_mib)))
+        return cls(space, tuple(candidate for candidate, _ in _read_rows(path, space)))
 
     def distinct(self) -> "Population":
         """The list without copies: every architecture under its first name."""
@@ -170,21 +170,20 @@ class ListFile:
     """Takes the candidates of a file of its own instead of the run's list."""
 
     path: str
-    max_mib: float = MAX_MIB
 
     def __call__(self, population: Population) -> Population:
         """The file's candidates, checked against the list's space."""
-        return Population.read(Path(self.path), population.space, self.max_mib)
+        return Population.read(Path(self.path), population.space)
 
 
-def read_accuracies(path: Path, space: ReadsCodes, max_mib: float = MAX_MIB) -> dict[Architecture, float]:
+def read_accuracies(path: Path, space: ReadsCodes) -> dict[Architecture, float]:
     """Reads known accuracies, fractions in (0, 1], in the challenge's format; an ``acc`` of exactly 0 is unknown, and left out.
 
     Raises:
         InputError: also where an accuracy is not a fraction, or one architecture has two different ones.
     """
     known: dict[Architecture, float] = {}
-    for candidate, row in _read_rows(path, space, max_mib):
+    for candidate, row in _read_rows(path, space):
         acc = row.get("acc")
         if not isinstance(acc, int | float) or isinstance(acc, bool) or not 0 <= acc <= 1:  # nor NaN
             hint = " (is it in percent?)" if isinstance(acc, int | float) and 1 < acc <= 100 else ""
@@ -194,8 +193,8 @@ def read_accuracies(path: Path, space: ReadsCodes, max_mib: float = MAX_MIB) -> 
     return known
 
 
-def _read_rows(path: Path, space: ReadsCodes, max_mib: float) -> list[tuple[Candidate, Mapping[str, Any]]]:
-    content = _read_json(path, max_mib)
+def _read_rows(path: Path, space: ReadsCodes) -> list[tuple[Candidate, Mapping[str, Any]]]:
+    content = _read_json(path)
     if not isinstance(content, dict) or not content:
         raise InputError(f'{path}: must be a JSON object of one or more entries such as "arch1": {{"acc": 0, "arch": "16-8"}}')
     rows, wrong = [], []
@@ -217,8 +216,8 @@ def _read_rows(path: Path, space: ReadsCodes, max_mib: float) -> list[tuple[Cand
     return rows
 
 
-def _read_json(path: Path, max_mib: float) -> Any:
-    text = read_text(path, max_mib)
+def _read_json(path: Path) -> Any:
+    text = read_text(path)
     try:
         return json.loads(text, object_pairs_hook=_unique)
     except _DuplicateKeyError as error:

@@ -130,7 +130,7 @@ BAD = [
     bad_list("digits of another script", listed(a={"acc": 0, "arch": "٨" + CODE[1:]}), ["a: ", "integer"]),
     bad_list("an endless integer", '{"a": {"acc": 0, "arch": ' + "9" * 5000 + "}}", ["is not JSON"]),
     bad_list("brackets without end", "[" * 100_000, ["is not JSON"]),
-    bad_list("a list over the limit", " " * 2**21, ["2.0 MiB", "may have 1 MiB"], "ranking.max_mib=1"),
+    bad_list("a list over the limit", lambda path: os.truncate(path.touch() or path, 2**27), ["128.0 MiB", "may have 64 MiB"]),
     bad_list("no UTF-8", b'{"a": "\xff"}', ["UTF-8", "byte 7"], shell=True),
     bad_list("a line break in a name", json.dumps({"a\nb\x1b[31m": {"arch": CODE}}), [r"name 'a\nb\x1b[31m'", "cannot be printed"]),
     bad_list("half a character in a name", r'{"\ud800": {"arch": "' + CODE + '"}}', [r"name '\ud800'", "cannot be printed"]),

@@ -146,12 +146,24 @@ def test_of_several_wrong_entries_the_first_is_named_and_the_rest_counted(small:
     assert "and 2 more" in text
 
 
-def test_a_file_larger_than_the_limit_is_refused_unread_naming_both_sizes(small: SearchSpace, write: Write) -> None:
+def test_a_file_larger_than_the_limit_is_refused_unread_naming_both_sizes(
+    small: SearchSpace, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write(b"\xff" * (2**20 + 2**19))
-    text = message(lambda: Population.read(path, small, max_mib=1), path)
+    monkeypatch.setenv("NAS_LIGHTNING_MAX_MIB", "1")
+    text = message(lambda: Population.read(path, small), path)
     assert "1.5 MiB" in text
     assert "1 MiB" in text
-    assert "UTF-8" in message(lambda: Population.read(path, small, max_mib=1.5), path)
+    assert "NAS_LIGHTNING_MAX_MIB sets another limit" in text
+    monkeypatch.setenv("NAS_LIGHTNING_MAX_MIB", "1.5")
+    assert "UTF-8" in message(lambda: Population.read(path, small), path)
+
+
+@pytest.mark.parametrize("text", ["", "-1", "much", "nan", "1e9", "inf"])
+def test_a_limit_that_is_no_number_is_refused(text: str, small: SearchSpace, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAS_LIGHTNING_MAX_MIB", text)
+    with pytest.raises(InputError, match=r"NAS_LIGHTNING_MAX_MIB: .* must be a number of MiB"):
+        Population.read(write({}), small)
 
 
 def test_a_byte_order_mark_is_read_over(small: SearchSpace, write: Write) -> None:
