@@ -1,4 +1,4 @@
-"""What a report consists of, before it is written as a page or as text. All of it is plain text; who writes it escapes it."""
+"""What a report consists of, in plain text: the page and the text escape it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing else: style, script, pictures and data are in it, and it asks no network for anything."""
+"""The report as one HTML page: style, script, pictures and data are in it, and it asks no network for anything."""
 
 import base64
 import hashlib
@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 
 
 def as_page(title: str, subtitle: str, parts: Sequence[Part], pictures: Mapping[str, tuple[Picture, Picture]]) -> str:
-    """The whole page; the first part is the verdict. The browser is told to run our script only, whatever the data hold.
+    """The whole page; the first part is the verdict. The browser runs our script only, whatever the data hold.
 
     Args:
         pictures: a wide and a narrow one of each figure, by its name.

@@ -79,7 +79,7 @@ class Ranking:
 
     @cached_property
     def distinct(self) -> npt.NDArray[np.int64]:
-        """Rows at which an architecture stands for the first time, ascending; the others are copies under other names."""
+        """Rows of an architecture's first name, ascending; the others are copies under other names."""
         return np.array(self.table.population.distinct_rows, dtype=np.int64)
 
     @cached_property
@@ -191,7 +191,7 @@ def _read_agreement(folder: Path, ranking: Ranking | None) -> tuple[Agreement | 
 
 
 def _key(folder: Path, config: Mapping[str, Any] | None, protocol: Mapping[str, Any] | None) -> str:
-    """The score that orders: the protocol's; in older folders that of the config, which nas-rank keeps beside its ranking."""
+    """The score that orders: the protocol's; in older folders that of the ranking's own config, or the run's."""
     own = folder / "ranking" / "config.yaml"
     place, key = f"{folder}/ranking/protocol.json: ordered_by", (protocol or {}).get("ordered_by")
     if key is None:
@@ -218,7 +218,7 @@ def _read_ranking(folder: Path, key: str, layers: int | None) -> Ranking:
 
 
 def _layers(config: Mapping[str, Any] | None, protocol: Mapping[str, Any] | None) -> int | None:
-    """How many widths an architecture has: as the protocol says, else a stem, and two in each block; None where no file tells."""
+    """Widths of an architecture: as the protocol says, else a stem and two a block; None where no file tells."""
     layers = (protocol or {}).get("layers")
     if isinstance(layers, int) and 0 < layers < MOST_LAYERS:
         return layers

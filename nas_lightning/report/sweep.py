@@ -75,7 +75,7 @@ class Statistic:
     sign: int
     """-1 where less is better."""
     stage: str | None
-    """Whose final loss it is; None for Kendall's tau-b, and where no job has a result or the jobs' last stages differ."""
+    """Whose final loss it is; None for Kendall's tau-b, also where the jobs' last stages differ."""
 
     def of(self, job: Job) -> float | None:
         """The job's value; an unfinished one has no final loss."""

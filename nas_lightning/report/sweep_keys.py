@@ -132,6 +132,6 @@ def _number(text: str) -> float:
 
 
 def _ends(key: str) -> list[str]:
-    """The ends of a key, of at least two parts, such as ``optimizer.lr``, shortest first; a class goes by what it is for."""
+    """The ends of a key, at least two parts such as ``optimizer.lr``, shortest first; a class goes by its purpose."""
     parts = key.removesuffix("._target_").split(".")
     return [".".join(parts[-length:]) for length in range(min(2, len(parts)), len(parts) + 1)]

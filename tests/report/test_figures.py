@@ -86,9 +86,7 @@ def test_places_are_counted_from_the_best_and_ties_share_theirs(
     np.testing.assert_allclose(sorted(points(figures["ranks"][0])), expected)
 
 
-def test_a_cell_is_the_mean_score_of_the_candidates_with_that_width_minus_the_mean_of_all(
-    figures: dict[str, tuple[Picture, Picture]], rows: list[dict[str, str]]
-):
+def test_a_cell_is_the_mean_score_of_a_width_minus_the_mean_of_all(figures: dict[str, tuple[Picture, Picture]], rows: list[dict[str, str]]):
     scores = defaultdict(list)
     for row in rows:
         for layer, width in enumerate(row["architecture"].split("-")[:LAYERS]):
@@ -130,7 +128,7 @@ def test_both_arrangements_have_the_same_points_within_their_axes(figures: dict[
                 assert all(x0 <= x <= x1 and y0 <= y <= y1 for x, y in zip(hover.x, hover.y, strict=True))
 
 
-def test_accuracies_are_matched_without_the_entries_that_one_of_the_files_lacks(folder: Path, tmp_path: Path):
+def test_accuracies_are_matched_without_entries_that_one_file_lacks(folder: Path, tmp_path: Path):
     write_text(tmp_path / "ranking/scores.csv", (folder / "ranking/scores.csv").read_text())
     first, second, *_ = read_run(tmp_path).ranking.table.population.architectures  # no config says how many entries are read
     write_json(

@@ -80,7 +80,7 @@ def test_a_best_value_at_the_end_of_those_tried_is_said_to_be_there(kendalls: li
     assert "may lie beyond" not in text if says is None else f"**Mind.** {says}" in text
 
 
-def test_a_value_that_was_tried_without_a_result_or_below_which_there_is_none_is_no_end(tmp_path: Path):
+def test_a_value_without_a_result_beyond_it_or_none_below_it_is_no_end(tmp_path: Path):
     write_settings(tmp_path / "rates", (0.5,), (0.6,), (0.7,))
     write_job(tmp_path / "rates/4_0", 0, {RATE: 0.4})
     assert "may lie beyond" not in text_of(tmp_path / "rates")
@@ -179,7 +179,7 @@ def test_a_sweep_without_any_result_gets_its_page(tmp_path: Path):
     write_sweep_report(tmp_path)
 
 
-def test_without_agreement_the_lowest_final_loss_of_the_last_stage_is_best_and_a_running_one_does_not_count(tmp_path: Path):
+def test_without_agreement_the_lowest_final_loss_of_a_finished_job_is_best(tmp_path: Path):
     write_job(tmp_path / "0", 0, {RATE: 0.1}, loss=2.0)
     write_job(tmp_path / "1", 0, {RATE: 0.2}, loss=1.5)
     write_job(tmp_path / "2", 0, {RATE: 0.3}, loss=0.1, seconds=None)
@@ -211,7 +211,7 @@ def test_different_code_and_different_truths_are_told(tmp_path: Path):
     assert "not all compared with the same known accuracies" in text
 
 
-def test_an_effect_is_the_mean_over_the_settings_of_a_value_with_the_spread_of_the_seeds(tmp_path: Path):
+def test_an_effect_is_the_mean_over_settings_with_the_spread_of_seeds(tmp_path: Path):
     jobs, means = figures_of(write_sweep(tmp_path))["effect_2"]  # the rate
     assert len(jobs.x) == 11
     assert sorted(jobs.y[-6:]) == pytest.approx([0.61, 0.62, 0.64, 0.66, 0.68, 0.69])

@@ -9,7 +9,7 @@ from nas_lightning.report.sweep import read_sweep
 RATE, PATHS, EPOCHS = "stages.pretrain.optimizer.lr", "stages.pretrain.sampler.paths", "stages.pretrain.epochs"
 
 
-def test_jobs_are_found_at_any_depth_in_the_order_of_their_numbers_and_not_within_a_run(tmp_path: Path):
+def test_jobs_are_found_at_any_depth_by_number_and_not_within_a_run(tmp_path: Path):
     for name in ("10", "2", "deep/er/0", "2/stages/pretrain", "2/copy", "ranking/0", ".submitit/1"):
         write_job(tmp_path / name)
     assert [job.name for job in read_sweep(tmp_path).jobs] == ["2", "10", "deep/er/0"]
@@ -24,7 +24,7 @@ def test_swept_keys_are_those_that_differ_but_for_the_seed_and_places(tmp_path: 
     assert [len(one.jobs) for one in sweep.settings] == [3, 3, 3, 3]
 
 
-def test_a_swept_class_goes_by_its_last_name_and_an_absent_key_has_no_value(tmp_path: Path):
+def test_a_swept_class_goes_by_its_last_name_and_an_absent_key_is_none(tmp_path: Path):
     write_job(tmp_path / "0", changes={"stages.pretrain.sampler._target_": "there.Fair"})
     write_job(tmp_path / "1", changes={"stages.pretrain.sampler.file": None, "extra": [1, {"a": 2}]})
     write_job(tmp_path / "2", changes={"stages.pretrain.sampler._target_": "here.Fair"})

@@ -1,4 +1,4 @@
-"""A point a candidate: its score against its known accuracy, its places in both orders, and its score against its cost."""
+"""A point a candidate: its score against its known accuracy and its cost, and its places in both orders."""
 
 import math
 

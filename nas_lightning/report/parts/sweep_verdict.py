@@ -1,4 +1,4 @@
-"""The headline of a sweep: the best setting, its lead over the next, and whether that exceeds the noise of the seeds."""
+"""The headline of a sweep: the best setting, its lead over the next, and whether that exceeds the noise."""
 
 import math
 from collections.abc import Sequence
@@ -159,7 +159,7 @@ def _jobs(sweep: Sweep) -> str:
 
 
 def _mind(sweep: Sweep, best: Setting) -> str:
-    """What may stand behind a difference beside the swept keys, and the keys whose best of three values or more is the last one tried."""
+    """Best values at the end of those tried, and what besides the swept keys may stand behind a difference."""
     sentences = []
     for place, factor in zip(best.places, sweep.factors, strict=True):
         last = len(factor.values) - 1

@@ -1,4 +1,4 @@
-"""What ran, on what, what a score means, and the best: tables of the scores, the config, the protocol and the environment."""
+"""Tables: the best candidates, the config, the protocol and the environment."""
 
 from collections.abc import Mapping
 from typing import Any
