@@ -1,7 +1,7 @@
 """What a report consists of, in plain text: the page and the text escape it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from nas_lightning.report.drawing import Figure
@@ -46,8 +46,8 @@ class Part:
 
     title: str
     paragraphs: Sequence[str] = ()
-    statements: Sequence[tuple[str, str]] = ()
-    """Subject and statement."""
+    statements: Mapping[str, str] = field(default_factory=dict)
+    """By subject; empty ones are not written."""
     tiles: Sequence[Tile] = ()
     figure: Figure | None = None
     notes: Sequence[str] = ()

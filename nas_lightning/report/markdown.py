@@ -37,7 +37,7 @@ def _blocks(part: Part, pictures: str) -> list[str]:
         f"## {literal(part.title)}",
         *map(_table, tiles),
         *map(literal, part.paragraphs),
-        *(f"**{literal(subject)}.** {literal(statement)}" for subject, statement in part.statements),
+        *(f"**{literal(subject)}.** {literal(statement)}" for subject, statement in part.statements.items() if statement),
         *([] if figure is None else [f"![{literal(figure.says)}]({pictures}/{figure.name}.png)"]),
         *map(literal, part.notes),
         *map(_table, part.tables),

@@ -62,7 +62,9 @@ def as_data(value: Any) -> str:
 def _body(part: Part, pictures: Mapping[str, tuple[Picture, Picture]]) -> list[str]:
     lines = _tiles(part.tiles)
     lines += [f"<p>{html.escape(paragraph)}</p>" for paragraph in part.paragraphs]
-    lines += [f"<p><b>{html.escape(subject)}.</b> {html.escape(statement)}</p>" for subject, statement in part.statements]
+    lines += [
+        f"<p><b>{html.escape(subject)}.</b> {html.escape(statement)}</p>" for subject, statement in part.statements.items() if statement
+    ]
     if part.figure is not None:
         lines += _figure(part.figure, pictures[part.figure.name], part.notes)
     for table in part.tables:

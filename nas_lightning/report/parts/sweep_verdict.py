@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from scipy.stats import t
 
@@ -37,8 +37,7 @@ LOSS_WARNING = (
 )
 
 
-@dataclass(frozen=True)
-class Pooled:
+class Pooled(NamedTuple):
     """The standard deviation over seeds, taken to be the same in all settings."""
 
     std: float
@@ -51,8 +50,7 @@ class Pooled:
         return float(t.ppf((1 + LEVEL) / 2, self.freedom))
 
 
-@dataclass(frozen=True)
-class Lead:
+class Lead(NamedTuple):
     """How far one setting is ahead of another."""
 
     difference: float
@@ -121,7 +119,7 @@ def sweep_verdict(sweep: Sweep) -> Part:
         tiles.append(Tile("lead over the next", f"{found.difference:.4f}", "" if found.needed is None else f"noise {found.needed:.4f}"))
         results = f"First: {results} Next: {_result(others[0])} Lead: {found.difference:.4f}."
         statements["Noise"] = _noise(sweep, best, others[0], found)
-    return Part(title, (results,), [(subject, statement) for subject, statement in statements.items() if statement], tiles)
+    return Part(title, (results,), statements, tiles)
 
 
 def _result(setting: Setting) -> str:

@@ -1,7 +1,6 @@
 """How the stages went: what their metrics tables say, one stage after the other."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,13 +33,8 @@ class Look(NamedTuple):
     width: float = 1.6
 
 
-@dataclass(frozen=True)
-class Curve:
-    """One column over all stages; nan parts the stages."""
-
-    look: Look
-    steps: npt.NDArray[np.float64]
-    values: npt.NDArray[np.float64]
+Curve = tuple[Look, npt.NDArray[np.float64], npt.NDArray[np.float64]]
+"""Steps and values of one column over all stages; nan parts the stages."""
 
 
 def training(run: Run) -> Part:
@@ -62,7 +56,7 @@ def training(run: Run) -> Part:
         hovers = []
         for axes, (title, curves) in zip(all_axes, strips.items(), strict=True):
             axes.set_ylabel(title)
-            for look, steps, values in ((curve.look, curve.steps, curve.values) for curve in curves):
+            for look, steps, values in curves:
                 defined = np.isfinite(values)
                 marker = "o" if defined.sum() <= FEW else None
                 axes.plot(steps, values, color=look.colour, linewidth=look.width, marker=marker, markersize=3)
@@ -86,9 +80,9 @@ def training(run: Run) -> Part:
         (f"Stages in order: {steps}.{absent}{averaged}",),
         figure=Figure("training", f"Training curves, stage after stage: {'; '.join(strips)}", draw, height, height),
         notes=[
-            f"{title.partition(',')[0].capitalize()}: {'; '.join(dict.fromkeys(curve.look.meaning for curve in curves))}."
+            f"{title.partition(',')[0].capitalize()}: {'; '.join(dict.fromkeys(look.meaning for look, _, _ in curves))}."
             for title, curves in strips.items()
-            if curves[0].look.meaning
+            if curves[0][0].meaning
         ],
     )
 
@@ -115,7 +109,7 @@ def _strips(stages: Sequence[Stage], starts: npt.NDArray[np.int64]) -> dict[str,
         "learning rate": (Look("lr", "learning rate", colour=MUTED),),
     }
     found = {title: [_curve(stages, starts, look, 100 if "%" in title else 1) for look in looks] for title, looks in strips.items()}
-    drawn = {title: [curve for curve in curves if np.isfinite(curve.values).any()] for title, curves in found.items()}
+    drawn = {title: [curve for curve in curves if np.isfinite(curve[2]).any()] for title, curves in found.items()}
     return {title: curves for title, curves in drawn.items() if curves}
 
 
@@ -126,7 +120,7 @@ def _curve(stages: Sequence[Stage], starts: npt.NDArray[np.int64], look: Look, s
         kept = np.isfinite(column)
         steps += [_means(stage.steps[kept] + float(start)), np.array([np.nan])]
         values += [_means(column[kept]) * scale, np.array([np.nan])]
-    return Curve(look, np.concatenate(steps), np.concatenate(values))
+    return look, np.concatenate(steps), np.concatenate(values)
 
 
 def _means(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

@@ -63,8 +63,7 @@ def verdict(run: Run) -> Part:
         "Finding the best": _finding_the_best(score, agreement, run.label),
         "Intervals": INTERVALS.format(agreement.resamples) if agreement.resamples else "",
     }
-    title = f"{headline}{_warning(agreement, run.label)}"
-    return Part(title, (compared,), [(subject, statement) for subject, statement in statements.items() if statement], tiles)
+    return Part(f"{headline}{_warning(agreement, run.label)}", (compared,), statements, tiles)
 
 
 def wins(share: float) -> str:
