@@ -143,7 +143,7 @@ def test_the_report_imports_of_ranking_the_table_alone():
 @pytest.mark.parametrize("room", [room for room in ROOMS if room != "report"])
 def test_only_the_report_draws(room: str):
     for file in files_of(room):
-        assert not {one.split(".")[0] for one in imports_of(file)} & {"matplotlib", "plotly"}, file
+        assert not {one.split(".")[0] for one in imports_of(file)} & {"matplotlib"}, file
 
 
 def test_help_is_shown_without_importing_torch_or_lightning():
