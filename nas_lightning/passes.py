@@ -12,6 +12,11 @@ from nas_lightning.space import Architecture
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.path_batched import batched_forward, check_batchable, stack_widths
 
+Batch = tuple[Tensor, Tensor]
+"""Images (batch, channels, H, W), normalised, and labels (batch,)."""
+Losses = Iterator[tuple[Tensor, list[Pass]]]
+"""Each to be run backward before the next is asked for, with the passes whose losses it adds up."""
+
 
 class PathExecution(Protocol):
     """What a stage asks at every step."""
@@ -20,10 +25,8 @@ class PathExecution(Protocol):
         """Raises InputError, naming the key at ``place``, if the supernet's paths cannot run so."""
         ...
 
-    def losses(
-        self, objective: Objective, supernet: Supernet, images: Tensor, labels: Tensor, paths: Sequence[Architecture]
-    ) -> Iterator[tuple[Tensor, list[Pass]]]:
-        """Yields losses, each to be run backward before the next is asked for, with the passes whose losses it adds up."""
+    def losses(self, objective: Objective, supernet: Supernet, batch: Batch, paths: Sequence[Architecture]) -> Losses:
+        """Runs the passes of a step."""
         ...
 
 
@@ -34,11 +37,9 @@ class Sequential:
     def check(self, supernet: Supernet, place: str) -> None:
         """See PathExecution."""
 
-    def losses(
-        self, objective: Objective, supernet: Supernet, images: Tensor, labels: Tensor, paths: Sequence[Architecture]
-    ) -> Iterator[tuple[Tensor, list[Pass]]]:
+    def losses(self, objective: Objective, supernet: Supernet, batch: Batch, paths: Sequence[Architecture]) -> Losses:
         """See PathExecution."""
-        for done in objective(supernet, images, labels, paths):
+        for done in objective(supernet, *batch, paths):
             yield done.loss, [done]
 
 
@@ -50,11 +51,9 @@ class Batched:
         """See PathExecution."""
         check_batchable(supernet, place)
 
-    def losses(
-        self, objective: Objective, supernet: Supernet, images: Tensor, labels: Tensor, paths: Sequence[Architecture]
-    ) -> Iterator[tuple[Tensor, list[Pass]]]:
+    def losses(self, objective: Objective, supernet: Supernet, batch: Batch, paths: Sequence[Architecture]) -> Losses:
         """See PathExecution."""
-        architectures = objective.architectures(paths)
+        images, architectures = batch[0], objective.architectures(paths)
         # Duplicate candidates share one set of logits; their gradients add up all the same.
         logits = dict(zip(architectures, batched_forward(supernet, images, stack_widths(architectures, images.device)), strict=True))
 
@@ -63,5 +62,5 @@ class Batched:
                 raise RuntimeError(f"{type(objective).__name__} asked for a pass that it had not told, or on other images")
             return logits[architecture]
 
-        passes = list(objective(network, images, labels, paths))
+        passes = list(objective(network, *batch, paths))
         yield torch.stack([done.loss for done in passes]).sum(), passes

@@ -26,10 +26,10 @@ class Schedule(Protocol):
 class OriginalCosine:
     """The authors' cosine: constant within an epoch, and epochs 0 and 1 share the full rate (method.md, Recipe)."""
 
-    final_lr: float = 0.0
+    final_lr: float = number(0.0, least=0)
 
     def __post_init__(self) -> None:
-        _check_final(self.final_lr)
+        check_fields(self, "schedule")
 
     def rate(self, peak: float, elapsed: float, epochs: float) -> float:
         """See Schedule."""
@@ -41,11 +41,11 @@ class OriginalCosine:
 class Cosine:
     """A plain cosine, new at every step, after a linear rise over the first ``warmup`` share of the stage."""
 
-    final_lr: float = 0.0
+    final_lr: float = number(0.0, least=0)
     warmup: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_final(self.final_lr)
+        check_fields(self, "schedule")
         if not 0 <= self.warmup < 1:
             raise InputError(f"schedule.warmup: {self.warmup} must be a share from 0 to below 1")
 
@@ -83,8 +83,3 @@ class LowFirst:
     def parts(self) -> list[tuple[float, float]]:
         """Where the two parts begin, and how long they are, as shares of the stage."""
         return [(0.0, self.share), (self.share, 1 - self.share)]
-
-
-def _check_final(final_lr: float) -> None:
-    if not final_lr >= 0:
-        raise InputError(f"schedule.final_lr: {final_lr} must be at least 0")

@@ -3,49 +3,23 @@
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nas_lightning import step_rules as rules
 from nas_lightning.config import roles
 from nas_lightning.config.fields import made, number, target, word
 from nas_lightning.errors import InputError
 from nas_lightning.objective import Objective
-from nas_lightning.passes import Batched, PathExecution, Sequential
+from nas_lightning.passes import Batch, Batched, PathExecution, Sequential
 from nas_lightning.sampling import Sampler
 from nas_lightning.schedule import LowFirst, Schedule
 from nas_lightning.space import Architecture
-from nas_lightning.step_rules import (
-    Different,
-    GradientRule,
-    Linear,
-    Mean,
-    NonFiniteRule,
-    PathsAcrossDevices,
-    RateScaling,
-    Same,
-    Skip,
-    SquareRoot,
-    Stop,
-    Sum,
-    Unscaled,
-)
 from nas_lightning.supernet import Supernet
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
-
-
-class StepResult(NamedTuple):
-    """What the passes of a step gave beside gradients."""
-
-    loss: Tensor
-    """Of all passes that ran, added up and detached."""
-    logits: list[Tensor]
-    """(batch, classes) of each path, detached."""
-    architectures: Sequence[Architecture]
-    """Of the passes; where one ended the step early, of those that its loss adds up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,15 +40,15 @@ class Stage:
     """Its ``lr`` is the schedule's peak."""
     schedule: Schedule = target(roles.SCHEDULE)
     """The learning rate over the stage."""
-    gradients: GradientRule = word("sum", among={"sum": Sum(), "mean": Mean()})
+    gradients: rules.GradientRule = word("sum", among={"sum": rules.Sum(), "mean": rules.Mean()})
     """Over the passes of a step; sum makes the effective rate grow with the paths."""
     path_execution: PathExecution = word("sequential", among={"sequential": Sequential(), "batched": Batched()})
     """A step's passes one after another, or in one full-width pass; the same gradients to rounding."""
-    across_devices: PathsAcrossDevices = word("same", among={"same": Same(), "different": Different()})
+    across_devices: rules.PathsAcrossDevices = word("same", among={"same": rules.Same(), "different": rules.Different()})
     """Whether several devices train the same candidates at a step, on different images, or each its own."""
-    rate_scaling: RateScaling = word("none", among={"none": Unscaled(), "linear": Linear(), "sqrt": SquareRoot()})
+    rate_scaling: rules.RateScaling = word("none", among={"none": rules.Power(0), "linear": rules.Power(1), "sqrt": rules.Power(0.5)})
     """How the learning rate grows with the devices, a step of which sees that many times ``loader.batch_size`` images."""
-    non_finite: NonFiniteRule = word("stop", among={"stop": Stop(), "skip": Skip()})
+    non_finite: rules.NonFiniteRule = word("stop", among={"stop": rules.Stop(), "skip": rules.Skip()})
     """At a step whose loss is nan or infinite: end the stage, or leave the weights as they are and count it."""
     low_resolution: LowFirst | None = None
     """Smaller images in the first part; None trains on whole images throughout."""
@@ -109,38 +83,39 @@ class Stage:
     def run_passes(
         self,
         supernet: Supernet,
-        images: Tensor,
-        labels: Tensor,
+        batch: Batch,
         paths: Sequence[Architecture],
         progress: float,
         backward: Callable[[Tensor, bool], None],
         *,
         stops_at_non_finite: bool = False,
-    ) -> StepResult:
+    ) -> tuple[Tensor, list[Tensor], Sequence[Architecture]]:
         """The forward and backward passes of one step.
 
         Args:
-            images: (batch, channels, H, W), normalised.
-            labels: (batch,) integers.
             progress: the share of the stage that lies before the step, in [0, 1).
             backward: takes each loss, and whether it is the step's last.
             stops_at_non_finite: whether to look at each loss and end at one that is nan or infinite.
+
+        Returns:
+            The loss of all passes that ran, added up and detached; the logits (batch, classes) of each path, detached; and the candidates
+            of the passes, where one ended the step early those that its loss adds up.
         """
         if (side := self.side(progress)) is not None:
-            images = F.interpolate(images, size=(side, side), mode="area")
-        share, total = self.gradients.share(len(paths)), torch.zeros((), device=images.device)
+            batch = (F.interpolate(batch[0], size=(side, side), mode="area"), batch[1])
+        share, total = self.gradients.share(len(paths)), torch.zeros((), device=batch[0].device)
         architectures, done = self.objective.architectures(paths), 0
         logits: list[Tensor] = []
-        for loss, group in self.path_execution.losses(self.objective, supernet, images, labels, paths):
+        for loss, group in self.path_execution.losses(self.objective, supernet, batch, paths):
             done += len(group)
             backward(share * loss, done == len(architectures))
             total += loss.detach()
             if stops_at_non_finite and not total.isfinite():
-                return StepResult(total, logits, architectures[done - len(group) : done])
+                return total, logits, architectures[done - len(group) : done]
             logits += [one.logits.detach() for one in group if one.is_path]
         if done != len(architectures):
             raise RuntimeError(f"{type(self.objective).__name__} yielded {done} passes, not the {len(architectures)} it told")
-        return StepResult(total, logits, architectures)
+        return total, logits, architectures
 
 
 def check_name(name: str) -> None:

@@ -68,30 +68,19 @@ class RateScaling(Protocol):
 
 
 @dataclass(frozen=True)
-class Unscaled:
-    """Not at all."""
+class Power:
+    """A power of their number.
 
-    def factor(self, devices: int) -> float:  # noqa: ARG002
-        """See RateScaling."""
-        return 1.0
+    Args:
+        exponent: 0 leaves the rate; 1 is linear (Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.1); 0.5 is the square root
+            (Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014, section 5).
+    """
 
-
-@dataclass(frozen=True)
-class Linear:
-    """Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.1."""
+    exponent: float
 
     def factor(self, devices: int) -> float:
         """See RateScaling."""
-        return float(devices)
-
-
-@dataclass(frozen=True)
-class SquareRoot:
-    """Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014, section 5."""
-
-    def factor(self, devices: int) -> float:
-        """See RateScaling."""
-        return math.sqrt(devices)
+        return math.pow(devices, self.exponent)
 
 
 class NonFiniteLoss(InputError):

@@ -77,8 +77,7 @@ class SupernetTraining(pl.LightningModule):
     @property
     def position(self) -> Position:
         """Where the run is, for the draws of candidates."""
-        rank = self.stage.across_devices.rank(self.trainer.global_rank)
-        return Position(self.stage.index, self.current_epoch, self.global_step, rank)
+        return Position(self.stage.index, self.current_epoch, self.global_step, self.stage.across_devices.rank(self.trainer.global_rank))
 
     def on_train_start(self) -> None:
         """Measures the stage: the schedule needs its length."""
@@ -95,7 +94,7 @@ class SupernetTraining(pl.LightningModule):
         # On other devices a look at every pass would hold them up.
         looks = images.device.type == "cpu" and self.trainer.world_size == 1
         total, scored, architectures = self.stage.run_passes(
-            self.supernet, images, labels, paths, elapsed / self.epochs, self._backward, stops_at_non_finite=looks
+            self.supernet, batch, paths, elapsed / self.epochs, self._backward, stops_at_non_finite=looks
         )
         if self._may_be_bad(total) and self._is_bad(total):
             self._stop_or_skip(total, architectures, rate, optimizer)

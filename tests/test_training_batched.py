@@ -95,7 +95,7 @@ def test_the_loop_runs_a_pass_only_when_its_loss_is_asked_for(monkeypatch: pytes
     monkeypatch.setattr(supernet, "forward", lambda images, architecture: ran.append(architecture) or forward(images, architecture))
     images, labels = next(iter(loader()))
     objective = InplaceDistillation(SPACE)
-    for asked, (loss, group) in enumerate(Sequential().losses(objective, supernet, images, labels, PATHS[0]), start=1):
+    for asked, (loss, group) in enumerate(Sequential().losses(objective, supernet, (images, labels), PATHS[0]), start=1):
         assert ran == objective.architectures(PATHS[0])[:asked]
         assert len(group) == 1
         loss.backward()  # without retain_graph: no later loss may need this pass again
@@ -105,7 +105,7 @@ def test_batched_the_teacher_learns_nothing_from_its_students() -> None:
     supernet = make_supernet()
     images, labels = next(iter(loader()))
     objective = InplaceDistillation(SPACE, hard_weight=0.0)
-    ((loss, _),) = Batched().losses(objective, supernet, images, labels, [SPACE.smallest])
+    ((loss, _),) = Batched().losses(objective, supernet, (images, labels), [SPACE.smallest])
     loss.backward()
     gradient, width = supernet.classifier.full.weight.grad, SPACE.smallest.widths[-1]
     assert gradient is not None

@@ -61,7 +61,7 @@ def _seconds_per_step(stage: Stage, supernet: Supernet, batch: Batch, progress: 
     for number in range(MEASURED_STEPS + 1):
         paths = stage.sampler.sample(Position(stage.index, 0, number))
         began = time.perf_counter()
-        stage.run_passes(supernet, *batch, paths, progress, lambda loss, _: loss.backward())
+        stage.run_passes(supernet, batch, paths, progress, lambda loss, _: loss.backward())
         _wait(batch[0].device)
         seconds += time.perf_counter() - began if number else 0.0
     supernet.zero_grad()

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
+from nas_lightning.config.fields import check_fields, number
 from nas_lightning.errors import InputError
 from nas_lightning.objective.losses import at_least_float32, cross_entropy, soft_cross_entropy
 from nas_lightning.space import Architecture, SearchSpace
@@ -67,16 +68,12 @@ class InplaceDistillation:
     """
 
     space: SearchSpace
-    hard_weight: float = 0.5
-    soft_weight: float = 2.0
-    temperature: float = 1.0
+    hard_weight: float = number(0.5, least=0)
+    soft_weight: float = number(2.0, least=0)
+    temperature: float = number(1.0, above=0)
 
     def __post_init__(self) -> None:
-        for key in ("hard_weight", "soft_weight"):
-            if not getattr(self, key) >= 0:
-                raise InputError(f"objective.{key}: {getattr(self, key)} must be at least 0")
-        if not self.temperature > 0:
-            raise InputError(f"objective.temperature: {self.temperature} must be above 0")
+        check_fields(self, "objective")
 
     def architectures(self, paths: Sequence[Architecture]) -> list[Architecture]:
         """See Objective."""

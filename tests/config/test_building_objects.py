@@ -85,7 +85,7 @@ def test_a_class_outside_the_allowed_packages_is_refused(name: str):
         "nas_lightning.schedule.LowFirst",
         "nas_lightning.schedule.Schedule",
         "nas_lightning.schedule.math.floor",
-        "nas_lightning.schedule._check_final",
+        "nas_lightning.schedule.check_fields",
         "nas_lightning.schedule.Cosine.rate",
     ],
 )

@@ -23,7 +23,7 @@ from nas_lightning.sampling import UniformSampler
 from nas_lightning.schedule import Cosine
 from nas_lightning.space import SearchSpace
 from nas_lightning.stage import Stage
-from nas_lightning.step_rules import Different, Linear
+from nas_lightning.step_rules import Different, Power
 from nas_lightning.supernet import Supernet
 from nas_lightning.trainer import make_trainer
 from nas_lightning.training import SupernetTraining
@@ -40,7 +40,7 @@ CASES: dict[str, dict[str, Any]] = {
     "different paths": {"across_devices": Different()},
     "different paths, skipped shortcuts": {"across_devices": Different(), "shortcuts": "where_needed"},
     "all paths at once": {"path_execution": Batched()},
-    "scaled rate": {"rate_scaling": Linear()},
+    "scaled rate": {"rate_scaling": Power(1)},
     "real space": {"space": TRACK1, "paths": 6},
 }
 
