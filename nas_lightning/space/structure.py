@@ -125,10 +125,11 @@ class ResidualStructure:
         multiply_adds = columns[-1] * self.classes
         for unit in self.units:
             in_width, out_width = width_of[unit.source], width_of[unit.layer]
+            if unit.may_be_identity:
+                out_width = out_width * (in_width != out_width)  # 0 where the unit is left out
             weights = unit.kernel**2 * in_width * out_width
-            present = 1 - (unit.may_be_identity & (in_width == out_width))
-            parameters = parameters + present * (weights + 2 * unit.affine * out_width)
-            multiply_adds = multiply_adds + present * weights * unit.side**2
+            parameters += weights + 2 * out_width if unit.affine else weights
+            multiply_adds += weights * unit.side**2
         return Cost(parameters, multiply_adds)
 
     def header(self) -> dict[str, Any]:
