@@ -1,4 +1,4 @@
-"""The residual networks of a space as data: every network of them, alone or all in one, is built and run by it, and costed from it."""
+"""The residual networks of a space as data, read by whatever builds, runs, cuts or costs one."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -99,18 +99,18 @@ class ResidualStructure:
         return (Unit("stem", 3, 1, IMAGES, 0, self.space.resolution, affine=False), *chain.from_iterable(self.blocks))
 
     def by_layer(self, parts: Iterable[T]) -> list[list[tuple[Unit, T]]]:
-        """The units that make each layer, each with its part of a network; the parts are in the order of the units."""
+        """The units that make each layer, each with its part of a network; ``parts`` are in the order of the units."""
         layers: list[list[tuple[Unit, T]]] = [[] for _ in range(self.space.layers)]
         for unit, part in zip(self.units, parts, strict=True):
             layers[unit.layer].append((unit, part))
         return layers
 
     def with_output(self, outputs: Mapping[int, T], layer: int, output: T) -> dict[int, T]:
-        """What the layers behind ``layer`` read: of the outputs so far, and its own."""
-        return {**{source: x for source, x in outputs.items() if source in self._read_behind[layer]}, layer: output}
+        """The outputs that later layers read: those of ``outputs`` that they need, and the layer's own."""
+        return {**{source: x for source, x in outputs.items() if source in self._read_later[layer]}, layer: output}
 
     @cached_property
-    def _read_behind(self) -> tuple[frozenset[int], ...]:
+    def _read_later(self) -> tuple[frozenset[int], ...]:
         return tuple(frozenset(unit.source for unit in self.units if unit.layer > layer) for layer in range(self.space.layers))
 
     def widths(self, architecture: Architecture) -> dict[int, int]:

@@ -21,7 +21,7 @@ class SlicedBlock(nn.ModuleDict):
 
 
 class Features(NamedTuple):
-    """What the first layers of a candidate have made of the images: enough to go on from there."""
+    """What the first layers of a candidate have made of the images: enough to continue from there."""
 
     outputs: dict[int, Tensor]
     """(batch, width, H, W) of the last layer, and of those before it that later ones read; by index, the images as ``IMAGES``."""
