@@ -213,7 +213,7 @@ class Prune(pl.Callback):
         value = found.get("panel/kendall") if self.by_agreement else np.mean(losses) if losses else None
         if value is None or trainer.sanity_checking:
             return
-        step = self.before[pl_module.stage_index] + trainer.current_epoch + 1  # type: ignore[index]
+        step = self.before[pl_module.stage.index] + trainer.current_epoch + 1  # type: ignore[index]
         self.trial.report(float(value), step)
         if self.trial.should_prune():
             raise optuna.TrialPruned(f"after {step} epochs")

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from nas_lightning.sampling import Position
+from nas_lightning.step_rules import Different
 from tests.devices.gradients_on_two import BATCH, CASES, SPACE, STEPS, batches, make_module, train
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no `val_dataloader`")]
@@ -39,8 +40,8 @@ def by_hand(name: str, rates: list[float]) -> list[dict[str, Tensor]]:
         optimizer.zero_grad()
         for rank, part in enumerate(parts):
             images, labels = part[step * BATCH : (step + 1) * BATCH]
-            paths = module.sampler.sample(Position(0, 0, step, rank if case.get("across_devices") == "different" else 0))
-            for one in module.objective(supernet, images, labels, paths):
+            paths = module.stage.sampler.sample(Position(0, 0, step, rank if case.get("across_devices") == Different() else 0))
+            for one in module.stage.objective(supernet, images, labels, paths):
                 (one.loss / 2).backward()
         for parameter in supernet.parameters():
             if parameter.grad is None:

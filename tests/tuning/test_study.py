@@ -189,12 +189,12 @@ def test_the_panel_is_reported_by_epochs_of_the_whole_run_and_prunes():
     prune = Prune(trial, before={0: 0, 1: 5}, by_agreement=False)
     metrics = {"largest/cross_entropy": 2.0, "smallest/cross_entropy": 4.0, "largest/top1": 0.3, "panel/kendall": 0.6}
     trainer = SimpleNamespace(callback_metrics=metrics, sanity_checking=False, current_epoch=2)
-    prune.on_validation_end(trainer, SimpleNamespace(stage_index=0))
+    prune.on_validation_end(trainer, SimpleNamespace(stage=SimpleNamespace(index=0)))
     prune.by_agreement = True
     with pytest.raises(optuna.TrialPruned):
-        prune.on_validation_end(trainer, SimpleNamespace(stage_index=1))
+        prune.on_validation_end(trainer, SimpleNamespace(stage=SimpleNamespace(index=1)))
     assert told == [(3.0, 3), (0.6, 8)]
-    prune.on_validation_end(SimpleNamespace(**{**vars(trainer), "callback_metrics": {}}), SimpleNamespace(stage_index=1))
+    prune.on_validation_end(SimpleNamespace(**{**vars(trainer), "callback_metrics": {}}), SimpleNamespace(stage=SimpleNamespace(index=1)))
     assert len(told) == 2
 
 
