@@ -13,7 +13,7 @@ def peak_gib(what: str, images: int) -> float:
 
 def main() -> None:
     what, images = sys.argv[1], int(sys.argv[2])
-    from nas_lightning.machine import tune_process
+    from nas_lightning.devices.process import tune_process
 
     tune_process()
     from benchmarks.ways import Ours

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from nas_lightning.machine import tune_process
+from nas_lightning.devices.process import tune_process
 
 
 class Row(NamedTuple):

@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.masked_network import MaskedNetwork
-from nas_lightning.objective import CrossEntropy, InplaceDistillation
-from nas_lightning.ranking import rank
-from nas_lightning.sampling import Position, UniformSampler
+from nas_lightning.scoring import rank
 from nas_lightning.space import Architecture, Population, SearchSpace
 from nas_lightning.supernet import Supernet
+from nas_lightning.training.objectives import CrossEntropy, InplaceDistillation
+from nas_lightning.training.samplers import Position, UniformSampler
 
 ROOT = Path(__file__).parents[1]
 CLASSES, BATCH, PATHS, IMAGES = 100, 128, 6, 500

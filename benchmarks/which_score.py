@@ -19,12 +19,12 @@ from tabulate import tabulate
 from benchmarks.__main__ import machine
 from nas_lightning.agreement import measure
 from nas_lightning.data import ImageDataset, dataset_from_header, evaluation_images
-from nas_lightning.durable import write_json
-from nas_lightning.machine import tune_process
-from nas_lightning.ranking.cheap_first import CheapFirst, Losses, make_levels, rank_cheap_first
-from nas_lightning.ranking.recalibrate import Recalibration
-from nas_lightning.ranking.score import Scorer, rank, rank_by_image
-from nas_lightning.ranking.table import Score
+from nas_lightning.devices.process import tune_process
+from nas_lightning.runs.writing import write_json
+from nas_lightning.scoring.recalibrate import Recalibration
+from nas_lightning.scoring.score import Scorer, rank, rank_by_image
+from nas_lightning.scoring.table import Score
+from nas_lightning.search.successive_halving import CheapFirst, Losses, make_levels, rank_cheap_first
 from nas_lightning.space import Population, read_accuracies
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import load_supernet

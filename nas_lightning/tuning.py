@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 from filelock import FileLock
 
 from nas_lightning.errors import InputError
-from nas_lightning.lock import is_owned
+from nas_lightning.runs.lock import is_owned
 
 if TYPE_CHECKING:
     import optuna

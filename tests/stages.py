@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from nas_lightning.objective import CrossEntropy
-from nas_lightning.sampling import Position
-from nas_lightning.schedule import Cosine
 from nas_lightning.space import Architecture, SearchSpace
-from nas_lightning.stage import Stage
 from nas_lightning.supernet import Supernet
-from nas_lightning.training import SupernetTraining
+from nas_lightning.training.module import SupernetTraining
+from nas_lightning.training.objectives import CrossEntropy
+from nas_lightning.training.samplers import Position
+from nas_lightning.training.schedules import Cosine
+from nas_lightning.training.stage import Stage
 
 SPACE = SearchSpace("small", (2, 1), (4, 8), 2, 8)
 PATHS = [  # of a step; the second block's shortcut is the identity where entries 3 and 5 agree

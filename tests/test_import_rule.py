@@ -1,4 +1,4 @@
-"""Rooms look backward only (design.md, "The house")."""
+"""Rooms look backward only: docs/house.md."""
 
 import ast
 import subprocess
@@ -10,51 +10,26 @@ import pytest
 import nas_lightning
 
 PACKAGE = Path(nas_lightning.__file__).parent
-GROUND = {
-    "config",
-    "errors",
-    "draws",
-    "durable",
-    "made_from",
-    "reading",
-    "machine",
-    "processes",
-    "lock",
-    "signals",
-}  # everyone may import them
-BEFORE_PIPELINE = {"space", "data", "supernet", "sampling", "objective", "step_rules", "stage", "trainer", "panel", "training"}
-MAY_IMPORT = {
+GROUND = {"errors", "rng", "config", "devices", "runs"}  # every room above may import it
+MAY_IMPORT = {  # beside the ground; the ground itself only what stands here
     "errors": set(),
-    "draws": set(),
-    "durable": set(),
-    "made_from": {"durable"},
-    "reading": set(),
-    "machine": set(),
-    "processes": set(),
-    "lock": set(),
-    "signals": set(),
+    "rng": set(),
+    "config": {"errors"},
+    "devices": {"errors"},
+    "runs": {"errors", "config", "devices"},
     "space": set(),
-    "schedule": set(),
-    "trainer_arguments": set(),
-    "trainer": {"trainer_arguments"},
     "data": set(),
     "supernet": {"space"},
-    "sampling": {"space"},
-    "objective": {"space"},
-    "panel": {"space", "supernet"},
-    "step_rules": set(),
-    "passes": {"space", "objective", "supernet"},
-    "stage": {"space", "sampling", "objective", "schedule", "supernet", "step_rules", "passes"},
-    "training": {"space", "sampling", "stage", "step_rules", "panel", "supernet"},
+    "training": {"space", "data", "supernet"},
+    "standalone": {"space", "data", "supernet", "training"},
+    "scoring": {"space", "data", "supernet"},
+    "agreement": {"space", "scoring"},
+    "search": {"space", "scoring"},
+    "report": {"space", "scoring", "agreement"},
     "tuning": set(),
-    "pipeline": BEFORE_PIPELINE,
-    "standalone": {"space", "data", "supernet", "schedule", "trainer"},
-    "ranking": {"space", "supernet", "data", "trainer"},
-    "agreement": {"space", "ranking"},
-    "report": {"space", "ranking", "agreement"},  # of ranking the table only
-    "config": set(),
+    "console": set(),
+    "commands": {"space", "data", "supernet", "training", "standalone", "scoring", "agreement", "search", "report", "tuning", "console"},
 }
-ABOVE_ALL = {"experiment", "commands"}
 HEAVY = {"torch", "torchvision", "torchmetrics", "pytorch_lightning", "lightning"}
 
 
@@ -86,13 +61,12 @@ ROOMS = sorted({path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" 
 
 
 def test_every_room_has_its_rule():
-    assert set(ROOMS) <= MAY_IMPORT.keys() | ABOVE_ALL
-    assert MAY_IMPORT.keys() | ABOVE_ALL <= set(ROOMS)
+    assert set(ROOMS) == MAY_IMPORT.keys()
 
 
-@pytest.mark.parametrize("room", [room for room in ROOMS if room in MAY_IMPORT])
+@pytest.mark.parametrize("room", ROOMS)
 def test_a_room_imports_only_earlier_rooms(room: str):
-    ground = GROUND if room not in GROUND else {"errors", "processes", "durable"} if room == "lock" else {"errors"} - {room}
+    ground = set() if room in GROUND else GROUND
     for file in files_of(room):
         assert rooms_imported_by(file) <= MAY_IMPORT[room] | ground | {room}, file
 
@@ -100,14 +74,14 @@ def test_a_room_imports_only_earlier_rooms(room: str):
 def test_the_rule_finds_a_room_that_is_imported_by_any_form_of_import(tmp_path: Path):
     file = tmp_path / "forms.py"
     file.write_text(
-        "import nas_lightning.space\nfrom nas_lightning import data\nfrom nas_lightning.ranking.table import x\n"
-        "def late():\n    from nas_lightning.pipeline import y\n"
+        "import nas_lightning.space\nfrom nas_lightning import data\nfrom nas_lightning.scoring.table import x\n"
+        "def late():\n    from nas_lightning.training import y\n"
     )
-    assert rooms_imported_by(file) == {"space", "data", "ranking", "pipeline"}
+    assert rooms_imported_by(file) == {"space", "data", "scoring", "training"}
 
 
-@pytest.mark.parametrize("name", ["ranking/table.py", "schedule.py", "draws.py", "durable.py", "errors.py"])
-def test_a_file_of_plain_figures_needs_no_torch_through_any_of_its_imports(name: str):
+@pytest.mark.parametrize("name", ["scoring/table.py", "training/schedules.py", "rng.py", "runs/writing.py", "errors.py"])
+def test_a_file_of_plain_figures_needs_no_torch_through_its_imports(name: str):
     left, seen = [PACKAGE / name], set()
     while left:
         file = left.pop()
@@ -124,20 +98,20 @@ def test_a_room_without_networks_needs_no_torch(room: str):
         assert not {one.split(".")[0] for one in imports_of(file)} & HEAVY, file
 
 
-def test_agreement_the_report_and_score_tables_need_no_torch_in_a_process_of_their_own():
+def test_agreement_report_and_tables_import_no_torch():
     files = [file for room in ("space", "agreement", "report") for file in files_of(room)]
     modules = [".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts) for file in files]
     code = (
-        f"import importlib, sys\nfor name in {[*modules, 'nas_lightning.ranking.table']}:\n    importlib.import_module(name)\n"
+        f"import importlib, sys\nfor name in {[*modules, 'nas_lightning.scoring.table']}:\n    importlib.import_module(name)\n"
         f"print('imported:', sorted(sys.modules.keys() & {HEAVY}))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=False)
     assert done.stdout == "imported: []\n", done.stderr
 
 
-def test_the_report_imports_of_ranking_the_table_alone():
-    imported = {name for file in files_of("report") for name in imports_of(file) if name.startswith("nas_lightning.ranking")}
-    assert imported == {"nas_lightning.ranking.table"}
+def test_the_report_imports_only_the_table_of_scoring():
+    imported = {name for file in files_of("report") for name in imports_of(file) if name.startswith("nas_lightning.scoring")}
+    assert imported == {"nas_lightning.scoring.table"}
 
 
 @pytest.mark.parametrize("room", [room for room in ROOMS if room != "report"])

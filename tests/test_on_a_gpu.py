@@ -12,15 +12,15 @@ from torch import Tensor
 
 from nas_lightning.data import Augmentation, Cutout, Digits, RandomCrop, RandomHorizontalFlip
 from nas_lightning.data.data_module import ImageDataModule
-from nas_lightning.objective import CrossEntropy
-from nas_lightning.ranking import rank
-from nas_lightning.sampling import UniformSampler
-from nas_lightning.schedule import Cosine
+from nas_lightning.devices.trainer import make_trainer
+from nas_lightning.scoring import rank
 from nas_lightning.space import Population, SearchSpace
-from nas_lightning.stage import Stage
 from nas_lightning.supernet import Supernet
-from nas_lightning.trainer import make_trainer
-from nas_lightning.training import SupernetTraining
+from nas_lightning.training.module import SupernetTraining
+from nas_lightning.training.objectives import CrossEntropy
+from nas_lightning.training.samplers import UniformSampler
+from nas_lightning.training.schedules import Cosine
+from nas_lightning.training.stage import Stage
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),

@@ -10,21 +10,21 @@ import torch
 import yaml
 from hydra import compose, initialize_config_dir
 
-from nas_lightning.commands.console import conf_folder, plain
+from nas_lightning.commands.configs import AloneConfig, RankConfig, TrainConfig
+from nas_lightning.commands.prepare import make_family, make_population, make_stages
 from nas_lightning.config.build import Builder
 from nas_lightning.config.read import read
 from nas_lightning.config.schema import CompareConfig
+from nas_lightning.console.start import conf_folder, plain
 from nas_lightning.data.cifar import BinaryCifar
-from nas_lightning.experiment.configs import AloneConfig, RankConfig, TrainConfig
-from nas_lightning.experiment.prepare import make_family, make_population, make_stages
-from nas_lightning.objective import CrossEntropy, InplaceDistillation
-from nas_lightning.sampling import ListedSampler, UniformSampler
-from nas_lightning.schedule import OriginalCosine
+from nas_lightning.devices.trainer import make_trainer
+from nas_lightning.devices.trainer_arguments import RULES
 from nas_lightning.space import Population, SearchSpace
-from nas_lightning.stage import Stage
-from nas_lightning.step_rules import Sum
-from nas_lightning.trainer import make_trainer
-from nas_lightning.trainer_arguments import RULES
+from nas_lightning.training.objectives import CrossEntropy, InplaceDistillation
+from nas_lightning.training.samplers import ListedSampler, UniformSampler
+from nas_lightning.training.schedules import OriginalCosine
+from nas_lightning.training.stage import Stage
+from nas_lightning.training.step_rules import Sum
 
 CONF = conf_folder()
 EXPERIMENTS = sorted(path.stem for path in CONF.glob("experiment/*.yaml"))
@@ -200,7 +200,7 @@ def test_the_trainer_arguments_are_exactly_those_of_lightning():
 
 
 @pytest.mark.parametrize("argument", sorted(OWNED))
-def test_a_trainer_argument_that_another_key_decides_is_refused_with_that_key(argument: str):
+def test_a_trainer_argument_that_has_a_key_of_its_own_is_refused(argument: str):
     with pytest.raises(ValueError, match=rf"trainer\.{argument}: 3 cannot be given here; use {OWNED[argument]}"):
         make_trainer({"accelerator": "cpu", argument: 3})
 

@@ -13,9 +13,9 @@ from nas_lightning.agreement.agreement import Agreement
 from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES
 from nas_lightning.agreement.measure import measure
 from nas_lightning.errors import InputError
-from nas_lightning.ranking.protocol import differences
-from nas_lightning.ranking.table import LABELS, ScoreTable, read_table
-from nas_lightning.reading import read_json
+from nas_lightning.runs.reading import read_json
+from nas_lightning.scoring.protocol import differences
+from nas_lightning.scoring.table import LABELS, ScoreTable, read_table
 from nas_lightning.space import Architecture, SearchSpace, read_accuracies
 
 

@@ -13,9 +13,9 @@ from nas_lightning.agreement.noise_ceiling import NoiseCeiling
 from nas_lightning.agreement.resampling import Side, Statistics, bootstrap
 from nas_lightning.agreement.supervised_predictor import supervised_predictors
 from nas_lightning.agreement.top import of_top
-from nas_lightning.draws import generator
 from nas_lightning.errors import InputError
-from nas_lightning.ranking.table import ScoreTable
+from nas_lightning.rng import generator
+from nas_lightning.scoring.table import ScoreTable
 from nas_lightning.space import Architecture
 
 BASELINES = ("parameters", "multiply-adds", "last width", "sum of widths")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES, Estimate
-from nas_lightning.draws import generator
+from nas_lightning.rng import generator
 
 SIMULATIONS = 1000
 """Of the noise."""

@@ -9,7 +9,7 @@ from nas_lightning.agreement.estimate import Estimate
 from nas_lightning.agreement.noise_ceiling import NoiseCeiling
 from nas_lightning.agreement.supervised_predictor import SupervisedPredictor
 from nas_lightning.errors import InputError
-from nas_lightning.reading import read_json
+from nas_lightning.runs.reading import read_json
 
 LARGEST = 1e300
 """Of a number; beyond it, as infinity and nan, it is none."""

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from nas_lightning.draws import generator
+from nas_lightning.rng import generator
 
 CHUNK_ROWS = 256  # resamples taken at a time
 CHUNK_ELEMENTS = 1_000_000  # of resamples x architectures held at a time, at most: 8 MB an array

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from nas_lightning.agreement.estimate import Estimate
-from nas_lightning.draws import generator
+from nas_lightning.rng import generator
 
 SIZES = (50, 100, 200)
 """Known accuracies to fit on."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from nas_lightning.commands.console import plain, start
+from nas_lightning.console.start import plain, start
 from nas_lightning.errors import InputError
 
 NAMES = ("agreement.json", "comparison.json")
@@ -20,8 +20,8 @@ def task(cfg: DictConfig) -> None:
     config = read(CompareConfig, plain(cfg))
     from nas_lightning.agreement.compare import compare_scores, compare_with_known, other_protocol
     from nas_lightning.config.build import Builder
-    from nas_lightning.durable import write_json
-    from nas_lightning.made_from import KEY, hashes, remove
+    from nas_lightning.runs.made_from import KEY, hashes, remove
+    from nas_lightning.runs.writing import write_json
 
     first, second, space = Path(config.first), Path(config.second), Builder().build(config.space, "space")
     if config.run_dir is not None and (Path(config.run_dir) / "scores.csv").is_file():

@@ -4,20 +4,20 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from nas_lightning.commands.console import hold, plain, run_folder, start
+from nas_lightning.console.start import hold, plain, run_folder, start
 
 
 def task(cfg: DictConfig) -> dict[str, Any]:
     """One ranking for each checkpoint that the path or pattern names."""
+    from nas_lightning.commands.configs import RankConfig
     from nas_lightning.config.read import read
-    from nas_lightning.experiment.configs import RankConfig
 
     node = plain(cfg)
     config = read(RankConfig, node)
-    from nas_lightning.experiment.rank_many import prepare_rankings, rank_checkpoints
-    from nas_lightning.experiment.rank_one import choose_shard
-    from nas_lightning.experiment.run_folder import claim_run_folder
-    from nas_lightning.lock import claiming
+    from nas_lightning.commands.rank_many import prepare_rankings, rank_checkpoints
+    from nas_lightning.commands.ranking import choose_shard
+    from nas_lightning.runs.claim import claim_run_folder
+    from nas_lightning.runs.lock import claiming
 
     checkpoints = prepare_rankings(config)
     run_dir = run_folder(config.run_dir, config.resume, "ranking")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from nas_lightning.commands.console import plain, start
+from nas_lightning.console.start import plain, start
 from nas_lightning.errors import InputError
 
 

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from nas_lightning.commands.console import hold, plain, run_folder, start
+from nas_lightning.console.start import hold, plain, run_folder, start
+from nas_lightning.devices.launch import check_alone, is_first
 from nas_lightning.errors import InputError
-from nas_lightning.processes import check_alone, is_first
 
 if TYPE_CHECKING:
     from nas_lightning.space import Architecture, Population
@@ -17,8 +17,8 @@ SUMMARY = "summary.csv"
 
 def task(cfg: DictConfig) -> None:
     """Trains what the folder does not hold yet, and shows how it compares with accuracies that the list's file holds."""
+    from nas_lightning.commands.configs import AloneConfig
     from nas_lightning.config.read import read
-    from nas_lightning.experiment.configs import AloneConfig
 
     node = plain(cfg)
     config = read(AloneConfig, node)
@@ -26,13 +26,13 @@ def task(cfg: DictConfig) -> None:
 
     from nas_lightning.agreement import measure
     from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES
+    from nas_lightning.commands.batch_sizes import check_standalone_batches
+    from nas_lightning.commands.prepare import check_recipe, choose_alone, make_dataset, make_family, make_population, read_known
     from nas_lightning.config.build import Builder, import_plugins
-    from nas_lightning.experiment.batch_sizes import check_standalone_batches
-    from nas_lightning.experiment.prepare import check_recipe, choose_alone, make_dataset, make_family, make_population, read_known
-    from nas_lightning.experiment.run_folder import claim_run_folder
-    from nas_lightning.made_from import remove
+    from nas_lightning.devices.trainer import make_trainer, start_processes
+    from nas_lightning.runs.claim import claim_run_folder
+    from nas_lightning.runs.made_from import remove
     from nas_lightning.standalone import check_enough, check_trainer_arguments, describe_failures, table, train_truth, write_summary
-    from nas_lightning.trainer import make_trainer, start_processes
 
     check_trainer_arguments(config.trainer)
     import_plugins(config.plugins)
@@ -90,7 +90,7 @@ def read_losses_of(path: Path, population: "Population") -> "dict[Architecture, 
     Raises:
         InputError: if the file lacks one.
     """
-    from nas_lightning.ranking.table import read_scores
+    from nas_lightning.scoring.table import read_scores
 
     scores = read_scores(path, population.space)
     missing = [one for one in population if one.architecture not in scores]

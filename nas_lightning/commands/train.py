@@ -6,31 +6,31 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from nas_lightning.commands.console import hold, plain, run_folder, start
-from nas_lightning.processes import is_first
+from nas_lightning.console.start import hold, plain, run_folder, start
+from nas_lightning.devices.launch import is_first
 
 
 def task(cfg: DictConfig) -> float | None:
     """One run; returns what ``returns`` names, for a sweeper."""
+    from nas_lightning.commands.configs import TrainConfig
     from nas_lightning.config.read import read
-    from nas_lightning.experiment.configs import TrainConfig
 
     node = plain(cfg)
     config = read(TrainConfig, node)
-    from nas_lightning.experiment.outcome import finished, value_of, write_outcome
+    from nas_lightning.commands.outcome import finished, value_of, write_outcome
 
     began = time.monotonic()
     run_dir = run_folder(config.run_dir, config.resume)
     if HydraConfig.get().mode == RunMode.MULTIRUN and (done := finished(run_dir, node)) is not None:
         print(f"finished before: {run_dir}")
         return done["value"]
-    from nas_lightning.experiment.prepare import prepare
-    from nas_lightning.experiment.run import run_experiment
-    from nas_lightning.experiment.run_folder import claim_run_folder
+    from nas_lightning.commands.prepare import prepare
+    from nas_lightning.commands.run import run_experiment
+    from nas_lightning.runs.claim import claim_run_folder
 
     run = prepare(config)
     if config.dry_run:
-        from nas_lightning.experiment.dry_run import dry_run
+        from nas_lightning.commands.dry_run import dry_run
 
         print(dry_run(config, run))
         return None

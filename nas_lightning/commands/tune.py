@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from omegaconf import DictConfig
 
-from nas_lightning.commands.console import plain, start
-from nas_lightning.commands.overrides import readable
+from nas_lightning.console.overrides import readable
+from nas_lightning.console.start import plain, start
 
 
 def task(cfg: DictConfig) -> None:
@@ -15,7 +15,7 @@ def task(cfg: DictConfig) -> None:
 
     config = read(TuneConfig, plain(cfg))
     config = replace(config, overrides=readable(config.overrides))
-    from nas_lightning.experiment.tune import tune
+    from nas_lightning.commands.study import tune
 
     tune(config)
 

@@ -11,7 +11,7 @@ from hydra.utils import get_object
 
 from nas_lightning.config.fields import Later, Target
 from nas_lightning.config.read import join, placed, read
-from nas_lightning.config.roles import ARGUMENTS, EVERY, Role, allowed
+from nas_lightning.config.roles import ARGUMENTS, EVERY, Role, allowed, of_today
 from nas_lightning.errors import InputError, check_known
 
 T = TypeVar("T")
@@ -111,6 +111,7 @@ class Builder:
         place = f"{place}._target_"
         if not isinstance(name, str) or "." not in name:
             raise InputError(f"{place}: {name!r} must be the dotted path of a class")
+        name = of_today(name)
         for role in roles:
             if name in allowed(role):
                 return allowed(role)[name]

@@ -13,6 +13,18 @@ from typing import Any, Protocol
 
 from nas_lightning.errors import InputError
 
+MOVED = {
+    "nas_lightning.sampling.": "nas_lightning.training.samplers.",
+    "nas_lightning.objective.": "nas_lightning.training.objectives.",
+    "nas_lightning.schedule.": "nas_lightning.training.schedules.",
+}
+"""Where classes were that configs of older versions name, and where they are."""
+
+
+def of_today(name: str) -> str:
+    """The dotted path by which a class is known now."""
+    return next((name.replace(old, new, 1) for old, new in MOVED.items() if name.startswith(old)), name)
+
 
 @dataclass(frozen=True)
 class Role:
@@ -84,9 +96,9 @@ _CALLABLE = "collections.abc.Callable"
 SPACE = Role("a space", "nas_lightning.space.SearchSpace", classes=("nas_lightning.space.SearchSpace",))
 DATASET = Role("a data set", "nas_lightning.data.ImageDataset", ("nas_lightning.data",))
 AUGMENTATION = Role("an augmentation", _CALLABLE, classes=("nas_lightning.data.Augmentation", "nas_lightning.data.PerImage"))
-SAMPLER = Role("a sampler", "nas_lightning.sampling.Sampler", ("nas_lightning.sampling",))
-OBJECTIVE = Role("an objective", "nas_lightning.objective.Objective", ("nas_lightning.objective",))
-SCHEDULE = Role("a schedule", "nas_lightning.schedule.Schedule", ("nas_lightning.schedule",))
+SAMPLER = Role("a sampler", "nas_lightning.training.samplers.Sampler", ("nas_lightning.training.samplers",))
+OBJECTIVE = Role("an objective", "nas_lightning.training.objectives.Objective", ("nas_lightning.training.objectives",))
+SCHEDULE = Role("a schedule", "nas_lightning.training.schedules.Schedule", ("nas_lightning.training.schedules",))
 OPTIMIZER = Role("an optimizer", "torch.optim.Optimizer", ("torch.optim",))
 
 _OPERATIONS = ("RandomCrop", "RandomHorizontalFlip", "RandomRotation", "Cutout", "ColorJitter")

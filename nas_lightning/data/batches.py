@@ -9,7 +9,7 @@ from torch.utils.data import Dataset, DistributedSampler
 
 from nas_lightning.data.per_image import PerImage
 from nas_lightning.data.splits import LabelledImages
-from nas_lightning.draws import generator
+from nas_lightning.rng import generator
 
 # Both samplers are DistributedSamplers in name: Lightning leaves those alone, and would deal out any other over the processes once more.
 

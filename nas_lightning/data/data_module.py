@@ -16,9 +16,9 @@ from nas_lightning.data.image_dataset import ImageDataset
 from nas_lightning.data.operations import normalize, to_unit
 from nas_lightning.data.per_image import PerImage
 from nas_lightning.data.splits import LabelledImages
-from nas_lightning.draws import generator
+from nas_lightning.devices.signals import leave_to_parent
 from nas_lightning.errors import InputError
-from nas_lightning.signals import leave_to_parent
+from nas_lightning.rng import generator
 
 Batch = tuple[Tensor, Tensor]  # images, labels
 BatchAugmentation = Callable[[Tensor, np.random.Generator], Tensor]  # uint8 (batch, channels, H, W) -> float32 in [0, 1]

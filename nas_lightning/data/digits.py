@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from nas_lightning.data.arguments import check_integer
 from nas_lightning.data.image_dataset import ImageDataset
 from nas_lightning.data.splits import LabelledImages
-from nas_lightning.draws import generator
+from nas_lightning.rng import generator
 
 
 class Digits(ImageDataset):

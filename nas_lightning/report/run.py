@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from nas_lightning.agreement import Agreement, ScoreAgreement, read_agreement
 from nas_lightning.errors import InputError
-from nas_lightning.made_from import changed_source
-from nas_lightning.ranking.table import LABELS, ScoreTable, read_table
-from nas_lightning.reading import read_json, read_rows, read_text, read_yaml
+from nas_lightning.runs.made_from import changed_source
+from nas_lightning.runs.reading import read_json, read_rows, read_text, read_yaml
+from nas_lightning.scoring.table import LABELS, ScoreTable, read_table
 from nas_lightning.space import AnyWidths, read_accuracies
 
 MOST_LAYERS = 100_000

@@ -13,9 +13,9 @@ import numpy as np
 
 from nas_lightning.agreement import Estimate
 from nas_lightning.errors import InputError
-from nas_lightning.reading import read_json
 from nas_lightning.report.run import Run, Stage, read_run
 from nas_lightning.report.sweep_keys import ABSENT, SEED, Factor, clean, find_factors, listed, read_leaves
+from nas_lightning.runs.reading import read_json
 
 INSIDE_A_RUN = {"stages", "ranking", "standalone", ".submitit", ".hydra"}
 """Folders in which no job is looked for."""

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from nas_lightning.durable import write_text, write_whole
 from nas_lightning.report.content import Part
 from nas_lightning.report.drawing import draw_both
 from nas_lightning.report.markdown import as_markdown
@@ -21,6 +20,7 @@ from nas_lightning.report.parts.widths import widths
 from nas_lightning.report.run import Run, read_run
 from nas_lightning.report.sweep import Sweep, read_sweep
 from nas_lightning.report.sweep_keys import clean
+from nas_lightning.runs.writing import write_text, write_whole
 
 
 def write_report(folder: Path, points: int) -> list[Path]:

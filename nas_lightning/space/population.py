@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nas_lightning.draws import generator
-from nas_lightning.durable import as_json, write_text
 from nas_lightning.errors import InputError, check_at_least, cut
-from nas_lightning.reading import read_text
+from nas_lightning.rng import generator
+from nas_lightning.runs.reading import read_text
+from nas_lightning.runs.writing import as_json, write_text
 from nas_lightning.space.architecture import Architecture, ReadsCodes
 from nas_lightning.space.search_space import SearchSpace
 

@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 import torch
 
 from nas_lightning.data import ImageDataset
+from nas_lightning.devices.process import outlive_output, tune_process
+from nas_lightning.devices.signals import leave_to_parent
+from nas_lightning.devices.trainer import make_trainer
 from nas_lightning.errors import InputError
-from nas_lightning.machine import outlive_output, tune_process
-from nas_lightning.signals import leave_to_parent
 from nas_lightning.space import Candidate
 from nas_lightning.standalone.train_alone import TAKEN, Diverged, Recipe, train_alone
-from nas_lightning.trainer import make_trainer
 
 
 class Training(NamedTuple):

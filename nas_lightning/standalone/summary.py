@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from nas_lightning.durable import write_text
-from nas_lightning.reading import safe_cell
+from nas_lightning.runs.reading import safe_cell
+from nas_lightning.runs.writing import write_text
 from nas_lightning.space import Architecture
 from nas_lightning.standalone.truth import Truth
 

@@ -14,12 +14,12 @@ from nas_lightning.config import roles
 from nas_lightning.config.fields import choice, made, number, target
 from nas_lightning.data import Augmentation, ImageDataset, PerImage, evaluation_images
 from nas_lightning.data.data_module import ImageDataModule
-from nas_lightning.draws import generator
+from nas_lightning.devices.trainer import end_at_once, make_trainer
 from nas_lightning.errors import InputError
-from nas_lightning.schedule import Schedule
+from nas_lightning.rng import generator
 from nas_lightning.space import Architecture
 from nas_lightning.supernet import ResidualFamily, SingleNetwork
-from nas_lightning.trainer import end_at_once, make_trainer
+from nas_lightning.training.schedules import Schedule
 
 TEST_BATCH = 1000
 """Images a pass of the test; they matter only where the norms use batch statistics."""

@@ -15,14 +15,14 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from nas_lightning.data import ImageDataset
-from nas_lightning.durable import write_text
+from nas_lightning.devices.trainer import place, wait_for_all
 from nas_lightning.errors import InputError
-from nas_lightning.reading import read_rows, safe_cell
+from nas_lightning.runs.reading import read_rows, safe_cell
+from nas_lightning.runs.writing import write_text
 from nas_lightning.space import Architecture, Candidate, Population
 from nas_lightning.standalone.choice import check_seeds
 from nas_lightning.standalone.side_by_side import Result, Training, on_one_device, side_by_side
 from nas_lightning.standalone.train_alone import Diverged, Recipe, train_alone
-from nas_lightning.trainer import place, wait_for_all
 
 
 class Failure(NamedTuple):

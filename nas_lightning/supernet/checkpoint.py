@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from nas_lightning.durable import write_whole
 from nas_lightning.errors import InputError, cut, shorten
+from nas_lightning.runs.writing import write_whole
 from nas_lightning.space import SearchSpace
 from nas_lightning.supernet.network import Supernet
 from nas_lightning.supernet.tensor_files import Damaged, read_lightning, read_safetensors, what_differs

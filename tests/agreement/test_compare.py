@@ -14,7 +14,7 @@ from nas_lightning.agreement.measure import agreement_with
 from nas_lightning.agreement.resampling import resample_counts
 from nas_lightning.agreement.summary import against_baselines, agreement_summary
 from nas_lightning.errors import InputError
-from nas_lightning.ranking.table import Score, ScoreTable
+from nas_lightning.scoring.table import Score, ScoreTable
 from nas_lightning.space import Population, ResidualStructure, SearchSpace
 
 SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8, trailing_entries=1)
@@ -40,7 +40,7 @@ def files(tmp_path: Path) -> tuple[Path, Path, Path]:
     return tmp_path / "good/scores.csv", tmp_path / "poor/scores.csv", tmp_path / "known.json"
 
 
-def test_the_probability_that_one_is_better_is_that_over_resamples_written_out(files: tuple[Path, Path, Path]):
+def test_a_share_of_wins_is_that_over_resamples_written_out(files: tuple[Path, Path, Path]):
     found = compare_with_known(*files, SPACE, 40)
     assert found.agreement.n == 30
     content = found.to_json()

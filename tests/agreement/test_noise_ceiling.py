@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from nas_lightning.agreement.noise_ceiling import NoiseCeiling
-from nas_lightning.draws import generator
+from nas_lightning.rng import generator
 
 
 def trainings(expected: np.ndarray, noise: float, seeds: int, seed: int = 0) -> np.ndarray:

@@ -112,7 +112,7 @@ def test_of_many_architectures_kendall_is_resampled_on_some(monkeypatch):
     assert on_some.wins("score", "constant") is None
 
 
-def test_without_ties_the_weighted_kendall_is_scipys_with_the_truths_ranks():
+def test_without_ties_weighted_kendall_is_scipys():
     scores, truth = related(500)
     expected = stats.weightedtau(scores, truth, rank=stats.rankdata(-truth).astype(int) - 1).statistic
     assert measure({"score": scores}, truth, resamples=0).by_name["score"].estimates["weighted_kendall"].value == pytest.approx(

@@ -9,7 +9,7 @@ from sklearn.linear_model import LinearRegression
 
 from nas_lightning.agreement import supervised_predictor
 from nas_lightning.agreement.supervised_predictor import supervised_predictors
-from nas_lightning.draws import generator
+from nas_lightning.rng import generator
 
 
 def drawn(n: int, layers: int = 4, noise: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -36,7 +36,7 @@ def test_it_is_scikit_learns_regression_judged_on_the_others():
         assert (estimate.value, estimate.low, estimate.high) == pytest.approx(expected)
 
 
-def test_what_is_linear_in_the_logarithms_is_learnt_and_what_is_random_is_not():
+def test_what_is_linear_in_logarithms_is_learnt_and_noise_is_not():
     widths, truth = drawn(300)
     for baseline in supervised_predictors(widths, truth).values():
         assert baseline.estimates["kendall"].low == pytest.approx(1)

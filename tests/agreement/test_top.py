@@ -9,7 +9,7 @@ import pytest
 from nas_lightning.agreement import measure
 from nas_lightning.agreement.resampling import Side, bootstrap, resample_counts
 from nas_lightning.agreement.top import top_statistics
-from nas_lightning.draws import generator
+from nas_lightning.rng import generator
 
 
 def tops(values: np.ndarray, k: int) -> list[set[int]]:
@@ -52,7 +52,7 @@ def test_ties_count_as_the_mean_over_all_ways_to_break_them(levels: int, k: int)
 
 @pytest.mark.parametrize("decimals", [0, 8])
 @pytest.mark.parametrize("k", [1, 3, 9])
-def test_every_resample_equals_the_enumeration_on_the_resample_written_out(k: int, decimals: int):
+def test_each_resample_equals_the_enumeration_on_it_written_out(k: int, decimals: int):
     rng = np.random.default_rng(1)
     truth = rng.normal(size=9)
     scores, truth = np.round(truth + rng.normal(size=9), decimals), np.round(truth, decimals)

@@ -128,9 +128,7 @@ def test_a_fault_is_one_line_and_nothing_is_written(
     ],
     ids=lambda value: None if isinstance(value, str) else next(iter(value)),
 )
-def test_a_checkpoint_of_other_images_ranks_nothing_and_both_values_are_named(
-    said: dict[str, Any], told: str, folder: Path, command: Callable
-):
+def test_a_checkpoint_of_other_images_is_refused_with_both_values(said: dict[str, Any], told: str, folder: Path, command: Callable):
     write_checkpoint(folder / "b.safetensors", **said)
     for checkpoint in ("b.safetensors", "*.safetensors"):  # the other one of the two could be ranked
         done = command("rank", *ranking(folder, checkpoint))
@@ -141,8 +139,8 @@ def test_a_checkpoint_of_other_images_ranks_nothing_and_both_values_are_named(
 def test_checkpoints_of_the_same_images_read_them_once(folder: Path, command: Callable, monkeypatch: pytest.MonkeyPatch):
     write_checkpoint(folder / "b.safetensors")
     seen: list[int] = []
-    monkeypatch.setattr("nas_lightning.experiment.rank_many.rank_checkpoint", lambda _, __, dataset, *___, **____: seen.append(id(dataset)))
-    monkeypatch.setattr("nas_lightning.experiment.rank_many._compare", lambda *_: None)
+    monkeypatch.setattr("nas_lightning.commands.rank_many.rank_checkpoint", lambda _, __, dataset, *___, **____: seen.append(id(dataset)))
+    monkeypatch.setattr("nas_lightning.commands.rank_many._compare", lambda *_: None)
     assert command("rank", *ranking(folder, "*.safetensors"), "ranking.images=60").code == 0
     assert len(seen) == 2
     assert len(set(seen)) == 1

@@ -27,7 +27,7 @@ def protocol(micro: Path) -> list[str]:
     return [f"ranking.list={micro}/ranking/submission.json", "ranking.images=300"]
 
 
-def test_the_scores_of_a_run_are_those_of_its_cut_out_networks_on_the_test_images(micro: Path):
+def test_a_runs_scores_are_those_of_its_cut_out_networks(micro: Path):
     supernet, header = load_supernet(micro / "supernet.safetensors")
     images, labels = evaluation_images(Digits(**header["data"]["arguments"]), 300)
     for row in rows(micro / "ranking/scores.csv")[::6]:
@@ -52,7 +52,7 @@ def test_the_agreement_of_a_run_is_with_its_own_truth(micro: Path):
     assert set(written["baselines"]) == {"parameters", "multiply-adds", "last width", "sum of widths"}
 
 
-def test_the_known_accuracies_of_a_ranking_are_those_of_its_list_by_its_names(micro: Path):
+def test_known_accuracies_are_written_under_the_lists_names(micro: Path):
     listed = {one["arch"]: name for name, one in json.loads((micro / "ranking/submission.json").read_text()).items()}
     truth = json.loads((micro / "standalone/known_accuracies.json").read_text())
     accuracies: dict[str, list[float]] = {}
@@ -64,7 +64,7 @@ def test_the_known_accuracies_of_a_ranking_are_those_of_its_list_by_its_names(mi
         assert one["acc"] == pytest.approx(sum(accuracies[one["arch"]]) / len(accuracies[one["arch"]]))
 
 
-def test_the_truth_of_a_run_limits_its_agreement_where_it_has_several_seeds(micro: Path):
+def test_truth_of_several_seeds_limits_the_agreement(micro: Path):
     seeds = {row["seed"] for row in rows(micro / "standalone/accuracies.csv")}
     written = json.loads((micro / "ranking/agreement.json").read_text())["ceiling"]
     assert written is None if len(seeds) == 1 else written["seeds"] == len(seeds)
@@ -131,9 +131,7 @@ def ranked(micro: Path, protocol: list[str], tmp_path: Path, command: Callable) 
     return tmp_path / "ranked"
 
 
-def test_a_ranking_in_a_folder_of_another_protocol_is_refused_with_both_values(
-    ranked: Path, micro: Path, protocol: list[str], command: Callable
-):
+def test_another_protocol_in_the_folder_is_refused_with_both_values(ranked: Path, micro: Path, protocol: list[str], command: Callable):
     before = (ranked / "ranking/scores.csv").read_bytes()
     arguments = [f"checkpoint={micro}/supernet.safetensors", *protocol, "ranking.count=5", f"run_dir={ranked}"]
     for argument, holds in (
@@ -284,9 +282,7 @@ def test_a_data_set_of_ones_own_trains_and_ranks(tmp_path: Path, command: Callab
     assert (tmp_path / "ranked/ranking/scores.csv").read_bytes() == (tmp_path / "run/ranking/scores.csv").read_bytes()
 
 
-def test_smoothing_adds_a_column_and_its_own_row_and_leaves_the_other_scores_as_they_are(
-    micro: Path, protocol: list[str], tmp_path: Path, command: Callable
-):
+def test_smoothing_adds_a_column_and_a_row_and_changes_no_score(micro: Path, protocol: list[str], tmp_path: Path, command: Callable):
     known = f"ranking.known_accuracies={micro}/standalone/known_accuracies.json"
     smoothing = ("ranking.smoothing=true", "ranking.smoothing_candidates=60", "ranking.score=smoothed")
     done = command("rank", f"checkpoint={micro}/supernet.safetensors", *protocol, *smoothing, known, f"run_dir={tmp_path}/1")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nas_lightning.lock import only_owner
+from nas_lightning.runs.lock import only_owner
 
 SHARDS = 3
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas_lightning.experiment import tell_ranking as module
-from nas_lightning.experiment.outcome import finished, write_outcome
-from nas_lightning.experiment.run_folder import claim_run_folder
-from nas_lightning.experiment.tell_ranking import Known, tell_ranking
-from nas_lightning.ranking.protocol import claim
-from nas_lightning.ranking.table import Score, ScoreTable
+from nas_lightning.commands import write_ranking as module
+from nas_lightning.commands.outcome import finished, write_outcome
+from nas_lightning.commands.write_ranking import Known, tell_ranking
 from nas_lightning.report.markdown import as_markdown
 from nas_lightning.report.run import read_run
 from nas_lightning.report.write import make_parts
+from nas_lightning.runs.claim import claim_run_folder
+from nas_lightning.scoring.protocol import claim
+from nas_lightning.scoring.table import Score, ScoreTable
 from nas_lightning.space import Population, ResidualStructure, SearchSpace
 
 SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8, trailing_entries=1)
@@ -55,7 +55,7 @@ def ranked(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_ranking_of_three_in_the_same_folder_has_not_the_agreement_of_24(ranked: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_smaller_ranking_does_not_keep_the_agreement_of_a_larger(ranked: Path, capsys: pytest.CaptureFixture[str]):
     rank(ranked, table_of(3), None)
     assert names(ranked) == {"scores.csv", "submission.json", "protocol.json"}
     assert not list(ranked.glob("report.*"))
@@ -98,7 +98,7 @@ def test_a_file_changed_by_hand_takes_the_agreement_out_of_the_report(name: str,
     assert "known accuracies, ordered by" not in text
 
 
-def test_an_agreement_of_an_older_version_with_more_candidates_is_left_out(ranked: Path):
+def test_an_older_agreement_with_more_candidates_is_left_out(ranked: Path):
     content = json.loads((ranked / "ranking/agreement.json").read_text())
     assert set(content.pop("made_from")) == {"scores.csv", "known_accuracies.json"}
     (ranked / "ranking/agreement.json").write_text(json.dumps(content))
@@ -107,7 +107,7 @@ def test_an_agreement_of_an_older_version_with_more_candidates_is_left_out(ranke
     assert "left out: it is of 24 candidates, ranking/scores.csv holds 3 candidates." in report_of(ranked)
 
 
-def test_truth_that_was_trained_again_takes_the_agreement_out_of_the_report(tmp_path: Path):
+def test_truth_trained_again_takes_the_agreement_out_of_the_report(tmp_path: Path):
     trained = tmp_path / "standalone/known_accuracies.json"
     LISTED.write(trained, KNOWN.accuracies.values())
     rank(tmp_path, table_of(24), Known(KNOWN.accuracies, trained=trained))
@@ -124,7 +124,7 @@ def test_another_order_is_written_with_its_submission(ranked: Path):
     assert "24 candidates are ranked by top-1; the order is compared with 24 known accuracies" in report_of(ranked)
 
 
-def test_a_comparison_does_not_outlive_its_tables_nor_take_a_rankings_place(ranked: Path, tmp_path: Path, command: Callable):
+def test_a_comparison_does_not_outlive_the_tables_it_was_made_from(ranked: Path, tmp_path: Path, command: Callable):
     scores, known = ranked / "ranking/scores.csv", ranked / "ranking/known_accuracies.json"
     space = ["space=resnet_tiny", "space.blocks=[1,1]", "space.max_widths=[8,12]", "space.trailing_entries=1", "resamples=20"]
     tables = [f"first={scores}", f"second={scores}", *space]
@@ -169,7 +169,7 @@ def test_a_run_that_is_to_be_longer_is_not_taken_for_finished(tmp_path: Path):
     assert not (tmp_path / "finished.json").exists()
 
 
-def test_a_run_is_not_finished_where_a_file_that_its_config_names_holds_something_else(tmp_path: Path):
+def test_a_run_whose_input_file_changed_is_not_finished(tmp_path: Path):
     known = tmp_path / "known.json"
     known.write_text("{}")
     config = {"returns": "agreement", "ranking": {"known_accuracies": str(known), "list": None}, "population": {"file": None}}
@@ -179,7 +179,7 @@ def test_a_run_is_not_finished_where_a_file_that_its_config_names_holds_somethin
     assert finished(tmp_path, config) is None
 
 
-def test_the_report_of_a_run_goes_when_a_ranking_with_one_of_several_checkpoints_changes(tmp_path: Path):
+def test_a_report_goes_when_one_of_its_rankings_changes(tmp_path: Path):
     folder = tmp_path / "ranking" / "last"
     for shift in (0.0, 1.0):
         claim(folder, {"images": 5})

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import torch
 
-from nas_lightning.signals import SIGNALS
+from nas_lightning.devices.signals import SIGNALS
 
 ROOT = Path(__file__).parents[2]
 ENDS = {signum: (128 + signum, f"stopped by {signum.name}; give the same run_dir again to go on\n") for signum in SIGNALS}
@@ -48,7 +48,7 @@ def test_a_ranking_keeps_its_rows_and_is_resumed(
 ):
     arguments = [f"checkpoint={micro}/supernet.safetensors", f"ranking.list={micro}/ranking/submission.json", "ranking.images=300"]
     arguments += ["ranking.chunk_size=7", f"run_dir={tmp_path}"]
-    undo = struck(monkeypatch, "nas_lightning.ranking.predict.write_part", signum, call=2)
+    undo = struck(monkeypatch, "nas_lightning.scoring.predict.write_part", signum, call=2)
     before = {one: signal.getsignal(one) for one in SIGNALS}
     done = command("rank", *arguments)
     assert (done.code, done.err) == ENDS[signum]
@@ -96,7 +96,7 @@ OTHERS = {  # command -> what it is struck within, its arguments, what its line 
         ["first={micro}/ranking/scores.csv", "second={micro}/ranking/scores.csv"],
     ),
     "report": ("nas_lightning.report.write.read_run", ["run_dir={micro}"]),
-    "tune": ("nas_lightning.experiment.tune.prepare", ["overrides=['experiment=micro']", "search={seed: [0, 1]}", "run_dir={tmp}/tuned"]),
+    "tune": ("nas_lightning.commands.study.prepare", ["overrides=['experiment=micro']", "search={seed: [0, 1]}", "run_dir={tmp}/tuned"]),
 }
 
 
@@ -106,7 +106,7 @@ def test_the_other_commands_end_in_one_line(
     name: str, signum: signal.Signals, micro: Path, command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     import nas_lightning.agreement.compare
-    import nas_lightning.experiment.tune
+    import nas_lightning.commands.study
     import nas_lightning.report.write  # noqa: F401
 
     place, given = OTHERS[name]
@@ -161,7 +161,7 @@ def test_the_line_stands_below_a_closed_bar(name: str, micro: Path, tmp_path: Pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_to_all_processes_of_a_run_leaves_a_checkpoint_of_its_last_step(signum: signal.Signals, tmp_path: Path):
+def test_a_signal_to_all_processes_leaves_the_last_steps_checkpoint(signum: signal.Signals, tmp_path: Path):
     """As timeout, Slurm and a terminal send it: the processes that read images receive it too."""
     last = tmp_path / "stages" / "pretrain" / "last.ckpt"
     arguments = ["experiment=micro", "loader.workers=1", "stages.pretrain.epochs=500", f"run_dir={tmp_path}"]

@@ -42,7 +42,7 @@ def test_a_half_filled_list_counts_by_half_and_the_line_says_so(start: list[str]
 
 
 @pytest.mark.parametrize("unknown", [22, 24])
-def test_a_list_with_hardly_a_known_accuracy_is_one_line_and_scores_nothing(
+def test_a_list_with_too_few_known_accuracies_scores_nothing(
     unknown: int, start: list[str], micro: Path, tmp_path: Path, command: Callable
 ):
     known = known_of(micro, tmp_path / "known.json", unknown)

@@ -15,11 +15,11 @@ import yaml
 from hydra import compose, initialize_config_dir
 
 import nas_lightning
-from nas_lightning.commands.console import conf_folder, plain
+from nas_lightning.commands.configs import TrainConfig
+from nas_lightning.commands.prepare import prepare
 from nas_lightning.config.read import read
+from nas_lightning.console.start import conf_folder, plain
 from nas_lightning.errors import InputError
-from nas_lightning.experiment.configs import TrainConfig
-from nas_lightning.experiment.prepare import prepare
 
 MICRO = "experiment=micro"
 MISTAKES = {  # arguments of nas-train -> what the line must hold
@@ -70,20 +70,20 @@ VALUES = {  # key and value of micro's config -> what the line must hold
 
 
 @pytest.mark.parametrize("argument", MISTAKES)
-def test_a_mistake_on_the_command_line_ends_in_one_line_before_anything_is_written(
+def test_a_mistake_ends_in_one_line_before_anything_is_written(
     argument: str, tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("nas_lightning.experiment.run.train_stages", _no_training)
+    monkeypatch.setattr("nas_lightning.commands.run.train_stages", _no_training)
     done = command("train", MICRO, argument, f"run_dir={tmp_path}/run")
     assert_one_line(done.code, done.err, MISTAKES[argument])
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("name", "holds"), [("x" * 300, "up to 100"), ("PRETRAIN", "in capitals alone"), ("end.", "no '.' at an end")])
-def test_a_stage_whose_name_no_folder_can_have_is_refused_before_another_trains(
+def test_a_stage_name_that_no_folder_can_have_is_refused_at_once(
     name: str, holds: str, tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("nas_lightning.experiment.run.train_stages", _no_training)
+    monkeypatch.setattr("nas_lightning.commands.run.train_stages", _no_training)
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     groups = {"sampler": "uniform", "objective": "cross_entropy", "optimizer": "sgd", "schedule": "cosine"}
     chosen = [{f"/stage@stages.{name}": "default"}, *({f"/{group}@stages.{name}.{group}": one} for group, one in groups.items())]
@@ -96,10 +96,8 @@ def test_a_stage_whose_name_no_folder_can_have_is_refused_before_another_trains(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_transform_that_fails_on_the_images_of_a_training_alone_stops_the_run_before_it_trains(
-    tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("nas_lightning.experiment.run.train_stages", _no_training)
+def test_a_transform_that_fails_for_the_truth_stops_the_run_at_once(tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("nas_lightning.commands.run.train_stages", _no_training)
     changed = ("augmentation@standalone.augmentation=torchvision", "standalone.augmentation.transforms.crop.size=99")
     done = command("train", MICRO, *changed, f"run_dir={tmp_path}/run")
     assert_one_line(done.code, done.err, ["standalone.augmentation.transforms.crop", "99"])
@@ -150,7 +148,7 @@ def test_a_mistake_in_an_experiment_of_ones_own_ends_in_one_line(content: object
 def test_an_experiment_of_ones_own_may_set_any_key(tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch):
     seen: list[tuple[int, int]] = []
     monkeypatch.setattr(
-        "nas_lightning.experiment.run.run_experiment", lambda config, *_: seen.append((config.loader.batch_size, config.seed))
+        "nas_lightning.commands.run.run_experiment", lambda config, *_: seen.append((config.loader.batch_size, config.seed))
     )
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     mine = {"defaults": ["micro", "_self_"], "loader": {"batch_size": 33}, "seed": 5}

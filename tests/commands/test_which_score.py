@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from nas_lightning.commands.conf_folder import conf_folder
-from nas_lightning.commands.console import plain
+from nas_lightning.commands.configs import RankConfig, RankingConfig, TrainConfig
 from nas_lightning.config.read import read
-from nas_lightning.experiment.configs import RankConfig, RankingConfig, TrainConfig
-from nas_lightning.ranking.table import LABELS
+from nas_lightning.console.conf_folder import conf_folder
+from nas_lightning.console.start import plain
+from nas_lightning.scoring.table import LABELS
 
 EXPERIMENTS = sorted(path.stem for path in conf_folder().glob("experiment/*.yaml"))
 OFFICIAL = ("official_baseline", "track1")
@@ -49,7 +49,7 @@ def start(micro: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(("more", "score"), [([], "cross_entropy"), (["ranking=official"], "top1")])
-def test_the_choice_stands_in_the_protocol_above_the_tables_and_in_the_report(
+def test_the_order_stands_in_protocol_tables_and_report(
     more: list[str], score: str, start: list[str], micro: Path, tmp_path: Path, command: Callable
 ):
     known = f"ranking.known_accuracies={micro}/standalone/known_accuracies.json"

@@ -12,7 +12,7 @@ from nas_lightning.config.fields import Target
 from nas_lightning.config.roles import AUGMENTATION, OPTIMIZER, SCHEDULE, Role
 from nas_lightning.data import Augmentation, Cutout
 from nas_lightning.errors import InputError
-from nas_lightning.schedule import Cosine
+from nas_lightning.training.schedules import Cosine
 
 PL = "pytorch_lightning"
 PLUGIN = """
@@ -60,7 +60,7 @@ def build(node: dict[str, Any], place: str = "at", role: Role = SCHEDULE, plugin
 
 
 def test_an_object_is_made_from_its_class_and_arguments():
-    assert build({"_target_": "nas_lightning.schedule.Cosine", "final_lr": 0.1}) == Cosine(final_lr=0.1)
+    assert build({"_target_": "nas_lightning.training.schedules.Cosine", "final_lr": 0.1}) == Cosine(final_lr=0.1)
 
 
 @pytest.mark.parametrize("name", ["os.system", "builtins.eval", "subprocess.run", "numpy.zeros", "torchx.Thing", "nas_lightning_x.Thing"])
@@ -82,11 +82,11 @@ def test_a_class_outside_the_allowed_packages_is_refused(name: str):
         "torch.nn.Module.load_state_dict",
         "torch.nn.Identity",
         "torch.optim.SGD",  # of another role
-        "nas_lightning.schedule.LowFirst",
-        "nas_lightning.schedule.Schedule",
-        "nas_lightning.schedule.math.floor",
-        "nas_lightning.schedule.check_fields",
-        "nas_lightning.schedule.Cosine.rate",
+        "nas_lightning.training.schedules.LowFirst",
+        "nas_lightning.training.schedules.Schedule",
+        "nas_lightning.training.schedules.math.floor",
+        "nas_lightning.training.schedules.check_fields",
+        "nas_lightning.training.schedules.Cosine.rate",
     ],
 )
 def test_a_class_that_is_none_of_its_role_is_refused_without_an_import(name: str, monkeypatch: pytest.MonkeyPatch):
@@ -121,7 +121,7 @@ def test_a_class_of_a_plugin_that_is_none_of_its_role_is_refused(name: str, rule
         build({"_target_": f"{plugin}.{name}"}, plugins=(plugin,))
 
 
-def test_a_class_of_a_plugin_needs_the_methods_and_the_attributes_of_its_role_alone(plugin: str):
+def test_a_plugins_class_needs_only_what_its_role_names(plugin: str):
     builder = Builder((plugin,)).offering(space="a space")
     made = builder.build(Target({"_target_": f"{plugin}.Fair"}, roles.SAMPLER), "at")
     assert (made.paths, made.space) == (2, "a space")
@@ -129,11 +129,11 @@ def test_a_class_of_a_plugin_needs_the_methods_and_the_attributes_of_its_role_al
         builder.build(Target({"_target_": f"{plugin}.Forgetful"}, roles.SAMPLER), "at")
 
 
-def test_nodes_within_mappings_and_lists_of_ones_own_class_may_be_of_any_role(plugin: str):
+def test_nodes_within_an_own_classs_arguments_may_be_of_any_role(plugin: str):
     node = {
         "_target_": f"{plugin}.Holder",
-        "inner": {"plain": 1, "list": [{"_target_": "nas_lightning.schedule.Cosine"}, 2, {"_target_": f"{plugin}.Nothing"}]},
-        "number": {"_target_": "nas_lightning.schedule.Cosine", "warmup": 0.5},
+        "inner": {"plain": 1, "list": [{"_target_": "nas_lightning.training.schedules.Cosine"}, 2, {"_target_": f"{plugin}.Nothing"}]},
+        "number": {"_target_": "nas_lightning.training.schedules.Cosine", "warmup": 0.5},
     }
     made = build(node, "place", plugins=(plugin,))
     assert made.inner["list"][:2] == [Cosine(), 2]
@@ -144,7 +144,7 @@ def test_nodes_within_mappings_and_lists_of_ones_own_class_may_be_of_any_role(pl
         build(node, "place", plugins=(plugin,))
 
 
-def test_a_nested_class_outside_the_allowed_packages_is_refused_with_its_whole_place():
+def test_a_nested_foreign_class_is_refused_with_its_whole_place():
     node = {"_target_": "nas_lightning.data.Augmentation", "operations": {"evil": {"_target_": "os.system", "command": "true"}}}
     with pytest.raises(InputError, match=r"^augmentation\.operations\.evil\._target_: os\.system is not allowed as an operation on images"):
         build(node, "augmentation", AUGMENTATION)
@@ -153,10 +153,19 @@ def test_a_nested_class_outside_the_allowed_packages_is_refused_with_its_whole_p
 @pytest.mark.parametrize(
     ("role", "node"),
     [
-        (OPTIMIZER, {"_target_": "torch.optim.SGD", "lr": {"_target_": "nas_lightning.schedule.Cosine"}}),
-        (SCHEDULE, {"_target_": "nas_lightning.schedule.Cosine", "final_lr": [{"_target_": "torch.optim.SGD"}]}),
-        (roles.SAMPLER, {"_target_": "nas_lightning.sampling.ListedSampler", "choose": {"_target_": "nas_lightning.schedule.Cosine"}}),
-        (roles.SAMPLER, {"_target_": "nas_lightning.sampling.ListedSampler", "choose": {"_target_": "torch.distributed.TCPStore"}}),
+        (OPTIMIZER, {"_target_": "torch.optim.SGD", "lr": {"_target_": "nas_lightning.training.schedules.Cosine"}}),
+        (SCHEDULE, {"_target_": "nas_lightning.training.schedules.Cosine", "final_lr": [{"_target_": "torch.optim.SGD"}]}),
+        (
+            roles.SAMPLER,
+            {
+                "_target_": "nas_lightning.training.samplers.ListedSampler",
+                "choose": {"_target_": "nas_lightning.training.schedules.Cosine"},
+            },
+        ),
+        (
+            roles.SAMPLER,
+            {"_target_": "nas_lightning.training.samplers.ListedSampler", "choose": {"_target_": "torch.distributed.TCPStore"}},
+        ),
     ],
 )
 def test_a_nested_class_of_another_role_or_of_none_is_refused(role: Role, node: dict[str, Any]):
@@ -177,7 +186,7 @@ def test_a_nested_class_of_another_role_or_of_none_is_refused(role: Role, node: 
         ({"profiler": {"_target_": "pytorch_lightning.Trainer"}}, r"trainer\.profiler\._target_: .*as a profiler"),
         ({"strategy": {"_target_": "pytorch_lightning.LightningModule"}}, r"trainer\.strategy\._target_: .*as a strategy"),
         ({"plugins": [{"_target_": "torch.nn.Identity"}]}, r"trainer\.plugins\[0\]\._target_: .*as a precision plugin"),
-        ({"max_time": {"_target_": "nas_lightning.schedule.Cosine"}}, r"trainer\.max_time\._target_: .*cannot stand here"),
+        ({"max_time": {"_target_": "nas_lightning.training.schedules.Cosine"}}, r"trainer\.max_time\._target_: .*cannot stand here"),
         (
             {"logger": {"_target_": "pytorch_lightning.loggers.CSVLogger", "save_dir": "ftp://host/folder"}},
             r"trainer\.logger\.save_dir: 'ftp://host/folder' must be a path on this machine",
@@ -189,7 +198,7 @@ def test_the_trainer_takes_objects_of_the_roles_of_its_arguments_alone(values: d
         Builder().build_values(values, "trainer")
 
 
-def test_the_trainer_takes_callbacks_loggers_profilers_strategies_and_plugins(tmp_path: Path):
+def test_the_trainer_takes_lightnings_objects(tmp_path: Path):
     nodes = {
         "callbacks": [{"_target_": "pytorch_lightning.callbacks.EarlyStopping", "monitor": "loss"}],
         "logger": [{"_target_": "pytorch_lightning.loggers.CSVLogger", "save_dir": str(tmp_path)}],
@@ -231,7 +240,7 @@ def test_a_nested_operation_becomes_an_object():
 
 def test_a_class_that_is_misspelt_is_refused_with_the_one_that_is_meant():
     with pytest.raises(InputError, match=r"did you mean nas_lightning\.schedule\.Cosine\?"):
-        build({"_target_": "nas_lightning.schedule.Cosin"})
+        build({"_target_": "nas_lightning.training.schedules.Cosin"})
     with pytest.raises(InputError, match=r"did you mean torch\.optim\.SGD\?"):
         build({"_target_": "torch.optim.SDG"}, role=OPTIMIZER)
 
@@ -242,21 +251,21 @@ def test_a_target_that_is_no_dotted_path_is_refused(name: object):
         build({"_target_": name})
 
 
-def test_an_argument_that_the_class_does_not_take_is_refused_with_the_one_that_is_meant():
+def test_an_unknown_argument_is_refused_with_the_likely_one():
     with pytest.raises(InputError, match=r"^schedule\.final_rl: is not a key; did you mean final_lr\?$"):
-        build({"_target_": "nas_lightning.schedule.Cosine", "final_rl": 1}, "schedule")
+        build({"_target_": "nas_lightning.training.schedules.Cosine", "final_rl": 1}, "schedule")
 
 
 @pytest.mark.parametrize("key", ["_partial_", "_args_", "_recursive_"])
 def test_hydras_other_keys_of_a_node_are_refused(key: str):
-    for role, name in ((SCHEDULE, "nas_lightning.schedule.Cosine"), (roles.DATASET, "nas_lightning.data.Digits")):
+    for role, name in ((SCHEDULE, "nas_lightning.training.schedules.Cosine"), (roles.DATASET, "nas_lightning.data.Digits")):
         with pytest.raises(InputError, match=rf"^at\.{key}: is not a key"):
             build({"_target_": name, key: True}, role=role)
 
 
 def test_a_value_that_the_class_refuses_is_told_with_its_whole_place():
     with pytest.raises(InputError, match=r"^stages\.a\.schedule\.final_lr: -1 must be at least 0$"):
-        build({"_target_": "nas_lightning.schedule.Cosine", "final_lr": -1}, "stages.a.schedule")
+        build({"_target_": "nas_lightning.training.schedules.Cosine", "final_lr": -1}, "stages.a.schedule")
 
 
 def test_whatever_a_library_raises_at_a_value_is_one_line():
@@ -266,7 +275,7 @@ def test_whatever_a_library_raises_at_a_value_is_one_line():
         )
 
 
-def test_offered_arguments_go_to_classes_that_take_them_and_give_way_to_the_config(plugin: str):
+def test_offered_arguments_give_way_to_the_config(plugin: str):
     builder = Builder((plugin,)).offering(number=7, unknown=3)
 
     def built(node: dict[str, Any]) -> Any:
@@ -274,7 +283,7 @@ def test_offered_arguments_go_to_classes_that_take_them_and_give_way_to_the_conf
 
     assert built({"_target_": f"{plugin}.Holder", "inner": 1}).number == 7
     assert built({"_target_": f"{plugin}.Holder", "inner": 1, "number": 2}).number == 2
-    assert built({"_target_": "nas_lightning.schedule.Cosine"}) == Cosine()
+    assert built({"_target_": "nas_lightning.training.schedules.Cosine"}) == Cosine()
 
 
 def test_an_object_can_be_made_later_with_its_last_argument():

@@ -11,11 +11,11 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from nas_lightning.commands.console import conf_folder, plain
+from nas_lightning.commands.configs import TrainConfig
+from nas_lightning.commands.prepare import prepare
 from nas_lightning.config.read import read
+from nas_lightning.console.start import conf_folder, plain
 from nas_lightning.errors import InputError
-from nas_lightning.experiment.configs import TrainConfig
-from nas_lightning.experiment.prepare import prepare
 
 WORDS = {"initial_checkpoint", "low_resolution", "file", "list", "known_accuracies", "strategy", "accelerator", "choose"}
 """Keys that are null here and no number otherwise."""

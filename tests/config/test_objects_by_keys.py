@@ -13,7 +13,7 @@ from nas_lightning.config.build import Builder
 from nas_lightning.config.fields import Later, Target, check_fields, inline, made, number, target, word
 from nas_lightning.config.read import read
 from nas_lightning.errors import InputError
-from nas_lightning.schedule import Cosine, Schedule
+from nas_lightning.training.schedules import Cosine, Schedule
 
 
 class Rule(Protocol):
@@ -69,7 +69,10 @@ class Flat:
     part: Later[Part] = inline()
 
 
-NODE = {"schedule": {"_target_": "nas_lightning.schedule.Cosine", "final_lr": 0.1}, "optimizer": {"_target_": "torch.optim.SGD", "lr": 0.5}}
+NODE = {
+    "schedule": {"_target_": "nas_lightning.training.schedules.Cosine", "final_lr": 0.1},
+    "optimizer": {"_target_": "torch.optim.SGD", "lr": 0.5},
+}
 
 
 def make(**more: Any) -> Part:

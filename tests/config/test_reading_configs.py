@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
+from nas_lightning.commands import configs
+from nas_lightning.commands.configs import RankingConfig, StandaloneConfig, TrainConfig
 from nas_lightning.config import schema
 from nas_lightning.config.fields import Later, Target, number
 from nas_lightning.config.read import read
 from nas_lightning.errors import InputError
-from nas_lightning.experiment import configs
-from nas_lightning.experiment.configs import RankingConfig, StandaloneConfig, TrainConfig
-from nas_lightning.ranking.score import Scorer
-from nas_lightning.schedule import LowFirst
-from nas_lightning.stage import Stage
+from nas_lightning.scoring.score import Scorer
+from nas_lightning.training.schedules import LowFirst
+from nas_lightning.training.stage import Stage
 
 KINDS = [
     kind
@@ -74,7 +74,7 @@ def wrong_values(kind: type, one: dataclasses.Field) -> list[Any]:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=name_of)
-def test_a_node_with_only_the_keys_without_default_is_read_with_the_defaults(kind: type):
+def test_a_node_of_required_keys_is_read_with_the_defaults(kind: type):
     config = read(kind, smallest(kind))
     for one in dataclasses.fields(kind):
         if one.default is not dataclasses.MISSING:
@@ -90,7 +90,7 @@ def test_a_missing_key_without_default_is_refused_by_name(kind: type):
 
 
 @pytest.mark.parametrize(("kind", "one"), FIELDS, ids=name_of)
-def test_a_key_with_a_letter_too_many_is_refused_with_the_one_that_is_meant(kind: type, one: dataclasses.Field):
+def test_a_misspelt_key_is_refused_with_the_right_one(kind: type, one: dataclasses.Field):
     with pytest.raises(InputError, match=rf"^place\.{one.name}x: is not a key; did you mean {one.name}\?$"):
         read(kind, {**smallest(kind), f"{one.name}x": 1}, "place")
 

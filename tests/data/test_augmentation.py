@@ -54,7 +54,7 @@ def test_angles_are_uniform_in_both_directions(rng: np.random.Generator, monkeyp
     assert 14.9 < float(drawn[0].abs().max()) <= 15
 
 
-def test_cutout_centres_are_uniform_over_the_pixels_so_squares_are_cut_off(rng: np.random.Generator) -> None:
+def test_cutout_centres_are_uniform_over_the_pixels(rng: np.random.Generator) -> None:
     erased = (Cutout(8)(torch.full((N, 1, 8, 8), 9, dtype=torch.uint8), rng) == 0)[:, 0]
     heights, widths = erased.any(2).sum(1), erased.any(1).sum(1)
     assert torch.equal(erased.flatten(1).sum(1), heights * widths)
@@ -98,7 +98,7 @@ def test_jitter_equals_torchvision_in_either_order_and_takes_both(rng: np.random
     assert stats.chisquare(orders, 400 * np.array([0.2, 0.4, 0.4])).pvalue > 0.01
 
 
-def test_a_generator_in_the_same_state_repeats_the_images_and_the_next_draw_differs() -> None:
+def test_the_same_generator_state_repeats_the_images() -> None:
     augmentation = Augmentation(
         {
             "crop": RandomCrop(2),

@@ -34,7 +34,7 @@ def composed(*overrides: str) -> DictConfig:
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in CONF.glob("data/*.yaml")))
-def test_a_data_config_makes_the_dataset_of_its_name_with_its_own_defaults(name: str) -> None:
+def test_a_data_config_makes_its_dataset_with_its_own_defaults(name: str) -> None:
     dataset = instantiate(composed(f"+data={name}", "+space.resolution=16").data)
     assert isinstance(dataset, ImageDataset)
     assert dataset.name == name
@@ -66,7 +66,7 @@ def test_one_operation_can_be_changed_or_left_out_alone() -> None:
 
 
 @pytest.mark.parametrize("place", ["augmentation", "standalone.augmentation"])
-def test_the_torchvision_config_makes_the_same_pipeline_of_transforms_of_single_images(place: str) -> None:
+def test_the_torchvision_config_makes_the_same_pipeline(place: str) -> None:
     config = composed(f"+augmentation@{place}=torchvision", "+space.resolution=16")
     target = OmegaConf.to_container(OmegaConf.select(config, place), resolve=True)
     for augmentation in (instantiate(OmegaConf.select(config, place)), Builder().build(Target(target, AUGMENTATION), place)):

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from nas_lightning.data import Augmentation, ImageDataset, LabelledImages, RandomCrop, RandomHorizontalFlip
 from nas_lightning.data.batches import EpochBatches
 from nas_lightning.data.data_module import ImageDataModule
-from nas_lightning.draws import generator
 from nas_lightning.errors import InputError
+from nas_lightning.rng import generator
 
 
 class Numbered(ImageDataset):
@@ -51,7 +51,7 @@ def flat(batches: list[list[int]]) -> list[int]:
     return list(chain.from_iterable(batches))
 
 
-def test_an_epoch_holds_every_training_image_once_and_its_last_batch_is_short() -> None:
+def test_an_epoch_holds_every_training_image_once() -> None:
     loader = module().train_dataloader()
     batches = labels(loader)
     assert [len(batch) for batch in batches] == [16] * 6 + [7]
@@ -88,7 +88,7 @@ def test_processes_share_an_epoch_out_equally_and_without_overlap(world_size: in
     assert len(set(seen)) == len(seen) == 103 - 103 % world_size
 
 
-def test_the_first_batches_of_all_processes_together_are_the_first_of_one_process() -> None:
+def test_first_batches_of_all_processes_are_the_first_of_one() -> None:
     def batches(batch_size: int, rank: int, world_size: int) -> list[Tensor]:
         sampler = EpochBatches(torch.arange(103), batch_size, seed=0, stage_index=0, rank=rank, world_size=world_size)
         return [batch.images for batch in sampler]
@@ -113,7 +113,7 @@ def fit_loop(epoch: int, batches_done: int | None = None) -> SimpleNamespace:
     )
 
 
-def test_an_epoch_that_goes_on_has_its_remaining_batches_and_the_next_all_of_them() -> None:
+def test_a_resumed_epoch_has_its_remaining_batches() -> None:
     whole, resumed = module(), module()
     whole.trainer = SimpleNamespace(global_rank=0, world_size=1, fit_loop=fit_loop(epoch=2))
     resumed.trainer = SimpleNamespace(global_rank=0, world_size=1, fit_loop=fit_loop(epoch=2, batches_done=3))
@@ -127,7 +127,7 @@ def test_an_epoch_that_goes_on_has_its_remaining_batches_and_the_next_all_of_the
     assert labels[1] == labels[0]
 
 
-def test_the_hold_out_is_seeded_disjoint_and_the_same_in_every_stage_and_epoch() -> None:
+def test_the_holdout_is_seeded_disjoint_and_the_same_in_every_stage() -> None:
     data = module(holdout=23, eval_batch_size=10)
     held, trained = labels(data.val_dataloader()), labels(data.train_dataloader())
     assert [len(batch) for batch in held] == [10, 10, 3]
@@ -235,7 +235,7 @@ def fit(tmp_path: Path) -> Callable[..., Recorder]:
 
 
 @with_lightning
-def test_lightning_gives_each_epoch_its_order_and_each_step_its_augmentation(fit: Callable[..., Recorder]) -> None:
+def test_each_epoch_has_its_order_and_each_step_its_augmentation(fit: Callable[..., Recorder]) -> None:
     recorder = fit()
     steps = len(recorder.trained) // 2
     assert steps == 7

@@ -134,7 +134,7 @@ def test_a_failed_download_is_told_in_one_line_with_its_reason(
 
 
 @pytest.mark.parametrize("root", ["new", "new/cifar-100-binary"])
-def test_a_download_is_found_whether_or_not_root_names_the_archives_own_folder(
+def test_a_download_is_found_in_root_or_in_the_archives_own_folder(
     small100: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str
 ) -> None:
     def unpack(url: str, into: str, md5: str, remove_finished: bool) -> None:
@@ -204,7 +204,7 @@ def test_the_smallest_and_largest_digits_splits_hold_every_class() -> None:
     assert torch.bincount(Digits(8, train_images=1787).test().labels).tolist() == [1] * 10
 
 
-def test_digits_of_another_seed_are_split_otherwise_and_of_the_same_seed_alike() -> None:
+def test_the_seed_decides_how_digits_are_split() -> None:
     prints = [fingerprint(Digits(8, split_seed=seed).train()) for seed in (0, 0, 1)]
     assert prints[0] == prints[1] != prints[2]
 

@@ -51,7 +51,7 @@ def test_rotate_equals_torchvision_on_tensors(images: Tensor, rng: np.random.Gen
         assert same(operations.rotate(images, torch.from_numpy(degrees)), expected)
 
 
-def test_a_quarter_turn_moves_every_pixel_of_a_square_image_and_no_turn_moves_none() -> None:
+def test_a_quarter_turn_moves_every_pixel_and_no_turn_moves_none() -> None:
     image = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).repeat(3, 1, 1, 1)
     turned = operations.rotate(image, torch.tensor([0.0, 90.0, -90.0]))
     assert torch.equal(turned[0], image[0])

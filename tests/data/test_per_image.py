@@ -16,12 +16,12 @@ from torchvision.transforms.v2 import functional as reference
 
 from nas_lightning.data import Augmentation, Cutout, Digits, ImageCutout, PerImage, RandomHorizontalFlip
 from nas_lightning.data.data_module import ImageDataModule
-from nas_lightning.draws import generator
 from nas_lightning.errors import InputError
-from nas_lightning.schedule import Cosine
+from nas_lightning.rng import generator
 from nas_lightning.space import SearchSpace
 from nas_lightning.standalone.train_alone import Recipe, train_alone
 from nas_lightning.supernet import ResidualFamily
+from nas_lightning.training.schedules import Cosine
 
 DIGITS = Digits(resolution=8, train_images=50)
 
@@ -77,12 +77,12 @@ def test_workers_change_no_image_and_see_each_epoch() -> None:
     assert differs.float().mean() > 0.9
 
 
-def test_a_run_that_resumes_at_an_epoch_sees_what_the_uninterrupted_one_saw() -> None:
+def test_a_run_resumed_at_an_epoch_sees_the_same_images() -> None:
     data = module(turned(), epoch=2)
     assert equal([data.on_after_batch_transfer(batch, 0) for batch in data.train_dataloader()], epochs(module(turned()), 3)[2])
 
 
-def test_seed_and_stage_change_the_images_and_batch_size_and_hold_out_do_not() -> None:
+def test_seed_and_stage_change_the_images_batch_size_does_not() -> None:
     first = by_image(epochs(module(turned()), 1)[0], 0)
     for changed in ({"seed": 1}, {"stage_index": 1}):
         assert not torch.equal(first, by_image(epochs(module(turned(), **changed), 1)[0], 0, **changed))
@@ -101,7 +101,7 @@ def test_each_image_is_what_torchvision_makes_of_it_under_its_seed() -> None:
                 assert torch.equal(image, chain(DIGITS.train().images[index]))
 
 
-def test_the_global_generators_stay_as_they_are_and_are_seeded_for_each_image() -> None:
+def test_global_generators_are_seeded_for_each_image_and_restored() -> None:
     drawn: list[tuple[float, ...]] = []
 
     def draw(image: Tensor) -> Tensor:
@@ -146,7 +146,7 @@ def test_the_global_generators_stay_as_they_are_and_are_seeded_for_each_image() 
         (v2.Normalize([0.5], [0.5]), "augmentation.transforms.one: fails on an image (Input tensor should be a float tensor"),
     ],
 )
-def test_transforms_that_do_not_end_in_an_image_are_refused_in_one_line_before_training(transform: Any, told: str) -> None:
+def test_transforms_that_do_not_end_in_an_image_are_refused(transform: Any, told: str) -> None:
     with pytest.raises(InputError) as refused:
         module(PerImage({"one": transform}), workers=2).train_dataloader()
     assert str(refused.value).startswith("augmentation.transforms")
@@ -175,7 +175,7 @@ def zeroed(images: Tensor) -> np.ndarray:
     return (images == 0).flatten(1).sum(1).double().numpy()
 
 
-def test_flips_and_erased_squares_come_as_often_as_in_batched_augmentation() -> None:
+def test_flips_and_erased_squares_are_as_frequent_as_when_batched() -> None:
     images, rng, count = torch.full((600, 1, 32, 32), 9, dtype=torch.uint8), np.random.default_rng(0), 600
     images[..., :16] = 5
     seeds = rng.integers(2**32, size=count).tolist()

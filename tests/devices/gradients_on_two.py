@@ -17,16 +17,16 @@ from torch import Tensor
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.utils.data import DataLoader, TensorDataset
 
-from nas_lightning.objective import CrossEntropy, InplaceDistillation
-from nas_lightning.passes import Batched
-from nas_lightning.sampling import UniformSampler
-from nas_lightning.schedule import Cosine
+from nas_lightning.devices.trainer import make_trainer
 from nas_lightning.space import SearchSpace
-from nas_lightning.stage import Stage
-from nas_lightning.step_rules import Different, Power
 from nas_lightning.supernet import Supernet
-from nas_lightning.trainer import make_trainer
-from nas_lightning.training import SupernetTraining
+from nas_lightning.training.module import SupernetTraining
+from nas_lightning.training.objectives import CrossEntropy, InplaceDistillation
+from nas_lightning.training.passes import Batched
+from nas_lightning.training.samplers import UniformSampler
+from nas_lightning.training.schedules import Cosine
+from nas_lightning.training.stage import Stage
+from nas_lightning.training.step_rules import Different, Power
 
 SPACE = SearchSpace("small", (2, 1), (4, 8), 2, 8)
 TRACK1 = SearchSpace("resnet20_track1", (3, 3, 3), (16, 32, 64), 4, 32)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from nas_lightning.sampling import Position
-from nas_lightning.step_rules import Different
+from nas_lightning.training.samplers import Position
+from nas_lightning.training.step_rules import Different
 from tests.devices.gradients_on_two import BATCH, CASES, SPACE, STEPS, batches, make_module, train
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no `val_dataloader`")]
@@ -62,7 +62,7 @@ def assert_close(one: list[dict[str, Tensor]], other: list[dict[str, Tensor]]) -
             )
 
 
-def test_with_equal_statistics_the_gradients_are_those_of_one_process_with_the_joined_batch(found: list[Found]):
+def test_equal_statistics_give_one_processs_gradients_of_the_joint_batch(found: list[Found]):
     parts = [batches(SPACE, 0)[step * BATCH : (step + 1) * BATCH] for step in range(STEPS)]
     joined = TensorDataset(*(torch.cat([one for part in parts for one in (part[which], part[which])]) for which in (0, 1)))
     alone = train(CASES["same images"], joined, devices=1, batch=2 * BATCH)
@@ -71,7 +71,7 @@ def test_with_equal_statistics_the_gradients_are_those_of_one_process_with_the_j
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name != "same images"])
-def test_with_their_own_statistics_the_gradients_are_the_mean_over_the_processes(name: str, found: list[Found]):
+def test_own_statistics_give_the_mean_gradients_over_the_processes(name: str, found: list[Found]):
     for one in found:
         assert_close(one[name]["gradients"], by_hand(name, one[name]["rates"]))
 

@@ -87,7 +87,7 @@ def test_a_run_that_is_terminated_goes_on_to_the_same_bits(rank: int, run: Path,
     assert scores(folder) == scores(run)
 
 
-def test_a_ranking_that_loses_a_process_keeps_what_was_written_and_goes_on(run: Path, python: Callable, tmp_path: Path):
+def test_a_ranking_that_loses_a_process_keeps_its_rows_and_resumes(run: Path, python: Callable, tmp_path: Path):
     folder = tmp_path / "ranked"
     space = ["ranking.images=500", "ranking.prefix_memory=0", "ranking.chunk_size=1"]
     listed = tmp_path / "list.json"
@@ -172,7 +172,7 @@ def test_a_stage_goes_on_with_fewer_devices_from_an_epochs_end(python: Callable,
     assert content["global_step"] == 2 + 3 * 3  # two steps an epoch on two devices, three on one
 
 
-def test_an_epoch_that_is_gone_on_with_logs_the_accuracies_of_all_its_steps_on_all_devices(python: Callable, tmp_path: Path):
+def test_a_resumed_epoch_logs_all_its_steps_on_all_devices(python: Callable, tmp_path: Path):
     once = ["~stages.finetune", "~stages.distill_1", "standalone=none", "ranking=none", "loader.batch_size=4", "save_every_steps=1"]
     arguments = ["train.py", "experiment=micro", *TWO, *once, "stages.pretrain.epochs=1"]
     assert python(*arguments, f"run_dir={tmp_path}/stopped", *strike(signal.SIGKILL, rank=0, step=5)).returncode == -signal.SIGKILL
@@ -220,7 +220,7 @@ def test_a_checkpoint_that_cannot_be_written_stops_both_with_one_line(python: Ca
     assert "Traceback" not in done.stderr
 
 
-def test_a_stage_that_early_stopping_ends_by_what_one_device_saw_is_finished_on_both(python: Callable, tmp_path: Path):
+def test_early_stopping_on_one_device_finishes_the_stage_on_both(python: Callable, tmp_path: Path):
     rule = "{_target_: pytorch_lightning.callbacks.EarlyStopping, monitor: loss, patience: 1, check_on_train_epoch_end: true}"
     quiet = ["standalone=none", "ranking=none", "~stages.finetune", "~stages.distill_1", "stages.pretrain.epochs=12"]
     arguments = ["train.py", "experiment=micro", *TWO, *quiet, f"trainer.callbacks=[{rule}]", f"run_dir={tmp_path}/run"]
@@ -233,7 +233,7 @@ def test_a_stage_that_early_stopping_ends_by_what_one_device_saw_is_finished_on_
     assert "loss did not improve" in header["ended_early"]
 
 
-def test_a_callback_that_stops_one_device_within_an_epoch_stops_both_and_costs_no_bit(python: Callable, tmp_path: Path):
+def test_a_callback_that_stops_one_device_stops_both_and_costs_no_bit(python: Callable, tmp_path: Path):
     quiet = ["standalone=none", "ranking=none", "loader.batch_size=16"]
     arguments = ["train.py", "experiment=micro", *TWO, *quiet]
     stop = "{_target_: tests.strike.StopOne, rank: 1, step: 2}"

@@ -90,7 +90,8 @@ def main() -> None:
             same.append(report(name, *places))
         resumed = folder / "resumed"
         micro = ["experiment=micro", f"run_dir={resumed}"]
-        python(old, "tests/struck.py", *micro, "save_every_steps=1", code=-signal.SIGKILL, STRIKE_AT=STRIKE)
+        struck = "tests/programs/struck.py" if (old / "tests/programs/struck.py").is_file() else "tests/struck.py"
+        python(old, struck, *micro, "save_every_steps=1", code=-signal.SIGKILL, STRIKE_AT=STRIKE)
         python(new, "train.py", *micro, "save_every_steps=1")
         same.append(report("begun by the old code, resumed by the new", folder / "old/micro", resumed))
         python(new, "train.py", "experiment=micro", f"run_dir={folder}/old/micro", "ranking.resamples=50")

@@ -179,7 +179,7 @@ def test_a_sweep_without_any_result_gets_its_page(tmp_path: Path):
     write_sweep_report(tmp_path)
 
 
-def test_without_agreement_the_lowest_final_loss_of_a_finished_job_is_best(tmp_path: Path):
+def test_without_agreement_the_lowest_loss_of_a_finished_job_is_best(tmp_path: Path):
     write_job(tmp_path / "0", 0, {RATE: 0.1}, loss=2.0)
     write_job(tmp_path / "1", 0, {RATE: 0.2}, loss=1.5)
     write_job(tmp_path / "2", 0, {RATE: 0.3}, loss=0.1, seconds=None)

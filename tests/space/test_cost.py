@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nas_lightning.draws import generator
+from nas_lightning.rng import generator
 from nas_lightning.space import Architecture, ResidualStructure, SearchSpace, ShortcutRule
 from nas_lightning.supernet import SingleNetwork, Supernet, cut
 
@@ -49,7 +49,7 @@ def test_the_supernet_has_the_parameters_of_its_largest(any_space: SearchSpace) 
     assert sum(parameter.numel() for parameter in supernet.parameters()) == cost_of(ResidualStructure(any_space, 7), any_space.largest)[0]
 
 
-def test_multiply_adds_of_the_largest_and_the_smallest_are_the_published_ones(track1: SearchSpace) -> None:
+def test_multiply_adds_of_the_extremes_are_the_published_ones(track1: SearchSpace) -> None:
     found = ResidualStructure(track1, 100).cost([track1.largest.widths, track1.smallest.widths]).multiply_adds
     np.testing.assert_array_equal(np.round(found / 1e6, 3), [42.654, 1.337])
 
@@ -97,13 +97,13 @@ def test_an_identity_shortcut_saves_exactly_its_convolution_and_norm() -> None:
         assert (always[0] - needed[0], always[1] - needed[1]) == saved
 
 
-def test_where_needed_is_the_first_block_of_a_stage_and_wherever_widths_differ() -> None:
+def test_where_needed_is_at_stage_starts_and_where_widths_differ() -> None:
     for opens_stage, in_width, out_width in itertools.product((True, False), (4, 8), (4, 8)):
         assert ShortcutRule.ALWAYS.applies(opens_stage, in_width, out_width)
         assert bool(ShortcutRule.WHERE_NEEDED.applies(opens_stage, in_width, out_width)) == (opens_stage or in_width != out_width)
 
 
-def test_the_official_list_costs_4_27e16_flop_at_full_width_and_2_98_times_less_sliced(track1: SearchSpace, official_list: Path) -> None:
+def test_the_official_list_costs_2_98_times_less_when_sliced(track1: SearchSpace, official_list: Path) -> None:
     codes = [row["arch"] for row in json.loads(official_list.read_text()).values()]
     widths = np.array([code.split("-")[:19] for code in codes], dtype=np.int64)
     found = ResidualStructure(track1, 100).cost(widths).multiply_adds

@@ -280,7 +280,7 @@ def test_accuracies_are_read_by_architecture_and_0_is_unknown(small: SearchSpace
     }
 
 
-def test_conflicting_accuracies_of_one_architecture_are_refused_naming_both(small: SearchSpace, write: Write) -> None:
+def test_conflicting_accuracies_of_one_architecture_are_refused(small: SearchSpace, write: Write) -> None:
     path = write({"a": {"acc": 0.25, "arch": "4-2-4-8-6"}, "b": {"acc": 0.5, "arch": "4-2-4-8-6-8"}})
     text = message(lambda: read_accuracies(path, small), path)
     assert "b: " in text

@@ -8,8 +8,8 @@ import pytest
 import torch
 from scipy import stats
 
-from nas_lightning.draws import generator
 from nas_lightning.errors import InputError
+from nas_lightning.rng import generator
 from nas_lightning.space import Architecture, Candidate, ResidualStructure, SearchSpace
 from nas_lightning.supernet import Supernet
 
@@ -89,7 +89,7 @@ def test_entry_20_changes_neither_cost_nor_output(track1: SearchSpace) -> None:
     assert torch.equal(supernet(images, first), supernet(images, second))
 
 
-def test_rows_that_differ_in_entry_20_and_name_are_equal_and_keep_their_text(track1: SearchSpace) -> None:
+def test_rows_that_differ_only_in_entry_20_are_equal(track1: SearchSpace) -> None:
     texts = replaced(20, "4"), replaced(20, "64")
     first, second = (Candidate(f"arch{number}", text, track1.parse(text)) for number, text in enumerate(texts))
     assert first == second
@@ -254,7 +254,7 @@ def test_the_whole_space_can_be_drawn_each_candidate_once(small: SearchSpace) ->
 
 
 @pytest.mark.parametrize("count", [5, 31, 32, 33, 64])
-def test_distinct_candidates_are_uniform_over_the_space_on_both_sides_of_the_rejection_limit(small: SearchSpace, count: int) -> None:
+def test_distinct_candidates_are_uniform_by_either_way_of_drawing(small: SearchSpace, count: int) -> None:
     rounds = 6400 // count
     counts = dict.fromkeys(itertools.product(*small.choices), 0)
     for seed in range(rounds):
@@ -269,6 +269,6 @@ def test_distinct_candidates_are_uniform_over_the_space_on_both_sides_of_the_rej
 
 
 @pytest.mark.parametrize("count", [0, -1, 129])
-def test_more_distinct_candidates_than_there_are_is_refused_naming_both_numbers(small: SearchSpace, count: int) -> None:
+def test_more_candidates_than_the_space_has_are_refused(small: SearchSpace, count: int) -> None:
     with pytest.raises(InputError, match=f"cannot draw {count} distinct candidates: space small has 128"):
         small.sample_distinct(count, generator(0, "test"))

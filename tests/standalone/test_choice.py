@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 
-from nas_lightning.commands.conf_folder import conf_folder
-from nas_lightning.commands.console import plain
+from nas_lightning.commands.configs import AloneConfig, TrainConfig
+from nas_lightning.commands.prepare import prepare
 from nas_lightning.config.read import read
+from nas_lightning.console.conf_folder import conf_folder
+from nas_lightning.console.start import plain
 from nas_lightning.errors import InputError
-from nas_lightning.experiment.configs import AloneConfig, TrainConfig
-from nas_lightning.experiment.prepare import prepare
 from nas_lightning.space import Population, SearchSpace
 from nas_lightning.standalone import spread_by_accuracy, train_truth, truth
 
@@ -39,7 +39,7 @@ def listed(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("count", QUANTILES)
-def test_candidates_are_taken_at_evenly_spaced_quantiles_of_known_accuracy(count: int):
+def test_candidates_are_taken_at_even_quantiles_of_known_accuracy(count: int):
     population = Population.draw(SPACE, 9, 0)
     known = dict(zip(population.architectures, ACCURACIES, strict=True))
     assert [one.name for one in spread_by_accuracy(population, known, count)] == QUANTILES[count]
@@ -122,8 +122,8 @@ def test_a_whole_run_hands_the_number_of_processes_over(tmp_path: Path, monkeypa
         raise InputError("far enough")
 
     assert train_truth is truth.train_truth
-    monkeypatch.setattr("nas_lightning.experiment.run.train_truth", instead)
-    monkeypatch.setattr("nas_lightning.experiment.run.train_stages", lambda *_, **__: None)
+    monkeypatch.setattr("nas_lightning.commands.run.train_truth", instead)
+    monkeypatch.setattr("nas_lightning.commands.run.train_stages", lambda *_, **__: None)
     assert command("train", "experiment=micro", "standalone.processes=2", f"run_dir={tmp_path}/run").code == 2
     assert asked == [2]
 

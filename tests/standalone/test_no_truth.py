@@ -14,14 +14,14 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from nas_lightning.commands.prepare import check_recipe
 from nas_lightning.data import Augmentation, Digits
 from nas_lightning.errors import InputError
-from nas_lightning.experiment.prepare import check_recipe
-from nas_lightning.schedule import Cosine
 from nas_lightning.space import Architecture, Population, SearchSpace, ShortcutRule
 from nas_lightning.standalone import CutShort, Diverged, Recipe, Truth, describe_failures, train_alone, train_truth, truth, write_summary
 from nas_lightning.standalone.truth import Failure
 from nas_lightning.supernet import ResidualFamily
+from nas_lightning.training.schedules import Cosine
 
 SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8)
 FAMILY = ResidualFamily(SPACE, 10, 1, ShortcutRule.WHERE_NEEDED)
@@ -180,7 +180,7 @@ def test_a_further_seed_is_trained_beside_a_failure(third_diverges: list, digits
     assert sum(bool(row["failure"]) for row in rows(tmp_path / "accuracies.csv")) == 1
 
 
-def test_the_summary_has_a_row_without_figures_for_a_candidate_that_diverged(tmp_path: Path):
+def test_the_summary_has_an_empty_row_for_a_diverged_candidate(tmp_path: Path):
     population = Population.draw(SPACE, 2, 0)
     failure = Failure(population[1], 3, "the loss is nan")
     part = Truth(Population(SPACE, population.candidates[:1]), np.array([[0.5, 0.7]]), (failure,))
@@ -280,7 +280,7 @@ def test_callbacks_of_the_stages_do_not_break_the_truth_after_them(tmp_path: Pat
     assert (tmp_path / "run/ranking/agreement.json").is_file()
 
 
-def test_what_other_processes_cannot_be_given_is_refused_before_a_stage_trains(digits: Digits):
+def test_what_processes_cannot_receive_is_refused_before_a_stage(digits: Digits):
     nameless = recipe(optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1))
     check_recipe(nameless, digits, CPU, 1)
     with pytest.raises(InputError, match=r"^standalone\.processes: .*cannot be handed to other processes"):

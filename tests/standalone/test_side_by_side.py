@@ -19,10 +19,10 @@ import torch
 import nas_lightning
 from nas_lightning.data import Augmentation, Digits, RandomCrop
 from nas_lightning.errors import InputError
-from nas_lightning.schedule import Cosine
 from nas_lightning.space import Architecture, Population, SearchSpace, ShortcutRule
 from nas_lightning.standalone import Recipe, side_by_side, train_truth, truth
 from nas_lightning.supernet import ResidualFamily
+from nas_lightning.training.schedules import Cosine
 
 SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8)
 CPU = {"accelerator": "cpu", "devices": 1}
@@ -116,7 +116,7 @@ def test_a_worker_is_handed_the_dataset_without_its_images(digits: Digits):
     assert torch.equal(handed.train().images, digits.train().images)
 
 
-def test_what_other_processes_cannot_be_given_is_refused_before_one_is_started(digits: Digits, tmp_path: Path):
+def test_what_processes_cannot_receive_is_refused_before_they_start(digits: Digits, tmp_path: Path):
     nameless = recipe(optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1))
     with pytest.raises(InputError, match=r"^standalone\.processes: .*cannot be handed to other processes"):
         train_truth(POPULATION, digits, nameless, [0], tmp_path, CPU, processes=2)
@@ -132,7 +132,7 @@ def test_where_nothing_is_left_to_train_no_process_is_started(digits: Digits, tm
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("four_threads")
-def test_side_by_side_gives_the_accuracies_of_one_after_another_at_as_many_threads(digits: Digits, tmp_path: Path):
+def test_side_by_side_gives_the_accuracies_of_one_after_another(digits: Digits, tmp_path: Path):
     side, after, marks = (tmp_path / name for name in ("side", "after", "marks"))
     marks.mkdir()
     beside = train_truth(POPULATION, digits, recipe(schedule=Marks(folder=marks)), [0, 1], side, CPU, processes=2)
@@ -207,7 +207,7 @@ def test_the_workers_end_with_their_parent(how: signal.Signals, everyone: bool, 
 
 
 @pytest.mark.slow
-def test_a_call_that_was_killed_goes_on_with_the_trainings_that_are_missing(tmp_path: Path):
+def test_a_killed_call_resumes_with_the_missing_trainings(tmp_path: Path):
     code = "from nas_lightning.commands.standalone import main\nmain()"
     options = ["space=resnet_tiny", "data=digits", "population.count=6", "standalone.epochs=20", "standalone.processes=2"]
 

@@ -12,10 +12,10 @@ import torch
 
 from nas_lightning.data import Augmentation, Digits
 from nas_lightning.errors import InputError
-from nas_lightning.schedule import Cosine
 from nas_lightning.space import Architecture, Population, SearchSpace, ShortcutRule, read_accuracies
 from nas_lightning.standalone import Recipe, Truth, spread_by_cost, train_alone, train_truth, truth
 from nas_lightning.supernet import ResidualFamily
+from nas_lightning.training.schedules import Cosine
 
 SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8)
 FAMILY = ResidualFamily(SPACE, 10, 1, ShortcutRule.WHERE_NEEDED)
@@ -84,7 +84,7 @@ def test_spread_and_seed_noise_are_those_of_a_hand_calculation():
     assert Truth(Population.draw(SPACE, 1, 0), np.array([[0.5, 0.7]])).spread == 0
 
 
-def test_a_candidate_trained_alone_is_repeated_by_its_seed_whatever_the_global_generator_is_at(digits: Digits):
+def test_a_training_alone_depends_on_its_seed_not_on_global_state(digits: Digits):
     accuracies = []
     for seed in (3, 3, 4):
         torch.manual_seed(len(accuracies))
@@ -204,7 +204,7 @@ BY_NAME = ["~standalone.optimizer.momentum", "~standalone.optimizer.weight_decay
 
 @pytest.mark.parametrize("name", ["LBFGS", "SparseAdam"])
 @pytest.mark.parametrize("which", ["train", "standalone"])
-def test_an_optimizer_that_cannot_train_a_candidate_is_refused_before_work(which: str, name: str, tmp_path: Path, command: Callable):
+def test_an_optimizer_that_cannot_train_is_refused_before_work(which: str, name: str, tmp_path: Path, command: Callable):
     arguments = {"train": ["experiment=micro"], "standalone": SMALL}[which]
     done = command(which, *arguments, f"standalone.optimizer._target_=torch.optim.{name}", *BY_NAME, f"run_dir={tmp_path}/run")
     assert (done.code, done.err.count("\n")) == (2, 1), done.err

@@ -21,10 +21,10 @@ import torch
 import nas_lightning
 from nas_lightning.data import Augmentation, Digits
 from nas_lightning.errors import InputError
-from nas_lightning.schedule import Cosine
 from nas_lightning.space import Population, SearchSpace, ShortcutRule
 from nas_lightning.standalone import Recipe, side_by_side, train_truth, truth
 from nas_lightning.supernet import ResidualFamily
+from nas_lightning.training.schedules import Cosine
 
 SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8)
 FAMILY = ResidualFamily(SPACE, 10, 1, ShortcutRule.WHERE_NEEDED)

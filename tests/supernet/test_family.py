@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nas_lightning.draws import generator
+from nas_lightning.rng import generator
 from nas_lightning.space import SearchSpace, ShortcutRule
 from nas_lightning.supernet import ResidualFamily, Supernet, cut
 
@@ -15,7 +15,7 @@ def family(request: pytest.FixtureRequest) -> ResidualFamily:
     return ResidualFamily(SPACE, classes=5, channels=1, shortcuts=request.param)
 
 
-def test_a_candidate_alone_has_the_layers_that_are_cut_out_of_the_supernet(family: ResidualFamily) -> None:
+def test_a_candidate_alone_has_the_layers_cut_out_of_the_supernet(family: ResidualFamily) -> None:
     supernet = family.supernet("running", seed=1)
     for architecture in SPACE.sample_distinct(16, generator(0, "test")):
         alone, cut_out = (network.state_dict() for network in (family.alone(architecture, "running"), cut(supernet, architecture)))

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks.masked_network import MaskedNetwork
-from nas_lightning.draws import generator
+from nas_lightning.rng import generator
 from nas_lightning.space import SearchSpace
 from nas_lightning.supernet import Supernet
 
@@ -35,6 +35,6 @@ def test_the_masked_network_has_the_supernets_parameters_and_no_other(tiny: Sear
     assert {id(one) for one in MaskedNetwork(supernet).parameters()} == {id(one) for one in supernet.parameters()}
 
 
-def test_the_masked_network_refuses_running_statistics_which_a_mask_would_not_confine(tiny: SearchSpace) -> None:
+def test_the_masked_network_refuses_running_statistics(tiny: SearchSpace) -> None:
     with pytest.raises(ValueError, match="batch statistics only"):
         MaskedNetwork(Supernet(tiny, 5, norm="running"))

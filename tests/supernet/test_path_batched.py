@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.masked_network import MaskedNetwork
-from nas_lightning.draws import generator
 from nas_lightning.errors import InputError
+from nas_lightning.rng import generator
 from nas_lightning.space import Architecture, SearchSpace
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.path_batched import batched_forward, stack_widths
@@ -66,7 +66,7 @@ def assert_close(found: Tensor, expected: Tensor, relative: float, name: str = "
 @pytest.mark.parametrize("batch", [3, 4])
 @pytest.mark.parametrize("shortcuts", ["always", "where_needed"])
 @pytest.mark.parametrize("space_name", ["track1", "tiny"])
-def test_one_batched_forward_equals_one_forward_each_in_logits_and_gradients(
+def test_one_batched_forward_equals_one_each_and_its_gradients(
     request: pytest.FixtureRequest, space_name: str, shortcuts: str, batch: int, dtype: torch.dtype, relative: float
 ) -> None:
     space = space_of(request, space_name)
@@ -92,7 +92,7 @@ def test_images_of_the_real_resolution_give_the_same_logits(track1: SearchSpace)
         assert_close(logits, torch.stack([supernet(images, path) for path in paths]), 1e-9)
 
 
-def test_where_needed_some_paths_take_the_identity_and_others_the_convolution_of_the_same_block() -> None:
+def test_where_needed_paths_differ_in_one_blocks_shortcut() -> None:
     space = SearchSpace("small", (2,), (6,), 2, 8)
     supernet = moved_off_its_initial_norms(Supernet(space, CLASSES, shortcuts="where_needed")).double()
     identity, convolution = Architecture((2, 4, 4, 6, 4)), Architecture((2, 4, 4, 6, 2))

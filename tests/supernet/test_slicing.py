@@ -10,7 +10,7 @@ from plain_network import PlainNetwork, full_name, leading
 from torch import Tensor
 from torch.nn import functional as F
 
-from nas_lightning.draws import generator
+from nas_lightning.rng import generator
 from nas_lightning.space import Architecture, SearchSpace
 from nas_lightning.supernet import Supernet, cut
 
@@ -67,7 +67,7 @@ def assert_slice_equals_plain(supernet: Supernet, architecture: Architecture, im
         torch.testing.assert_close(found, whole, msg=lambda text, name=name: f"{name} of {architecture}: {text}")
 
 
-def test_a_slice_equals_a_stand_alone_network_in_outputs_and_gradients_for_100_architectures(track1: SearchSpace) -> None:
+def test_100_slices_equal_stand_alone_networks_and_their_gradients(track1: SearchSpace) -> None:
     supernet = shake(Supernet(track1, classes=5).double())
     images, labels = batch()
     for architecture in [track1.largest, track1.smallest, *candidates(track1, 100)]:
@@ -87,7 +87,7 @@ def test_a_slice_equals_a_stand_alone_network_under_every_rule(
 
 
 @pytest.mark.parametrize(("shortcuts", "norm"), RULES)
-def test_a_slice_equals_a_stand_alone_network_where_blocks_follow_one_another(shortcuts: str, norm: str) -> None:
+def test_a_slice_of_longer_stages_equals_a_stand_alone_network(shortcuts: str, norm: str) -> None:
     space = SearchSpace("two widths", (2, 2), (4, 8), 4, 8)  # half of the later blocks keep their width
     supernet = shake(Supernet(space, 5, 3, shortcuts, norm).double())
     images, labels = batch()
@@ -110,7 +110,7 @@ def test_single_precision_at_32_pixels_agrees_too(track1: SearchSpace) -> None:
         torch.testing.assert_close(supernet(images, architecture), plain(supernet, architecture)(images), rtol=1e-4, atol=1e-4)
 
 
-def test_where_needed_the_identity_leaves_its_convolution_without_gradient_and_nothing_else() -> None:
+def test_an_identity_leaves_only_its_convolution_without_gradient() -> None:
     space = SearchSpace("two widths", (2, 2), (4, 8), 4, 8)
     supernet = Supernet(space, 5, shortcuts="where_needed")
     images, labels = batch(dtype=torch.float32)
@@ -149,7 +149,7 @@ def test_gradients_outside_the_slice_are_exactly_zero(track1: SearchSpace) -> No
     assert inside_has_some == outside_is_zero == len(alone)
 
 
-def test_running_statistics_change_in_the_slice_only_and_as_a_stand_alone_networks_do(tiny: SearchSpace) -> None:
+def test_running_statistics_change_in_the_slice_only(tiny: SearchSpace) -> None:
     supernet = shake(Supernet(tiny, 5, norm="running").double())
     architecture = next(candidates(tiny, 1, seed=3))
     alone = plain(supernet, architecture)
@@ -178,7 +178,7 @@ def test_evaluation_leaves_running_statistics_alone(tiny: SearchSpace) -> None:
     assert all(torch.equal(before[name], tensor) for name, tensor in supernet.state_dict().items())
 
 
-def test_evaluation_with_batch_statistics_uses_the_batch_and_with_running_ones_does_not(tiny: SearchSpace) -> None:
+def test_only_batch_statistics_depend_on_the_batch(tiny: SearchSpace) -> None:
     images, _ = batch(8, dtype=torch.float32)
     for norm, alike in (("batch", False), ("running", True)):
         supernet = shake(Supernet(tiny, 5, norm=norm)).eval()
@@ -194,9 +194,7 @@ def test_batch_statistics_are_never_stored(tiny: SearchSpace) -> None:
 
 @pytest.mark.parametrize(("shortcuts", "norm"), RULES)
 @pytest.mark.parametrize("training", [True, False])
-def test_a_cut_out_network_equals_the_slice_and_keeps_no_tie_to_the_supernet(
-    tiny: SearchSpace, shortcuts: str, norm: str, training: bool
-) -> None:
+def test_a_cut_out_network_equals_the_slice_and_shares_no_memory(tiny: SearchSpace, shortcuts: str, norm: str, training: bool) -> None:
     images, _ = batch(dtype=torch.float32)
     for architecture in [tiny.largest, tiny.smallest, *candidates(tiny, 4)]:
         supernet = shake(Supernet(tiny, 5, 3, shortcuts, norm)).train(training)

@@ -68,7 +68,7 @@ def test_weights_and_header_come_back_as_they_were_saved(
     assert torch.equal(loaded(images, track1.smallest), supernet.eval()(images, track1.smallest))
 
 
-def test_the_header_is_plain_json_that_says_what_is_needed_to_use_the_weights(supernet: Supernet) -> None:
+def test_the_header_is_plain_json_with_all_that_the_weights_need(supernet: Supernet) -> None:
     header = make_header(supernet, DATA)
     assert json.loads(json.dumps(header)) == header
     assert header == {
@@ -137,7 +137,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, name: str, content: b
     refusal(tmp_path / name)
 
 
-def test_a_checkpoint_whose_pickle_is_damaged_is_refused_or_read_never_a_traceback(supernet: Supernet, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_read_or_refused_without_traceback(supernet: Supernet, tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     save_lightning(path, supernet, make_header(supernet, DATA))
     whole = path.read_bytes()
@@ -224,7 +224,7 @@ def test_weights_with_another_header_are_refused(supernet: Supernet, tmp_path: P
 
 
 @pytest.mark.parametrize("data", [None, {}, {"name": "digits"}, {"name": 3, "arguments": {}}, {"name": "digits", "arguments": []}], ids=str)
-def test_a_header_that_does_not_say_which_images_were_trained_on_is_refused(supernet: Supernet, tmp_path: Path, data: Any) -> None:
+def test_a_header_without_the_training_images_is_refused(supernet: Supernet, tmp_path: Path, data: Any) -> None:
     save_supernet(tmp_path / "weights.safetensors", supernet, make_header(supernet, data))
     assert "data.name" in refusal(tmp_path / "weights.safetensors")
 
@@ -279,7 +279,7 @@ def full_disk() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_weights_that_do_not_fit_on_the_disk_are_an_input_error_and_leave_no_file(supernet: Supernet, tmp_path: Path) -> None:
+def test_weights_that_do_not_fit_on_the_disk_leave_no_file(supernet: Supernet, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be written"), full_disk():
         save_supernet(tmp_path / "supernet.safetensors", supernet, make_header(supernet, DATA))
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from nas_lightning.commands.conf_folder import conf_folder
+from nas_lightning.console.conf_folder import conf_folder
 
 CONF = Path(__file__).with_name("conf")
 SWEEPS = sorted(path.stem for path in (conf_folder() / "sweep").glob("*.yaml"))
@@ -127,7 +127,7 @@ def swept(command: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_same_sweep_again_skips_what_is_finished_and_goes_on_with_the_rest(swept: Path, command: Callable, tmp_path: Path):
+def test_the_same_sweep_again_skips_what_is_finished(swept: Path, command: Callable, tmp_path: Path):
     folder = tmp_path / "swept"
     shutil.copytree(swept, folder)
     kept = {path: path.stat().st_mtime_ns for path in (folder / "0").rglob("*") if path.is_file()}

@@ -117,7 +117,7 @@ def test_a_database_is_not_shared_by_two_folders(command: Callable, tmp_path: Pa
     assert "study: study has run_dir" in done.err
 
 
-def test_values_that_diverge_fail_their_trial_and_three_in_a_row_end_the_study(command: Callable, tmp_path: Path):
+def test_diverging_values_fail_their_trial_and_three_end_the_study(command: Callable, tmp_path: Path):
     done = command("tune", *given(tmp_path / "study", "search={stages.pretrain.optimizer.lr: [1e30]}", "trials=9"))
     assert done.code == 2
     assert done.err.count("failed: stages.pretrain: the loss is") == 3

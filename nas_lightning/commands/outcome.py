@@ -1,0 +1,69 @@
+"""What a finished run leaves for a sweep: the value it was run for, and that it is finished."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nas_lightning.errors import InputError
+from nas_lightning.runs.made_from import file_hash
+from nas_lightning.runs.reading import read_json, read_rows
+from nas_lightning.runs.writing import write_json
+from nas_lightning.scoring.table import LABELS
+
+NAME = "finished.json"
+ELSEWHERE = ("run_dir", "resume")
+"""Keys that say where a run is, not what."""
+
+FILES = (("ranking", "known_accuracies"), ("ranking", "list"), ("population", "file"))
+"""Keys that name a file whose content decides what comes out."""
+
+
+def write_outcome(run_dir: Path, config: Mapping[str, Any], value: float | None, seconds: float) -> None:
+    """Marks the run as finished.
+
+    Args:
+        config: the composed one, plain.
+        value: what a sweeper is told.
+        seconds: that the process which finished the run took.
+    """
+    write_json(run_dir / NAME, {"returns": config["returns"], "value": value, "seconds": round(seconds, 1), "config_sha256": _hash(config)})
+
+
+def finished(run_dir: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What ``write_outcome`` wrote of a run with exactly this config; None where there was none."""
+    path = run_dir / NAME
+    if not path.is_file():
+        return None
+    found = read_json(path)
+    return found if found.get("config_sha256") == _hash(config) else None
+
+
+def value_of(run_dir: Path, config: Mapping[str, Any], agreement: Mapping[str, Any] | None) -> float | None:
+    """The value that ``returns`` names; None where the run has none.
+
+    Kendall's tau of ``ranking.score`` with known accuracies, or the mean cross entropy, in nats, of the panel after the last stage.
+
+    Args:
+        agreement: as ``agreement.json`` holds it.
+    """
+    if config["returns"] == "agreement":
+        return None if agreement is None else agreement["scores"][LABELS[config["ranking"]["score"]]]["kendall"]["value"]
+    name = list(config["stages"])[-1]
+    path = run_dir / "stages" / name / "metrics.csv"
+    rows = [row for _, row in read_rows(path, ("step",)) if row.get("largest/cross_entropy")]
+    if not rows:
+        raise InputError(f"{path}: holds no cross entropy of the panel; returns=panel_cross_entropy needs one evaluation at least")
+    return float(np.mean([float(value) for key, value in rows[-1].items() if key.endswith("/cross_entropy")]))
+
+
+def _hash(config: Mapping[str, Any]) -> str:
+    """Of the config and of what the files hold that it names: the value may come from them."""
+    kept = {key: value for key, value in config.items() if key not in ELSEWHERE}
+    named = {f"{section}.{key}": (config.get(section) or {}).get(key) for section, key in FILES}
+    contents = {place: file_hash(Path(name)) for place, name in named.items() if name is not None and Path(name).is_file()}
+    kept |= {"contents": contents} if contents else {}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,221 @@
+"""Makes every object of a run from its config, so that a wrong value stops the run before it starts."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from pytorch_lightning.plugins import DoublePrecision
+
+from nas_lightning.commands.batch_sizes import check_ranking_batches, check_stage_batches, check_standalone_batches
+from nas_lightning.commands.check_trainer import check_batches, check_clipping, check_panel_is_evaluated
+from nas_lightning.commands.configs import StandaloneConfig, TrainConfig
+from nas_lightning.commands.ranking import check_enough_known, check_ranking, choose_candidates
+from nas_lightning.config.build import Builder, import_plugins
+from nas_lightning.config.fields import Later, Target
+from nas_lightning.config.schema import PopulationConfig
+from nas_lightning.data import ImageDataset
+from nas_lightning.data.check import check_dataset, check_trained_on
+from nas_lightning.data.data_module import ImageDataModule
+from nas_lightning.devices.launch import is_first
+from nas_lightning.devices.trainer import make_trainer
+from nas_lightning.errors import InputError
+from nas_lightning.space import Architecture, Population, SearchSpace, ShortcutRule, read_accuracies
+from nas_lightning.standalone import Recipe, check_seeds, on_one_device, pack, spread_by_accuracy, spread_by_cost, try_one_step
+from nas_lightning.supernet import ResidualFamily, Supernet
+from nas_lightning.supernet.checkpoint import load_supernet
+from nas_lightning.training.stage import MakeOptimizer, Stage, check_name
+
+
+class Run(NamedTuple):
+    """Every object of a run, made and checked before anything is computed."""
+
+    space: SearchSpace
+    dataset: ImageDataset
+    population: Population
+    supernet: Supernet
+    stages: list[Stage]
+    truth: tuple[Population, Recipe] | None
+
+
+def prepare(config: TrainConfig) -> Run:
+    """Makes the objects of a run; a wrong value anywhere in the config stops here."""
+    import_plugins(config.plugins)
+    builder = Builder(tuple(config.plugins), {"seed": config.seed})
+    space: SearchSpace = builder.build(config.space, "space")
+    dataset = make_dataset(builder, config.data, space)
+    population = make_population(config.population, space)
+    family = make_family(space, dataset, config.supernet.shortcuts)
+    supernet = family.supernet(config.supernet.norm, config.seed, config.supernet.channels_last)
+    builder = builder.offering(space=space, population=population)
+    stages = make_stages(builder, config.stages, supernet)
+    builder.build(config.augmentation, "augmentation")
+    if config.returns == "panel_cross_entropy" and not (config.loader.holdout and stages):
+        raise InputError("returns: panel_cross_entropy needs a panel; give loader.holdout, and a stage")
+    ranked = choose_candidates(config.ranking, space, population) if config.ranking.enabled else population
+    truth = None
+    if config.standalone.enabled:
+        listed = config.ranking.list if config.ranking.enabled and config.ranking.list else config.population.file
+        alone = make_family(space, dataset, config.standalone.shortcuts)
+        recipe = builder.make(config.standalone.recipe, "standalone", family=alone)
+        truth = (choose_alone(config.standalone, ranked, alone, listed), recipe)
+        check_standalone_batches(recipe, dataset)
+    data = make_data(config, builder, dataset, 0)
+    data.train_dataloader()  # reads the images and divides them
+    arguments = builder.build_values(config.trainer, "trainer")
+    trainer = make_trainer(arguments, find_unused_parameters=supernet.skips_parameters)
+    if stages:
+        steps = check_batches(trainer, data)
+        check_clipping(trainer, arguments, stages)
+        if config.returns == "panel_cross_entropy":
+            check_panel_is_evaluated(trainer, steps, stages[-1], config.monitor.every_epochs)
+    if isinstance(trainer.precision_plugin, DoublePrecision):
+        supernet.double()  # as Lightning would when a stage starts: so that weights that are read again lose no digits
+    if truth is not None:
+        check_recipe(truth[1], dataset, builder.build_values(config.trainer, "trainer"), config.standalone.processes)
+    processes = trainer.num_devices * trainer.num_nodes
+    check_stage_batches(config.loader, stages, space, supernet.norm, len(dataset.train().labels), processes)
+    if truth is not None and config.standalone.processes > 1 and processes > 1:
+        raise InputError(
+            f"standalone.processes: {config.standalone.processes} cannot be used where the stages train in several processes "
+            "(trainer.devices); train the truth with nas-standalone"
+        )
+    if config.ranking.shard is not None:
+        raise InputError(f"ranking.shard: {config.ranking.shard} belongs to nas-rank, which scores parts of a list on several machines")
+    if config.ranking.enabled:
+        check_ranking(config.ranking, dataset, ranked)
+        check_ranking_batches(config.ranking, space, supernet.norm, dataset)
+        if truth is not None:
+            check_enough_known(dict.fromkeys(truth[0].architectures, 0.0), ranked, "standalone")
+    if config.initial_checkpoint is not None:
+        header = _take_weights(supernet, Path(config.initial_checkpoint))
+        if not stages:  # they are ranked as they are
+            check_trained_on(dataset, header, "initial_checkpoint", Path(config.initial_checkpoint))
+    return Run(space, dataset, population, supernet, stages, truth)
+
+
+def make_dataset(builder: Builder, config: Target, space: SearchSpace) -> ImageDataset:
+    """The images, both splits read and checked."""
+    dataset: ImageDataset = builder.build(config, "data")
+    check_dataset(dataset)
+    if dataset.resolution != space.resolution:
+        raise InputError(f"space.resolution: {space.resolution} differs from the images' {dataset.resolution} ({dataset.name})")
+    return dataset
+
+
+def check_names(stages: Sequence[str]) -> None:
+    """Raises InputError if a stage's folder cannot have its name, or two would share one where a file system does not tell capitals."""
+    folders: dict[str, str] = {}
+    for name in stages:
+        check_name(name)
+        if (other := folders.setdefault(name.lower(), name)) != name:
+            raise InputError(f"stages.{name}: differs from stages.{other} in capitals alone; some file systems would give both one folder")
+
+
+def make_population(config: PopulationConfig, space: SearchSpace) -> Population:
+    """The run's list: of a file, or drawn."""
+    if config.file is not None:
+        return Population.read(Path(config.file), space)
+    return Population.draw(space, min(config.count, space.size), config.seed)
+
+
+def make_stages(builder: Builder, config: Mapping[str, Later[Stage]], supernet: Supernet) -> list[Stage]:
+    """The recipe, each stage checked against the supernet that it is to train."""
+    check_names(list(config))
+    stages = [builder.make(keys, f"stages.{name}", name=name, index=index) for index, (name, keys) in enumerate(config.items())]
+    for stage in stages:
+        check_optimizer(stage.optimizer, f"stages.{stage.name}.optimizer")
+        stage.check(supernet)
+    return stages
+
+
+def check_optimizer(make: MakeOptimizer, place: str) -> None:
+    """Tries an optimizer for a step, so that a wrong value stops the run before it starts."""
+    # Shapes such as a network's: a convolution's, a classifier's, a norm's.
+    parameters = [torch.nn.Parameter(torch.ones(shape)) for shape in ((2, 2, 1, 1), (2, 2), (2,))]
+    try:
+        optimizer = make(parameters)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{place}: {' '.join(str(error).split())}") from error
+    for parameter in parameters:
+        parameter.grad = torch.ones_like(parameter)
+    try:
+        optimizer.step()
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{place}: {type(optimizer).__name__} cannot take a step from the summed gradients of paths ({reason})") from error
+    if any("lr" not in group for group in optimizer.param_groups):
+        raise InputError(f"{place}: {type(optimizer).__name__} has no lr, which the schedule sets")
+
+
+def make_family(space: SearchSpace, dataset: ImageDataset, shortcuts: str) -> ResidualFamily:
+    """The networks of a space for a data set."""
+    return ResidualFamily(space, dataset.classes, dataset.channels, ShortcutRule(shortcuts))
+
+
+def check_recipe(recipe: Recipe, dataset: ImageDataset, trainer_arguments: Mapping[str, Any], processes: int) -> None:
+    """Makes what a training alone will need, and takes a step as it will, so that what cannot work stops here."""
+    check_optimizer(recipe.optimizer, "standalone.optimizer")
+    try:
+        try_one_step(dataset, recipe)
+    except InputError as error:
+        raise InputError(f"standalone.{str(error).removeprefix('loader.').removeprefix('standalone.')}") from None
+    for arguments in on_one_device(trainer_arguments, 1):
+        make_trainer(arguments)
+    if processes > 1:
+        pack(dataset, recipe, trainer_arguments, processes)
+
+
+def choose_alone(config: StandaloneConfig, population: Population, family: ResidualFamily, listed: str | None) -> Population:
+    """The candidates that are trained alone, each architecture once.
+
+    Args:
+        population: what they are chosen from.
+        listed: its file; None where it was drawn.
+    """
+    check_seeds(config.seeds)
+    names, population = len(population), population.distinct()
+    if (copies := names - len(population)) and is_first():
+        print(f"standalone: {copies:,} of {names:,} names are copies of other candidates, which are trained once", file=sys.stderr)
+    if config.choose == "accuracy":
+        known = read_known(listed, population.space)
+        chosen = tuple(one for one in population if one.architecture in known)
+        where = "a list that is drawn" if listed is None else listed
+        if not chosen:
+            raise InputError(f"standalone.choose: accuracy needs known accuracies, and {where} has none; choose=cost needs none")
+        if (config.count or 0) > len(chosen):
+            count = f"{len(chosen)} of {len(population)} candidates of {where} have a known accuracy"
+            raise InputError(f"standalone.count: {config.count} is more than can be chosen by accuracy: {count}")
+        population = Population(population.space, chosen)
+        return population if config.count is None else spread_by_accuracy(population, known, config.count)
+    return population if config.count is None else spread_by_cost(population, config.count, family)
+
+
+def read_known(listed: str | None, space: SearchSpace) -> dict[Architecture, float]:
+    """The accuracies in a list's own file, fractions, of those candidates that have one; none where there is no file."""
+    return {} if listed is None else read_accuracies(Path(listed), space)
+
+
+def make_data(config: TrainConfig, builder: Builder, dataset: ImageDataset, index: int) -> ImageDataModule:
+    """The data module of a stage."""
+    loader = config.loader
+    return ImageDataModule(
+        dataset,
+        builder.build(config.augmentation, "augmentation"),
+        batch_size=loader.batch_size,
+        holdout=loader.holdout,
+        eval_batch_size=loader.eval_batch_size,
+        workers=loader.workers,
+        resident=loader.resident,
+        seed=config.seed,
+        stage_index=index,
+    )
+
+
+def _take_weights(supernet: Supernet, path: Path) -> dict[str, Any]:
+    loaded, header = load_supernet(path)
+    if loaded.header() != supernet.header():
+        raise InputError(f"initial_checkpoint: {path} holds {header['supernet']}, but the config describes {supernet.header()}")
+    supernet.load_state_dict(loaded.state_dict())
+    return header

@@ -1,0 +1,135 @@
+"""Ranks with each of several checkpoints and shows how their rankings agree."""
+
+import glob
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from tabulate import tabulate
+
+from nas_lightning.agreement import kendall_tau
+from nas_lightning.commands.batch_sizes import check_ranking_batches
+from nas_lightning.commands.configs import RankConfig
+from nas_lightning.commands.ranking import check_ranking, choose_candidates, rank_checkpoint
+from nas_lightning.config.build import Builder, import_plugins
+from nas_lightning.data import ImageDataset, dataset_from_header
+from nas_lightning.data.check import check_dataset, check_trained_on
+from nas_lightning.devices.launch import is_first
+from nas_lightning.devices.trainer import make_trainer, start_processes
+from nas_lightning.errors import InputError
+from nas_lightning.runs.writing import write_json
+from nas_lightning.scoring.table import LABELS, read_table
+from nas_lightning.space import SearchSpace
+from nas_lightning.supernet.checkpoint import read_header
+from nas_lightning.supernet.layers import NormStatistics
+
+LONGEST_LABEL = 100
+"""Characters of a folder's name; file systems take some 255 bytes."""
+
+
+def find_checkpoints(pattern: str) -> list[Path]:
+    """The file, or the files that the pattern matches.
+
+    Raises:
+        InputError: if there is none.
+    """
+    paths = [Path(pattern)] if Path(pattern).is_file() else [Path(found) for found in glob.glob(pattern, recursive=True)]
+    if not paths:
+        raise InputError(f"checkpoint: {pattern} names no file")
+    return sorted(paths)
+
+
+class Checkpoint(NamedTuple):
+    """A file to rank with, what it says of itself, and the images that it was trained on."""
+
+    path: Path
+    header: dict[str, Any]
+    dataset: ImageDataset
+
+
+def prepare_rankings(config: RankConfig) -> list[Checkpoint]:
+    """Reads and checks everything that the rankings need, so that a mistake stops them before a folder is claimed.
+
+    Returns:
+        The checkpoints that the config names, in training order.
+    """
+    import_plugins(config.plugins)
+    make_trainer(Builder(tuple(config.plugins)).build_values(config.trainer, "trainer"), enable_checkpointing=False)
+    paths, headers = _in_training_order(find_checkpoints(config.checkpoint))
+    return [Checkpoint(*one) for one in zip(paths, headers, _datasets(paths, headers, config), strict=True)]
+
+
+def rank_checkpoints(checkpoints: Sequence[Checkpoint], config: RankConfig, run_dir: Path) -> dict[str, Any]:
+    """Ranks with each; one alone writes ``ranking/``, several write ``ranking/<checkpoint>/`` and ``ranking/by_checkpoint.json``."""
+    builder = Builder(tuple(config.plugins))
+    start_processes(builder.build_values(config.trainer, "trainer"))
+    results: dict[str, Any] = {}
+    for (path, _, dataset), label in zip(checkpoints, _labels([one.path for one in checkpoints]), strict=True):
+        folder = "ranking" if len(checkpoints) == 1 else f"ranking/{label}"
+        if is_first():
+            print(f"\n{path}")
+        arguments = builder.build_values(config.trainer, "trainer")  # a strategy serves one Trainer
+        results[label] = rank_checkpoint(path, config.ranking, dataset, run_dir, arguments, folder_name=folder)
+    if len(checkpoints) > 1 and is_first():
+        _compare(SearchSpace(**checkpoints[-1].header["supernet"]["space"]), results, run_dir, config.ranking.score)
+    return results
+
+
+def _datasets(checkpoints: Sequence[Path], headers: Sequence[dict[str, Any]], config: RankConfig) -> list[ImageDataset]:
+    """The images of each checkpoint, checked, also for what its supernet needs; checkpoints of the same images share them."""
+    read: dict[str, ImageDataset] = {}
+    datasets = []
+    for path, header in zip(checkpoints, headers, strict=True):
+        data = {"name": header["data"]["name"], "arguments": header["data"]["arguments"]}
+        if (key := repr(data)) not in read:
+            read[key] = dataset_from_header(data, config.data.root)
+            check_dataset(read[key])
+        check_trained_on(read[key], header, "checkpoint", path)
+        network = header["supernet"]
+        space = SearchSpace(**network["space"])
+        check_ranking_batches(config.ranking, space, NormStatistics(network["norm"]), read[key])
+        check_ranking(config.ranking, read[key], choose_candidates(config.ranking, space, None))
+        datasets.append(read[key])
+    return datasets
+
+
+def _in_training_order(checkpoints: list[Path]) -> tuple[list[Path], list[dict[str, Any]]]:
+    """By stage as the run had them, then by the epoch in the name, the last one last; with the headers."""
+    headers = {path: read_header(path) for path in checkpoints}
+
+    def place(path: Path) -> tuple[Any, ...]:
+        epoch = re.fullmatch(r"epoch_(\d+)", path.stem)
+        return headers[path].get("stage_index", 0), epoch is None, int(epoch.group(1)) if epoch else 0, path
+
+    ordered = sorted(checkpoints, key=place)
+    return ordered, [headers[path] for path in ordered]
+
+
+def _compare(space: SearchSpace, results: dict[str, Any], run_dir: Path, score: str) -> None:
+    tables = {label: read_table(run_dir / "ranking" / label / "scores.csv", space) for label in results}
+    qualities = {label: table.quality(score)[list(table.population.distinct_rows)] for label, table in tables.items()}
+    last = list(qualities.values())[-1]
+    rows = []
+    for label, result in results.items():
+        known = {} if result is None else {name: one["kendall"]["value"] for name, one in result["scores"].items()}
+        rows.append({"checkpoint": label, "kendall with the last": _kendall(qualities[label], last), **known})
+    write_json(run_dir / "ranking" / "by_checkpoint.json", rows)
+    title = f"Agreement by checkpoint: Kendall tau-b of the {LABELS[score]}, which orders, with the last checkpoint's"
+    print(f"\n{title}, and of each score with known accuracies")
+    print(tabulate(rows, headers="keys", floatfmt=".3f"))
+
+
+def _kendall(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> float | None:
+    try:
+        return kendall_tau(first, second)
+    except ValueError:  # a single candidate, or all alike: no order to agree on
+        return None
+
+
+def _labels(checkpoints: list[Path]) -> list[str]:
+    """Names that tell the files apart: stage and file, the end of them where they are long, or a number where that is not enough."""
+    labels = [f"{path.parent.name}_{path.stem}"[-LONGEST_LABEL:] for path in checkpoints]
+    return labels if len(set(labels)) == len(labels) else [f"{number}_{label}" for number, label in enumerate(labels, start=1)]

@@ -1,0 +1,212 @@
+"""Wires one ranking: a checkpoint, a list and images become the files below ``ranking/`` and the tables on the terminal."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES
+from nas_lightning.commands.configs import RankingConfig
+from nas_lightning.commands.write_ranking import Known, tell_ranking
+from nas_lightning.data import ImageDataset, evaluation_images, fingerprint
+from nas_lightning.data.splits import LabelledImages
+from nas_lightning.devices.launch import is_first
+from nas_lightning.devices.trainer import precision_of
+from nas_lightning.errors import InputError
+from nas_lightning.runs.lock import claiming
+from nas_lightning.scoring.predict import rank_to_folder, read_losses
+from nas_lightning.scoring.protocol import claim, make_protocol
+from nas_lightning.scoring.recalibrate import Recalibration
+from nas_lightning.scoring.score import Scorer
+from nas_lightning.scoring.shards import Shard, check_no_older_shard
+from nas_lightning.scoring.smoothing import FEWEST, further_candidates, smoothed_cross_entropies
+from nas_lightning.scoring.table import Score, ScoreTable, read_parts
+from nas_lightning.search.successive_halving import CheapFirst, Level, Losses, Z, make_levels, rank_cheap_first
+from nas_lightning.space import Architecture, CandidateRows, Population, SearchSpace, read_accuracies
+from nas_lightning.supernet.checkpoint import load_supernet
+
+
+def rank_checkpoint(
+    checkpoint: Path,
+    config: RankingConfig,
+    dataset: ImageDataset,
+    run_dir: Path,
+    trainer_arguments: Mapping[str, Any],
+    *,
+    population: Population | None = None,
+    known: Known | None = None,
+    folder_name: str = "ranking",
+) -> dict[str, Any] | None:
+    """Ranks, writes, prints.
+
+    Args:
+        population: the list where the config names none.
+        known: accuracies where the config names none.
+
+    Returns:
+        The agreement with known accuracies, where there are any.
+    """
+    supernet, _ = load_supernet(checkpoint)
+    candidates = whole = choose_candidates(config, supernet.space, population)
+    if (shard := choose_shard(config)) is not None:
+        candidates = shard.of(whole)
+    elif config.known_accuracies is not None:
+        known = Known(read_accuracies(Path(config.known_accuracies), supernet.space))
+        check_enough_known(known.accuracies, candidates, config.known_accuracies)
+    check_smoothing(config, supernet.space)
+    images, labels = evaluation_images(dataset, config.images)
+    levels, scorer = plan_levels(config, len(images)), make_scorer(config, dataset)
+    test = dataset.test()
+    used = LabelledImages(test.images[: len(images)], test.labels[: len(images)])
+    folder = run_dir / folder_name
+    protocol = make_protocol(
+        checkpoint,
+        data=fingerprint(used),
+        images=len(images),
+        batch_size=scorer.batch_size,
+        norm=str(supernet.norm),
+        shortcuts=str(supernet.shortcuts),
+        precision=precision_of(trainer_arguments),
+        recalibration=None if scorer.recalibration is None else scorer.recalibration.protocol(),
+        cheap_first=None if levels is None else {"keep": config.cheap_first_keep, "z": Z},
+    )
+    check_no_older_shard(folder)
+    name = "" if shard is None else shard.name
+    with claiming(run_dir, name):
+        claim(folder, protocol)
+    ranking = partial(rank_to_folder, supernet, scorer=scorer, trainer_arguments=trainer_arguments, label=folder_name, shard=name)
+    smoothed, cheap_first = None, None
+    if levels is not None:
+        cheap_first = _rank_cheap_first(ranking, candidates, levels, config.cheap_first_keep, (images, labels), folder)
+        scores = cheap_first.scores
+    elif config.smoothing:
+        further = further_candidates(candidates, config.smoothing_candidates, config.seed)
+        fitted_on = Population(supernet.space, (*candidates, *further))
+        all_scores = ranking(fitted_on, images, labels, folder / "parts")
+        scores, smoothed = all_scores[: len(candidates)], smoothed_cross_entropies(fitted_on, all_scores, len(candidates))
+    else:
+        scores = ranking(candidates, images, labels, folder / "parts")
+    if shard is not None:
+        tell_shard(shard, whole, folder)
+        return None
+    table = ScoreTable.of(candidates, scores, supernet.structure, smoothed)
+    if not is_first():
+        return None
+    return tell_ranking(table, folder, config.score, config.budgets, config.resamples, known, cheap_first)
+
+
+def tell_shard(shard: Shard, whole: Population, folder: Path) -> None:
+    """Prints how much of the list has been scored, by all shards."""
+    if not is_first():
+        return
+    done = read_parts(folder / "parts", whole.space)
+    count = sum(architecture in done for architecture in whole.architectures)
+    left = "" if count == len(whole) else "once the other shards are done, "
+    print(
+        f"\nshard {shard}: {len(shard.of(whole)):,} candidates scored; {count:,} of {len(whole):,} in all shards\n"
+        f"{left}the same command without ranking.shard makes the ranking"
+    )
+
+
+def _rank_cheap_first(
+    ranking: Callable[..., list[Score]],
+    candidates: Population,
+    levels: Sequence[Level],
+    keep: float,
+    images: tuple[Tensor, Tensor],
+    folder: Path,
+) -> CheapFirst:
+    """Each level has its own folder of parts, so that a stopped ranking resumes."""
+
+    def evaluate(some: Population, first: int, end: int) -> tuple[list[Score], Losses]:
+        parts = folder / "parts" / f"{first}-{end - 1}"
+        scores = ranking(some, *(part[first:end] for part in images), parts, keep_losses=True)
+        return scores, read_losses(parts, some.architectures)
+
+    return rank_cheap_first(candidates, levels, keep, evaluate)
+
+
+def check_ranking(config: RankingConfig, dataset: ImageDataset, candidates: Population) -> None:
+    """Reads everything that a ranking will need, so that a wrong value stops a run before it trains."""
+    choose_shard(config)
+    plan_levels(config, len(evaluation_images(dataset, config.images)[1]))
+    make_scorer(config, dataset)
+    check_smoothing(config, candidates.space)
+    if config.known_accuracies is not None:
+        known = read_accuracies(Path(config.known_accuracies), candidates.space)
+        check_enough_known(known, candidates, config.known_accuracies)
+
+
+def plan_levels(config: RankingConfig, images: int) -> list[Level] | None:
+    """The levels of a ranking that gives most candidates few images; None where all are given all.
+
+    Raises:
+        InputError: if another key does not go with that.
+    """
+    if not config.cheap_first:
+        return None
+    if config.score != "cross_entropy" or config.smoothing:
+        wrong = f"score: {config.score}" if config.score != "cross_entropy" else "smoothing: true"
+        raise InputError(f"ranking.{wrong} cannot go with cheap_first, whose final order is that of the plain cross entropies")
+    if config.statistics != "batch":
+        raise InputError(
+            f"ranking.statistics: {config.statistics} cannot go with cheap_first: the training images would run again with every batch"
+        )
+    return make_levels(images, config.scorer.batch_size)
+
+
+def make_scorer(config: RankingConfig, dataset: ImageDataset) -> Scorer:
+    """How candidates are scored, with the training images that their norms take statistics from, where they do."""
+    if config.statistics == "batch":
+        return config.scorer
+    recalibration = Recalibration.from_training(dataset, config.recalibration_images, config.recalibration_batch)
+    return replace(config.scorer, recalibration=recalibration)
+
+
+def check_smoothing(config: RankingConfig, space: SearchSpace) -> None:
+    """Raises InputError if smoothing is asked for where it cannot be, or is needed and not asked for."""
+    if config.score == "smoothed" and not config.smoothing:
+        raise InputError("ranking.score: smoothed needs ranking.smoothing=true")
+    if config.smoothing and space.size < FEWEST:
+        raise InputError(f"ranking.smoothing: needs {FEWEST} candidates to fit on; space {space.name} has {space.size}")
+
+
+def choose_shard(config: RankingConfig) -> Shard | None:
+    """The part of the list that is scored alone; None for the whole.
+
+    Raises:
+        InputError: if another key needs the whole list.
+    """
+    if config.shard is None:
+        return None
+    if config.cheap_first:
+        raise InputError(
+            f"ranking.cheap_first: true cannot go with shard={config.shard}: which candidates may be among the best, all decide"
+        )
+    if config.smoothing:
+        raise InputError(f"ranking.smoothing: true cannot go with shard={config.shard}; give it to the ranking of the whole list")
+    return Shard.parse(config.shard)
+
+
+def check_enough_known(known: Mapping[Architecture, float], candidates: CandidateRows, place: str) -> None:
+    """Raises InputError if too few candidates have a known accuracy."""
+    distinct = set(candidates.architectures)
+    shared = sum(architecture in known for architecture in distinct)
+    if shared < FEWEST_ARCHITECTURES:
+        copies = f" ({len(candidates)} names)" if len(distinct) < len(candidates) else ""
+        raise InputError(
+            f"{place}: has accuracies of {shared} of the {len(distinct)} candidates{copies}, where an acc of 0 is unknown; "
+            f"agreement needs at least {FEWEST_ARCHITECTURES}"
+        )
+
+
+def choose_candidates(config: RankingConfig, space: SearchSpace, population: Population | None) -> Population:
+    """The candidates to score: the config's list, else the run's, and of it the configured number."""
+    if config.list is not None:
+        population = Population.read(Path(config.list), space)
+    if population is None:
+        raise InputError("ranking.list: is missing; name a file of candidates in the challenge's format")
+    return population if config.count is None else population.sample(config.count, config.seed, "ranking sample")

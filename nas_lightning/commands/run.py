@@ -1,0 +1,106 @@
+"""Wires a whole run: stages in order, truth, ranking, agreement."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.callbacks import Callback
+
+from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES
+from nas_lightning.commands.configs import TrainConfig
+from nas_lightning.commands.prepare import Run, make_data
+from nas_lightning.commands.ranking import rank_checkpoint
+from nas_lightning.commands.write_ranking import Known
+from nas_lightning.config.build import Builder
+from nas_lightning.data.check import describe
+from nas_lightning.devices.launch import is_first
+from nas_lightning.devices.trainer import start_processes, wait_for_all
+from nas_lightning.rng import generator
+from nas_lightning.runs.reading import read_json
+from nas_lightning.scoring.table import read_scores
+from nas_lightning.space import Architecture, read_accuracies
+from nas_lightning.standalone import Truth, check_enough, read_accuracies_so_far, train_truth
+from nas_lightning.supernet.checkpoint import make_header, save_supernet
+from nas_lightning.training.monitor import Panel
+from nas_lightning.training.run_stages import check_stages, train_stages
+
+
+def run_experiment(config: TrainConfig, run_dir: Path, run: Run, watching: Sequence[Callback] = ()) -> dict[str, Any] | None:
+    """Trains, writes the weights, trains the truth and ranks, as far as the config asks and the folder does not hold it yet.
+
+    Args:
+        watching: further callbacks of the stages.
+
+    Returns:
+        The agreement with known accuracies, where there are any.
+    """
+    check_run_folder(config, run, run_dir)
+    builder = Builder(tuple(config.plugins))
+    start_processes(builder.build_values(config.trainer, "trainer"))
+    header = make_header(run.supernet, describe(run.dataset))
+    train_stages(
+        run.stages,
+        run.supernet,
+        lambda index: make_data(config, builder, run.dataset, index),
+        run_dir,
+        header=header,
+        make_arguments=lambda: builder.build_values(config.trainer, "trainer"),
+        watching=watching,
+        panel=make_panel(config, run) if config.loader.holdout else None,
+        every_epochs=config.monitor.every_epochs,
+        save_every_steps=config.save_every_steps,
+    )
+    weights = run_dir / "supernet.safetensors"
+    if is_first():
+        save_supernet(weights, run.supernet, header)
+        print(f"weights: {weights}")
+    wait_for_all()
+    arguments = builder.build_values(config.trainer, "trainer")
+    known: Known | None = None
+    if run.truth is not None:
+        alone, recipe = run.truth
+        folder, processes = run_dir / "standalone", config.standalone.processes
+        truth = train_truth(alone, run.dataset, recipe, config.standalone.seeds, folder, arguments, processes)
+        if len(truth.population) >= FEWEST_ARCHITECTURES:  # else the ranking, whose files do not depend on the truth, comes first
+            known = Known(_known(truth), truth.accuracies, folder / "known_accuracies.json")
+    agreement = None
+    if config.ranking.enabled:
+        agreement = rank_checkpoint(weights, config.ranking, run.dataset, run_dir, arguments, population=run.population, known=known)
+    if run.truth is not None and is_first():
+        check_enough(truth, FEWEST_ARCHITECTURES if config.ranking.enabled else 1)
+    return agreement
+
+
+def check_run_folder(config: TrainConfig, run: Run, run_dir: Path) -> None:
+    """Reads what the run folder holds already of every part of the run, so that a damaged file stops it before it works.
+
+    Raises:
+        InputError: naming the first file that is damaged.
+    """
+    check_stages(run.stages, run_dir)
+    read_accuracies_so_far(run_dir / "standalone", run.population)
+    if not config.ranking.enabled:
+        return
+    if (protocol := run_dir / "ranking" / "protocol.json").is_file():
+        read_json(protocol)
+    for part in sorted((run_dir / "ranking" / "parts").rglob("*-*.csv")):
+        read_scores(part, run.space)
+
+
+def make_panel(config: TrainConfig, run: Run) -> Panel:
+    """The fixed candidates that monitoring evaluates: the largest, the smallest, and some drawn with the seed, of those with a known
+    accuracy where the ranking names such."""
+    rng = generator(config.seed, "panel")
+    count = config.monitor.candidates
+    known: dict[Architecture, float] = {}
+    if config.ranking.enabled and config.ranking.known_accuracies is not None:
+        known = read_accuracies(Path(config.ranking.known_accuracies), run.space)
+    among = sorted(known, key=lambda architecture: architecture.widths)
+    drawn = [among[row] for row in rng.permutation(len(among))[:count]] if among else [run.space.sample(rng) for _ in range(count)]
+    names = {f"panel_{number}": architecture for number, architecture in enumerate(drawn, start=1)}
+    truth = {name: known[architecture] for name, architecture in names.items() if architecture in known}
+    return Panel({"largest": run.space.largest, "smallest": run.space.smallest, **names}, run.supernet.classes, truth)
+
+
+def _known(truth: Truth) -> dict[Architecture, float]:
+    return {one.architecture: float(value) for one, value in zip(truth.population, truth.mean, strict=True)}

@@ -1,0 +1,160 @@
+"""Wires a study: each trial is a run of train.py with the study's values."""
+
+import sys
+import time
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Literal
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from tabulate import tabulate
+
+from nas_lightning.commands.configs import TrainConfig
+from nas_lightning.commands.outcome import finished, value_of, write_outcome
+from nas_lightning.commands.prepare import Run, prepare
+from nas_lightning.commands.run import run_experiment
+from nas_lightning.config.build import Builder
+from nas_lightning.config.read import read
+from nas_lightning.config.schema import TuneConfig
+from nas_lightning.devices.launch import check_alone
+from nas_lightning.devices.trainer import make_trainer
+from nas_lightning.errors import InputError
+from nas_lightning.runs.claim import claim_run_folder
+from nas_lightning.runs.lock import check_apart, only_owner
+from nas_lightning.runs.writing import write_json
+from nas_lightning.tuning import Choice, Prune, Study
+
+FAILURES = 3
+"""In a row that end this process: the values are not what is wrong."""
+SHOWN = 10
+"""Trials of the table on the terminal."""
+DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {"agreement": "maximize", "panel_cross_entropy": "minimize"}
+"""By ``returns``."""
+
+
+def tune(config: TuneConfig) -> None:
+    """Runs trials until the study has as many as were asked for, its other processes' included; writes ``best.json``."""
+    folder = Path(config.run_dir)
+    choices = tuple(Choice.parse(key, said) for key, said in config.search.items())
+    if not choices:
+        raise InputError("search: must name at least one key")
+    returns = _check(config, choices)
+    check_apart(folder / "trials", holds_runs=True)
+    study = Study.open(
+        folder,
+        choices,
+        name=config.study,
+        direction=DIRECTIONS[returns],
+        storage=config.storage,
+        proposals=config.proposals,
+        pruning=config.pruning,
+        seed=config.seed,
+        asked={"overrides": config.overrides, "search": config.search},
+    )
+    failed = 0
+    while study.ended() < config.trials:
+        failed = 0 if _run_trial(study, config) else failed + 1
+        if failed == FAILURES:
+            raise InputError(f"run_dir: {folder}: {FAILURES} trials in a row failed; their lines stand above")
+    _tell(study, folder)
+
+
+def _check(config: TuneConfig, choices: tuple[Choice, ...]) -> str:
+    """Makes everything of a run with each choice's first value, so that a mistake stops before a study exists; what a run returns."""
+    values = {choice.key: choice.among[0] if choice.among else choice.low for choice in choices}
+    run_config, _ = _compose(config, values, Path(config.run_dir) / "trials" / "check")
+    prepare(run_config)
+    check_alone()
+    if make_trainer(Builder(tuple(run_config.plugins)).build_values(run_config.trainer, "trainer")).world_size > 1:
+        raise InputError(
+            "overrides: a trial trains on one device (trainer.devices=1); start nas-tune several times with one run_dir instead"
+        )
+    ranked = run_config.ranking.enabled and (run_config.ranking.known_accuracies or run_config.standalone.enabled)
+    if run_config.returns == "agreement" and not ranked:
+        raise InputError("overrides: returns=agreement needs ranking.known_accuracies, or standalone; returns=panel_cross_entropy neither")
+    return run_config.returns
+
+
+def _run_trial(study: Study, config: TuneConfig) -> bool:
+    """Whether the trial gave a value or was pruned."""
+    import optuna
+
+    with study.next_trial(only_owner) as (trial, folder, values):
+        shown = ", ".join(f"{key}={value}" for key, value in values.items())
+        print(f"trial {trial.number}: {shown}", file=sys.stderr)
+        began = time.monotonic()
+        run_config, node = _compose(config, values, folder)
+        try:
+            if (done := finished(folder, node)) is not None:
+                value = done["value"]
+            else:
+                run = prepare(run_config)
+                claim_run_folder(folder, node)
+                watching = [Prune(trial, _epochs_before(run), run_config.returns == "agreement")] if config.pruning != "none" else []
+                value = value_of(folder, node, run_experiment(run_config, folder, run, watching))
+                write_outcome(folder, node, value, time.monotonic() - began)
+        except optuna.TrialPruned as pruned:
+            study.inner.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            print(f"trial {trial.number}: pruned {pruned}", file=sys.stderr)
+            return True
+        except InputError as error:  # such as a loss that is not finite: these values are no good, others may be
+            study.inner.tell(trial, state=optuna.trial.TrialState.FAIL)
+            print(f"trial {trial.number}: failed: {' '.join(str(error).split())}", file=sys.stderr)
+            return False
+        if value is None:
+            study.inner.tell(trial, state=optuna.trial.TrialState.FAIL)
+            print(f"trial {trial.number}: failed: it has no value, as its scores have no order", file=sys.stderr)
+            return False
+        study.inner.tell(trial, value)
+        print(f"trial {trial.number}: {value:.4f}", file=sys.stderr)
+        return True
+
+
+def _compose(config: TuneConfig, values: dict[str, Any], folder: Path) -> tuple[TrainConfig, dict[str, Any]]:
+    """The config of a trial, also plain."""
+    own = [f"{key}={_as_override(value)}" for key, value in values.items()]
+    try:
+        composed = hydra.compose("config", overrides=[*config.overrides, *own, f"run_dir={_as_override(str(folder))}"])
+        node: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        reason = " ".join(str(error).splitlines()[0].split())
+        raise InputError(f"overrides, search: cannot be composed with train.py's config ({reason})") from error
+    return read(TrainConfig, node), node
+
+
+def _as_override(value: Any) -> str:
+    if isinstance(value, str):
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+def _epochs_before(run: Run) -> dict[int, int]:
+    epochs = [stage.epochs for stage in run.stages]
+    return dict(enumerate(accumulate([0, *epochs[:-1]])))
+
+
+def _tell(study: Study, folder: Path) -> None:
+    trials = [trial for trial in study.inner.get_trials(deepcopy=False) if trial.state.name == "COMPLETE"]
+    if not trials:
+        print("every trial was pruned: there is no best one")
+        return
+    sign = -1 if study.inner.direction.name == "MAXIMIZE" else 1
+    ordered = sorted(trials, key=lambda trial: sign * float(trial.value or 0))
+    best = ordered[0]
+    content = {
+        "value": best.value,
+        "trial": best.number,
+        "of_trials": len(trials),
+        "folder": str(study.folder_of(best.number, best.user_attrs)),
+        "values": best.params,
+    }
+    write_json(folder / "best.json", content)
+    keys = [choice.key for choice in study.choices]
+    rows = [[trial.number, trial.value, *(trial.params.get(key) for key in keys)] for trial in ordered[:SHOWN]]
+    states = [trial.state.name for trial in study.inner.get_trials(deepcopy=False)]
+    print(f"\n{tabulate(rows, ['trial', 'value', *keys], floatfmt='.4g')}")
+    print(f"\n{len(trials)} trials with a value, {states.count('PRUNED')} pruned, {states.count('FAIL')} failed or taken over")
+    print(f"written: {folder}/best.json")

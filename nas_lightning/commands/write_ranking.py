@@ -1,0 +1,85 @@
+"""Writes the files of a whole ranking, then prints its tables: a terminal that is gone loses no file."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nas_lightning.agreement.measure import agreement_with
+from nas_lightning.agreement.summary import agreement_summary
+from nas_lightning.runs.made_from import KEY, hashes, write_source
+from nas_lightning.runs.writing import write_json
+from nas_lightning.scoring.protocol import write_order
+from nas_lightning.scoring.table import LABELS, SUBMISSION, ScoreTable, made_by_the_run, made_from_scores
+from nas_lightning.search.budgets import summary
+from nas_lightning.search.successive_halving import CheapFirst
+from nas_lightning.space import Architecture, Candidates
+
+
+@dataclass(frozen=True)
+class Known:
+    """Known accuracies, to measure a ranking against."""
+
+    accuracies: Mapping[Architecture, float]
+    """Fractions; an architecture that is unknown is absent."""
+    by_seed: npt.NDArray[np.float64] | None = None
+    """(n, s) the accuracies of the training seeds whose means are the known ones, a row an architecture, where there are such."""
+    trained: Path | None = None
+    """The file in which they stand, where the run trained them itself."""
+
+
+def tell_ranking(
+    table: ScoreTable,
+    folder: Path,
+    score: str,
+    budgets: Sequence[int] | None,
+    resamples: int,
+    known: Known | None,
+    cheap_first: CheapFirst | None = None,
+) -> dict[str, Any] | None:
+    """Writes and prints a whole ranking.
+
+    Args:
+        folder: receives the files; what was made from other scores in it is removed.
+        score: orders the candidates, and fills the submission.
+        budgets: as the config's.
+        resamples: of the bootstrap.
+        known: None measures nothing.
+        cheap_first: what was spared, where candidates were given different numbers of images.
+
+    Returns:
+        The agreement with known accuracies, where there are any.
+    """
+    removed = write_source(folder / "scores.csv", table.as_csv(), made_from_scores(folder))
+    removed += write_order(folder, score, table.population.widths.shape[1])
+    table.write_submission(folder / SUBMISSION, score)
+    written, said = ["scores.csv", SUBMISSION], [summary(table, score, budgets)]
+    if cheap_first is not None:
+        write_json(folder / "cheap_first.json", cheap_first.to_json())
+        written, said = [*written, "cheap_first.json"], [str(cheap_first), *said]
+    result = None
+    if known is not None:
+        agreement = agreement_with(table, known.accuracies, resamples, by_seed=known.by_seed)
+        result = agreement.to_json()
+        _write_agreement(table, folder, known, result)
+        written += ["agreement.json", "known_accuracies.json"]
+        count = f"{agreement.n + agreement.missing:,} of {len(table.population.distinct_rows):,} candidates have a known accuracy"
+        title = f"Agreement with known accuracies (95 % bootstrap intervals); candidates ordered by {LABELS[score]}"
+        said.append(f"{title}\n{count}\n\n{agreement_summary(agreement)}")
+    if lost := [path.name for path in removed if path.name not in written]:
+        print(f"removed, as the scores that they were made from, or their order, changed: {', '.join(lost)}", file=sys.stderr)
+    print(*said, f"written: {folder}/{', '.join(written)}", sep="\n\n")
+    return result
+
+
+def _write_agreement(table: ScoreTable, folder: Path, known: Known, result: Mapping[str, Any]) -> None:
+    with_known = Candidates(tuple(one for one in table.population if one.architecture in known.accuracies))
+    path, made_from_it = folder / "known_accuracies.json", [folder / "agreement.json", *made_by_the_run(folder)]
+    write_source(path, with_known.as_json(known.accuracies[one] for one in with_known.architectures), made_from_it)
+    sources = {"scores.csv": folder / "scores.csv", "known_accuracies.json": path}
+    trained = {} if known.trained is None else {"standalone/known_accuracies.json": known.trained}
+    write_json(folder / "agreement.json", {**result, KEY: hashes({**sources, **trained})})

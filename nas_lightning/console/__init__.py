@@ -1,0 +1,1 @@
+"""Hydra in, one line and an exit code out."""

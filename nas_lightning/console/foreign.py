@@ -1,0 +1,173 @@
+"""What a config file may not do, as only the command line speaks for the user: name plugins, start programs, read the environment.
+
+Hydra makes callbacks, launchers, sweepers and loggers out of a config before our task runs. Every config of a command is
+therefore composed by a loader that checks each file when it is read and the whole when it is composed, also in a launcher's
+workers and in the trials of nas-tune. No file is trusted, the shipped ones included.
+
+``plugins=[my_package]`` on the command line lets ``_target_`` name the classes of a package of your own. A file may name such
+a package only if the environment variable ``NAS_LIGHTNING_PLUGINS`` does too: ``export NAS_LIGHTNING_PLUGINS=mine,another``.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import is_dataclass
+from typing import Any
+
+from hydra._internal import hydra as inner
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, QuotedString
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import GrammarParseError
+from omegaconf.grammar_parser import parse
+
+from nas_lightning.console.hydra_section import check_hydra
+from nas_lightning.errors import InputError
+
+PLUGINS_VARIABLE = "NAS_LIGHTNING_PLUGINS"
+RESOLVERS = ("now", "hydra", "python_version", "oc.select", "oc.dict.keys", "oc.dict.values")
+"""What an interpolation of a file may call: these read the config and the clock alone. oc.decode and oc.create could spell out others."""
+
+
+class CommandLine:
+    """What the user typed.
+
+    Args:
+        arguments: the overrides.
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.arguments = tuple(arguments)
+
+    def settings(self) -> dict[str, Any]:
+        """The values by dotted key, as Hydra reads them."""
+        parsed = OverridesParser.create().parse_overrides(list(self.arguments))
+        return {override.key_or_group: _plain(override.value()) for override in parsed}
+
+    def plugins(self) -> set[str]:
+        """The packages that the user allows, also for the trials of nas-tune."""
+        settings = self.settings()
+        trials = [one for one in _texts(settings.get("overrides")) if one.lstrip("+").startswith("plugins=")]
+        environment = (name.strip() for name in os.environ.get(PLUGINS_VARIABLE, "").split(","))
+        return {*_texts(settings.get("plugins")), *(CommandLine(trials).plugins() if trials else ()), *environment} - {""}
+
+    def holds(self, text: str) -> bool:
+        """Whether the user typed it."""
+        return any(text in argument for argument in self.arguments)
+
+
+class CheckingLoader(ConfigLoaderImpl):
+    """Composes as Hydra does, and refuses what a file may not do; travels to a launcher's workers."""
+
+    def __init__(self, command_line: CommandLine, config_search_path: ConfigSearchPath) -> None:
+        super().__init__(config_search_path)
+        self.command_line = command_line
+        self.repository = CheckingRepository(config_search_path)
+
+    def load_configuration(self, config_name: str | None, overrides: list[str], *arguments: Any, **named: Any) -> DictConfig:
+        """See ConfigLoader; ``overrides`` may also come from a sweep or a study that a file describes.
+
+        Raises:
+            InputError: naming the key that a file may not set.
+        """
+        for override in set(overrides).difference(self.command_line.arguments):
+            for call in _forbidden_calls(override):
+                if not self.command_line.holds(call):
+                    raise InputError(f"{override[:200]}: {_RULE.format(call)}")
+        try:
+            config = super().load_configuration(config_name, overrides, *arguments, **named)
+        except KeyError as error:  # Hydra copies variables unchecked
+            raise InputError(f"hydra.job.env_copy: {error} is not in the environment") from None
+        allowed = self.command_line.plugins()
+        for name in _texts(OmegaConf.to_container(config, resolve=False).get("plugins")):  # type: ignore[union-attr]
+            if name not in allowed or "${" in name:
+                rule = f"only the command line (plugins=[...]) or the environment variable {PLUGINS_VARIABLE} allows one"
+                raise InputError(f"plugins: {name!r} comes from a file; {rule}")
+        check_hydra(config, self.command_line.settings(), allowed)
+        return config
+
+
+class CheckingRepository(ConfigRepository):
+    """Reads files as Hydra does, and checks each before anything in it is resolved, its defaults list included."""
+
+    def _extract_defaults_list(self, config_path: str, cfg: Any) -> Any:
+        """See ConfigRepository: the first to see what was read, whole.
+
+        Raises:
+            InputError: naming the file and the key.
+        """
+        content = None if is_dataclass(OmegaConf.get_type(cfg)) else OmegaConf.to_container(cfg, resolve=False)  # such is Python, no file
+        for place, text in _strings(content):
+            for call in _forbidden_calls(text):
+                raise InputError(f"{config_path}: {place}: {_RULE.format(call)}")
+        hydra = content.get("hydra") if isinstance(content, dict) else None
+        for path in _texts(hydra.get("searchpath") if isinstance(hydra, dict) else None):
+            if "://" in path and not path.startswith("file://"):
+                raise InputError(
+                    f"{config_path}: hydra.searchpath: {path} must be a folder; a package is imported, which only the user may"
+                )
+        return super()._extract_defaults_list(config_path, cfg)
+
+
+@contextmanager
+def checked(arguments: Sequence[str]) -> Iterator[None]:
+    """For its duration Hydra composes with our loader.
+
+    Args:
+        arguments: the overrides of the command line.
+    """
+    before, command_line = inner.ConfigLoaderImpl, CommandLine(arguments)
+    inner.ConfigLoaderImpl = lambda config_search_path: CheckingLoader(command_line, config_search_path)  # type: ignore[assignment,misc]
+    try:
+        yield
+    finally:
+        inner.ConfigLoaderImpl = before  # type: ignore[misc]
+
+
+_RULE = "{} may read more than the config, which only the command line may; a file gives the value itself"
+
+
+def _forbidden_calls(text: str) -> list[str]:
+    """The interpolations in a text that call another resolver than the harmless ones."""
+    if "${" not in text:
+        return []
+    try:
+        nodes: list[Any] = [parse(text)]
+    except GrammarParseError:  # neither can OmegaConf
+        return [text]
+    found = []
+    for node in nodes:  # grows
+        nodes.extend(node.getChildren() if hasattr(node, "getChildren") else ())
+        if type(node).__name__ == "InterpolationResolverContext" and node.resolverName().getText() not in RESOLVERS:
+            found.append(node.getText())
+    return found
+
+
+def _strings(node: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """Every text of a container with its place, keys included."""
+    if isinstance(node, str):
+        yield place, node
+    for key, item in node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ():
+        inside = f"{place}.{key}" if place else str(key)
+        if isinstance(key, str):
+            yield inside, key
+        yield from _strings(item, inside)
+
+
+def _texts(value: Any) -> list[str]:
+    """The texts of a list, or the one that stands alone."""
+    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
+
+
+def _plain(value: Any) -> Any:
+    """What Hydra read from an override, as plain containers; the choices of a sweep as a list of all."""
+    if isinstance(value, QuotedString):
+        return value.text
+    if isinstance(value, ChoiceSweep):
+        return [item for choice in value.list for item in (_plain(choice) if isinstance(choice, list) else [_plain(choice)])]
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return {_plain(key): _plain(item) for key, item in value.items()} if isinstance(value, dict) else value

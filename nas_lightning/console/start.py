@@ -1,0 +1,234 @@
+"""How every console entry starts Hydra, and how it ends when the user made a mistake: one line and exit code 2."""
+
+import errno
+import functools
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import RLock
+from typing import Any, NoReturn
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from tqdm import tqdm
+from yaml import YAMLError
+
+from nas_lightning.console.conf_folder import conf_folder
+from nas_lightning.console.config_files import bounded_config_files
+from nas_lightning.console.foreign import checked
+from nas_lightning.console.mistakes import in_one_line, is_of_a_lost_worker, unknown_key
+from nas_lightning.console.multirun import as_a_run_of_its_own
+from nas_lightning.console.overrides import readable, with_home
+from nas_lightning.devices.launch import GRACE, check_common_folder, is_first, lost_process
+from nas_lightning.devices.process import end_with_parent, outlive_output, tune_process
+from nas_lightning.devices.signals import Interrupted, ending_on_request
+from nas_lightning.errors import InputError, bounded
+from nas_lightning.runs.lock import only_owner
+
+Task = Callable[[DictConfig], Any]
+RUN_DIR_VARIABLE = "NAS_LIGHTNING_RUN_DIR"
+"""Carries the run folder to the processes that Lightning starts for further devices, whose own clock would name another."""
+PARENT_VARIABLE = "NAS_LIGHTNING_PARENT"
+"""Tells them the number of the process that starts them."""
+RESUMED = ("config", "rank", "standalone", "tune")
+"""Commands, by their configs, that resume what they left in their folder; the others begin anew."""
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""What a library's writer, such as TensorBoard's, meets on a full or read-only disk; our own files tell it themselves."""
+
+
+@bounded_config_files()
+def start(task: Task, config_name: str) -> None:
+    """Runs ``task`` on the composed config; whatever asks the process to end, or takes its terminal away, costs no finished work."""
+    _settle()
+    if is_started_by_lightning():
+        end_with_parent(int(os.environ[PARENT_VARIABLE]))
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # lets errors through to the lines below
+    composed, key = False, "run_dir, or hydra.sweep.dir,"
+
+    @functools.wraps(task)
+    def guarded(cfg: DictConfig) -> Any:
+        nonlocal composed, key
+        composed, is_multirun = True, HydraConfig.get().mode == RunMode.MULTIRUN
+        key = "hydra.sweep.dir" if is_multirun else "run_dir"
+        try:
+            _check_folders()
+            if is_multirun:
+                _settle()  # it may be a launcher's worker
+                with ending_on_request(), as_a_run_of_its_own(task.__module__):
+                    return _blaming_the_lost(task, cfg)
+            return _blaming_the_lost(task, cfg)
+        except (InputError, OmegaConfBaseException) as error:
+            if is_multirun:
+                raise  # a launcher's worker reports it to its parent
+            _stop(in_one_line(error))  # at once: Hydra would print a line of its own before it passes the error on
+        except OSError as error:
+            if error.errno not in UNWRITABLE or is_multirun:
+                raise
+            place = error.filename or f"a file of {os.environ.get(RUN_DIR_VARIABLE, 'the run')}"
+            _stop(f"{place}: cannot be written ({error.strerror})")
+
+    try:
+        with ending_on_request():
+            sys.argv[1:] = readable(sys.argv[1:])
+            command_line = get_args_parser().parse_args()
+            if command_line.experimental_rerun is not None:
+                raise InputError("--experimental-rerun: is not supported, as it unpickles a file; give the run's overrides")
+            with checked(command_line.overrides):
+                hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(guarded)()
+    except Interrupted as stop:
+        _leave(stop, f"give the same {key} again to go on" if config_name in RESUMED else "give the same command again")
+    except (InputError, HydraException, OmegaConfBaseException) as error:
+        _stop(unknown_key(error, config_name, sys.argv[1:]) or in_one_line(error))
+    except (YAMLError, ValueError) as error:
+        if composed:
+            raise  # a bug of ours
+        _stop(in_one_line(error))
+    except Exception as error:
+        if not is_of_a_lost_worker(error):
+            raise
+        _stop("hydra/launcher: a process that ran jobs was killed (did memory run out?); give the same hydra.sweep.dir again to resume")
+
+
+def _settle() -> None:
+    """Settings of this process, whether a user or a launcher started it."""
+    outlive_output()
+    tune_process()
+    tqdm.set_lock(RLock())  # by default a semaphore of the system's, which a killed process leaves behind, and Python complains of
+
+
+def _blaming_the_lost(task: Task, cfg: DictConfig) -> Any:
+    """Runs the task; what fails because another process of the launch is gone is reported as that."""
+    try:
+        return task(cfg)
+    except InputError:
+        raise
+    except Exception as error:
+        if (line := lost_process()) is None:
+            raise
+        raise InputError(line) from error
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """The composed config as plain containers, interpolations resolved, ``~`` as the home folder."""
+    return with_home(OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))  # type: ignore[return-value]
+
+
+def is_started_by_lightning() -> bool:
+    """Whether this is one of the further processes of a launch, not its first, and not one of torchrun's or Slurm's."""
+    return os.environ.get("LOCAL_RANK", "0") != "0" and "RANK" not in os.environ and RUN_DIR_VARIABLE in os.environ
+
+
+def run_folder(configured: str, resume: str | None, claimed: str = "") -> Path:
+    """The run's folder: as configured, in a multirun the job's own.
+
+    Args:
+        configured: ``run_dir``.
+        resume: ``auto`` takes the newest folder of a run beside the configured one, where there is any.
+        claimed: what of a run folder the command claims by its config; the whole if empty.
+
+    Raises:
+        InputError: if both a folder and ``auto`` are asked for.
+    """
+    hydra_config = HydraConfig.get()
+    is_given = _is_folder_given()
+    if resume == "auto" and is_given:
+        raise InputError("resume: auto cannot go with run_dir, which names a folder itself; give one of them")
+    if hydra_config.mode == RunMode.MULTIRUN:
+        if is_given:
+            raise InputError("run_dir: cannot go with a multirun, whose jobs have their own folders below hydra.sweep.dir; give that")
+        if resume == "auto":
+            raise InputError("resume: auto cannot go with a multirun; give hydra.sweep.dir, the folder of the one to go on with")
+        check_common_folder(any(one.startswith("hydra.sweep.dir=") for one in hydra_config.overrides.hydra))
+        return _told(Path(hydra_config.runtime.output_dir))
+    if is_started_by_lightning():
+        return Path(os.environ[RUN_DIR_VARIABLE])
+    check_common_folder(is_given)
+    return _told(_newest_beside(Path(configured), claimed) if resume == "auto" else Path(configured))
+
+
+@contextmanager
+def hold(folder: Path, resume: str | None, part: str = "") -> Iterator[Path]:
+    """Holds the run's folder; by default one of its own, though another run may have begun in the second that names it.
+
+    Args:
+        folder: what ``run_folder`` returned.
+        resume: as given to ``run_folder``.
+        part: of the folder, that this process alone works on; empty for the whole.
+    """
+    hydra_config = HydraConfig.get()
+    if not (_is_folder_given() or resume or hydra_config.mode == RunMode.MULTIRUN or is_started_by_lightning()):
+        folder = _told(_new_folder(folder))
+    with only_owner(folder, part):
+        yield folder
+
+
+def _is_folder_given() -> bool:
+    return any(override.lstrip("+").startswith("run_dir=") for override in HydraConfig.get().overrides.task)
+
+
+def _new_folder(folder: Path) -> Path:
+    """Makes the folder, or one with a number behind its name where it exists."""
+    made, number = folder, 1
+    while True:
+        try:
+            made.mkdir(parents=True)
+            return made
+        except FileExistsError:
+            number += 1
+            made = folder.with_name(f"{folder.name}_{number}")
+        except OSError as error:
+            raise InputError(f"{made}: cannot be written ({error.strerror})") from None
+
+
+def _check_folders() -> None:
+    """Refuses Hydra's own keys of folders where they would do nothing, or change what a relative path means.
+
+    Raises:
+        InputError: naming the first.
+    """
+    hydra_config = HydraConfig.get()
+    if hydra_config.job.chdir:
+        raise InputError("hydra.job.chdir: true cannot be used: relative paths start from where the command was given")
+    if hydra_config.mode == RunMode.MULTIRUN and not hydra_config.sweep.dir.strip():
+        raise InputError("hydra.sweep.dir: is empty; name a folder")
+    keeps_log = hydra_config.runtime.choices.get("hydra/job_logging") != "none"  # in that folder
+    if hydra_config.mode == RunMode.RUN and hydra_config.run.dir != "." and not (keeps_log or is_started_by_lightning()):
+        raise InputError(f"hydra.run.dir: {hydra_config.run.dir} would stay empty; use run_dir")
+
+
+def _told(folder: Path) -> Path:
+    """The folder, once the processes that this one may start are told of it."""
+    os.environ[RUN_DIR_VARIABLE], os.environ[PARENT_VARIABLE] = str(folder), str(os.getpid())
+    return folder
+
+
+def _newest_beside(folder: Path, claimed: str) -> Path:
+    """The run beside ``folder`` that was begun last; ``folder`` itself where there is none."""
+    begun = {run: config.stat().st_mtime_ns for run in folder.parent.glob("*") if (config := run / claimed / "config.yaml").is_file()}
+    return max(begun, key=lambda run: begun[run], default=folder)
+
+
+def _leave(stop: Interrupted, advice: str) -> NoReturn:
+    """Ends as the signal asks; of several processes the first one reports it."""
+    if is_started_by_lightning():
+        sys.exit(0)  # the first process ends by itself, and would take another exit code for a failure
+    if is_first():
+        print(f"{stop.message}; {advice}", file=sys.stderr, flush=True)
+    sys.exit(stop.code)
+
+
+def _stop(line: str) -> NoReturn:
+    shown = bounded(" ".join(line.split()))
+    # Names in foreign files may hold what moves a terminal's cursor or changes its colours.
+    print(f"error: {''.join(one if one.isprintable() else ascii(one)[1:-1] for one in shown)}", file=sys.stderr, flush=True)
+    if is_started_by_lightning():
+        time.sleep(GRACE)  # the first process stops, too; Lightning would kill it on the way out if it saw that this one has failed
+    sys.exit(2)

@@ -1,1 +1,0 @@
-"""Wiring: a config becomes a run."""

@@ -1,1 +1,0 @@
-"""Stages as data, trained in order."""

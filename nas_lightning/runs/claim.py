@@ -1,0 +1,154 @@
+"""The run folder's first files: the config that it belongs to, compared on resume, and the environment."""
+
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from nas_lightning.config.roles import of_today
+from nas_lightning.devices.launch import is_first
+from nas_lightning.errors import InputError, cut
+from nas_lightning.runs.made_from import write_source
+from nas_lightning.runs.reading import read_json, read_yaml
+from nas_lightning.runs.writing import write_json, write_text
+
+FREE = (
+    "run_dir",
+    "resume",
+    "dry_run",
+    "returns",
+    "save_every_steps",
+    "trainer",
+    "ranking",
+    "standalone.count",
+    "standalone.seeds",
+    "standalone.enabled",
+    "standalone.choose",
+    "standalone.processes",
+    "data.root",
+    "data.download",
+    "loader.workers",
+    "loader.resident",
+    "supernet.channels_last",
+    "checkpoint",
+    "scores",
+    "plugins",
+)
+"""Keys that may change when a run goes on: they decide where and how fast, or what is remade from files."""
+HELD = tuple(
+    f"trainer.{key}"
+    for key in ("precision", "gradient_clip_val", "gradient_clip_algorithm", "limit_train_batches", "overfit_batches", "sync_batchnorm")
+)
+"""Keys below the free ones that decide what is learnt all the same."""
+UNSAID = {"across_devices": "same", "rate_scaling": "none"}
+"""What the config of an older run means by a stage's key that it does not hold."""
+REPORTED = ("nas_lightning", "torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "torchmetrics", "scipy", "numpy")
+
+
+def claim_run_folder(folder: Path, config: Mapping[str, Any]) -> None:
+    """Writes ``config.yaml`` and ``environment.json``, or checks that the folder belongs to this config.
+
+    The last stage may have more epochs than before, as long as nothing was ranked. Of the processes of a launch all compare, one writes.
+
+    Raises:
+        InputError: naming the keys that differ, with both values.
+    """
+    path = folder / "config.yaml"
+    if path.is_file():
+        try:
+            kept = read_yaml(path)
+            found = _flat(kept)
+        except (TypeError, ValueError, RecursionError) as error:  # InputError is a ValueError
+            raise InputError(f"{path}: is not a config ({str(error).removeprefix(f'{path}: ')})") from None
+        wanted = _flat(config)
+        found["the order of stages"], wanted["the order of stages"] = (_stages(one) for one in (kept, config))
+        for key in wanted.keys() - found.keys():
+            if key.startswith("stages.") and (last := key.rsplit(".", 1)[1]) in UNSAID:
+                found[key] = UNSAID[last]
+        differing = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key) and not _is_free(key)]
+        if differing == [grown := _last_epochs(config)] and isinstance(found.get(grown), int) and found[grown] < wanted[grown]:
+            if (folder / "ranking" / "protocol.json").exists():
+                change = f"{grown} was {found[grown]}, is {wanted[grown]}"
+                raise InputError(f"{folder}: {change}, but ranking/ is of the weights before; move it away")
+            if is_first():
+                write_source(path, OmegaConf.to_yaml(OmegaConf.create(dict(config))), [folder / "finished.json"])
+        elif differing:
+            shown = "; ".join(f"{cut(key)} was {cut(repr(found.get(key)))}, is {cut(repr(wanted.get(key)))}" for key in differing[:5])
+            more = f" (and {len(differing) - 5} more)" if len(differing) > 5 else ""
+            raise InputError(f"{folder}: holds a run with another config: {shown}{more}; give another run_dir")
+    elif is_first():
+        write_text(path, OmegaConf.to_yaml(OmegaConf.create(dict(config))))
+    if not is_first():
+        return
+    path = folder / "environment.json"
+    if path.is_file():  # the folder goes on: what made its first files stays on record
+        first = read_json(path)
+        continued = first.get("continued", [])
+        write_json(path, {**first, "continued": [*(continued if isinstance(continued, list) else []), environment(config)]})
+    else:
+        write_json(path, environment(config))
+
+
+def environment(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the run ran on: commit, versions, device, threads, command line."""
+    import torch
+
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {
+        "command": sys.argv,
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": None if _git("rev-parse", "HEAD") is None else bool(_git("status", "--porcelain")),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in REPORTED},
+        "machine": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "accelerator": config.get("trainer", {}).get("accelerator"),
+        "gpus": gpus,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    here = Path(__file__).parents[2]
+    if not (here / "conf" / "config.yaml").is_file():
+        return None  # installed from a wheel: the folder may lie in another project's repository
+    try:
+        done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None  # no git on the machine, or no repository
+    return done.stdout.strip()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _last_epochs(config: Mapping[str, Any]) -> str:
+    """The key of the last stage's epochs."""
+    return f"stages.{(_stages(config) or [''])[-1]}.epochs"
+
+
+def _stages(config: Any) -> list[str]:
+    stages = config.get("stages") if isinstance(config, Mapping) else None
+    return [str(name) for name in stages] if isinstance(stages, Mapping) else []
+
+
+def _is_free(key: str) -> bool:
+    return key.endswith(".max_mib") or (key not in HELD and any(key == free or key.startswith(f"{free}.") for free in FREE))
+
+
+def _flat(node: Any, place: str = "") -> dict[str, Any]:
+    if isinstance(node, Mapping):
+        return {key: value for name, item in node.items() for key, value in _flat(item, f"{place}.{name}" if place else str(name)).items()}
+    if place.endswith("._target_") and isinstance(node, str):
+        node = of_today(node)
+    return {place: json.loads(json.dumps(node))}

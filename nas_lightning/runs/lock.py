@@ -1,0 +1,168 @@
+"""One process at a time works in a run folder, or in each part of its ranking; those that Lightning starts for other devices belong to the
+first. No run folder lies in another."""
+
+import json
+import os
+import re
+import socket
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from nas_lightning.devices.launch import is_first
+from nas_lightning.errors import InputError
+from nas_lightning.runs.writing import TEMPORARY, write_json
+
+WRITTEN = ("", "stages/*", "standalone", "ranking", "ranking/*", "ranking/*/*", "ranking/*/*/*", "report")
+"""Where a run folder's owner writes."""
+CLAIMED = ("", "ranking", "standalone")
+"""Where the two files may lie that every run folder begins with."""
+MOST_OF_CONFIG = 2**20
+"""Characters of a config that are looked at."""
+LONGEST_CLAIM = 30.0
+"""Seconds that a part waits for the others' claims."""
+MOST_LOOKED_AT = 20_000
+"""Files and folders below a new run folder among which another run is looked for."""
+
+
+@contextmanager
+def only_owner(folder: Path, part: str = "") -> Iterator[None]:
+    """Holds the folder. A process that dies lets go of it with its life, so that no lock outlives its owner.
+
+    Args:
+        part: name of the part that this process alone works on; others may work on other parts at the same time, on other machines too,
+            but not on the whole; empty for the whole.
+
+    Raises:
+        InputError: if another process holds it, naming that one, or if the folder lies in a run's or has one below it.
+    """
+    if not is_first():
+        yield
+        return
+    check_apart(folder)
+    name = f".{part}" if part else ""
+    lock, owner = folder / f"{name}.lock", folder / f"{name}.owner.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = FileLock(lock)
+        held.acquire(timeout=0)
+    except Timeout:
+        raise _in_use(folder, owner) from None
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror or error})") from None
+    try:
+        # Each locks first and looks then: of two that come at the same time at least one sees the other.
+        for other in () if part else folder.glob(".*.lock"):
+            if _is_held(other):
+                raise _in_use(folder, other.with_suffix(".owner.json"))
+        _remove_unfinished(folder, [f"ranking/parts/{part}", f"ranking/*/parts/{part}"] if part else WRITTEN)
+        with suppress(InputError):  # on a full disk: it only tells others whom to wait for
+            write_json(owner, {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")})
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        held.release()
+
+
+@contextmanager
+def claiming(folder: Path, part: str) -> Iterator[None]:
+    """For its duration no other process writes what all parts have in common; the owner of the whole folder has it to itself anyway.
+
+    Raises:
+        InputError: if another process holds the whole folder for longer than a claim takes.
+    """
+    if not part or not is_first():
+        yield
+        return
+    try:
+        with FileLock(folder / ".lock", timeout=LONGEST_CLAIM):
+            yield
+    except Timeout:
+        raise _in_use(folder, folder / ".owner.json") from None
+
+
+def check_apart(folder: Path, *, holds_runs: bool = False) -> None:
+    """Refuses a run folder in or above another run's: one would take the other's files for its own.
+
+    Args:
+        holds_runs: whether runs may lie below the folder.
+
+    Raises:
+        InputError: naming the other run; also for a folder of another purpose with too many files to look for one.
+    """
+    place = folder.resolve()
+    if outer := next((parent for parent in place.parents if _is_run(parent)), None):
+        raise InputError(f"run_dir: {folder} lies in the run folder {outer}; give another run_dir")
+    if not holds_runs and not _is_run(place) and (inner := _run_below(place)):
+        raise InputError(f"run_dir: {folder} has the run folder {inner} below it; give another run_dir")
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a run was begun there or a living process holds it."""
+    try:
+        if any(_is_claimed(folder / part, part) for part in CLAIMED):
+            return True
+        return (folder / ".owner.json").is_file() and is_owned(folder)
+    except OSError:  # somebody else's
+        return False
+
+
+def _is_claimed(folder: Path, part: str) -> bool:
+    if not all((folder / name).is_file() for name in ("config.yaml", "environment.json")):
+        return False
+    if not part:
+        return True
+    with (folder / "config.yaml").open(encoding="utf-8", errors="replace") as file:
+        # A whole run that somebody named ranking or standalone is not a part of a run above it.
+        return re.search(r"^stages:", file.read(MOST_OF_CONFIG), re.MULTILINE) is None
+
+
+def _run_below(folder: Path) -> Path | None:
+    """The nearest run below, in folders that are not hidden."""
+    looked_at, left = 0, deque([folder])
+    while left:
+        with suppress(OSError), os.scandir(left.popleft()) as entries:
+            for entry in entries:
+                looked_at += 1
+                if looked_at > MOST_LOOKED_AT:
+                    raise InputError(f"run_dir: {folder} has more than {MOST_LOOKED_AT:,} files below it; give a folder of the run's own")
+                if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
+                    if _is_run(Path(entry.path)):
+                        return Path(entry.path)
+                    left.append(Path(entry.path))
+    return None
+
+
+def _remove_unfinished(folder: Path, places: Sequence[str]) -> None:
+    """Removes what a killed owner was writing."""
+    for place in places:
+        for left in folder.glob(f"{place}/.*.tmp".removeprefix("/")):
+            if TEMPORARY.fullmatch(left.name):
+                with suppress(OSError):
+                    left.unlink()
+
+
+def is_owned(folder: Path) -> bool:
+    """Whether a living process holds the folder."""
+    return folder.is_dir() and _is_held(folder / ".lock")
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _in_use(folder: Path, owner: Path) -> InputError:
+    try:
+        said = json.loads(owner.read_text(encoding="utf-8"))
+        name = f"process {said['process']} on {said['host']} since {said['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        name = "another process"
+    return InputError(f"{folder}: is in use by {name}; wait until it has ended, or give another run_dir")

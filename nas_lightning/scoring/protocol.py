@@ -1,0 +1,89 @@
+"""What a score means: everything that decides it, kept beside the scores and compared before they are continued."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nas_lightning.devices.launch import is_first
+from nas_lightning.errors import InputError
+from nas_lightning.runs.made_from import file_hash, write_source
+from nas_lightning.runs.reading import read_json
+from nas_lightning.runs.writing import as_json, write_json
+from nas_lightning.scoring.table import SUBMISSION, made_by_the_run
+
+UNSAID = {"statistics": "batch", "cheap_first": False}
+"""What a key means that a protocol does not hold: the defaults are not written."""
+ORDERED_BY = "ordered_by"
+"""The key of the score that orders the candidates, as ``ranking.score`` names it."""
+LAYERS = "layers"
+DECIDE_NO_SCORE = (ORDERED_BY, LAYERS)
+"""Keys that may differ between rankings of the same scores."""
+
+
+def make_protocol(
+    checkpoint: Path,
+    *,
+    data: str,
+    images: int,
+    batch_size: int | None,
+    norm: str,
+    shortcuts: str,
+    precision: str,
+    recalibration: Mapping[str, Any] | None = None,
+    cheap_first: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The protocol of one ranking.
+
+    Args:
+        data: sha256 of the images and labels.
+        images: how many there are.
+        batch_size: images a pass; None is all in one.
+        precision: that the Trainer computes in, such as ``32-true``: ``trainer.precision_of``.
+        recalibration: entries of a ranking whose norms take their statistics from training images.
+        cheap_first: the rule of a ranking that gives most candidates few images.
+    """
+    protocol = {
+        "images": images,
+        "batch_size": batch_size or images,
+        "norm": norm,
+        "shortcuts": shortcuts,
+        "dtype": precision,
+        "checkpoint_sha256": file_hash(checkpoint),
+        "data_sha256": data,
+    }
+    further = {} if cheap_first is None else {"cheap_first": dict(cheap_first)}
+    return {**protocol, **(recalibration or {}), **further}
+
+
+def claim(folder: Path, protocol: dict[str, Any]) -> None:
+    """Writes ``protocol.json``, or checks that the folder's scores were made in the same way.
+
+    Raises:
+        InputError: naming the first key that differs, with both values.
+    """
+    path = folder / "protocol.json"
+    if not path.is_file():
+        if is_first():
+            write_json(path, protocol)
+        return
+    for key, old, new in differences(read_json(path), protocol):
+        raise InputError(f"{path}: {key} is {old!r}, but this ranking has {new!r}; give another run_dir")
+
+
+def write_order(folder: Path, score: str, layers: int) -> list[Path]:
+    """Adds to ``protocol.json`` which score orders; where that changes, what was made by the order before is removed, and returned.
+
+    Args:
+        score: as ``ranking.score`` names it.
+        layers: how many entries of a code a layer reads: codes that agree in these are one architecture.
+    """
+    path = folder / "protocol.json"
+    content = {**read_json(path), ORDERED_BY: score, LAYERS: layers}
+    return write_source(path, as_json(content), [folder / SUBMISSION, *made_by_the_run(folder)])
+
+
+def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """The keys that decide a score in which two protocols differ, with both values."""
+    keys = [key for key in {**second, **first} if key not in DECIDE_NO_SCORE]
+    values = [(key, *(one.get(key, UNSAID.get(key)) for one in (first, second))) for key in keys]
+    return [(key, old, new) for key, old, new in values if old != new]

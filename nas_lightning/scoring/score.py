@@ -1,0 +1,102 @@
+"""The score of a candidate: how its slice of the supernet does on fixed images."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from nas_lightning.config.fields import made, number
+from nas_lightning.errors import InputError
+from nas_lightning.scoring.prefix_walk import walk_prefixes
+from nas_lightning.scoring.recalibrate import Recalibration
+from nas_lightning.scoring.table import Score
+from nas_lightning.space import Architecture
+from nas_lightning.supernet import Supernet
+from nas_lightning.supernet.functions import at_least_float32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scorer:
+    """How candidates are scored; its keys are among those of ``ranking``.
+
+    With batch statistics the norms use those of each batch: ``batch_size`` is part of what a score means. What candidates share of
+    their first layers is computed once; that changes a score by rounding at most.
+    """
+
+    batch_size: int | None = number(None, least=1)
+    """Images a pass, whose statistics the norms use; None takes all images in one, the original protocol."""
+    prefix_memory: float = number(1.0, least=0)
+    """GiB for features that several candidates share, per device; with less, more is computed again, with 0 nothing is shared."""
+    chunk_size: int = number(50, least=1)
+    """Candidates between two writes to disk."""
+    recalibration: Recalibration | None = made(None)
+    """Where the norms take their statistics from instead, whatever the supernet's norms are; then the batch size does not matter to a
+    score, but the training images run again with each batch, and candidates share nothing."""
+
+
+def rank(
+    supernet: Supernet,
+    architectures: Sequence[Architecture],
+    images: Tensor,
+    labels: Tensor,
+    batch_size: int | None = None,
+    **settings: Any,
+) -> list[Score]:
+    """The scores of candidates, in their order, computed on the device of the images.
+
+    Args:
+        images: (n, channels, H, W), normalised, in fixed order.
+        labels: (n,) integers.
+        batch_size: as ``Scorer``'s.
+        settings: its other fields.
+
+    Raises:
+        InputError: if an architecture is not in the supernet's space, or a score is not finite.
+    """
+    return rank_by_image(supernet, architectures, images, labels, Scorer(batch_size=batch_size, **settings))[0]
+
+
+@torch.inference_mode()
+def rank_by_image(
+    supernet: Supernet, architectures: Sequence[Architecture], images: Tensor, labels: Tensor, scorer: Scorer
+) -> tuple[list[Score], Tensor]:
+    """As ``rank``, and the cross entropy of every image: (candidates, n), in nats, on the images' device."""
+    ordered = sorted(set(architectures), key=lambda architecture: architecture.widths)
+    for architecture in ordered:
+        supernet.space.check(architecture)
+    supernet = supernet.to(images.device).eval()
+    size = scorer.batch_size or len(images)
+    sums = torch.zeros(len(ordered), len(Score._fields), dtype=torch.float64, device=images.device)
+    losses = torch.empty(len(ordered), len(images), device=images.device)
+    for batch, wanted, part in zip(images.split(size), labels.split(size), losses.split(size, dim=1), strict=True):
+        if scorer.recalibration is None:
+            walk = walk_prefixes(supernet, ordered, supernet.begin(batch), int(scorer.prefix_memory * 2**30))
+        else:
+            walk = scorer.recalibration.logits(supernet, ordered, batch)
+        for row, by_image, logits in zip(sums, part, walk, strict=True):
+            logits = at_least_float32(logits)
+            one = F.cross_entropy(logits, wanted, reduction="none")
+            row += _sums(logits, wanted, one)
+            by_image.copy_(one)
+    # Read once for all candidates, so that a GPU never waits for the CPU in between.
+    scores = {architecture: Score(*row) for architecture, row in zip(ordered, (sums / len(images)).tolist(), strict=True)}
+    places = {architecture: place for place, architecture in enumerate(ordered)}
+    for architecture, score in scores.items():
+        if not all(map(math.isfinite, score)):
+            raise InputError(f"checkpoint: the score of {architecture} is not finite; the supernet's weights have diverged")
+    return [scores[one] for one in architectures], losses[[places[one] for one in architectures]]
+
+
+def score(supernet: Supernet, architecture: Architecture, images: Tensor, labels: Tensor, batch_size: int | None = None) -> Score:
+    """One candidate alone; arguments as ``rank``'s."""
+    return rank(supernet, [architecture], images, labels, batch_size)[0]
+
+
+def _sums(logits: Tensor, labels: Tensor, losses: Tensor) -> Tensor:
+    """The fields of Score, summed over the images, whose cross entropies are ``losses``: (3,) float64."""
+    hits = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
+    return torch.stack([hits[:, 0].sum(), hits.sum(), losses.double().sum()]).double()

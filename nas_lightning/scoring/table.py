@@ -1,0 +1,234 @@
+"""The score table: a row a candidate, as ``scores.csv``, as parts while a ranking runs, and as the challenge's submission."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nas_lightning.errors import InputError
+from nas_lightning.runs.reading import read_rows, safe_cell
+from nas_lightning.runs.writing import write_text
+from nas_lightning.space import Architecture, Candidate, CandidateRows, Candidates, Population, ReadsCodes, ResidualStructure
+
+
+class Score(NamedTuple):
+    """Of one candidate on n images."""
+
+    top1: float
+    """Fraction of the images whose label has the highest logit."""
+    top5: float
+    """Fraction of the images whose label is among the five highest."""
+    cross_entropy: float
+    """Mean over the images, in nats."""
+
+
+PART_COLUMNS = ("architecture", *Score._fields)
+COLUMNS = ("name", "architecture", "top1", "top5", "cross_entropy", "macs", "parameters")
+MOST = 2**63 - 1
+"""Of multiply-adds and parameters, which are kept in 64 bits."""
+SUBMISSION = "submission.json"
+OF_THE_RUN = ("report.html", "report.md", "finished.json")
+FROM_SCORES = (SUBMISSION, "known_accuracies.json", "agreement.json", "cheap_first.json", "../by_checkpoint.json")
+LABELS = {"top1": "top-1", "cross_entropy": "negative cross entropy", "smoothed": "smoothed"}
+"""What agreements call a score, by ``ranking.score``."""
+
+
+def made_by_the_run(folder: Path) -> list[Path]:
+    """What a run makes from a ranking's files, in the run's folder.
+
+    Args:
+        folder: ``ranking``, or one of a checkpoint in it.
+    """
+    run = folder.parent if folder.name == "ranking" else folder.parent.parent
+    return [run / name for name in OF_THE_RUN]
+
+
+def made_from_scores(folder: Path) -> list[Path]:
+    """What is made from the ``scores.csv`` of a ranking's folder."""
+    return [*(folder / name for name in FROM_SCORES), *made_by_the_run(folder)]
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Candidates in the list's order with their scores and costs; every array is (n,)."""
+
+    population: CandidateRows
+    scores: tuple[Score, ...]
+    multiply_adds: npt.NDArray[np.int64]
+    parameters: npt.NDArray[np.int64]
+    smoothed: npt.NDArray[np.float64] | None = None
+    """Cross entropies smoothed over the widths, where asked for."""
+
+    @classmethod
+    def of(
+        cls,
+        population: Population,
+        scores: Iterable[Score],
+        structure: ResidualStructure,
+        smoothed: npt.NDArray[np.float64] | None = None,
+    ) -> "ScoreTable":
+        """Adds the candidates' costs to their scores."""
+        costs = structure.cost(population.widths)
+        return cls(population, tuple(scores), costs.multiply_adds, costs.parameters, smoothed)
+
+    def quality(self, key: str) -> npt.NDArray[np.float64]:
+        """(n,) numbers, higher is better, by ``top1``, ``top5``, or the negative of ``cross_entropy`` or ``smoothed``."""
+        if key == "smoothed":
+            if self.smoothed is None:
+                raise ValueError("the scores were not smoothed")
+            return -self.smoothed
+        values = np.array([getattr(one, key) for one in self.scores], dtype=np.float64)
+        return -values if key == "cross_entropy" else values
+
+    def qualities(self) -> dict[str, npt.NDArray[np.float64]]:
+        """The scores that agreements tell of, by label: (n,) each."""
+        return {label: self.quality(key) for key, label in LABELS.items() if key != "smoothed" or self.smoothed is not None}
+
+    def order(self, key: str) -> npt.NDArray[np.int64]:
+        """(n,) row numbers, best first; ties go by cross entropy, then by the list."""
+        return np.lexsort((-self.quality("cross_entropy"), -self.quality(key)))
+
+    def write(self, path: Path) -> None:
+        """Writes ``scores.csv``."""
+        write_text(path, self.as_csv())
+
+    def as_csv(self) -> str:
+        """The text of ``scores.csv``."""
+        further = [] if self.smoothed is None else [self.smoothed]
+        rows = zip(self.population, self.scores, self.multiply_adds, self.parameters, *further, strict=True)
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow((*COLUMNS, "smoothed") if further else COLUMNS)
+        writer.writerows(
+            (safe_cell(one.name), one.text, *map(repr, s), int(macs), int(parameters), *(repr(float(value)) for value in more))
+            for one, s, macs, parameters, *more in rows
+        )
+        return text.getvalue()
+
+    def write_submission(self, path: Path, key: str) -> None:
+        """Writes the list again with ``acc`` filled: the same keys and codes as they were given."""
+        self.population.write(path, (float(value) for value in self.quality(key)))
+
+
+def read_scores(path: Path, space: ReadsCodes) -> dict[Architecture, Score]:
+    """The scores of a ``scores.csv``, or of a part.
+
+    Raises:
+        InputError: naming the first line that is not a whole row.
+    """
+    scores = {architecture: score for _, _, architecture, score in _read(path, space)}
+    if not scores:
+        raise InputError(f"{path}: holds no scores")
+    return scores
+
+
+def read_table(path: Path, space: ReadsCodes) -> ScoreTable:
+    """A whole ``scores.csv``.
+
+    Args:
+        space: of the candidates, or ``AnyWidths`` where no file says which space it is.
+
+    Raises:
+        InputError: as ``read_scores``.
+    """
+    candidates, scores, costs = [], [], []
+    smoothed: list[float] = []  # stays empty where the table has no such column
+    seen: dict[Architecture, tuple[float, ...]] = {}
+    for line, row, architecture, score in _read(path, space, COLUMNS):
+        place = f"{path}: line {line}"
+        candidates.append(Candidate(row["name"], row["architecture"], architecture))
+        scores.append(score)
+        costs.append((_whole(row["macs"], place), _whole(row["parameters"], place)))
+        smoothed += [_number(row["smoothed"], place)] if "smoothed" in row else []
+        values = (*costs[-1], *(smoothed[-1:] or [0.0]))
+        first = seen.setdefault(architecture, values)
+        if first is not values and not all(map(math.isclose, first, values)):
+            raise _differs(place, row)
+    if not candidates:
+        raise InputError(f"{path}: holds no scores")
+    multiply_adds, parameters = np.array(costs, dtype=np.int64).reshape(-1, 2).T
+    return ScoreTable(Candidates(tuple(candidates)), tuple(scores), multiply_adds, parameters, np.array(smoothed) if smoothed else None)
+
+
+def write_part(folder: Path, start: int, candidates: Sequence[Candidate], scores: Sequence[Score]) -> None:
+    """Writes the finished rows ``start`` to ``start + n - 1`` of a ranking in progress."""
+    lines = [",".join([one.text, *map(repr, row)]) for one, row in zip(candidates, scores, strict=True)]
+    path = part_path(folder, f"{start}-{start + len(lines) - 1}", ".csv")
+    write_text(path, "\n".join([",".join(PART_COLUMNS), *lines, ""]))
+
+
+def part_path(folder: Path, name: str, suffix: str) -> Path:
+    """Where a part may be written: a file that exists is of another list, whose rows count differently, and may hold finished rows."""
+    path, number = folder / f"{name}{suffix}", 1
+    while path.exists():
+        number += 1
+        path = folder / f"{name}_{number}{suffix}"
+    return path
+
+
+def read_parts(folder: Path, space: ReadsCodes) -> dict[Architecture, Score]:
+    """The rows that a ranking in progress, or several, have finished, those of all shards too."""
+    scores: dict[Architecture, Score] = {}
+    for path in sorted([*folder.glob("*-*.csv"), *folder.glob("shard_*/*-*.csv")]):
+        scores.update(read_scores(path, space))
+    return scores
+
+
+def _read(
+    path: Path, space: ReadsCodes, columns: Sequence[str] = PART_COLUMNS
+) -> Iterator[tuple[int, dict[str, str], Architecture, Score]]:
+    """The rows of a table with their lines."""
+    seen: dict[Architecture, Score] = {}
+    layers = 0
+    for line, row in read_rows(path, columns):
+        place = f"{path}: line {line}"
+        try:
+            architecture = space.parse(row["architecture"])
+        except InputError as error:
+            raise InputError(f"{place}: {error}") from None
+        layers = layers or len(architecture.widths)
+        if len(architecture.widths) != layers:
+            raise InputError(f"{place}: {row['architecture'][:80]} has {len(architecture.widths)} entries, the first row {layers}")
+        try:
+            score = Score(*(float(row[key]) for key in Score._fields))
+        except ValueError:
+            raise InputError(f"{place}: is not a row of {','.join(columns)}") from None
+        if not all(map(math.isfinite, score)):
+            raise InputError(f"{place}: a score is not a finite number")
+        if not (0 <= score.top1 <= 1 and 0 <= score.top5 <= 1 and score.cross_entropy >= 0):
+            raise InputError(
+                f"{place}: top1 and top5 must be fractions from 0 to 1, cross_entropy at least 0: {', '.join(map(repr, score))}"
+            )
+        if seen.setdefault(architecture, score) != score:
+            raise _differs(place, row)
+        yield line, row, architecture, score
+
+
+def _differs(place: str, row: dict[str, str]) -> InputError:
+    return InputError(f"{place}: {row['architecture']} stands above with other values; an architecture has one score")
+
+
+def _whole(text: str, place: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= MOST:
+        raise InputError(f"{place}: macs and parameters must be whole numbers from 0 to {MOST}, not {text[:80]!r}")
+    return value
+
+
+def _number(text: str, place: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"{place}: a smoothed score is no finite number: {text[:80]!r}")
+    return value

@@ -1,0 +1,80 @@
+"""Which candidates to look at first: the best of all, and the best under budgets of multiply-adds."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from tabulate import tabulate
+
+from nas_lightning.errors import InputError
+from nas_lightning.scoring.table import LABELS, ScoreTable
+
+
+class Budget(NamedTuple):
+    """The best candidate that costs at most so much."""
+
+    multiply_adds: int
+    row: int | None
+    """Row of the table; None if no candidate is that cheap."""
+
+
+def best_rows(table: ScoreTable, key: str, count: int = 10) -> list[int]:
+    """Row numbers of the best architectures by ``key``, each under its first name, best first."""
+    return _ordered(table, key)[:count].tolist()
+
+
+def best_under_budgets(table: ScoreTable, key: str, budgets: Sequence[int] | None = None) -> list[Budget]:
+    """The best candidate by ``key`` under each budget.
+
+    Args:
+        budgets: multiply-adds for one image; None takes the quartiles of the list's own costs.
+    """
+    if budgets is None:
+        macs = table.multiply_adds[list(table.population.distinct_rows)]
+        budgets = [int(np.quantile(macs, share)) for share in (0.25, 0.5, 0.75)]
+    if any(budget < 1 for budget in budgets):
+        raise InputError(f"ranking.budgets: {list(budgets)} must be multiply-adds of at least 1")
+    order = _ordered(table, key)
+    chosen = []
+    for budget in budgets:
+        affordable = order[table.multiply_adds[order] <= budget]
+        chosen.append(Budget(budget, int(affordable[0]) if len(affordable) else None))
+    return chosen
+
+
+def summary(table: ScoreTable, key: str, budgets: Sequence[int] | None) -> str:
+    """The ten best architectures by the score ``key``, and the best under the budgets."""
+    best = [_row(table, row) for row in best_rows(table, key)]
+    chosen = best_under_budgets(table, key, budgets)
+    under = [
+        [f"<= {_millions(budget.multiply_adds)}", *(_row(table, budget.row) if budget.row is not None else ["none"])] for budget in chosen
+    ]
+    columns = ["name", "top-1", "cross entropy", "multiply-adds", "parameters", "architecture"]
+    ordered = f"ordered by {LABELS[key]}"
+    tables = {
+        f"The best of {table.population.count}, {ordered}": (best, columns),
+        f"The best under a budget of multiply-adds, {ordered}": (under, ["budget", *columns]),
+    }
+    return "\n\n".join(f"{title}\n{tabulate(rows, headers, disable_numparse=True)}" for title, (rows, headers) in tables.items())
+
+
+def _ordered(table: ScoreTable, key: str) -> npt.NDArray[np.int64]:
+    order = table.order(key)
+    return order[np.isin(order, table.population.distinct_rows)]
+
+
+def _row(table: ScoreTable, row: int) -> list[str]:
+    candidate, one = table.population[row], table.scores[row]
+    return [
+        candidate.name,
+        f"{one.top1:.4f}",
+        f"{one.cross_entropy:.4f}",
+        _millions(int(table.multiply_adds[row])),
+        f"{int(table.parameters[row]):,}",
+        candidate.text,
+    ]
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.3f} M"

@@ -1,0 +1,182 @@
+"""All candidates on a few images, and more images only for those that may still be among the best.
+
+**Levels.** The first takes one batch of images, each further one as many again as all before it, the last what is left. Batches have one
+size throughout, so that a batch's norms, and with them the losses of its images, are those of the full evaluation.
+
+**Who goes on.** After each level its candidates are ordered by their mean cross entropy over the images so far. Those up to place
+``ceil(keep * n)``, of n distinct candidates in all, go on. Any other goes on only if it may belong among them: it is compared with the
+candidate at that place, image by image on the same images, and stays unless the mean difference exceeds ``Z`` of its standard errors. That
+is a bound for one comparison: one that is just as good is lost with a chance of about 2 % a level, a clearly better one hardly ever.
+
+**The order.** Those that reach the last level have the scores of the full evaluation. Of the others each has its mean over the images that
+it was given, with two constants added for all that were dropped together. The first puts it on the scale of all images: how much the
+candidates that reached the last level score otherwise there than on those fewer images, on average. The second raises the cross entropies,
+where that is needed, until the best of the group stands just behind the worst that was given more. Order and distances within a group stay.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nas_lightning.errors import InputError
+from nas_lightning.scoring.table import Score
+from nas_lightning.space import Population
+
+Z = 2.0
+"""Standard errors of a mean difference that may be chance."""
+GAP = 1e-6
+"""Nats between the worst of those given more images and the best of those given fewer, at least."""
+
+Losses = npt.NDArray[np.float32]
+"""(candidates, images) cross entropies, in nats."""
+Evaluate = Callable[[Population, int, int], tuple[list[Score], Losses]]
+"""Scores of candidates on images first to end - 1, with the losses of every image."""
+
+
+class Level(NamedTuple):
+    """The images first to end - 1, given to the candidates that are left."""
+
+    first: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """What happened at one level."""
+
+    images: int
+    """That its candidates have been given, with those of the levels before."""
+    candidates: int
+    """That were given them."""
+    dropped: int
+    """Of these, that were given no more; 0 at the last level."""
+    scale: float = 0.0
+    """Nats added to the cross entropies of the dropped, as if on all images."""
+    raised: float = 0.0
+    """Nats added to put them behind those given more."""
+
+
+@dataclass(frozen=True)
+class CheapFirst:
+    """A ranking, and what it spared."""
+
+    scores: list[Score]
+    """In the list's order."""
+    levels: list[Dropped]
+    place: int
+    """How many of the best are kept."""
+
+    @property
+    def evaluated(self) -> int:
+        """Images, over all distinct candidates."""
+        before = [0, *(level.images for level in self.levels)]
+        return sum(level.candidates * (level.images - fewer) for level, fewer in zip(self.levels, before, strict=False))
+
+    @property
+    def saved(self) -> float:
+        """The share of the full evaluation's images that was not needed, in [0, 1)."""
+        return 1 - self.evaluated / (self.levels[0].candidates * self.levels[-1].images)
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of ranking/cheap_first.json."""
+        levels = [vars(level) for level in self.levels]
+        return {"kept_best": self.place, "levels": levels, "images_evaluated": self.evaluated, "images_saved": self.saved}
+
+    def __str__(self) -> str:
+        steps = ", ".join(f"{level.candidates:,} on {level.images:,}" for level in self.levels)
+        return (
+            f"Cheap first: candidates on images: {steps}; {self.saved:.1%} of all images saved.\n"
+            f"Below the best {self.place:,} a candidate may have been given fewer images: it stands behind those given more."
+        )
+
+
+def make_levels(images: int, batch_size: int | None) -> list[Level]:
+    """One batch, one more, two more, four more, and so on; the last takes what is left.
+
+    Raises:
+        InputError: if the images are not whole batches of at least two.
+    """
+    if batch_size is None or batch_size < 2:
+        raise InputError(f"ranking.batch_size: {batch_size!r} must be at least 2 with cheap_first, whose first level is one batch")
+    if images % batch_size:
+        raise InputError(f"ranking.images: {images} are not whole batches of ranking.batch_size={batch_size}, which cheap_first needs")
+    ends = [batch_size]
+    while ends[-1] < images:
+        ends.append(min(2 * ends[-1], images))
+    return [Level(first, end) for first, end in zip([0, *ends], ends, strict=False)]
+
+
+def may_be_among(losses: Losses, place: int) -> npt.NDArray[np.bool_]:
+    """(n,) whether each candidate may be among the best ``place``, as the head of this file tells.
+
+    Args:
+        losses: on the same images, at least two.
+    """
+    order = np.argsort(losses.mean(1, dtype=np.float64), kind="stable")
+    if len(order) <= place:
+        return np.ones(len(order), dtype=bool)
+    differences = losses - losses[order[place - 1]]
+    error = differences.std(1, ddof=1, dtype=np.float64) / np.sqrt(losses.shape[1])
+    stays = differences.mean(1, dtype=np.float64) <= Z * error
+    stays[order[:place]] = True
+    return stays
+
+
+def rank_cheap_first(population: Population, levels: Sequence[Level], keep: float, evaluate: Evaluate) -> CheapFirst:
+    """Scores every candidate, most of them on few images.
+
+    Args:
+        levels: as ``make_levels`` makes them.
+        keep: the share of the distinct candidates whose order is wanted, in [0, 1]; the best one at least.
+        evaluate: called once a level, with the candidates that are left.
+    """
+    distinct = list(dict.fromkeys(population))
+    place = max(1, ceil(round(keep * len(distinct), 6)))  # 0.07 of 100 is 7, not 8
+    sums = np.zeros((len(levels), len(distinct), 3))  # of the fields of Score over the images up to each level
+    given = np.zeros(len(distinct), dtype=np.int64)
+    left = np.arange(len(distinct))
+    losses = np.empty((len(left), 0), dtype=np.float32)
+    counts = []
+    for number, (first, end) in enumerate(levels):
+        scores, more = evaluate(Population(population.space, tuple(distinct[row] for row in left)), first, end)
+        new = np.array(scores, dtype=np.float64) * (end - first)
+        new[:, :2] = new[:, :2].round()  # counts of images
+        sums[number, left] = new + (sums[number - 1, left] if number else 0)
+        given[left] = end
+        losses = np.concatenate([losses, more], axis=1)
+        stays = may_be_among(losses, place) if number < len(levels) - 1 else np.ones(len(left), dtype=bool)
+        counts.append((len(left), int((~stays).sum())))
+        left, losses = left[stays], losses[stays]
+    table, constants = _on_one_scale(sums, given, levels)
+    rows = {candidate: Score(*map(float, row)) for candidate, row in zip(distinct, table, strict=True)}
+    told = [Dropped(level.end, *count, *two) for level, count, two in zip(levels, counts, constants, strict=True)]
+    return CheapFirst([rows[candidate] for candidate in population], told, place)
+
+
+def _on_one_scale(
+    sums: npt.NDArray[np.float64], given: npt.NDArray[np.int64], levels: Sequence[Level]
+) -> tuple[npt.NDArray[np.float64], list[tuple[float, float]]]:
+    """(n, 3) scores in their final order, and for each level the two constants that were added to the cross entropies."""
+    last = given == levels[-1].end
+    full = sums[-1, last] / levels[-1].end
+    table = np.empty(sums.shape[1:])
+    table[last] = full
+    worst = full[:, 2].max()
+    constants = [(0.0, 0.0)]
+    for number in reversed(range(len(levels) - 1)):
+        means, group = sums[number] / levels[number].end, given == levels[number].end
+        if not group.any():
+            constants.append((0.0, 0.0))
+            continue
+        scale = (full - means[last]).mean(0)
+        table[group] = means[group] + scale
+        table[group, :2] = table[group, :2].clip(0, 1)
+        raised = max(0.0, float(worst + GAP - table[group, 2].min()))
+        table[group, 2] += raised
+        worst = table[group, 2].max()
+        constants.append((float(scale[2]), raised))
+    return table, constants[::-1]

@@ -1,0 +1,1 @@
+"""A stage as data, and how it is trained."""

@@ -1,0 +1,131 @@
+"""When a stage's checkpoints are written."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, Timer
+from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
+
+from nas_lightning.errors import InputError
+from nas_lightning.runs.writing import write_whole
+from nas_lightning.training.interruption import Interruption, StoppedWithinEpoch, leave_if_asked
+from nas_lightning.training.module import SupernetTraining
+from nas_lightning.training.step_rules import NonFiniteLoss
+
+DIVERGED = (EarlyStoppingReason.NON_FINITE_METRIC, EarlyStoppingReason.DIVERGENCE_THRESHOLD)
+"""Why EarlyStopping ends a stage that has no result."""
+
+
+class StageCheckpoints(Checkpoint):
+    """Writes ``last.ckpt`` after every epoch and before leaving on request, and others where asked for.
+
+    A stage that is to stop within an epoch (a signal, ``trainer.max_time``, a callback that sets ``should_stop``) leaves at once: Lightning
+    would run the hooks of the epoch's end, and a checkpoint written there calls the epoch whole.
+
+    Args:
+        folder: of the stage.
+        interruption: says whether the stage is to stop.
+        keep_every: also ``epoch_<k>.ckpt`` after every so many epochs, counted from 1.
+        every_steps: ``last.ckpt`` also after every so many steps.
+    """
+
+    def __init__(self, folder: Path, interruption: Interruption, keep_every: int | None = None, every_steps: int | None = None) -> None:
+        self.folder, self.interruption, self.keep_every, self.every_steps = folder, interruption, keep_every, every_steps
+        self._put_off, self._is_owed = False, False
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
+        """Writes what is due within an epoch; after its last step the epoch's end follows at once and writes."""
+        ends_epoch = batch_idx + 1 >= trainer.num_training_batches or 0 < trainer.max_steps <= trainer.global_step
+        if ends_epoch:  # Lightning would evaluate once more where it is to stop
+            trainer.should_stop, self._put_off = False, self._put_off or trainer.should_stop
+            return
+        asked, is_cut = self.interruption.agree(trainer.should_stop or self._put_off)
+        is_due = self._is_owed or (self.every_steps is not None and trainer.global_step % self.every_steps == 0)
+        if isinstance(trainer.val_check_batch, int) and (batch_idx + 1) % trainer.val_check_batch == 0:
+            # Lightning takes the evaluation that follows for done in what is written here; all of this waits for the next step.
+            trainer.should_stop, self._put_off, self._is_owed = False, is_cut, is_due
+            return
+        trainer.should_stop, self._put_off, self._is_owed = is_cut, False, False
+        if asked is not None or is_cut or is_due:
+            self._write_last(trainer)
+        leave_if_asked(asked, trainer, self.folder / "last.ckpt")
+        if is_cut:
+            raise StoppedWithinEpoch
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Puts off a stop that an evaluation within an epoch asks for until the next step, after which its place can be written down."""
+        if trainer.sanity_checking or trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            return
+        _, trainer.should_stop = self.interruption.agree(trainer.should_stop)
+        if trainer.should_stop and self.interruption.any_of(_verdict(trainer)[0]) is None:
+            trainer.should_stop, self._put_off = False, True
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Writes what is due; marks a stage that EarlyStopping ends as finished at once, so that no kill makes it train on."""
+        asked, trainer.should_stop = self.interruption.agree(trainer.should_stop or self._put_off)
+        if trainer.should_stop:
+            self._end_early(trainer, cast(SupernetTraining, pl_module))
+        self._put_off, self._is_owed = False, False
+        done = trainer.current_epoch + 1
+        if self.keep_every is not None and done % self.keep_every == 0:
+            save_whole(trainer, self.folder / f"epoch_{done}.ckpt")
+        self._write_last(trainer)
+        leave_if_asked(asked, trainer, self.folder / "last.ckpt")
+
+    def _end_early(self, trainer: pl.Trainer, module: SupernetTraining) -> None:
+        """Finishes the stage where EarlyStopping stops it; what it monitors may differ between processes, and its verdict is one of all."""
+        reason, has_diverged = _verdict(trainer)
+        if (diverged := self.interruption.any_of(reason if has_diverged else None)) is not None:
+            raise NonFiniteLoss(f"EarlyStopping after step {trainer.global_step}: {diverged}")
+        if (ended := self.interruption.any_of(reason)) is not None:
+            module.finished, module.ended_early = True, ended
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
+        """Leaves out the time that the stage took: ``trainer.max_time`` is of one call."""
+        checkpoint["callbacks"].pop(Timer().state_key, None)
+
+    def _write_last(self, trainer: pl.Trainer) -> None:
+        if not all(bool(parameter.isfinite().all()) for parameter in trainer.lightning_module.parameters()):
+            raise NonFiniteLoss(f"a weight is nan or infinite after step {trainer.global_step}")
+        save_whole(trainer, self.folder / "last.ckpt")
+
+
+def save_whole(trainer: pl.Trainer, path: Path) -> None:
+    """Writes a checkpoint beside its place, then renames it: Lightning may copy over the old file, which a kill would tear.
+
+    Raises:
+        InputError: if it cannot be written (full disk, read-only folder); an older one is still there. Of several processes the first
+            says so, and the others leave with it.
+    """
+    cast(SupernetTraining, trainer.lightning_module).join_counts()
+    failure: str | None = None
+    if trainer.is_global_zero:
+        try:
+            write_whole(path, partial(_save, trainer))
+        except InputError as error:
+            failure = str(error)
+    else:
+        trainer.save_checkpoint(path)  # takes part in gathering, writes nothing
+    failure = trainer.strategy.broadcast(failure)
+    if failure is not None:
+        raise InputError(failure) if trainer.is_global_zero else SystemExit(0)
+
+
+def _save(trainer: pl.Trainer, path: Path) -> None:
+    try:
+        trainer.save_checkpoint(path)
+    except OSError:
+        trainer.strategy.barrier()  # at which the others wait for this one
+        raise
+
+
+def _verdict(trainer: pl.Trainer) -> tuple[str | None, bool]:
+    """Why EarlyStopping says that the stage is over, in this process, and whether it has no result; None where something else stops it."""
+    rules = [callback for callback in cast(Any, trainer).callbacks if isinstance(callback, EarlyStopping)]
+    for rule in rules:
+        if rule.stopping_reason is not EarlyStoppingReason.NOT_STOPPED:
+            reason = str(rule.stopping_reason_message).removesuffix("Signaling Trainer to stop.").rstrip(" .")
+            return reason, rule.stopping_reason in DIVERGED
+    return None, False

@@ -1,0 +1,211 @@
+"""The LightningModule: brings a stage to the supernet, and nothing else."""
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, cast
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from torch import Tensor
+from torchmetrics import MeanMetric
+
+from nas_lightning.space import Architecture
+from nas_lightning.supernet import Supernet
+from nas_lightning.supernet.checkpoint import HEADER_KEY
+from nas_lightning.training.monitor import Panel, accuracies
+from nas_lightning.training.samplers import Position
+from nas_lightning.training.stage import Stage
+from nas_lightning.training.step_rules import NonFiniteLoss
+
+
+class SupernetTraining(pl.LightningModule):
+    """One stage: several paths a step on the same batch, their gradients added up, then one optimizer step.
+
+    Args:
+        supernet: whose weights are trained, in place.
+        stage: what trains, and how.
+        clip_norm: largest norm (or value) of the gradients of a step; None does not clip.
+        clip_algorithm: ``norm`` or ``value``, as pl.Trainer's ``gradient_clip_algorithm``.
+        panel: candidates that validation evaluates.
+        header: what the stage's checkpoints say of themselves.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        stage: Stage,
+        *,
+        clip_norm: float | None = None,
+        clip_algorithm: str = "norm",
+        panel: Panel | None = None,
+        header: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.supernet, self.stage = supernet, stage
+        self.clip_norm, self.clip_algorithm = clip_norm, clip_algorithm
+        self.panel, self.header = panel, dict(header or {})
+        self.finished = False
+        """Set by who ran the stage to its end; checkpoints carry it."""
+        self.ended_early: str | None = None
+        """Why it ended before its last epoch; likewise."""
+        self.accuracy, self.epoch_loss = accuracies(supernet.classes), MeanMetric(nan_strategy="disable")
+        # In float64, so that a resumed epoch's sum is that of one which several devices added up without a stop.
+        self.epoch_loss.set_dtype(torch.float32 if torch.backends.mps.is_available() else torch.float64)
+        for metric in (self.accuracy, self.epoch_loss):
+            metric.persistent(True)  # a resumed epoch has all its steps in it
+        self.joined: dict[str, Tensor] = {}
+        """What all devices counted, for the next checkpoint."""
+        self.skipped: Tensor
+        self.register_buffer("skipped", torch.zeros((), dtype=torch.long))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """One optimizer over all parameters, norms and biases too."""
+        optimizer = self.stage.optimizer(self.supernet.parameters())
+        factor = self.stage.rate_scaling.factor(self.trainer.world_size)
+        self.peaks = [factor * group["lr"] for group in optimizer.param_groups]
+        return optimizer
+
+    @property
+    def logged(self) -> list[str]:
+        """What callbacks may monitor: of each step, of each epoch, and of the panel."""
+        of_the_panel = [] if self.panel is None else self.panel.logged
+        return ["loss", "lr", "skipped_steps", "epoch_loss", *map(str, self.accuracy), *of_the_panel]
+
+    @property
+    def position(self) -> Position:
+        """Where the run is, for the draws of candidates."""
+        return Position(self.stage.index, self.current_epoch, self.global_step, self.stage.across_devices.rank(self.trainer.global_rank))
+
+    def on_train_start(self) -> None:
+        """Measures the stage: the schedule needs its length."""
+        self.epochs = self.trainer.estimated_stepping_batches / self.trainer.num_training_batches
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """One step on uint8-born images (batch, channels, H, W), normalised, and labels (batch,)."""
+        images, labels = batch
+        optimizer = cast(LightningOptimizer, self.optimizers())
+        elapsed = self.current_epoch + batch_idx / self.trainer.num_training_batches
+        rate = self._set_rate(optimizer, elapsed)
+        optimizer.zero_grad()
+        paths = self.stage.sampler.sample(self.position)
+        # On other devices a look at every pass would hold them up.
+        looks = images.device.type == "cpu" and self.trainer.world_size == 1
+        total, scored, architectures = self.stage.run_passes(
+            self.supernet, batch, paths, elapsed / self.epochs, self._backward, stops_at_non_finite=looks
+        )
+        if self._may_be_bad(total) and self._is_bad(total):
+            self._stop_or_skip(total, architectures, rate, optimizer)
+            return
+        if self.supernet.skips_parameters:
+            self._fill_missing_gradients()
+        optimizer.step()
+        loss = total / len(paths)
+        if scored:
+            self.accuracy.update(torch.cat(scored), labels.repeat(len(scored)))
+        self.epoch_loss.update(loss.expand(len(labels)))  # nan_strategy="disable", which spares a look at the value, ignores weights
+        self._log({"loss": loss, "lr": rate})
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clips; here, where mixed precision has taken its scale off the gradients."""
+        if self.clip_norm is not None:
+            self.clip_gradients(optimizer, gradient_clip_val=self.clip_norm, gradient_clip_algorithm=self.clip_algorithm)
+
+    def on_train_epoch_end(self) -> None:
+        """Logs the means of the epoch's steps: Lightning would only after the checkpoint, and a run stopped in between lose them."""
+        found = {name: float(value) for name, value in {"epoch_loss": self.epoch_loss.compute(), **self.accuracy.compute()}.items()}
+        self.accuracy.reset()
+        self.epoch_loss.reset()
+        if math.isnan(found["epoch_loss"]):  # every step was skipped
+            return
+        self.log_dict(found, logger=False)
+        self._to_loggers(found)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
+        """Evaluates the panel on held-out training images."""
+        if self.panel is not None:
+            self.panel.update(self.supernet, *batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs what the panel found."""
+        if self.panel is not None:
+            self.log_dict(self.panel.compute())
+
+    def join_counts(self) -> None:
+        """Puts what all devices counted of the epoch into the next checkpoint, not the first's alone; each must call this."""
+        if self.trainer.world_size == 1 or self.finished:  # a finished stage has counted its last epoch
+            return
+        reduce, device = self.trainer.strategy.reduce, self.trainer.strategy.root_device
+        counts = self._counts(self.state_dict())
+        self.joined = {name: reduce(one.to(device, copy=True), reduce_op="sum").to(one.device) for name, one in counts.items()}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the header, so that the file says what it holds."""
+        end = {"finished": self.finished, "ended_early": self.ended_early}
+        checkpoint[HEADER_KEY] = {**self.header, **end, "devices": self.trainer.world_size}
+        checkpoint["state_dict"] |= self.joined
+        self.joined = {}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leaves what all devices counted with the first."""
+        if self.trainer.global_rank > 0:
+            state = checkpoint["state_dict"]
+            state |= {name: torch.zeros_like(counts) for name, counts in self._counts(state).items()}
+
+    @staticmethod
+    def _counts(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: value for name, value in state.items() if name.startswith(("accuracy.", "epoch_loss."))}
+
+    def _may_be_bad(self, loss: Tensor) -> bool:
+        # Reading a number from a GPU waits for all work before it: only where it decides the step, or is read anyway.
+        due = self.global_step % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
+        return loss.device.type == "cpu" or self.stage.non_finite.decides_the_step or due
+
+    def _is_bad(self, loss: Tensor) -> bool:
+        bad = (~loss.isfinite()).float()
+        if self.trainer.world_size > 1:  # all processes skip a step, or stop, or none
+            bad = self.trainer.strategy.reduce(bad, reduce_op="max")
+        return bool(bad)
+
+    def _stop_or_skip(self, loss: Tensor, architectures: Sequence[Architecture], rate: float, optimizer: LightningOptimizer) -> None:
+        among = ", ".join(map(str, architectures))
+        found = f"is {float(loss)}" if not loss.isfinite() else "of another device is nan or infinite"
+        where = f"at step {self.global_step}, learning rate {rate:.6g}, with {among}"
+        self.stage.non_finite.meet(NonFiniteLoss(f"the loss {found} {where}"))
+        self.skipped += 1
+        optimizer.zero_grad()
+        optimizer.step()  # without gradients it changes nothing, and counts the step
+        self._log({"skipped_steps": float(self.skipped), "lr": rate})
+
+    def _log(self, values: Mapping[str, Tensor | float]) -> None:
+        # Lightning would hand them to the loggers only after the callbacks, and a run stopped by one of them lose the row.
+        # As tensors: Lightning would carry a plain number to the device, and wait for it.
+        self.log_dict({name: value if isinstance(value, Tensor) else torch.tensor(value) for name, value in values.items()}, logger=False)
+        if self.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            self._to_loggers({name: float(value) for name, value in values.items()})
+
+    def _to_loggers(self, values: dict[str, float]) -> None:
+        for logger in self.loggers:
+            logger.log_metrics(values, self.global_step - 1)
+            logger.save()
+
+    def _set_rate(self, optimizer: LightningOptimizer, elapsed: float) -> float:
+        for group, peak in zip(optimizer.param_groups, self.peaks, strict=True):
+            group["lr"] = self.stage.schedule.rate(peak, elapsed, self.epochs)
+        return optimizer.param_groups[0]["lr"]
+
+    def _backward(self, loss: Tensor, is_last: bool) -> None:
+        with nullcontext() if is_last else self._blocked_sync():  # one all-reduce a step, however many passes
+            self.manual_backward(loss)
+
+    def _blocked_sync(self) -> AbstractContextManager[Any]:
+        strategy = self.trainer.strategy
+        return strategy.block_backward_sync() if hasattr(strategy, "block_backward_sync") else nullcontext()
+
+    def _fill_missing_gradients(self) -> None:
+        # A masked full-width network gives zeros where a path does not pass, and momentum and weight decay act on zeros.
+        for parameter in self.supernet.parameters():
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)

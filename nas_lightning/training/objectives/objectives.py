@@ -1,0 +1,91 @@
+"""What the candidates of a step learn: each objective yields one loss per pass, so that only one graph is alive at a time."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+from nas_lightning.config.fields import check_fields, number
+from nas_lightning.errors import InputError
+from nas_lightning.space import Architecture, SearchSpace
+from nas_lightning.training.objectives.losses import at_least_float32, cross_entropy, soft_cross_entropy
+
+Network = Callable[[Tensor, Architecture], Tensor]
+
+
+class Pass(NamedTuple):
+    """One forward pass; its loss is to be run backward before the next is asked for."""
+
+    loss: Tensor
+    """Scalar; the losses of a step add up to the step's objective."""
+    logits: Tensor
+    """(batch, classes)."""
+    is_path: bool
+    """False for a pass that serves the paths, such as the teacher's."""
+
+
+class Objective(Protocol):
+    """What a stage asks at every step."""
+
+    def architectures(self, paths: Sequence[Architecture]) -> list[Architecture]:
+        """Those of a step's passes, in order."""
+        ...
+
+    def __call__(self, network: Network, images: Tensor, labels: Tensor, paths: Sequence[Architecture]) -> Iterator[Pass]:
+        """Yields the passes of one step, all on the same batch, and asks ``network`` for nothing beside ``architectures(paths)``."""
+        ...
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Each path learns the labels."""
+
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.label_smoothing < 1:
+            raise InputError(f"objective.label_smoothing: {self.label_smoothing} must be from 0 to below 1")
+
+    def architectures(self, paths: Sequence[Architecture]) -> list[Architecture]:
+        """See Objective."""
+        return list(paths)
+
+    def __call__(self, network: Network, images: Tensor, labels: Tensor, paths: Sequence[Architecture]) -> Iterator[Pass]:
+        """See Objective."""
+        for architecture in paths:
+            logits = network(images, architecture)
+            yield Pass(cross_entropy(logits, labels, self.label_smoothing), logits, is_path=True)
+
+
+@dataclass(frozen=True)
+class InplaceDistillation:
+    """Each path learns the labels and the largest network's answers, which learns the labels at the same time.
+
+    Per path: hard_weight * (CE(path) + CE(largest)) + soft_weight * soft-CE(path, softmax(largest), detached) (method.md, Recipe).
+    The largest network is the same for all paths of a step, so one pass whose cross entropy weighs paths * hard_weight is exactly
+    the sum over the paths.
+    """
+
+    space: SearchSpace
+    hard_weight: float = number(0.5, least=0)
+    soft_weight: float = number(2.0, least=0)
+    temperature: float = number(1.0, above=0)
+
+    def __post_init__(self) -> None:
+        check_fields(self, "objective")
+
+    def architectures(self, paths: Sequence[Architecture]) -> list[Architecture]:
+        """See Objective."""
+        return [self.space.largest, *paths]
+
+    def __call__(self, network: Network, images: Tensor, labels: Tensor, paths: Sequence[Architecture]) -> Iterator[Pass]:
+        """See Objective."""
+        teacher = network(images, self.space.largest)
+        yield Pass(len(paths) * self.hard_weight * cross_entropy(teacher, labels), teacher, is_path=False)
+        probabilities = (at_least_float32(teacher.detach()) / self.temperature).softmax(dim=1)
+        for architecture in paths:
+            logits = network(images, architecture)
+            hard = cross_entropy(logits, labels)
+            soft = soft_cross_entropy(logits, probabilities, self.temperature)
+            yield Pass(self.hard_weight * hard + self.soft_weight * soft, logits, is_path=True)

@@ -1,0 +1,66 @@
+"""How the passes of a step run; the gradients are the same to rounding."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from nas_lightning.space import Architecture
+from nas_lightning.supernet import Supernet
+from nas_lightning.supernet.path_batched import batched_forward, check_batchable, stack_widths
+from nas_lightning.training.objectives import Objective, Pass
+
+Batch = tuple[Tensor, Tensor]
+"""Images (batch, channels, H, W), normalised, and labels (batch,)."""
+Losses = Iterator[tuple[Tensor, list[Pass]]]
+"""Each to be run backward before the next is asked for, with the passes whose losses it adds up."""
+
+
+class PathExecution(Protocol):
+    """What a stage asks at every step."""
+
+    def check(self, supernet: Supernet, place: str) -> None:
+        """Raises InputError, naming the key at ``place``, if the supernet's paths cannot run so."""
+        ...
+
+    def losses(self, objective: Objective, supernet: Supernet, batch: Batch, paths: Sequence[Architecture]) -> Losses:
+        """Runs the passes of a step."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sequential:
+    """One after another, each sliced, a backward each: one graph is alive at a time."""
+
+    def check(self, supernet: Supernet, place: str) -> None:
+        """See PathExecution."""
+
+    def losses(self, objective: Objective, supernet: Supernet, batch: Batch, paths: Sequence[Architecture]) -> Losses:
+        """See PathExecution."""
+        for done in objective(supernet, *batch, paths):
+            yield done.loss, [done]
+
+
+@dataclass(frozen=True)
+class Batched:
+    """In one full-width pass with one backward: fewer and larger operations, all graphs alive at once."""
+
+    def check(self, supernet: Supernet, place: str) -> None:
+        """See PathExecution."""
+        check_batchable(supernet, place)
+
+    def losses(self, objective: Objective, supernet: Supernet, batch: Batch, paths: Sequence[Architecture]) -> Losses:
+        """See PathExecution."""
+        images, architectures = batch[0], objective.architectures(paths)
+        # Duplicate candidates share one set of logits; their gradients add up all the same.
+        logits = dict(zip(architectures, batched_forward(supernet, images, stack_widths(architectures, images.device)), strict=True))
+
+        def network(given: Tensor, architecture: Architecture) -> Tensor:
+            if given is not images or architecture not in logits:
+                raise RuntimeError(f"{type(objective).__name__} asked for a pass that it had not told, or on other images")
+            return logits[architecture]
+
+        passes = list(objective(network, *batch, paths))
+        yield torch.stack([done.loss for done in passes]).sum(), passes

@@ -1,0 +1,174 @@
+"""Trains a recipe's stages in order, each from the weights of the one before; goes on where an earlier run stopped."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytorch_lightning as pl
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from nas_lightning.data.data_module import ImageDataModule
+from nas_lightning.devices.launch import is_first
+from nas_lightning.devices.trainer import make_trainer
+from nas_lightning.errors import InputError
+from nas_lightning.supernet import Supernet
+from nas_lightning.supernet.checkpoint import HEADER_KEY, supernet_weights
+from nas_lightning.supernet.tensor_files import what_differs
+from nas_lightning.training.checkpoints import StageCheckpoints, save_whole
+from nas_lightning.training.interruption import Interruption, StoppedWithinEpoch, leave_if_asked
+from nas_lightning.training.metrics_table import MetricsTable
+from nas_lightning.training.module import SupernetTraining
+from nas_lightning.training.monitor import Panel
+from nas_lightning.training.progress import StageProgress
+from nas_lightning.training.restoring import check_resumable, read_last
+from nas_lightning.training.samplers import ListedSampler
+from nas_lightning.training.stage import Stage
+from nas_lightning.training.step_rules import NonFiniteLoss
+
+MakeData = Callable[[int], ImageDataModule]
+
+
+def train_stages(
+    stages: Sequence[Stage],
+    supernet: Supernet,
+    make_data: MakeData,
+    run_dir: Path,
+    *,
+    header: Mapping[str, Any],
+    make_arguments: Callable[[], Mapping[str, Any]],
+    panel: Panel | None,
+    every_epochs: int = 1,
+    save_every_steps: int | None = None,
+    watching: Sequence[pl.Callback] = (),
+) -> None:
+    """Trains the supernet in place and writes ``stages/<name>/``; a finished stage is read, not repeated.
+
+    Args:
+        make_data: the data module of a stage, given its index.
+        header: what the checkpoints say of themselves.
+        make_arguments: those of pl.Trainer that do not belong to a stage, made anew for each: callbacks and loggers have state.
+        panel: candidates that are evaluated on the hold-out, where there is one.
+        every_epochs: how often.
+        save_every_steps: writes a checkpoint within an epoch, too.
+        watching: further callbacks.
+    """
+    for stage in stages:
+        folder = run_dir / "stages" / stage.name
+        last = folder / "last.ckpt"
+        saved = read_last(last)
+        if saved is not None and saved[HEADER_KEY]["finished"] and not _has_grown(stage, saved):
+            _load_weights(supernet, saved, last)
+            continue
+        if isinstance(stage.sampler, ListedSampler) and is_first():
+            stage.sampler.listed.write(folder / "architectures.json")
+        trainer_arguments = make_arguments()
+        module = SupernetTraining(
+            supernet,
+            stage,
+            clip_norm=trainer_arguments.get("gradient_clip_val"),
+            clip_algorithm=trainer_arguments.get("gradient_clip_algorithm") or "norm",
+            panel=panel,
+            header={**header, "stage": stage.name, "stage_index": stage.index},
+        )
+        data = make_data(stage.index)
+        interruption = Interruption()
+        checkpoints = StageCheckpoints(folder, interruption, stage.keep_every, save_every_steps)
+        trainer = make_trainer(
+            trainer_arguments,
+            max_epochs=stage.epochs,
+            max_steps=-1 if stage.max_steps is None else stage.max_steps,
+            check_val_every_n_epoch=every_epochs,
+            default_root_dir=folder,
+            callbacks=[StageProgress(stage.name), interruption, checkpoints, *watching],
+            logger=[
+                MetricsTable(folder / "metrics.csv", resume_step=0 if saved is None else saved["global_step"]),
+                TensorBoardLogger(folder, name="", version="tensorboard"),
+            ],
+            find_unused_parameters=supernet.skips_parameters,
+        )
+        _check_monitored(trainer, module)
+        if saved is not None:
+            check_resumable(saved, module, trainer, last)
+            _check_devices(saved, trainer.world_size, last)
+        with interruption:
+            try:
+                trainer.fit(module, datamodule=data, ckpt_path=None if saved is None else last, weights_only=True)
+            except StoppedWithinEpoch:
+                pass
+            except NonFiniteLoss as error:
+                if not trainer.is_global_zero:
+                    raise SystemExit(0) from None  # the first process says so
+                good = f"the last good checkpoint is {last}" if last.is_file() else "no checkpoint had been written"
+                raise InputError(f"stages.{stage.name}: {error}; {good}; try a lower stages.{stage.name}.optimizer.lr") from error
+            done = f"{trainer.global_step} of {stage.steps(int(trainer.num_training_batches))} steps"
+            if module.ended_early is None and not _is_complete(trainer, stage):
+                if not trainer.is_global_zero:
+                    raise SystemExit(0)  # the first process says so
+                raise InputError(
+                    f"stages.{stage.name}: was stopped after {done} (trainer.max_time, which each stage has anew, or a callback); "
+                    f"give run_dir={run_dir} again to resume"
+                )
+            if module.ended_early is not None and trainer.is_global_zero:
+                print(f"{stage.name}: ended after {done}, by EarlyStopping: {module.ended_early}", file=sys.stderr)
+            module.finished = True
+            save_whole(trainer, last)
+            leave_if_asked(interruption.agree()[0], trainer, last)
+        supernet.to("cpu")
+
+
+def check_stages(stages: Sequence[Stage], run_dir: Path) -> None:
+    """Reads the checkpoints and metrics that ``train_stages`` would, so that a damaged one stops a run before an earlier stage trains.
+
+    Raises:
+        InputError: naming the first that is not whole.
+    """
+    for stage in stages:
+        folder = run_dir / "stages" / stage.name
+        if (saved := read_last(folder / "last.ckpt")) is not None and not saved[HEADER_KEY]["finished"]:
+            MetricsTable(folder / "metrics.csv", resume_step=saved["global_step"])
+
+
+def _is_complete(trainer: pl.Trainer, stage: Stage) -> bool:
+    """Whether a stage ran to its end; by its epochs, as their steps depend on how many devices each was trained on."""
+    if stage.max_steps is not None and trainer.global_step >= stage.max_steps:
+        return True
+    return trainer.current_epoch >= stage.epochs and trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+
+
+def _check_devices(saved: Mapping[str, Any], devices: int, path: Path) -> None:
+    """Refuses to go on within an epoch whose images were dealt out to another number of devices."""
+    epoch, before = saved["loops"]["fit_loop"]["epoch_progress"]["current"], saved[HEADER_KEY].get("devices", 1)
+    if epoch["started"] > epoch["processed"] and before != devices:
+        raise InputError(
+            f"{path}: was written within an epoch on {before} devices, whose images cannot be dealt out anew to {devices}; give "
+            f"trainer.devices={before} until the epoch has ended"
+        )
+
+
+def _has_grown(stage: Stage, saved: Mapping[str, Any]) -> bool:
+    """Whether a finished stage was given more epochs since; one that EarlyStopping ended takes none."""
+    if saved[HEADER_KEY].get("ended_early") is not None:
+        return False
+    return saved["epoch"] < stage.epochs and (stage.max_steps is None or saved["global_step"] < stage.max_steps)
+
+
+def _check_monitored(trainer: pl.Trainer, module: SupernetTraining) -> None:
+    """Refuses a callback of Lightning's that waits for a metric which nothing logs; it would say so after an epoch."""
+    callbacks = cast(Any, trainer).callbacks
+    if any(not type(callback).__module__.startswith(("pytorch_lightning.", "nas_lightning.")) for callback in callbacks):
+        return  # the user's own may log more
+    for callback in callbacks:
+        monitor = getattr(callback, "monitor", None)
+        if monitor is not None and monitor not in module.logged:
+            known = ", ".join(module.logged)
+            raise InputError(f"trainer.callbacks: {type(callback).__name__} monitors {monitor!r}, which no stage logs; known: {known}")
+
+
+def _load_weights(supernet: Supernet, saved: Mapping[str, Any], path: Path) -> None:
+    weights = supernet_weights(saved)
+    if (reason := what_differs(supernet.state_dict(), weights)) is not None:
+        raise InputError(f"{path}: does not fit the configured supernet ({reason})")
+    if not all(bool(weights[name].isfinite().all()) for name, _ in supernet.named_parameters()):
+        raise InputError(f"{path}: holds weights that are not finite; remove it to repeat the stage")
+    supernet.load_state_dict(weights)

@@ -1,0 +1,88 @@
+"""Which candidates train at a step."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, Protocol
+
+from nas_lightning.errors import InputError
+from nas_lightning.rng import generator
+from nas_lightning.space import Architecture, Population, SearchSpace
+
+
+class Position(NamedTuple):
+    """Where a run is: draws depend on it and on the seed, on nothing else."""
+
+    stage: int
+    epoch: int
+    step: int
+    """Optimizer steps since the stage began."""
+    rank: int = 0
+
+
+class Sampler(Protocol):
+    """What a stage asks at every step."""
+
+    paths: int
+    """Candidates a step."""
+
+    def sample(self, position: Position) -> list[Architecture]:
+        """The step's candidates, the same whenever it is asked for this position."""
+        ...
+
+
+@dataclass(frozen=True)
+class UniformSampler:
+    """Every width of every path uniform over the legal ones, independently."""
+
+    space: SearchSpace
+    seed: int
+    paths: int = 6
+
+    def __post_init__(self) -> None:
+        _check_paths(self.paths)
+
+    def sample(self, position: Position) -> list[Architecture]:
+        """See Sampler."""
+        rng = generator(self.seed, "paths", *position)
+        return [self.space.sample(rng) for _ in range(self.paths)]
+
+
+@dataclass(frozen=True)
+class ListedSampler:
+    """Walks a list in a seeded shuffle, one candidate a path, and shuffles anew when it is used up.
+
+    Args:
+        population: the run's list.
+        choose: takes the stage's own list from it.
+    """
+
+    population: Population
+    seed: int
+    choose: Callable[[Population], Population]
+    paths: int = 6
+
+    def __post_init__(self) -> None:
+        _check_paths(self.paths)
+        _ = self.listed  # a list that cannot be chosen stops the run before it starts
+
+    @cached_property
+    def listed(self) -> Population:
+        """The stage's own list."""
+        return self.choose(self.population)
+
+    def sample(self, position: Position) -> list[Architecture]:
+        """See Sampler."""
+        first = position.step * self.paths
+        return [self._walked(number, position) for number in range(first, first + self.paths)]
+
+    def _walked(self, number: int, position: Position) -> Architecture:
+        round_number, place = divmod(number, len(self.listed))
+        # Anew for every path: a permutation of a few hundred costs microseconds, and there is no state to resume.
+        order = generator(self.seed, "list order", position.stage, round_number, position.rank).permutation(len(self.listed))
+        return self.listed[int(order[place])].architecture
+
+
+def _check_paths(paths: int) -> None:
+    if not isinstance(paths, int) or isinstance(paths, bool) or not 1 <= paths <= 1024:
+        raise InputError(f"sampler.paths: {paths!r} must be an integer from 1 to 1024")

@@ -1,0 +1,127 @@
+"""A stage as data: what trains, how, for how long. Each key of ``stages.<name>`` is declared here, and the step is taken here."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nas_lightning.config import roles
+from nas_lightning.config.fields import made, number, target, word
+from nas_lightning.errors import InputError
+from nas_lightning.space import Architecture
+from nas_lightning.supernet import Supernet
+from nas_lightning.training import step_rules as rules
+from nas_lightning.training.objectives import Objective
+from nas_lightning.training.passes import Batch, Batched, PathExecution, Sequential
+from nas_lightning.training.samplers import Sampler
+from nas_lightning.training.schedules import LowFirst, Schedule
+
+MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One entry of the run's recipe; it starts from the weights of the one before."""
+
+    name: str = made("stage")
+    """Also the name of its folder."""
+    index: int = made(0)
+    """Its place in the recipe, from 0; keys its draws, so that stages do not share them."""
+    epochs: int = number(least=1)
+    """Passes over the training split."""
+    sampler: Sampler = target(roles.SAMPLER)
+    """Which candidates train at a step."""
+    objective: Objective = target(roles.OBJECTIVE)
+    """What they learn."""
+    optimizer: MakeOptimizer = target(roles.OPTIMIZER, is_partial=True)
+    """Its ``lr`` is the schedule's peak."""
+    schedule: Schedule = target(roles.SCHEDULE)
+    """The learning rate over the stage."""
+    gradients: rules.GradientRule = word("sum", among={"sum": rules.Sum(), "mean": rules.Mean()})
+    """Over the passes of a step; sum makes the effective rate grow with the paths."""
+    path_execution: PathExecution = word("sequential", among={"sequential": Sequential(), "batched": Batched()})
+    """A step's passes one after another, or in one full-width pass; the same gradients to rounding."""
+    across_devices: rules.PathsAcrossDevices = word("same", among={"same": rules.Same(), "different": rules.Different()})
+    """Whether several devices train the same candidates at a step, on different images, or each its own."""
+    rate_scaling: rules.RateScaling = word("none", among={"none": rules.Power(0), "linear": rules.Power(1), "sqrt": rules.Power(0.5)})
+    """How the learning rate grows with the devices, a step of which sees that many times ``loader.batch_size`` images."""
+    non_finite: rules.NonFiniteRule = word("stop", among={"stop": rules.Stop(), "skip": rules.Skip()})
+    """At a step whose loss is nan or infinite: end the stage, or leave the weights as they are and count it."""
+    low_resolution: LowFirst | None = None
+    """Smaller images in the first part; None trains on whole images throughout."""
+    max_steps: int | None = number(None, least=1)
+    """Ends the stage, and its schedule, after so many optimizer steps."""
+    keep_every: int | None = number(None, least=1)
+    """Keeps a checkpoint every so many epochs, beside the last one."""
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+
+    def check(self, supernet: Supernet) -> None:
+        """Raises InputError, naming the key, if the stage cannot train the supernet."""
+        self.path_execution.check(supernet, f"stages.{self.name}.path_execution")
+        if self.low_resolution is not None:
+            self.low_resolution.check(supernet.space.resolution, f"stages.{self.name}.low_resolution")
+
+    def steps(self, steps_per_epoch: int) -> int:
+        """Optimizer steps of the whole stage."""
+        steps = self.epochs * steps_per_epoch
+        return steps if self.max_steps is None else min(steps, self.max_steps)
+
+    def side(self, progress: float) -> int | None:
+        """Height and width that images are reduced to where this share of the stage is over; None for whole images."""
+        return None if self.low_resolution is None else self.low_resolution.side_at(progress)
+
+    @property
+    def parts(self) -> list[tuple[float, float]]:
+        """Where the parts with images of one size begin, and how long they are, as shares of the stage."""
+        return [(0.0, 1.0)] if self.low_resolution is None else self.low_resolution.parts
+
+    def run_passes(
+        self,
+        supernet: Supernet,
+        batch: Batch,
+        paths: Sequence[Architecture],
+        progress: float,
+        backward: Callable[[Tensor, bool], None],
+        *,
+        stops_at_non_finite: bool = False,
+    ) -> tuple[Tensor, list[Tensor], Sequence[Architecture]]:
+        """The forward and backward passes of one step.
+
+        Args:
+            progress: the share of the stage that lies before the step, in [0, 1).
+            backward: takes each loss, and whether it is the step's last.
+            stops_at_non_finite: whether to look at each loss and end at one that is nan or infinite.
+
+        Returns:
+            The loss of all passes that ran, added up and detached; the logits (batch, classes) of each path, detached; and the candidates
+            of the passes, where one ended the step early those that its loss adds up.
+        """
+        if (side := self.side(progress)) is not None:
+            batch = (F.interpolate(batch[0], size=(side, side), mode="area"), batch[1])
+        share, total = self.gradients.share(len(paths)), torch.zeros((), device=batch[0].device)
+        architectures, done = self.objective.architectures(paths), 0
+        logits: list[Tensor] = []
+        for loss, group in self.path_execution.losses(self.objective, supernet, batch, paths):
+            done += len(group)
+            backward(share * loss, done == len(architectures))
+            total += loss.detach()
+            if stops_at_non_finite and not total.isfinite():
+                return total, logits, architectures[done - len(group) : done]
+            logits += [one.logits.detach() for one in group if one.is_path]
+        if done != len(architectures):
+            raise RuntimeError(f"{type(self.objective).__name__} yielded {done} passes, not the {len(architectures)} it told")
+        return total, logits, architectures
+
+
+def check_name(name: str) -> None:
+    """Raises InputError if a stage's folder cannot have this name."""
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,98}[A-Za-z0-9_-])?", name):
+        shown = name if len(name) <= 100 else f"{name[:100]}..."
+        raise InputError(
+            f"stages.{shown}: a stage's name is letters, digits, '_', '-' and '.', up to 100, no '.' at an end, as it names a folder"
+        )

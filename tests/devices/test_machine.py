@@ -1,0 +1,42 @@
+"""The settings of the process, each seen from a fresh one."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+FAULTS = """
+import os, resource
+from nas_lightning.devices.process import tune_process
+tune_process()
+def faults(size=40 << 20, times=8):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(times):
+        bytearray(size)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) * resource.getpagesize() / size / times
+faults(times=1)
+print(os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"], faults())
+"""
+
+
+def run(**environment: str) -> tuple[str, float]:
+    """The kernel cache's capacity, and the share of a repeatedly allocated block that the system hands out anew each time."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_", "ONEDNN_"))}
+    done = subprocess.run([sys.executable, "-c", FAULTS], env=kept | environment, capture_output=True, text=True, check=True)
+    capacity, share = done.stdout.split()
+    return capacity, float(share)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="tunes glibc's allocator only")
+def test_large_blocks_are_used_again_and_kernels_have_room() -> None:
+    capacity, share = run()
+    assert int(capacity) > 5000
+    assert share < 0.1
+
+
+def test_what_the_user_has_set_stays() -> None:
+    capacity, share = run(ONEDNN_PRIMITIVE_CACHE_CAPACITY="77", MALLOC_MMAP_THRESHOLD_="100000")
+    assert capacity == "77"
+    assert share > 0.9
