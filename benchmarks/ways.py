@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.masked_network import MaskedNetwork
-from nas_lightning.scoring import rank
+from nas_lightning.scoring.score import rank
 from nas_lightning.space import Architecture, Population, SearchSpace
 from nas_lightning.supernet import Supernet
 from nas_lightning.training.objectives import CrossEntropy, InplaceDistillation

@@ -13,7 +13,7 @@ from torch import Tensor
 from nas_lightning.data import Augmentation, Cutout, Digits, RandomCrop, RandomHorizontalFlip
 from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.devices.trainer import make_trainer
-from nas_lightning.scoring import rank
+from nas_lightning.scoring.score import rank
 from nas_lightning.space import Population, SearchSpace
 from nas_lightning.supernet import Supernet
 from nas_lightning.training.module import SupernetTraining
