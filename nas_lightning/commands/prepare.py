@@ -199,18 +199,8 @@ def read_known(listed: str | None, space: SearchSpace) -> dict[Architecture, flo
 
 def make_data(config: TrainConfig, builder: Builder, dataset: ImageDataset, index: int) -> ImageDataModule:
     """The data module of a stage."""
-    loader = config.loader
-    return ImageDataModule(
-        dataset,
-        builder.build(config.augmentation, "augmentation"),
-        batch_size=loader.batch_size,
-        holdout=loader.holdout,
-        eval_batch_size=loader.eval_batch_size,
-        workers=loader.workers,
-        resident=loader.resident,
-        seed=config.seed,
-        stage_index=index,
-    )
+    augmentation = builder.build(config.augmentation, "augmentation")
+    return ImageDataModule(dataset, augmentation, seed=config.seed, stage_index=index, **vars(config.loader))
 
 
 def _take_weights(supernet: Supernet, path: Path) -> dict[str, Any]:

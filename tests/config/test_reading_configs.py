@@ -33,6 +33,12 @@ def hint_of(kind: type, name: str) -> tuple[Any, bool]:
     return hint, False
 
 
+def read_keys(kind: type, node: Any, place: str = "") -> Any:
+    """As ``read``, and nothing in the fields that are no keys."""
+    given = [one.name for one in dataclasses.fields(kind) if not one.metadata.get("is_key", True) and one.default is dataclasses.MISSING]
+    return read(kind, node, place, **dict.fromkeys(given))
+
+
 def legal(kind: type, one: dataclasses.Field) -> Any:
     hint, _ = hint_of(kind, one.name)
     if "among" in one.metadata:
@@ -49,7 +55,8 @@ def legal(kind: type, one: dataclasses.Field) -> Any:
 
 def smallest(kind: type) -> dict[str, Any]:
     """A legal node with the keys that have no default."""
-    needed = (one for one in dataclasses.fields(kind) if one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING)
+    keys = (one for one in dataclasses.fields(kind) if one.metadata.get("is_key", True))
+    needed = (one for one in keys if one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING)
     node: dict[str, Any] = {}
     for one in needed:
         hint = hint_of(kind, one.name)[0]
@@ -75,7 +82,7 @@ def wrong_values(kind: type, one: dataclasses.Field) -> list[Any]:
 
 @pytest.mark.parametrize("kind", KINDS, ids=name_of)
 def test_a_node_of_required_keys_is_read_with_the_defaults(kind: type):
-    config = read(kind, smallest(kind))
+    config = read_keys(kind, smallest(kind))
     for one in dataclasses.fields(kind):
         if one.default is not dataclasses.MISSING:
             assert getattr(config, one.name) == one.default
@@ -86,13 +93,13 @@ def test_a_missing_key_without_default_is_refused_by_name(kind: type):
     for name in smallest(kind):
         node = {key: value for key, value in smallest(kind).items() if key != name}
         with pytest.raises(InputError, match=rf"^at\.{name}: is missing"):
-            read(kind, node, "at")
+            read_keys(kind, node, "at")
 
 
 @pytest.mark.parametrize(("kind", "one"), FIELDS, ids=name_of)
 def test_a_misspelt_key_is_refused_with_the_right_one(kind: type, one: dataclasses.Field):
     with pytest.raises(InputError, match=rf"^place\.{one.name}x: is not a key; did you mean {one.name}\?$"):
-        read(kind, {**smallest(kind), f"{one.name}x": 1}, "place")
+        read_keys(kind, {**smallest(kind), f"{one.name}x": 1}, "place")
 
 
 def test_a_key_that_is_like_no_other_is_refused_with_all_that_are_known():
@@ -104,13 +111,13 @@ def test_a_key_that_is_like_no_other_is_refused_with_all_that_are_known():
 def test_a_value_of_another_type_is_refused(kind: type, one: dataclasses.Field):
     for value in wrong_values(kind, one):
         with pytest.raises(InputError, match=rf"^place\.{one.name}"):
-            read(kind, {**smallest(kind), one.name: value}, "place")
+            read_keys(kind, {**smallest(kind), one.name: value}, "place")
 
 
 @pytest.mark.parametrize(("kind", "one"), FIELDS, ids=name_of)
 def test_null_is_read_where_it_is_legal(kind: type, one: dataclasses.Field):
     if hint_of(kind, one.name)[1]:
-        assert getattr(read(kind, {**smallest(kind), one.name: None}), one.name) is None
+        assert getattr(read_keys(kind, {**smallest(kind), one.name: None}), one.name) is None
 
 
 NUMBERS = [(kind, one) for kind, one in FIELDS if hint_of(kind, one.name)[0] in (int, float)]
@@ -121,30 +128,30 @@ def test_a_number_may_have_its_least_value_and_none_below(kind: type, one: datac
     least, above = one.metadata.get("least"), one.metadata.get("above")
     assert (least is None) != (above is None), f"{one.name} has no lower bound"
     if least is not None:
-        assert getattr(read(kind, {**smallest(kind), one.name: least}), one.name) == least
+        assert getattr(read_keys(kind, {**smallest(kind), one.name: least}), one.name) == least
     low, rule = (least - 1, f"at least {least}") if above is None else (above, f"above {above}")
     with pytest.raises(InputError, match=rf"^place\.{one.name}: {low} must be {rule}$"):
-        read(kind, {**smallest(kind), one.name: low}, "place")
+        read_keys(kind, {**smallest(kind), one.name: low}, "place")
     most = one.metadata.get("most")
     if most is not None:
         with pytest.raises(InputError, match=rf"^place\.{one.name}: {most + 1} must be at most {most}$"):
-            read(kind, {**smallest(kind), one.name: most + 1}, "place")
+            read_keys(kind, {**smallest(kind), one.name: most + 1}, "place")
 
 
 @pytest.mark.parametrize(("kind", "name", "least"), [(StandaloneConfig, "seeds", 0), (RankingConfig, "budgets", 1)])
 def test_each_number_of_a_list_is_held_to_the_lists_least(kind: type, name: str, least: int):
-    assert getattr(read(kind, {**smallest(kind), name: [least, 7]}), name) == [least, 7]
+    assert getattr(read_keys(kind, {**smallest(kind), name: [least, 7]}), name) == [least, 7]
     with pytest.raises(InputError, match=rf"^place\.{name}.*{least - 1}.* at least {least}$"):
-        read(kind, {**smallest(kind), name: [7, least - 1]}, "place")
+        read_keys(kind, {**smallest(kind), name: [7, least - 1]}, "place")
 
 
 @pytest.mark.parametrize(("kind", "one"), [(kind, one) for kind, one in FIELDS if one.metadata.keys() & {"among", "words"}], ids=name_of)
 def test_a_word_may_be_any_of_its_few_and_no_other(kind: type, one: dataclasses.Field):
     words = one.metadata.get("words") or {word: word for word in one.metadata["among"]}
     for word, meaning in words.items():
-        assert getattr(read(kind, {**smallest(kind), one.name: word}), one.name) == meaning
+        assert getattr(read_keys(kind, {**smallest(kind), one.name: word}), one.name) == meaning
     with pytest.raises(InputError, match=rf"^{one.name}: 'other' is not one of {', '.join(words)}$"):
-        read(kind, {**smallest(kind), one.name: "other"})
+        read_keys(kind, {**smallest(kind), one.name: "other"})
 
 
 def test_a_bound_above_is_held_too():
