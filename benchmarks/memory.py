@@ -13,9 +13,9 @@ def peak_gib(what: str, images: int) -> float:
 
 def main() -> None:
     what, images = sys.argv[1], int(sys.argv[2])
-    from nas_lightning.devices.process import tune_process
+    from nas_lightning.devices.process import configure_process
 
-    tune_process()
+    configure_process()
     from benchmarks.ways import Ours
 
     ours = Ours()

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from nas_lightning.devices.process import tune_process
+from nas_lightning.devices.process import configure_process
 
 
 class Row(NamedTuple):
@@ -44,7 +44,7 @@ class Worker:
 
 def _work(connection: Any, way: str, threads: int) -> None:
     if way == "ours":
-        tune_process()  # as our commands do; the plain way runs as PyTorch comes
+        configure_process()  # as our commands do; the plain way runs as PyTorch comes
     from benchmarks.ways import serve
 
     serve(connection, way, threads)

@@ -19,12 +19,12 @@ from tabulate import tabulate
 from benchmarks.__main__ import machine
 from nas_lightning.agreement import measure
 from nas_lightning.data import ImageDataset, dataset_from_header, evaluation_images
-from nas_lightning.devices.process import tune_process
+from nas_lightning.devices.process import configure_process
 from nas_lightning.runs.writing import write_json
-from nas_lightning.scoring.recalibrate import Recalibration
+from nas_lightning.scoring.bn_recalibration import Recalibration
 from nas_lightning.scoring.score import Scorer, rank, rank_by_image
 from nas_lightning.scoring.table import Score
-from nas_lightning.search.successive_halving import CheapFirst, Losses, make_levels, rank_cheap_first
+from nas_lightning.search.successive_halving import Halving, Losses, make_rungs, successive_halving
 from nas_lightning.space import Population, read_accuracies
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import load_supernet
@@ -87,7 +87,7 @@ class Subject:
         scores = rank(self.supernet, self.population.architectures, images, labels, way.batch_size, recalibration=recalibration)
         return scores, time.perf_counter() - began
 
-    def score_cheap_first(self, way: Way, keep: float) -> tuple[CheapFirst, float]:
+    def score_cheap_first(self, way: Way, keep: float) -> tuple[Halving, float]:
         """Likewise."""
         images, labels = evaluation_images(self.dataset, way.images)
 
@@ -97,7 +97,7 @@ class Subject:
             return scores, losses.numpy()
 
         began = time.perf_counter()
-        found = rank_cheap_first(self.population, make_levels(way.images, way.batch_size), keep, evaluate)
+        found = successive_halving(self.population, make_rungs(way.images, way.batch_size), keep, evaluate)
         return found, time.perf_counter() - began
 
 
@@ -185,7 +185,7 @@ def main() -> None:
     parser.add_argument("--cheap-first", action="store_true", help="only the full evaluation and cheap first, not the other ways")
     parser.add_argument("--few", type=int, metavar="N", help=f"a try: only N candidates, and 1/{FEWER} of all images")
     arguments = parser.parse_args()
-    tune_process()
+    configure_process()
     subject = read(arguments)
     reference_way, cheap_way, *ways = (way if arguments.few is None else way.fewer() for way in (REFERENCE, CHEAP, *WAYS))
     ways = [] if arguments.cheap_first else ways

@@ -10,7 +10,7 @@ import torch
 import yaml
 from hydra import compose, initialize_config_dir
 
-from nas_lightning.commands.configs import AloneConfig, RankConfig, TrainConfig
+from nas_lightning.commands.configs import RankConfig, StandaloneCommandConfig, TrainConfig
 from nas_lightning.commands.prepare import make_family, make_population, make_stages
 from nas_lightning.config.build import Builder
 from nas_lightning.config.read import read
@@ -22,14 +22,14 @@ from nas_lightning.devices.trainer_arguments import RULES
 from nas_lightning.space import Population, SearchSpace
 from nas_lightning.training.objectives import CrossEntropy, InplaceDistillation
 from nas_lightning.training.samplers import ListedSampler, UniformSampler
-from nas_lightning.training.schedules import OriginalCosine
+from nas_lightning.training.schedules import EpochwiseCosine
 from nas_lightning.training.stage import Stage
 from nas_lightning.training.step_rules import Sum
 
 CONF = conf_folder()
 EXPERIMENTS = sorted(path.stem for path in CONF.glob("experiment/*.yaml"))
 MOUNTED = {"sampler", "objective", "optimizer", "schedule"}  # on the stages
-OWNED = {key: rule.status.removeprefix("decided by ") for key, rule in RULES.items() if rule.status.startswith("decided by ")}
+SET_BY_OTHER_KEYS = {key: rule.status.removeprefix("decided by ") for key, rule in RULES.items() if rule.status.startswith("decided by ")}
 BASES = {"stage=default", "trainer=arguments"}  # only what the others build on
 # A group with one option has it in the default run already.
 GROUPS = [folder for folder in CONF.iterdir() if folder.is_dir() and folder.name != "experiment" and len([*folder.glob("*.yaml")]) > 1]
@@ -111,7 +111,7 @@ def test_the_ranking_command_composes_for_every_ranking_of_all_options():
 
 
 def test_the_standalone_command_composes_and_its_recipe_is_the_challenges():
-    config = read(AloneConfig, composed("standalone"))
+    config = read(StandaloneCommandConfig, composed("standalone"))
     space, dataset = Builder().build(config.space, "space"), Builder().build(config.data, "data")
     family = make_family(space, dataset, config.standalone.shortcuts)
     recipe = Builder().make(config.standalone.recipe, "standalone", family=family)
@@ -151,7 +151,7 @@ def test_track1_has_exactly_the_five_stages_of_the_method(track1: Built):
         assert isinstance(optimizer, torch.optim.SGD)
         assert (group["lr"], group["momentum"], group["weight_decay"], group["nesterov"]) == (lr, 0.9, weight_decay, False)
         assert (stage.epochs, stage.max_steps, stage.gradients, stage.sampler.paths) == (epochs, None, Sum(), 6)
-        assert stage.schedule == OriginalCosine(final_lr)
+        assert stage.schedule == EpochwiseCosine(final_lr)
         if distills:
             assert stage.objective == InplaceDistillation(track1.space, 0.5, 2.0, 1.0)
         else:
@@ -190,7 +190,7 @@ def test_track1_trains_and_ranks_as_the_method_says(track1: Built):
         "Cutout",
     ]
     assert (operations["crop"]["padding"], operations["rotate"]["degrees"], operations["cutout"]["size"]) == (4, 15, 16)
-    assert all(config.trainer[key] is None for key in ("gradient_clip_val", "precision", *OWNED))
+    assert all(config.trainer[key] is None for key in ("gradient_clip_val", "precision", *SET_BY_OTHER_KEYS))
 
 
 def test_the_trainer_arguments_are_exactly_those_of_lightning():
@@ -199,9 +199,9 @@ def test_the_trainer_arguments_are_exactly_those_of_lightning():
     assert set(ours.values()) == {None}
 
 
-@pytest.mark.parametrize("argument", sorted(OWNED))
+@pytest.mark.parametrize("argument", sorted(SET_BY_OTHER_KEYS))
 def test_a_trainer_argument_that_has_a_key_of_its_own_is_refused(argument: str):
-    with pytest.raises(ValueError, match=rf"trainer\.{argument}: 3 cannot be given here; use {OWNED[argument]}"):
+    with pytest.raises(ValueError, match=rf"trainer\.{argument}: 3 cannot be given here; use {SET_BY_OTHER_KEYS[argument]}"):
         make_trainer({"accelerator": "cpu", argument: 3})
 
 

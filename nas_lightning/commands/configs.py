@@ -123,7 +123,7 @@ class RankConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AloneConfig:
+class StandaloneCommandConfig:
     """``nas-standalone``: trains given candidates alone."""
 
     seed: int = number(0, least=0)

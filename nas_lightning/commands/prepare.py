@@ -18,7 +18,7 @@ from nas_lightning.config.schema import PopulationConfig
 from nas_lightning.data import ImageDataset
 from nas_lightning.data.check import check_dataset, check_trained_on
 from nas_lightning.data.data_module import ImageDataModule
-from nas_lightning.devices.launch import is_first
+from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.devices.trainer import make_trainer
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture, Population, SearchSpace, ShortcutRule, read_accuracies
@@ -59,7 +59,7 @@ def prepare(config: TrainConfig) -> Run:
         listed = config.ranking.list if config.ranking.enabled and config.ranking.list else config.population.file
         alone = make_family(space, dataset, config.standalone.shortcuts)
         recipe = builder.make(config.standalone.recipe, "standalone", family=alone)
-        truth = (choose_alone(config.standalone, ranked, alone, listed), recipe)
+        truth = (choose_standalone(config.standalone, ranked, alone, listed), recipe)
         check_standalone_batches(recipe, dataset)
     data = make_data(config, builder, dataset, 0)
     data.train_dataloader()  # reads the images and divides them
@@ -167,7 +167,7 @@ def check_recipe(recipe: Recipe, dataset: ImageDataset, trainer_arguments: Mappi
         pack(dataset, recipe, trainer_arguments, processes)
 
 
-def choose_alone(config: StandaloneConfig, population: Population, family: ResidualFamily, listed: str | None) -> Population:
+def choose_standalone(config: StandaloneConfig, population: Population, family: ResidualFamily, listed: str | None) -> Population:
     """The candidates that are trained alone, each architecture once.
 
     Args:
@@ -176,7 +176,7 @@ def choose_alone(config: StandaloneConfig, population: Population, family: Resid
     """
     check_seeds(config.seeds)
     names, population = len(population), population.distinct()
-    if (copies := names - len(population)) and is_first():
+    if (copies := names - len(population)) and is_rank_zero():
         print(f"standalone: {copies:,} of {names:,} names are copies of other candidates, which are trained once", file=sys.stderr)
     if config.choose == "accuracy":
         known = read_known(listed, population.space)

@@ -16,7 +16,7 @@ def task(cfg: DictConfig) -> dict[str, Any]:
     config = read(RankConfig, node)
     from nas_lightning.commands.rank_many import prepare_rankings, rank_checkpoints
     from nas_lightning.commands.ranking import choose_shard
-    from nas_lightning.runs.claim import claim_run_folder
+    from nas_lightning.runs.claim import claim_config
     from nas_lightning.runs.lock import claiming
 
     checkpoints = prepare_rankings(config)
@@ -25,7 +25,7 @@ def task(cfg: DictConfig) -> dict[str, Any]:
     part = "" if shard is None else shard.name
     with hold(run_dir, config.resume, part) as run_dir:
         with claiming(run_dir, part):
-            claim_run_folder(run_dir / "ranking", node)
+            claim_config(run_dir / "ranking", node)
         return rank_checkpoints(checkpoints, config, run_dir)
 
 

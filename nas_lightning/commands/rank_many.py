@@ -17,7 +17,7 @@ from nas_lightning.commands.ranking import check_ranking, choose_candidates, ran
 from nas_lightning.config.build import Builder, import_plugins
 from nas_lightning.data import ImageDataset, dataset_from_header
 from nas_lightning.data.check import check_dataset, check_trained_on
-from nas_lightning.devices.launch import is_first
+from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.devices.trainer import make_trainer, start_processes
 from nas_lightning.errors import InputError
 from nas_lightning.runs.writing import write_json
@@ -69,11 +69,11 @@ def rank_checkpoints(checkpoints: Sequence[Checkpoint], config: RankConfig, run_
     results: dict[str, Any] = {}
     for (path, _, dataset), label in zip(checkpoints, _labels([one.path for one in checkpoints]), strict=True):
         folder = "ranking" if len(checkpoints) == 1 else f"ranking/{label}"
-        if is_first():
+        if is_rank_zero():
             print(f"\n{path}")
         arguments = builder.build_values(config.trainer, "trainer")  # a strategy serves one Trainer
         results[label] = rank_checkpoint(path, config.ranking, dataset, run_dir, arguments, folder_name=folder)
-    if len(checkpoints) > 1 and is_first():
+    if len(checkpoints) > 1 and is_rank_zero():
         _compare(SearchSpace(**checkpoints[-1].header["supernet"]["space"]), results, run_dir, config.ranking.score)
     return results
 

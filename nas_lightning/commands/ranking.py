@@ -10,21 +10,21 @@ from torch import Tensor
 
 from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES
 from nas_lightning.commands.configs import RankingConfig
-from nas_lightning.commands.write_ranking import Known, tell_ranking
+from nas_lightning.commands.write_ranking import Known, write_and_print
 from nas_lightning.data import ImageDataset, evaluation_images, fingerprint
 from nas_lightning.data.splits import LabelledImages
-from nas_lightning.devices.launch import is_first
+from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.devices.trainer import precision_of
 from nas_lightning.errors import InputError
 from nas_lightning.runs.lock import claiming
+from nas_lightning.scoring.bn_recalibration import Recalibration
 from nas_lightning.scoring.predict import rank_to_folder, read_losses
 from nas_lightning.scoring.protocol import claim, make_protocol
-from nas_lightning.scoring.recalibrate import Recalibration
 from nas_lightning.scoring.score import Scorer
 from nas_lightning.scoring.shards import Shard, check_no_older_shard
-from nas_lightning.scoring.smoothing import FEWEST, further_candidates, smoothed_cross_entropies
+from nas_lightning.scoring.smoothing import FEWEST, extra_candidates, smoothed_cross_entropies
 from nas_lightning.scoring.table import Score, ScoreTable, read_parts
-from nas_lightning.search.successive_halving import CheapFirst, Level, Losses, Z, make_levels, rank_cheap_first
+from nas_lightning.search.successive_halving import STANDARD_ERRORS, Halving, Losses, Rung, make_rungs, successive_halving
 from nas_lightning.space import Architecture, CandidateRows, Population, SearchSpace, read_accuracies
 from nas_lightning.supernet.checkpoint import load_supernet
 
@@ -58,7 +58,7 @@ def rank_checkpoint(
         check_enough_known(known.accuracies, candidates, config.known_accuracies)
     check_smoothing(config, supernet.space)
     images, labels = evaluation_images(dataset, config.images)
-    levels, scorer = plan_levels(config, len(images)), make_scorer(config, dataset)
+    levels, scorer = plan_rungs(config, len(images)), make_scorer(config, dataset)
     test = dataset.test()
     used = LabelledImages(test.images[: len(images)], test.labels[: len(images)])
     folder = run_dir / folder_name
@@ -71,7 +71,7 @@ def rank_checkpoint(
         shortcuts=str(supernet.shortcuts),
         precision=precision_of(trainer_arguments),
         recalibration=None if scorer.recalibration is None else scorer.recalibration.protocol(),
-        cheap_first=None if levels is None else {"keep": config.cheap_first_keep, "z": Z},
+        cheap_first=None if levels is None else {"keep": config.cheap_first_keep, "z": STANDARD_ERRORS},
     )
     check_no_older_shard(folder)
     name = "" if shard is None else shard.name
@@ -83,7 +83,7 @@ def rank_checkpoint(
         cheap_first = _rank_cheap_first(ranking, candidates, levels, config.cheap_first_keep, (images, labels), folder)
         scores = cheap_first.scores
     elif config.smoothing:
-        further = further_candidates(candidates, config.smoothing_candidates, config.seed)
+        further = extra_candidates(candidates, config.smoothing_candidates, config.seed)
         fitted_on = Population(supernet.space, (*candidates, *further))
         all_scores = ranking(fitted_on, images, labels, folder / "parts")
         scores, smoothed = all_scores[: len(candidates)], smoothed_cross_entropies(fitted_on, all_scores, len(candidates))
@@ -93,14 +93,14 @@ def rank_checkpoint(
         tell_shard(shard, whole, folder)
         return None
     table = ScoreTable.of(candidates, scores, supernet.structure, smoothed)
-    if not is_first():
+    if not is_rank_zero():
         return None
-    return tell_ranking(table, folder, config.score, config.budgets, config.resamples, known, cheap_first)
+    return write_and_print(table, folder, config.score, config.budgets, config.resamples, known, cheap_first)
 
 
 def tell_shard(shard: Shard, whole: Population, folder: Path) -> None:
     """Prints how much of the list has been scored, by all shards."""
-    if not is_first():
+    if not is_rank_zero():
         return
     done = read_parts(folder / "parts", whole.space)
     count = sum(architecture in done for architecture in whole.architectures)
@@ -114,11 +114,11 @@ def tell_shard(shard: Shard, whole: Population, folder: Path) -> None:
 def _rank_cheap_first(
     ranking: Callable[..., list[Score]],
     candidates: Population,
-    levels: Sequence[Level],
+    levels: Sequence[Rung],
     keep: float,
     images: tuple[Tensor, Tensor],
     folder: Path,
-) -> CheapFirst:
+) -> Halving:
     """Each level has its own folder of parts, so that a stopped ranking resumes."""
 
     def evaluate(some: Population, first: int, end: int) -> tuple[list[Score], Losses]:
@@ -126,13 +126,13 @@ def _rank_cheap_first(
         scores = ranking(some, *(part[first:end] for part in images), parts, keep_losses=True)
         return scores, read_losses(parts, some.architectures)
 
-    return rank_cheap_first(candidates, levels, keep, evaluate)
+    return successive_halving(candidates, levels, keep, evaluate)
 
 
 def check_ranking(config: RankingConfig, dataset: ImageDataset, candidates: Population) -> None:
     """Reads everything that a ranking will need, so that a wrong value stops a run before it trains."""
     choose_shard(config)
-    plan_levels(config, len(evaluation_images(dataset, config.images)[1]))
+    plan_rungs(config, len(evaluation_images(dataset, config.images)[1]))
     make_scorer(config, dataset)
     check_smoothing(config, candidates.space)
     if config.known_accuracies is not None:
@@ -140,7 +140,7 @@ def check_ranking(config: RankingConfig, dataset: ImageDataset, candidates: Popu
         check_enough_known(known, candidates, config.known_accuracies)
 
 
-def plan_levels(config: RankingConfig, images: int) -> list[Level] | None:
+def plan_rungs(config: RankingConfig, images: int) -> list[Rung] | None:
     """The levels of a ranking that gives most candidates few images; None where all are given all.
 
     Raises:
@@ -155,7 +155,7 @@ def plan_levels(config: RankingConfig, images: int) -> list[Level] | None:
         raise InputError(
             f"ranking.statistics: {config.statistics} cannot go with cheap_first: the training images would run again with every batch"
         )
-    return make_levels(images, config.scorer.batch_size)
+    return make_rungs(images, config.scorer.batch_size)
 
 
 def make_scorer(config: RankingConfig, dataset: ImageDataset) -> Scorer:

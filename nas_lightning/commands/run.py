@@ -13,15 +13,15 @@ from nas_lightning.commands.ranking import rank_checkpoint
 from nas_lightning.commands.write_ranking import Known
 from nas_lightning.config.build import Builder
 from nas_lightning.data.check import describe
-from nas_lightning.devices.launch import is_first
+from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.devices.trainer import start_processes, wait_for_all
 from nas_lightning.rng import generator
 from nas_lightning.runs.reading import read_json
 from nas_lightning.scoring.table import read_scores
 from nas_lightning.space import Architecture, read_accuracies
-from nas_lightning.standalone import Truth, check_enough, read_accuracies_so_far, train_truth
+from nas_lightning.standalone import GroundTruth, check_enough, read_accuracies_so_far, train_ground_truth
 from nas_lightning.supernet.checkpoint import make_header, save_supernet
-from nas_lightning.training.monitor import Panel
+from nas_lightning.training.monitor import ProbeSet
 from nas_lightning.training.run_stages import check_stages, train_stages
 
 
@@ -51,7 +51,7 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run, watching: Seque
         save_every_steps=config.save_every_steps,
     )
     weights = run_dir / "supernet.safetensors"
-    if is_first():
+    if is_rank_zero():
         save_supernet(weights, run.supernet, header)
         print(f"weights: {weights}")
     wait_for_all()
@@ -60,13 +60,13 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run, watching: Seque
     if run.truth is not None:
         alone, recipe = run.truth
         folder, processes = run_dir / "standalone", config.standalone.processes
-        truth = train_truth(alone, run.dataset, recipe, config.standalone.seeds, folder, arguments, processes)
+        truth = train_ground_truth(alone, run.dataset, recipe, config.standalone.seeds, folder, arguments, processes)
         if len(truth.population) >= FEWEST_ARCHITECTURES:  # else the ranking, whose files do not depend on the truth, comes first
             known = Known(_known(truth), truth.accuracies, folder / "known_accuracies.json")
     agreement = None
     if config.ranking.enabled:
         agreement = rank_checkpoint(weights, config.ranking, run.dataset, run_dir, arguments, population=run.population, known=known)
-    if run.truth is not None and is_first():
+    if run.truth is not None and is_rank_zero():
         check_enough(truth, FEWEST_ARCHITECTURES if config.ranking.enabled else 1)
     return agreement
 
@@ -87,7 +87,7 @@ def check_run_folder(config: TrainConfig, run: Run, run_dir: Path) -> None:
         read_scores(part, run.space)
 
 
-def make_panel(config: TrainConfig, run: Run) -> Panel:
+def make_panel(config: TrainConfig, run: Run) -> ProbeSet:
     """The fixed candidates that monitoring evaluates: the largest, the smallest, and some drawn with the seed, of those with a known
     accuracy where the ranking names such."""
     rng = generator(config.seed, "panel")
@@ -99,8 +99,8 @@ def make_panel(config: TrainConfig, run: Run) -> Panel:
     drawn = [among[row] for row in rng.permutation(len(among))[:count]] if among else [run.space.sample(rng) for _ in range(count)]
     names = {f"panel_{number}": architecture for number, architecture in enumerate(drawn, start=1)}
     truth = {name: known[architecture] for name, architecture in names.items() if architecture in known}
-    return Panel({"largest": run.space.largest, "smallest": run.space.smallest, **names}, run.supernet.classes, truth)
+    return ProbeSet({"largest": run.space.largest, "smallest": run.space.smallest, **names}, run.supernet.classes, truth)
 
 
-def _known(truth: Truth) -> dict[Architecture, float]:
+def _known(truth: GroundTruth) -> dict[Architecture, float]:
     return {one.architecture: float(value) for one, value in zip(truth.population, truth.mean, strict=True)}

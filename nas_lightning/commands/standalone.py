@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from nas_lightning.console.start import hold, plain, run_folder, start
-from nas_lightning.devices.launch import check_alone, is_first
+from nas_lightning.devices.launch import check_alone, is_rank_zero
 from nas_lightning.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,22 +17,22 @@ SUMMARY = "summary.csv"
 
 def task(cfg: DictConfig) -> None:
     """Trains what the folder does not hold yet, and shows how it compares with accuracies that the list's file holds."""
-    from nas_lightning.commands.configs import AloneConfig
+    from nas_lightning.commands.configs import StandaloneCommandConfig
     from nas_lightning.config.read import read
 
     node = plain(cfg)
-    config = read(AloneConfig, node)
+    config = read(StandaloneCommandConfig, node)
     import numpy as np
 
     from nas_lightning.agreement import measure
     from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES
     from nas_lightning.commands.batch_sizes import check_standalone_batches
-    from nas_lightning.commands.prepare import check_recipe, choose_alone, make_dataset, make_family, make_population, read_known
+    from nas_lightning.commands.prepare import check_recipe, choose_standalone, make_dataset, make_family, make_population, read_known
     from nas_lightning.config.build import Builder, import_plugins
     from nas_lightning.devices.trainer import make_trainer, start_processes
-    from nas_lightning.runs.claim import claim_run_folder
+    from nas_lightning.runs.claim import claim_config
     from nas_lightning.runs.made_from import remove
-    from nas_lightning.standalone import check_enough, check_trainer_arguments, describe_failures, table, train_truth, write_summary
+    from nas_lightning.standalone import check_enough, check_trainer_arguments, describe_failures, table, train_ground_truth, write_summary
 
     check_trainer_arguments(config.trainer)
     import_plugins(config.plugins)
@@ -41,7 +41,7 @@ def task(cfg: DictConfig) -> None:
     dataset = make_dataset(builder, config.data, space)
     listed = config.population.file
     family = make_family(space, dataset, config.standalone.shortcuts)
-    chosen = choose_alone(config.standalone, make_population(config.population, space), family, listed)
+    chosen = choose_standalone(config.standalone, make_population(config.population, space), family, listed)
     recipe = builder.offering(space=space).make(config.standalone.recipe, "standalone", family=family)
     check_standalone_batches(recipe, dataset)
     arguments = builder.build_values(config.trainer, "trainer")
@@ -51,15 +51,15 @@ def task(cfg: DictConfig) -> None:
     run_dir = run_folder(config.run_dir, config.resume, "standalone")
     with hold(run_dir, config.resume) as run_dir:
         folder = run_dir / "standalone"
-        claim_run_folder(folder, node)
+        claim_config(folder, node)
         if config.standalone.processes == 1:  # else this process trains through workers of its own
             start_processes(arguments)
         else:
             check_alone()
-        if is_first():
+        if is_rank_zero():
             remove([folder / SUMMARY])  # of the trainings before
-        truth = train_truth(chosen, dataset, recipe, config.standalone.seeds, folder, arguments, config.standalone.processes)
-        if not is_first():
+        truth = train_ground_truth(chosen, dataset, recipe, config.standalone.seeds, folder, arguments, config.standalone.processes)
+        if not is_rank_zero():
             return
         write_summary(folder / SUMMARY, truth)
     check_enough(truth, 1)

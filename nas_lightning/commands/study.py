@@ -22,7 +22,7 @@ from nas_lightning.config.schema import TuneConfig
 from nas_lightning.devices.launch import check_alone
 from nas_lightning.devices.trainer import make_trainer
 from nas_lightning.errors import InputError
-from nas_lightning.runs.claim import claim_run_folder
+from nas_lightning.runs.claim import claim_config
 from nas_lightning.runs.lock import check_apart, only_owner
 from nas_lightning.runs.writing import write_json
 from nas_lightning.tuning import Choice, Prune, Study
@@ -92,7 +92,7 @@ def _run_trial(study: Study, config: TuneConfig) -> bool:
                 value = done["value"]
             else:
                 run = prepare(run_config)
-                claim_run_folder(folder, node)
+                claim_config(folder, node)
                 watching = [Prune(trial, _epochs_before(run), run_config.returns == "agreement")] if config.pruning != "none" else []
                 value = value_of(folder, node, run_experiment(run_config, folder, run, watching))
                 write_outcome(folder, node, value, time.monotonic() - began)

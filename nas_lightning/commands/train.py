@@ -7,7 +7,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from nas_lightning.console.start import hold, plain, run_folder, start
-from nas_lightning.devices.launch import is_first
+from nas_lightning.devices.launch import is_rank_zero
 
 
 def task(cfg: DictConfig) -> float | None:
@@ -26,7 +26,7 @@ def task(cfg: DictConfig) -> float | None:
         return done["value"]
     from nas_lightning.commands.prepare import prepare
     from nas_lightning.commands.run import run_experiment
-    from nas_lightning.runs.claim import claim_run_folder
+    from nas_lightning.runs.claim import claim_config
 
     run = prepare(config)
     if config.dry_run:
@@ -35,11 +35,11 @@ def task(cfg: DictConfig) -> float | None:
         print(dry_run(config, run))
         return None
     with hold(run_dir, config.resume) as run_dir:
-        claim_run_folder(run_dir, node)
-        if is_first():
+        claim_config(run_dir, node)
+        if is_rank_zero():
             print(f"run folder: {run_dir}")
         agreement = run_experiment(config, run_dir, run)
-        if not is_first():
+        if not is_rank_zero():
             return None
         value = value_of(run_dir, node, agreement)
         if finished(run_dir, node) is None:

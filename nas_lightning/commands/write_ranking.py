@@ -16,7 +16,7 @@ from nas_lightning.runs.writing import write_json
 from nas_lightning.scoring.protocol import write_order
 from nas_lightning.scoring.table import LABELS, SUBMISSION, ScoreTable, made_by_the_run, made_from_scores
 from nas_lightning.search.budgets import summary
-from nas_lightning.search.successive_halving import CheapFirst
+from nas_lightning.search.successive_halving import Halving
 from nas_lightning.space import Architecture, Candidates
 
 
@@ -32,14 +32,14 @@ class Known:
     """The file in which they stand, where the run trained them itself."""
 
 
-def tell_ranking(
+def write_and_print(
     table: ScoreTable,
     folder: Path,
     score: str,
     budgets: Sequence[int] | None,
     resamples: int,
     known: Known | None,
-    cheap_first: CheapFirst | None = None,
+    cheap_first: Halving | None = None,
 ) -> dict[str, Any] | None:
     """Writes and prints a whole ranking.
 

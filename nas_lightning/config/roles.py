@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from nas_lightning.errors import InputError
 
 MOVED = {
+    "nas_lightning.schedule.OriginalCosine": "nas_lightning.training.schedules.EpochwiseCosine",
     "nas_lightning.sampling.": "nas_lightning.training.samplers.",
     "nas_lightning.objective.": "nas_lightning.training.objectives.",
     "nas_lightning.schedule.": "nas_lightning.training.schedules.",

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from hydra.core.hydra_config import HydraConfig
 
-from nas_lightning.devices.launch import GRACE, watches
+from nas_lightning.devices.launch import GRACE_SECONDS, watches
 
 LAUNCH = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """What Lightning leaves in the environment; the next job would take itself for one of the processes of this one."""
@@ -34,7 +34,7 @@ def as_a_run_of_its_own(command: str) -> Iterator[None]:
     grace = 0.0
     try:
         yield
-        grace = GRACE
+        grace = GRACE_SECONDS
     finally:
         sys.argv, main.__spec__ = argv, spec
         _end_processes(grace)

@@ -27,8 +27,8 @@ from nas_lightning.console.foreign import checked
 from nas_lightning.console.mistakes import in_one_line, is_of_a_lost_worker, unknown_key
 from nas_lightning.console.multirun import as_a_run_of_its_own
 from nas_lightning.console.overrides import readable, with_home
-from nas_lightning.devices.launch import GRACE, check_common_folder, is_first, lost_process
-from nas_lightning.devices.process import end_with_parent, outlive_output, tune_process
+from nas_lightning.devices.launch import GRACE_SECONDS, check_common_folder, is_rank_zero, lost_process
+from nas_lightning.devices.process import configure_process, end_with_parent, outlive_output
 from nas_lightning.devices.signals import Interrupted, ending_on_request
 from nas_lightning.errors import InputError, bounded
 from nas_lightning.runs.lock import only_owner
@@ -100,7 +100,7 @@ def start(task: Task, config_name: str) -> None:
 def _settle() -> None:
     """Settings of this process, whether a user or a launcher started it."""
     outlive_output()
-    tune_process()
+    configure_process()
     tqdm.set_lock(RLock())  # by default a semaphore of the system's, which a killed process leaves behind, and Python complains of
 
 
@@ -220,7 +220,7 @@ def _leave(stop: Interrupted, advice: str) -> NoReturn:
     """Ends as the signal asks; of several processes the first one reports it."""
     if is_started_by_lightning():
         sys.exit(0)  # the first process ends by itself, and would take another exit code for a failure
-    if is_first():
+    if is_rank_zero():
         print(f"{stop.message}; {advice}", file=sys.stderr, flush=True)
     sys.exit(stop.code)
 
@@ -230,5 +230,5 @@ def _stop(line: str) -> NoReturn:
     # Names in foreign files may hold what moves a terminal's cursor or changes its colours.
     print(f"error: {''.join(one if one.isprintable() else ascii(one)[1:-1] for one in shown)}", file=sys.stderr, flush=True)
     if is_started_by_lightning():
-        time.sleep(GRACE)  # the first process stops, too; Lightning would kill it on the way out if it saw that this one has failed
+        time.sleep(GRACE_SECONDS)  # the first process stops, too; Lightning would kill it on the way out if it saw that this one has failed
     sys.exit(2)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nas_lightning.data import operations
+from nas_lightning.data import image_ops
 from nas_lightning.data.arguments import callable_entries, check_integer, check_number
 
 Operation = Callable[[Tensor, np.random.Generator], Tensor]  # uint8 (batch, channels, H, W) -> the same
@@ -25,7 +25,7 @@ class RandomCrop:
     def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
         """Draws top, then left."""
         top, left = torch.from_numpy(rng.integers(2 * self.padding + 1, size=(2, len(images))))
-        return operations.crop(images, top, left, self.padding)
+        return image_ops.crop(images, top, left, self.padding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class RandomHorizontalFlip:
 
     def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
         """Draws which images to mirror."""
-        return operations.flip(images, torch.from_numpy(rng.random(len(images)) < self.probability))
+        return image_ops.flip(images, torch.from_numpy(rng.random(len(images)) < self.probability))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class RandomRotation:
 
     def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
         """Draws the angles."""
-        return operations.rotate(images, torch.from_numpy(rng.uniform(-self.degrees, self.degrees, len(images))))
+        return image_ops.rotate(images, torch.from_numpy(rng.uniform(-self.degrees, self.degrees, len(images))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Cutout:
         height, width = images.shape[2:]
         centre_y = torch.from_numpy(rng.integers(height, size=len(images)))
         centre_x = torch.from_numpy(rng.integers(width, size=len(images)))
-        return operations.cutout(images, centre_y, centre_x, self.size)
+        return image_ops.cutout(images, centre_y, centre_x, self.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +93,9 @@ class ColorJitter:
         brightness = np.where(applied, rng.uniform(1 - self.brightness, 1 + self.brightness, count), 1)
         contrast = np.where(applied, rng.uniform(1 - self.contrast, 1 + self.contrast, count), 1)
         brightness_first = rng.random(count) < 0.5
-        images = operations.adjust_brightness(images, _factors(np.where(brightness_first, brightness, 1)))
-        images = operations.adjust_contrast(images, _factors(contrast))
-        return operations.adjust_brightness(images, _factors(np.where(brightness_first, 1, brightness)))
+        images = image_ops.adjust_brightness(images, _factors(np.where(brightness_first, brightness, 1)))
+        images = image_ops.adjust_contrast(images, _factors(contrast))
+        return image_ops.adjust_brightness(images, _factors(np.where(brightness_first, 1, brightness)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class Augmentation:
         """(batch, channels, H, W) uint8 -> the same shape in [0, 1]."""
         for operation in self.operations.values():
             images = operation(images, rng)  # type: ignore[misc]  # no entry is None after the check
-        return operations.to_unit(images)
+        return image_ops.to_unit(images)
 
 
 def _factors(values: np.ndarray) -> Tensor:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from nas_lightning.data.arguments import check_integer
 from nas_lightning.data.batches import AugmentedImages, EpochBatches, FixedBatches, IndexedImages
 from nas_lightning.data.image_dataset import ImageDataset
-from nas_lightning.data.operations import normalize, to_unit
+from nas_lightning.data.image_ops import normalize, to_unit
 from nas_lightning.data.per_image import PerImage
 from nas_lightning.data.splits import LabelledImages
 from nas_lightning.devices.signals import leave_to_parent

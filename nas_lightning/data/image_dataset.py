@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 from torch import Tensor
 
 from nas_lightning.data.arguments import check_integer
-from nas_lightning.data.operations import normalize, to_unit
+from nas_lightning.data.image_ops import normalize, to_unit
 from nas_lightning.data.splits import LabelledImages, labelled_images
 from nas_lightning.errors import InputError
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nas_lightning.data import operations
+from nas_lightning.data import image_ops
 from nas_lightning.data.arguments import callable_entries, check_integer
 from nas_lightning.errors import InputError
 
@@ -48,7 +48,7 @@ class PerImage:
         with _borrowed_generators():
             augmented = [self._augment(image, seed) for image, seed in zip(images, seeds, strict=True)]
         if any(image.dtype != torch.uint8 for image in augmented):
-            augmented = [operations.to_unit(image) for image in augmented]
+            augmented = [image_ops.to_unit(image) for image in augmented]
         return torch.stack(augmented)
 
     def check(self, image: Tensor) -> None:
@@ -88,7 +88,7 @@ class ImageCutout:
     def __call__(self, image: Tensor) -> Tensor:
         """(channels, H, W) of any dtype -> the same; draws the row, then the column of the centre from torch's global generator."""
         centre_y, centre_x = (torch.randint(extent, (1,)) for extent in image.shape[-2:])
-        return operations.cutout(image.unsqueeze(0), centre_y, centre_x, self.size)[0]
+        return image_ops.cutout(image.unsqueeze(0), centre_y, centre_x, self.size)[0]
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from nas_lightning.errors import InputError
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
 """What they tell a process of its place; 0 is the first's, of all, of a machine, or the first machine's."""
 
-GRACE = 10.0
+GRACE_SECONDS = 10.0
 """Seconds that a process of a launch has to end by itself, and that one which failed waits for the first."""
 
 
@@ -34,7 +34,7 @@ class Watch(threading.Thread):
         """Looks every second; this process has time to notice the loss and to report it by itself."""
         while not self._dismissed.wait(1.0):
             if any(process.poll() for process in self.processes):
-                if not self._dismissed.wait(GRACE):
+                if not self._dismissed.wait(GRACE_SECONDS):
                     print(f"error: {self.lost()}", file=sys.stderr, flush=True)
                     self._kill()
                     os._exit(2)
@@ -82,7 +82,7 @@ def lost_process(seconds: float = 2.0) -> str | None:
     return None
 
 
-def is_first() -> bool:
+def is_rank_zero() -> bool:
     """Whether this process is the one that writes what a launch has once; a process alone is."""
     return all(os.environ.get(name, "0") == "0" for name in RANKS)
 
@@ -93,7 +93,7 @@ def check_alone() -> None:
     Raises:
         InputError: in a further one.
     """
-    if not is_first():
+    if not is_rank_zero():
         raise InputError(
             "trainer.devices: 1, but several processes were started (srun, torchrun); give as many devices, or start each by itself"
         )

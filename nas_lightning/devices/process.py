@@ -16,7 +16,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's mallopt."""
 
 
-def tune_process() -> None:
+def configure_process() -> None:
     """Call before the first convolution; what the environment has set already stays.
 
     oneDNN compiles a kernel for each combination of shapes and keeps the last 1,024, but the slices of one supernet take some 2,000 for

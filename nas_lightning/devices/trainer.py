@@ -131,7 +131,7 @@ def end_at_once(trainer: pl.Trainer) -> None:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
-def place() -> tuple[int, int]:
+def rank_and_world_size() -> tuple[int, int]:
     """The number of this process, from 0, and how many were started; a process alone is 0 of 1."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return 0, 1
@@ -140,7 +140,7 @@ def place() -> tuple[int, int]:
 
 def wait_for_all() -> None:
     """Waits until every process of the launch is here, however long: between trainings the usual half an hour may not do."""
-    if place()[1] > 1:
+    if rank_and_world_size()[1] > 1:
         group = torch.distributed.new_group(backend="gloo", timeout=timedelta(days=365))
         torch.distributed.barrier(cast(torch.distributed.ProcessGroup, group))
 

@@ -20,7 +20,7 @@ from nas_lightning.report.parts.widths import widths
 from nas_lightning.report.run import Run, read_run
 from nas_lightning.report.sweep import Sweep, read_sweep
 from nas_lightning.report.sweep_keys import clean
-from nas_lightning.runs.writing import write_text, write_whole
+from nas_lightning.runs.writing import write_atomically, write_text
 
 
 def write_report(folder: Path, points: int) -> list[Path]:
@@ -72,7 +72,7 @@ def _write(folder: Path, name: str, runs: Sequence[Run], parts: Sequence[Part]) 
     pictures = {part.figure.name: draw_both(part.figure) for part in parts if part.figure is not None}
     texts = {f"{name}.html": as_page(title, _subtitle(runs), parts, pictures), f"{name}.md": as_markdown(title, parts, name)}
     for figure, (wide, _) in pictures.items():
-        write_whole(folder / name / f"{figure}.png", partial(Path.write_bytes, data=wide.png))
+        write_atomically(folder / name / f"{figure}.png", partial(Path.write_bytes, data=wide.png))
     for file, text in texts.items():
         write_text(folder / file, text)
     return [folder / file for file in texts]

@@ -12,13 +12,13 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from nas_lightning.config.roles import of_today
-from nas_lightning.devices.launch import is_first
+from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.errors import InputError, cut
 from nas_lightning.runs.made_from import write_source
 from nas_lightning.runs.reading import read_json, read_yaml
 from nas_lightning.runs.writing import write_json, write_text
 
-FREE = (
+MAY_CHANGE_ON_RESUME = (
     "run_dir",
     "resume",
     "dry_run",
@@ -41,17 +41,17 @@ FREE = (
     "plugins",
 )
 """Keys that may change when a run goes on: they decide where and how fast, or what is remade from files."""
-HELD = tuple(
+MUST_MATCH_ON_RESUME = tuple(
     f"trainer.{key}"
     for key in ("precision", "gradient_clip_val", "gradient_clip_algorithm", "limit_train_batches", "overfit_batches", "sync_batchnorm")
 )
 """Keys below the free ones that decide what is learnt all the same."""
-UNSAID = {"across_devices": "same", "rate_scaling": "none"}
+IMPLIED_BY_OLDER_FILES = {"across_devices": "same", "rate_scaling": "none"}
 """What the config of an older run means by a stage's key that it does not hold."""
 REPORTED = ("nas_lightning", "torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "torchmetrics", "scipy", "numpy")
 
 
-def claim_run_folder(folder: Path, config: Mapping[str, Any]) -> None:
+def claim_config(folder: Path, config: Mapping[str, Any]) -> None:
     """Writes ``config.yaml`` and ``environment.json``, or checks that the folder belongs to this config.
 
     The last stage may have more epochs than before, as long as nothing was ranked. Of the processes of a launch all compare, one writes.
@@ -69,22 +69,22 @@ def claim_run_folder(folder: Path, config: Mapping[str, Any]) -> None:
         wanted = _flat(config)
         found["the order of stages"], wanted["the order of stages"] = (_stages(one) for one in (kept, config))
         for key in wanted.keys() - found.keys():
-            if key.startswith("stages.") and (last := key.rsplit(".", 1)[1]) in UNSAID:
-                found[key] = UNSAID[last]
+            if key.startswith("stages.") and (last := key.rsplit(".", 1)[1]) in IMPLIED_BY_OLDER_FILES:
+                found[key] = IMPLIED_BY_OLDER_FILES[last]
         differing = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key) and not _is_free(key)]
         if differing == [grown := _last_epochs(config)] and isinstance(found.get(grown), int) and found[grown] < wanted[grown]:
             if (folder / "ranking" / "protocol.json").exists():
                 change = f"{grown} was {found[grown]}, is {wanted[grown]}"
                 raise InputError(f"{folder}: {change}, but ranking/ is of the weights before; move it away")
-            if is_first():
+            if is_rank_zero():
                 write_source(path, OmegaConf.to_yaml(OmegaConf.create(dict(config))), [folder / "finished.json"])
         elif differing:
             shown = "; ".join(f"{cut(key)} was {cut(repr(found.get(key)))}, is {cut(repr(wanted.get(key)))}" for key in differing[:5])
             more = f" (and {len(differing) - 5} more)" if len(differing) > 5 else ""
             raise InputError(f"{folder}: holds a run with another config: {shown}{more}; give another run_dir")
-    elif is_first():
+    elif is_rank_zero():
         write_text(path, OmegaConf.to_yaml(OmegaConf.create(dict(config))))
-    if not is_first():
+    if not is_rank_zero():
         return
     path = folder / "environment.json"
     if path.is_file():  # the folder goes on: what made its first files stays on record
@@ -143,7 +143,9 @@ def _stages(config: Any) -> list[str]:
 
 
 def _is_free(key: str) -> bool:
-    return key.endswith(".max_mib") or (key not in HELD and any(key == free or key.startswith(f"{free}.") for free in FREE))
+    return key.endswith(".max_mib") or (
+        key not in MUST_MATCH_ON_RESUME and any(key == free or key.startswith(f"{free}.") for free in MAY_CHANGE_ON_RESUME)
+    )
 
 
 def _flat(node: Any, place: str = "") -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from nas_lightning.devices.launch import is_first
+from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.errors import InputError
 from nas_lightning.runs.writing import TEMPORARY, write_json
 
@@ -40,7 +40,7 @@ def only_owner(folder: Path, part: str = "") -> Iterator[None]:
     Raises:
         InputError: if another process holds it, naming that one, or if the folder lies in a run's or has one below it.
     """
-    if not is_first():
+    if not is_rank_zero():
         yield
         return
     check_apart(folder)
@@ -75,7 +75,7 @@ def claiming(folder: Path, part: str) -> Iterator[None]:
     Raises:
         InputError: if another process holds the whole folder for longer than a claim takes.
     """
-    if not part or not is_first():
+    if not part or not is_rank_zero():
         yield
         return
     try:

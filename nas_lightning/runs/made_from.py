@@ -18,11 +18,6 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def text_hash(text: str) -> str:
-    """sha256 of the file that holds this text, in hex."""
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def hashes(sources: Mapping[str, Path]) -> dict[str, str]:
     """What a file keeps under ``KEY``: the sha256 of each source, by its name."""
     return {name: file_hash(path) for name, path in sources.items()}

@@ -14,7 +14,7 @@ TEMPORARY = re.compile(r"\..+\.nas_lightning-[0-9]+\.tmp")
 """The name of a file that is being written, with the number of the process that writes it."""
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Lets ``write`` fill a temporary neighbour of ``path``, then renames it: a reader never meets a torn file.
 
     Raises:
@@ -36,7 +36,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text as a whole."""
-    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:

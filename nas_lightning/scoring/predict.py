@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from nas_lightning.devices.trainer import end_at_once, make_trainer
 from nas_lightning.errors import InputError
-from nas_lightning.runs.writing import write_whole
+from nas_lightning.runs.writing import write_atomically
 from nas_lightning.scoring.score import Scorer, rank_by_image
 from nas_lightning.scoring.table import Score, part_path, read_parts, write_part
 from nas_lightning.space import Architecture, Candidate, Population
@@ -107,7 +107,7 @@ def read_losses(folder: Path, architectures: Sequence[Architecture]) -> npt.NDAr
 def _write_losses(folder: Path, start: int, candidates: Sequence[Candidate], losses: Tensor) -> None:
     path = part_path(folder, str(start), ".safetensors")
     rows = {str(one.architecture): row.clone() for one, row in zip(candidates, losses.cpu(), strict=True)}
-    write_whole(path, lambda temporary: temporary.write_bytes(save(rows)))
+    write_atomically(path, lambda temporary: temporary.write_bytes(save(rows)))
 
 
 def _even(chunk_size: int, count: int, processes: int) -> int:

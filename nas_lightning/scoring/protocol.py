@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nas_lightning.devices.launch import is_first
+from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.errors import InputError
 from nas_lightning.runs.made_from import file_hash, write_source
 from nas_lightning.runs.reading import read_json
 from nas_lightning.runs.writing import as_json, write_json
 from nas_lightning.scoring.table import SUBMISSION, made_by_the_run
 
-UNSAID = {"statistics": "batch", "cheap_first": False}
+IMPLIED_BY_OLDER_FILES = {"statistics": "batch", "cheap_first": False}
 """What a key means that a protocol does not hold: the defaults are not written."""
 ORDERED_BY = "ordered_by"
 """The key of the score that orders the candidates, as ``ranking.score`` names it."""
@@ -63,7 +63,7 @@ def claim(folder: Path, protocol: dict[str, Any]) -> None:
     """
     path = folder / "protocol.json"
     if not path.is_file():
-        if is_first():
+        if is_rank_zero():
             write_json(path, protocol)
         return
     for key, old, new in differences(read_json(path), protocol):
@@ -85,5 +85,5 @@ def write_order(folder: Path, score: str, layers: int) -> list[Path]:
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
     """The keys that decide a score in which two protocols differ, with both values."""
     keys = [key for key in {**second, **first} if key not in DECIDE_NO_SCORE]
-    values = [(key, *(one.get(key, UNSAID.get(key)) for one in (first, second))) for key in keys]
+    values = [(key, *(one.get(key, IMPLIED_BY_OLDER_FILES.get(key)) for one in (first, second))) for key in keys]
     return [(key, old, new) for key, old, new in values if old != new]

@@ -11,12 +11,12 @@ from torch.nn import functional as F
 
 from nas_lightning.config.fields import made, number
 from nas_lightning.errors import InputError
+from nas_lightning.scoring.bn_recalibration import Recalibration
 from nas_lightning.scoring.prefix_walk import walk_prefixes
-from nas_lightning.scoring.recalibrate import Recalibration
 from nas_lightning.scoring.table import Score
 from nas_lightning.space import Architecture
 from nas_lightning.supernet import Supernet
-from nas_lightning.supernet.functions import at_least_float32
+from nas_lightning.supernet.cpu_kernels import at_least_float32
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,7 +67,7 @@ class Smoothing:
         return self.model.predict(_features(widths))
 
 
-def further_candidates(population: Population, count: int, seed: int) -> Population:
+def extra_candidates(population: Population, count: int, seed: int) -> Population:
     """Candidates out of the space that a list lacks, as many as bring it to ``count``; fewer where the space has no more."""
     listed = set(population.architectures)
     space = population.space

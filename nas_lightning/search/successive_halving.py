@@ -3,10 +3,10 @@
 **Levels.** The first takes one batch of images, each further one as many again as all before it, the last what is left. Batches have one
 size throughout, so that a batch's norms, and with them the losses of its images, are those of the full evaluation.
 
-**Who goes on.** After each level its candidates are ordered by their mean cross entropy over the images so far. Those up to place
+**Who goes on.** After each rung its candidates are ordered by their mean cross entropy over the images so far. The best
 ``ceil(keep * n)``, of n distinct candidates in all, go on. Any other goes on only if it may belong among them: it is compared with the
-candidate at that place, image by image on the same images, and stays unless the mean difference exceeds ``Z`` of its standard errors. That
-is a bound for one comparison: one that is just as good is lost with a chance of about 2 % a level, a clearly better one hardly ever.
+candidate at that rank, image by image on the same images, and stays unless the mean difference exceeds ``STANDARD_ERRORS`` times its
+standard error. This bounds one comparison: a tie is lost with a probability of about 2 % a rung, a clearly better one hardly ever.
 
 **The order.** Those that reach the last level have the scores of the full evaluation. Of the others each has its mean over the images that
 it was given, with two constants added for all that were dropped together. The first puts it on the scale of all images: how much the
@@ -26,9 +26,9 @@ from nas_lightning.errors import InputError
 from nas_lightning.scoring.table import Score
 from nas_lightning.space import Population
 
-Z = 2.0
+STANDARD_ERRORS = 2.0
 """Standard errors of a mean difference that may be chance."""
-GAP = 1e-6
+MIN_GAP_NATS = 1e-6
 """Nats between the worst of those given more images and the best of those given fewer, at least."""
 
 Losses = npt.NDArray[np.float32]
@@ -37,7 +37,7 @@ Evaluate = Callable[[Population, int, int], tuple[list[Score], Losses]]
 """Scores of candidates on images first to end - 1, with the losses of every image."""
 
 
-class Level(NamedTuple):
+class Rung(NamedTuple):
     """The images first to end - 1, given to the candidates that are left."""
 
     first: int
@@ -45,7 +45,7 @@ class Level(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Dropped:
+class RungResult:
     """What happened at one level."""
 
     images: int
@@ -61,12 +61,12 @@ class Dropped:
 
 
 @dataclass(frozen=True)
-class CheapFirst:
+class Halving:
     """A ranking, and what it spared."""
 
     scores: list[Score]
     """In the list's order."""
-    levels: list[Dropped]
+    levels: list[RungResult]
     place: int
     """How many of the best are kept."""
 
@@ -94,7 +94,7 @@ class CheapFirst:
         )
 
 
-def make_levels(images: int, batch_size: int | None) -> list[Level]:
+def make_rungs(images: int, batch_size: int | None) -> list[Rung]:
     """One batch, one more, two more, four more, and so on; the last takes what is left.
 
     Raises:
@@ -107,7 +107,7 @@ def make_levels(images: int, batch_size: int | None) -> list[Level]:
     ends = [batch_size]
     while ends[-1] < images:
         ends.append(min(2 * ends[-1], images))
-    return [Level(first, end) for first, end in zip([0, *ends], ends, strict=False)]
+    return [Rung(first, end) for first, end in zip([0, *ends], ends, strict=False)]
 
 
 def may_be_among(losses: Losses, place: int) -> npt.NDArray[np.bool_]:
@@ -121,16 +121,16 @@ def may_be_among(losses: Losses, place: int) -> npt.NDArray[np.bool_]:
         return np.ones(len(order), dtype=bool)
     differences = losses - losses[order[place - 1]]
     error = differences.std(1, ddof=1, dtype=np.float64) / np.sqrt(losses.shape[1])
-    stays = differences.mean(1, dtype=np.float64) <= Z * error
+    stays = differences.mean(1, dtype=np.float64) <= STANDARD_ERRORS * error
     stays[order[:place]] = True
     return stays
 
 
-def rank_cheap_first(population: Population, levels: Sequence[Level], keep: float, evaluate: Evaluate) -> CheapFirst:
+def successive_halving(population: Population, levels: Sequence[Rung], keep: float, evaluate: Evaluate) -> Halving:
     """Scores every candidate, most of them on few images.
 
     Args:
-        levels: as ``make_levels`` makes them.
+        levels: as ``make_rungs`` makes them.
         keep: the share of the distinct candidates whose order is wanted, in [0, 1]; the best one at least.
         evaluate: called once a level, with the candidates that are left.
     """
@@ -153,12 +153,12 @@ def rank_cheap_first(population: Population, levels: Sequence[Level], keep: floa
         left, losses = left[stays], losses[stays]
     table, constants = _on_one_scale(sums, given, levels)
     rows = {candidate: Score(*map(float, row)) for candidate, row in zip(distinct, table, strict=True)}
-    told = [Dropped(level.end, *count, *two) for level, count, two in zip(levels, counts, constants, strict=True)]
-    return CheapFirst([rows[candidate] for candidate in population], told, place)
+    told = [RungResult(level.end, *count, *two) for level, count, two in zip(levels, counts, constants, strict=True)]
+    return Halving([rows[candidate] for candidate in population], told, place)
 
 
 def _on_one_scale(
-    sums: npt.NDArray[np.float64], given: npt.NDArray[np.int64], levels: Sequence[Level]
+    sums: npt.NDArray[np.float64], given: npt.NDArray[np.int64], levels: Sequence[Rung]
 ) -> tuple[npt.NDArray[np.float64], list[tuple[float, float]]]:
     """(n, 3) scores in their final order, and for each level the two constants that were added to the cross entropies."""
     last = given == levels[-1].end
@@ -175,7 +175,7 @@ def _on_one_scale(
         scale = (full - means[last]).mean(0)
         table[group] = means[group] + scale
         table[group, :2] = table[group, :2].clip(0, 1)
-        raised = max(0.0, float(worst + GAP - table[group, 2].min()))
+        raised = max(0.0, float(worst + MIN_GAP_NATS - table[group, 2].min()))
         table[group, 2] += raised
         worst = table[group, 2].max()
         constants.append((float(scale[2]), raised))

@@ -4,14 +4,14 @@ from nas_lightning.standalone.choice import check_seeds, spread_by_accuracy, spr
 from nas_lightning.standalone.side_by_side import on_one_device, pack
 from nas_lightning.standalone.summary import table, write_summary
 from nas_lightning.standalone.train_alone import CutShort, Diverged, Recipe, check_trainer_arguments, train_alone, try_one_step
-from nas_lightning.standalone.truth import Failure, Truth, check_enough, describe_failures, read_accuracies_so_far, train_truth
+from nas_lightning.standalone.truth import Failure, GroundTruth, check_enough, describe_failures, read_accuracies_so_far, train_ground_truth
 
 __all__ = [
     "CutShort",
     "Diverged",
     "Failure",
+    "GroundTruth",
     "Recipe",
-    "Truth",
     "check_enough",
     "check_seeds",
     "check_trainer_arguments",
@@ -23,7 +23,7 @@ __all__ = [
     "spread_by_cost",
     "table",
     "train_alone",
-    "train_truth",
+    "train_ground_truth",
     "try_one_step",
     "write_summary",
 ]

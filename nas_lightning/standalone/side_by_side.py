@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 
 from nas_lightning.data import ImageDataset
-from nas_lightning.devices.process import outlive_output, tune_process
+from nas_lightning.devices.process import configure_process, outlive_output
 from nas_lightning.devices.signals import leave_to_parent
 from nas_lightning.devices.trainer import make_trainer
 from nas_lightning.errors import InputError
@@ -174,7 +174,7 @@ def _work(parent: Connection, threads: int) -> None:
     leave_to_parent()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     outlive_output()
-    tune_process()
+    configure_process()
     torch.set_num_threads(threads)
     with suppress(EOFError):  # the parent is gone
         dataset, recipe, trainer_arguments = pickle.loads(parent.recv_bytes())

@@ -11,14 +11,14 @@ from tabulate import tabulate
 from nas_lightning.runs.reading import safe_cell
 from nas_lightning.runs.writing import write_text
 from nas_lightning.space import Architecture
-from nas_lightning.standalone.truth import Truth
+from nas_lightning.standalone.truth import GroundTruth
 
 COLUMNS = ("name", "architecture", "mean", "standard_deviation", "lowest", "highest", "seeds")
 MOST_LINES = 15
 """Of the table on the terminal, its two of headings among them."""
 
 
-def write_summary(path: Path, truth: Truth) -> None:
+def write_summary(path: Path, truth: GroundTruth) -> None:
     """A row a candidate in the list's order: accuracies over the seeds, as fractions, the deviation empty with one seed.
 
     Candidates that diverged follow, without figures; ``seeds`` counts those with an accuracy.
@@ -35,7 +35,7 @@ def write_summary(path: Path, truth: Truth) -> None:
     write_text(path, text.getvalue())
 
 
-def table(truth: Truth, known: Mapping[Architecture, float], losses: Mapping[Architecture, float] | None = None) -> str:
+def table(truth: GroundTruth, known: Mapping[Architecture, float], losses: Mapping[Architecture, float] | None = None) -> str:
     """The candidates, best first, in at most ``MOST_LINES`` lines.
 
     Args:

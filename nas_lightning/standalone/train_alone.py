@@ -134,7 +134,7 @@ def train_alone(
     network = recipe.family.alone(architecture, recipe.norm, seed)
     network = network.to(memory_format=torch.channels_last)  # on a CPU 0.7 of the time a step
     clip = (taken.get("gradient_clip_val"), taken.get("gradient_clip_algorithm") or "norm")
-    module = _Alone(network, recipe, clip)
+    module = _StandaloneTraining(network, recipe, clip)
     data = ImageDataModule(dataset, recipe.augmentation, batch_size=recipe.batch_size, seed=seed)
     trainer = make_trainer(taken, max_epochs=recipe.epochs, enable_checkpointing=False)
     trainer.fit(module, datamodule=data)
@@ -150,7 +150,7 @@ def train_alone(
     return _test(network.eval(), images, labels, module.device)
 
 
-class _Alone(pl.LightningModule):
+class _StandaloneTraining(pl.LightningModule):
     def __init__(self, network: SingleNetwork, recipe: Recipe, clip: tuple[float | None, str]) -> None:
         super().__init__()
         self.network, self.recipe, self.clip = network, recipe, clip

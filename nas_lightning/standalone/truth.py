@@ -15,7 +15,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from nas_lightning.data import ImageDataset
-from nas_lightning.devices.trainer import place, wait_for_all
+from nas_lightning.devices.trainer import rank_and_world_size, wait_for_all
 from nas_lightning.errors import InputError
 from nas_lightning.runs.reading import read_rows, safe_cell
 from nas_lightning.runs.writing import write_text
@@ -37,7 +37,7 @@ class Failure(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Truth:
+class GroundTruth:
     """Accuracies of n candidates over s seeds."""
 
     population: Population
@@ -68,7 +68,7 @@ class Truth:
         return float(np.sqrt(self.accuracies.var(axis=1, ddof=1).mean())) if self.accuracies.shape[1] > 1 else None
 
 
-def train_truth(
+def train_ground_truth(
     population: Population,
     dataset: ImageDataset,
     recipe: Recipe,
@@ -76,7 +76,7 @@ def train_truth(
     folder: Path,
     trainer_arguments: Mapping[str, Any],
     processes: int = 1,
-) -> Truth:
+) -> GroundTruth:
     """Trains what ``folder`` does not hold yet; writes ``accuracies.csv`` after each training, ``known_accuracies.json`` at the end.
 
     A training that diverges is written there as a failure, is not repeated (it would diverge again), and does not stop the others.
@@ -92,7 +92,7 @@ def train_truth(
         InputError: if the seeds are none, or a training was cut short; what is finished is kept.
     """
     check_seeds(seeds)
-    rank, world_size = place()
+    rank, world_size = rank_and_world_size()
     path = folder / ("accuracies.csv" if rank == 0 else f"accuracies.{rank}.csv")
     done = read_accuracies_so_far(folder, population)
     wait_for_all()
@@ -129,14 +129,14 @@ def train_truth(
     return truth
 
 
-def check_enough(truth: Truth, fewest: int) -> None:
+def check_enough(truth: GroundTruth, fewest: int) -> None:
     """Raises InputError if fewer than ``fewest`` candidates have an accuracy."""
     if len(truth.population) < fewest:
         have = f"{len(truth.population)} candidates have an accuracy, at least {fewest} must"
         raise InputError(f"standalone: {have}; {describe_failures(truth)}")
 
 
-def describe_failures(truth: Truth) -> str:
+def describe_failures(truth: GroundTruth) -> str:
     """How many candidates have no accuracy, and why the first has none, in one line."""
     count, total = len(truth.left_out), len(truth.population) + len(truth.left_out)
     return (
@@ -145,7 +145,7 @@ def describe_failures(truth: Truth) -> str:
     )
 
 
-def _truth(population: Population, seeds: Sequence[int], done: "Done") -> Truth:
+def _truth(population: Population, seeds: Sequence[int], done: "Done") -> GroundTruth:
     """Of what is done: candidates that have an accuracy with every seed, and the failures of the others."""
     rows: list[tuple[Candidate, list[float]]] = []
     failures: list[Failure] = []
@@ -156,7 +156,7 @@ def _truth(population: Population, seeds: Sequence[int], done: "Done") -> Truth:
         if len(accuracies) == len(seeds):
             rows.append((candidate, accuracies))
     table = np.array([accuracies for _, accuracies in rows], dtype=np.float64).reshape(len(rows), len(seeds))
-    return Truth(Population(population.space, tuple(candidate for candidate, _ in rows)), table, tuple(failures))
+    return GroundTruth(Population(population.space, tuple(candidate for candidate, _ in rows)), table, tuple(failures))
 
 
 def _one_after_another(
@@ -170,7 +170,7 @@ def _one_after_another(
         yield training, result
 
 
-def describe(truth: Truth) -> str:
+def describe(truth: GroundTruth) -> str:
     """Range, spread and seed noise in words."""
     low, high = truth.mean.min(), truth.mean.max()
     noise = "" if truth.seed_noise is None else f", seed noise {truth.seed_noise:.3f}"

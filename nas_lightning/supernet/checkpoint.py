@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from nas_lightning.errors import InputError, cut, shorten
-from nas_lightning.runs.writing import write_whole
+from nas_lightning.runs.writing import write_atomically
 from nas_lightning.space import SearchSpace
 from nas_lightning.supernet.network import Supernet
 from nas_lightning.supernet.tensor_files import Damaged, read_lightning, read_safetensors, what_differs
@@ -35,7 +35,7 @@ def make_header(supernet: Supernet, data: dict[str, Any]) -> dict[str, Any]:
 def save_supernet(path: Path, supernet: Supernet, header: dict[str, Any]) -> None:
     """Writes weights and header as safetensors, as a whole."""
     tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in supernet.state_dict().items()}
-    write_whole(path, lambda temporary: temporary.write_bytes(save(tensors, metadata={HEADER_KEY: json.dumps(header)})))
+    write_atomically(path, lambda temporary: temporary.write_bytes(save(tensors, metadata={HEADER_KEY: json.dumps(header)})))
 
 
 def load_supernet(path: Path) -> tuple[Supernet, dict[str, Any]]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nas_lightning.supernet.functions import (
+from nas_lightning.supernet.cpu_kernels import (
     NormTerm,
     at_least_float32,
     batch_moments,

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture, ResidualStructure, SearchSpace, ShortcutRule
 from nas_lightning.space.structure import IMAGES
-from nas_lightning.supernet.functions import CHANNELS_LAST, is_hand_written
+from nas_lightning.supernet.cpu_kernels import CHANNELS_LAST, is_hand_written
 from nas_lightning.supernet.layers import NormStatistics, SlicedConv2d, SlicedLinear, SlicedUnit, initialise, rectified_sum
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture
-from nas_lightning.supernet.functions import at_least_float32, full_precision
+from nas_lightning.supernet.cpu_kernels import at_least_float32, full_precision
 from nas_lightning.supernet.layers import NormStatistics, SlicedUnit
 from nas_lightning.supernet.network import Supernet
 

@@ -9,7 +9,7 @@ from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, Timer
 from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
 
 from nas_lightning.errors import InputError
-from nas_lightning.runs.writing import write_whole
+from nas_lightning.runs.writing import write_atomically
 from nas_lightning.training.interruption import Interruption, StoppedWithinEpoch, leave_if_asked
 from nas_lightning.training.module import SupernetTraining
 from nas_lightning.training.step_rules import NonFiniteLoss
@@ -103,7 +103,7 @@ def save_whole(trainer: pl.Trainer, path: Path) -> None:
     failure: str | None = None
     if trainer.is_global_zero:
         try:
-            write_whole(path, partial(_save, trainer))
+            write_atomically(path, partial(_save, trainer))
         except InputError as error:
             failure = str(error)
     else:

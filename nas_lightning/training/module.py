@@ -14,7 +14,7 @@ from torchmetrics import MeanMetric
 from nas_lightning.space import Architecture
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import HEADER_KEY
-from nas_lightning.training.monitor import Panel, accuracies
+from nas_lightning.training.monitor import ProbeSet, accuracies
 from nas_lightning.training.samplers import Position
 from nas_lightning.training.stage import Stage
 from nas_lightning.training.step_rules import NonFiniteLoss
@@ -39,7 +39,7 @@ class SupernetTraining(pl.LightningModule):
         *,
         clip_norm: float | None = None,
         clip_algorithm: str = "norm",
-        panel: Panel | None = None,
+        panel: ProbeSet | None = None,
         header: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ FEWEST = 3
 """Candidates with a known accuracy that an agreement needs."""
 
 
-class Panel(nn.Module):
+class ProbeSet(nn.Module):
     """Adds up what candidates do on batches of held-out images.
 
     Args:

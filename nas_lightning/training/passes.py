@@ -10,11 +10,11 @@ from torch import Tensor
 from nas_lightning.space import Architecture
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.path_batched import batched_forward, check_batchable, stack_widths
-from nas_lightning.training.objectives import Objective, Pass
+from nas_lightning.training.objectives import Objective, PathLoss
 
 Batch = tuple[Tensor, Tensor]
 """Images (batch, channels, H, W), normalised, and labels (batch,)."""
-Losses = Iterator[tuple[Tensor, list[Pass]]]
+Losses = Iterator[tuple[Tensor, list[PathLoss]]]
 """Each to be run backward before the next is asked for, with the passes whose losses it adds up."""
 
 

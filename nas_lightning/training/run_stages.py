@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from nas_lightning.data.data_module import ImageDataModule
-from nas_lightning.devices.launch import is_first
+from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.devices.trainer import make_trainer
 from nas_lightning.errors import InputError
 from nas_lightning.supernet import Supernet
@@ -19,7 +19,7 @@ from nas_lightning.training.checkpoints import StageCheckpoints, save_whole
 from nas_lightning.training.interruption import Interruption, StoppedWithinEpoch, leave_if_asked
 from nas_lightning.training.metrics_table import MetricsTable
 from nas_lightning.training.module import SupernetTraining
-from nas_lightning.training.monitor import Panel
+from nas_lightning.training.monitor import ProbeSet
 from nas_lightning.training.progress import StageProgress
 from nas_lightning.training.restoring import check_resumable, read_last
 from nas_lightning.training.samplers import ListedSampler
@@ -37,7 +37,7 @@ def train_stages(
     *,
     header: Mapping[str, Any],
     make_arguments: Callable[[], Mapping[str, Any]],
-    panel: Panel | None,
+    panel: ProbeSet | None,
     every_epochs: int = 1,
     save_every_steps: int | None = None,
     watching: Sequence[pl.Callback] = (),
@@ -60,7 +60,7 @@ def train_stages(
         if saved is not None and saved[HEADER_KEY]["finished"] and not _has_grown(stage, saved):
             _load_weights(supernet, saved, last)
             continue
-        if isinstance(stage.sampler, ListedSampler) and is_first():
+        if isinstance(stage.sampler, ListedSampler) and is_rank_zero():
             stage.sampler.listed.write(folder / "architectures.json")
         trainer_arguments = make_arguments()
         module = SupernetTraining(

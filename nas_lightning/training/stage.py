@@ -112,7 +112,7 @@ class Stage:
             total += loss.detach()
             if stops_at_non_finite and not total.isfinite():
                 return total, logits, architectures[done - len(group) : done]
-            logits += [one.logits.detach() for one in group if one.is_path]
+            logits += [one.logits.detach() for one in group if one.is_student]
         if done != len(architectures):
             raise RuntimeError(f"{type(self.objective).__name__} yielded {done} passes, not the {len(architectures)} it told")
         return total, logits, architectures

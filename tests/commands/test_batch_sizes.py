@@ -19,7 +19,7 @@ from nas_lightning.console.start import conf_folder, plain
 from nas_lightning.data import Digits
 from nas_lightning.data.check import describe
 from nas_lightning.errors import InputError
-from nas_lightning.scoring.recalibrate import Recalibration
+from nas_lightning.scoring.bn_recalibration import Recalibration
 from nas_lightning.scoring.score import rank
 from nas_lightning.space import SearchSpace
 from nas_lightning.supernet import Supernet

@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import timer
 from safetensors.torch import load_file
 
 from nas_lightning.errors import InputError
-from nas_lightning.runs.claim import claim_run_folder
+from nas_lightning.runs.claim import claim_config
 from nas_lightning.scoring.predict import _PartWriter
 
 MICRO = "experiment=micro"
@@ -60,33 +60,33 @@ def test_another_config_in_the_folder_is_refused_with_key_and_both_values(argume
 
 def test_stages_in_another_order_are_another_config(tmp_path: Path):
     first, second = {"epochs": 1}, {"epochs": 1}
-    claim_run_folder(tmp_path, {"stages": {"a": first, "b": second}})
+    claim_config(tmp_path, {"stages": {"a": first, "b": second}})
     with pytest.raises(InputError, match="stages"):
-        claim_run_folder(tmp_path, {"stages": {"b": second, "a": first}})
+        claim_config(tmp_path, {"stages": {"b": second, "a": first}})
 
 
 def test_where_and_how_fast_a_run_goes_on_may_change(tmp_path: Path):
     config = {"seed": 0, "data": {"root": "a", "name": "x"}, "loader": {"workers": 0}, "trainer": {"devices": 1}}
-    claim_run_folder(tmp_path, config)
-    claim_run_folder(tmp_path, {**config, "data": {"root": "b", "name": "x"}, "loader": {"workers": 4}, "trainer": {"devices": 2}})
+    claim_config(tmp_path, config)
+    claim_config(tmp_path, {**config, "data": {"root": "b", "name": "x"}, "loader": {"workers": 4}, "trainer": {"devices": 2}})
     with pytest.raises(InputError, match=r"data\.name was 'x', is 'y'"):
-        claim_run_folder(tmp_path, {**config, "data": {"root": "a", "name": "y"}})
+        claim_config(tmp_path, {**config, "data": {"root": "a", "name": "y"}})
 
 
 def test_the_last_stage_may_have_more_epochs_until_something_was_ranked(tmp_path: Path):
     def config(first: int, last: int) -> dict[str, Any]:
         return {"stages": {"a": {"epochs": first}, "b": {"epochs": last}}}
 
-    claim_run_folder(tmp_path, config(1, 1))
-    claim_run_folder(tmp_path, config(1, 3))
+    claim_config(tmp_path, config(1, 1))
+    claim_config(tmp_path, config(1, 3))
     for first, last, says in ((1, 2, r"stages\.b\.epochs was 3, is 2"), (2, 3, r"stages\.a\.epochs was 1, is 2"), (2, 4, "another config")):
         with pytest.raises(InputError, match=says):
-            claim_run_folder(tmp_path, config(first, last))
+            claim_config(tmp_path, config(first, last))
     (tmp_path / "ranking").mkdir()
     (tmp_path / "ranking" / "protocol.json").write_text("{}")
     with pytest.raises(InputError, match=r"stages\.b\.epochs was 3, is 4, but ranking/ is of the weights before; move it away"):
-        claim_run_folder(tmp_path, config(1, 4))
-    claim_run_folder(tmp_path, config(1, 3))
+        claim_config(tmp_path, config(1, 4))
+    claim_config(tmp_path, config(1, 3))
 
 
 def test_truth_of_another_recipe_is_not_taken_for_this_ones(copied: Path, command: Callable):

@@ -10,11 +10,11 @@ import pytest
 
 from nas_lightning.commands import write_ranking as module
 from nas_lightning.commands.outcome import finished, write_outcome
-from nas_lightning.commands.write_ranking import Known, tell_ranking
+from nas_lightning.commands.write_ranking import Known, write_and_print
 from nas_lightning.report.markdown import as_markdown
 from nas_lightning.report.run import read_run
 from nas_lightning.report.write import make_parts
-from nas_lightning.runs.claim import claim_run_folder
+from nas_lightning.runs.claim import claim_config
 from nas_lightning.scoring.protocol import claim
 from nas_lightning.scoring.table import Score, ScoreTable
 from nas_lightning.space import Population, ResidualStructure, SearchSpace
@@ -34,7 +34,7 @@ def table_of(count: int, shift: float = 0.0) -> ScoreTable:
 def rank(folder: Path, table: ScoreTable, known: Known | None, score: str = "cross_entropy") -> None:
     """The end of a ranking, after its scores are computed."""
     claim(folder / "ranking", {"images": 5})
-    tell_ranking(table, folder / "ranking", score, None, 20, known)
+    write_and_print(table, folder / "ranking", score, None, 20, known)
 
 
 def names(folder: Path) -> set[str]:
@@ -161,11 +161,11 @@ def test_a_runs_value_does_not_outlive_what_it_was_made_from(table: ScoreTable, 
 
 def test_a_run_that_is_to_be_longer_is_not_taken_for_finished(tmp_path: Path):
     config = {"stages": {"only": {"epochs": 2}}}
-    claim_run_folder(tmp_path, config)
+    claim_config(tmp_path, config)
     (tmp_path / "finished.json").write_text("{}")
-    claim_run_folder(tmp_path, config)
+    claim_config(tmp_path, config)
     assert (tmp_path / "finished.json").exists()
-    claim_run_folder(tmp_path, {"stages": {"only": {"epochs": 3}}})
+    claim_config(tmp_path, {"stages": {"only": {"epochs": 3}}})
     assert not (tmp_path / "finished.json").exists()
 
 
@@ -183,6 +183,6 @@ def test_a_report_goes_when_one_of_its_rankings_changes(tmp_path: Path):
     folder = tmp_path / "ranking" / "last"
     for shift in (0.0, 1.0):
         claim(folder, {"images": 5})
-        tell_ranking(table_of(24, shift), folder, "cross_entropy", None, 20, None)
+        write_and_print(table_of(24, shift), folder, "cross_entropy", None, 20, None)
         assert not (tmp_path / "report.html").exists()
         (tmp_path / "report.html").write_text("made from what is there")

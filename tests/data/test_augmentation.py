@@ -9,7 +9,7 @@ from scipy import stats
 from torch import Tensor
 from torchvision.transforms import functional as reference
 
-from nas_lightning.data import Augmentation, ColorJitter, Cutout, RandomCrop, RandomHorizontalFlip, RandomRotation, operations
+from nas_lightning.data import Augmentation, ColorJitter, Cutout, RandomCrop, RandomHorizontalFlip, RandomRotation, image_ops
 from nas_lightning.errors import InputError
 
 N = 4000
@@ -48,7 +48,7 @@ def test_flips_come_with_their_probability(rng: np.random.Generator, probability
 
 def test_angles_are_uniform_in_both_directions(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Tensor] = []
-    monkeypatch.setattr(operations, "rotate", lambda batch, degrees: (drawn.append(degrees), batch)[1])
+    monkeypatch.setattr(image_ops, "rotate", lambda batch, degrees: (drawn.append(degrees), batch)[1])
     RandomRotation(15)(images(N), rng)
     assert stats.kstest(drawn[0].numpy(), stats.uniform(-15, 30).cdf).pvalue > 0.01
     assert 14.9 < float(drawn[0].abs().max()) <= 15
@@ -80,8 +80,8 @@ def test_jitter_equals_torchvision_in_either_order_and_takes_both(rng: np.random
     batch = images(400, channels=3)
     drawn: dict[str, list[Tensor]] = {"adjust_brightness": [], "adjust_contrast": []}
     for name, kept in drawn.items():
-        original = getattr(operations, name)
-        monkeypatch.setattr(operations, name, lambda x, f, o=original, kept=kept: (kept.append(f), o(x, f))[1])
+        original = getattr(image_ops, name)
+        monkeypatch.setattr(image_ops, name, lambda x, f, o=original, kept=kept: (kept.append(f), o(x, f))[1])
     jittered = ColorJitter(0.9, 0.9, 0.8)(batch, rng)
     (before, after), (contrast,) = drawn["adjust_brightness"], drawn["adjust_contrast"]
     brightness = before * after  # one of the two is 1
@@ -123,7 +123,7 @@ def test_an_augmentation_applies_its_operations_in_order_and_scales(rng: np.rand
 
 def test_no_operations_only_scale(rng: np.random.Generator) -> None:
     batch = images(2)
-    assert torch.equal(Augmentation()(batch, rng), operations.to_unit(batch))
+    assert torch.equal(Augmentation()(batch, rng), image_ops.to_unit(batch))
 
 
 @pytest.mark.parametrize(

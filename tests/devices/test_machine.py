@@ -9,8 +9,8 @@ import pytest
 
 FAULTS = """
 import os, resource
-from nas_lightning.devices.process import tune_process
-tune_process()
+from nas_lightning.devices.process import configure_process
+configure_process()
 def faults(size=40 << 20, times=8):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(times):

@@ -28,7 +28,7 @@ with atheris.instrument_imports(include=["nas_lightning"]):
     from nas_lightning.errors import InputError
     from nas_lightning.report.run import read_run
     from nas_lightning.report.write import make_parts
-    from nas_lightning.runs.claim import claim_run_folder
+    from nas_lightning.runs.claim import claim_config
     from nas_lightning.runs.reading import read_json
     from nas_lightning.scoring.predict import _write_losses, read_losses
     from nas_lightning.scoring.protocol import claim
@@ -52,7 +52,7 @@ READERS: dict[str, Reader] = {
     "0.safetensors": lambda path: read_losses(path.parent, LISTED.architectures),
     "accuracies.csv": lambda path: read_truth(path, LISTED),
     "protocol.json": lambda path: claim(path.parent, read_json(path)),
-    "config.yaml": lambda path: claim_run_folder(path.parent, {"seed": 0, "stages": {}}),
+    "config.yaml": lambda path: claim_config(path.parent, {"seed": 0, "stages": {}}),
     "supernet.safetensors": load_supernet,
     "last.ckpt": load_supernet,
     "stage.ckpt": read_last,

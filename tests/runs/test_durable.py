@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nas_lightning.errors import InputError
-from nas_lightning.runs.writing import write_json, write_text, write_whole
+from nas_lightning.runs.writing import write_atomically, write_json, write_text
 
 
 def test_a_written_file_is_whole_and_alone_in_its_new_folder(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_the_old_file_is_there_until_the_new_one_is_whole(tmp_path: Path) -> Non
         assert path.read_text() == "old"
         temporary.write_text("new")
 
-    write_whole(path, write)
+    write_atomically(path, write)
     assert path.read_text() == "new"
 
 
@@ -56,7 +56,7 @@ def test_a_writer_that_fails_half_way_leaves_the_old_file_and_no_other(tmp_path:
         raise error
 
     with pytest.raises(error):
-        write_whole(path, write)
+        write_atomically(path, write)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -76,7 +76,7 @@ def test_a_full_disk_is_one_error_and_keeps_the_old_file(tmp_path: Path) -> None
         raise OSError(28, "No space left on device")
 
     with pytest.raises(InputError, match=r"text\.txt: cannot be written \(No space left on device\)"):
-        write_whole(path, write)
+        write_atomically(path, write)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -12,7 +12,7 @@ import pytest
 from nas_lightning.devices.launch import RANKS
 from nas_lightning.errors import InputError
 from nas_lightning.runs.lock import claiming, only_owner
-from nas_lightning.runs.writing import write_whole
+from nas_lightning.runs.writing import write_atomically
 
 HOLD = """
 import sys
@@ -105,7 +105,7 @@ def test_a_killed_writer_leaves_a_file_that_the_next_owner_knows(tmp_path: Path)
         os._exit(9)
 
     if (child := os.fork()) == 0:
-        write_whole(tmp_path / "stages" / "pretrain" / "last.ckpt", write_and_die)
+        write_atomically(tmp_path / "stages" / "pretrain" / "last.ckpt", write_and_die)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     (left,) = (tmp_path / "stages" / "pretrain").iterdir()
     assert str(child) in left.name

@@ -6,7 +6,7 @@ import pytest
 from nas_lightning.agreement import kendall_tau
 from nas_lightning.errors import InputError
 from nas_lightning.rng import generator
-from nas_lightning.scoring.smoothing import STRENGTHS, Smoothing, further_candidates, smoothed_cross_entropies
+from nas_lightning.scoring.smoothing import STRENGTHS, Smoothing, extra_candidates, smoothed_cross_entropies
 from nas_lightning.scoring.table import Score
 from nas_lightning.space import Population, SearchSpace
 
@@ -70,14 +70,14 @@ def test_too_few_candidates_are_refused() -> None:
 
 def test_a_short_list_gets_further_candidates_and_a_long_one_none() -> None:
     listed = Population.draw(SPACE, 50, 0)
-    further = further_candidates(listed, 120, seed=1)
+    further = extra_candidates(listed, 120, seed=1)
     assert len(further) == 70
     assert not set(further.architectures) & set(listed.architectures)
-    assert further.architectures == further_candidates(listed, 120, seed=1).architectures
-    assert further.architectures != further_candidates(listed, 120, seed=2).architectures
-    assert len(further_candidates(listed, 50, seed=1)) == 0
+    assert further.architectures == extra_candidates(listed, 120, seed=1).architectures
+    assert further.architectures != extra_candidates(listed, 120, seed=2).architectures
+    assert len(extra_candidates(listed, 50, seed=1)) == 0
     small = SearchSpace("small", (1,), (4,), 1, 8)  # 64 candidates
-    assert len(further_candidates(Population.draw(small, 60, 0), 400, seed=0)) == 4
+    assert len(extra_candidates(Population.draw(small, 60, 0), 400, seed=0)) == 4
 
 
 def test_a_candidate_listed_twice_counts_once_and_has_one_smoothed_score() -> None:

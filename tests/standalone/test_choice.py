@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 
-from nas_lightning.commands.configs import AloneConfig, TrainConfig
+from nas_lightning.commands.configs import StandaloneCommandConfig, TrainConfig
 from nas_lightning.commands.prepare import prepare
 from nas_lightning.config.read import read
 from nas_lightning.console.conf_folder import conf_folder
 from nas_lightning.console.start import plain
 from nas_lightning.errors import InputError
 from nas_lightning.space import Population, SearchSpace
-from nas_lightning.standalone import spread_by_accuracy, train_truth, truth
+from nas_lightning.standalone import spread_by_accuracy, train_ground_truth, truth
 
 SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8)
 ACCURACIES = [0.50, 0.90, 0.10, 0.70, 0.30, 0.80, 0.20, 0.60, 0.40]  # of arch1 .. arch9
@@ -121,8 +121,8 @@ def test_a_whole_run_hands_the_number_of_processes_over(tmp_path: Path, monkeypa
         asked.append(arguments[-1])
         raise InputError("far enough")
 
-    assert train_truth is truth.train_truth
-    monkeypatch.setattr("nas_lightning.commands.run.train_truth", instead)
+    assert train_ground_truth is truth.train_ground_truth
+    monkeypatch.setattr("nas_lightning.commands.run.train_ground_truth", instead)
     monkeypatch.setattr("nas_lightning.commands.run.train_stages", lambda *_, **__: None)
     assert command("train", "experiment=micro", "standalone.processes=2", f"run_dir={tmp_path}/run").code == 2
     assert asked == [2]
@@ -132,6 +132,6 @@ def test_the_readmes_command_is_legal():
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     (line,) = re.findall(r"^nas-standalone .*$", readme, re.MULTILINE)
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        config = read(AloneConfig, plain(compose("standalone", shlex.split(line)[1:])))
+        config = read(StandaloneCommandConfig, plain(compose("standalone", shlex.split(line)[1:])))
     alone = config.standalone
     assert (alone.count, alone.choose, alone.recipe.node["epochs"], alone.seeds) == (12, "accuracy", 5, [0])

@@ -18,7 +18,17 @@ from nas_lightning.commands.prepare import check_recipe
 from nas_lightning.data import Augmentation, Digits
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture, Population, SearchSpace, ShortcutRule
-from nas_lightning.standalone import CutShort, Diverged, Recipe, Truth, describe_failures, train_alone, train_truth, truth, write_summary
+from nas_lightning.standalone import (
+    CutShort,
+    Diverged,
+    GroundTruth,
+    Recipe,
+    describe_failures,
+    train_alone,
+    train_ground_truth,
+    truth,
+    write_summary,
+)
 from nas_lightning.standalone.truth import Failure
 from nas_lightning.supernet import ResidualFamily
 from nas_lightning.training.schedules import Cosine
@@ -103,9 +113,9 @@ def test_a_training_that_is_cut_short_is_not_recorded_and_trained_again(digits: 
     with monkeypatch.context() as patched:
         patched.setattr(MODULE, "make_trainer", lambda *given, **owned: made(*given, callbacks=[Stops()], **owned))
         with pytest.raises(CutShort, match=r"^standalone: .* with seed 0 was stopped after [12] of 4 steps.*trains it again$"):
-            train_truth(POPULATION, digits, recipe(), [0], tmp_path, CPU)
+            train_ground_truth(POPULATION, digits, recipe(), [0], tmp_path, CPU)
     assert not list(tmp_path.iterdir())
-    train_truth(POPULATION, digits, recipe(), [0], tmp_path, CPU)
+    train_ground_truth(POPULATION, digits, recipe(), [0], tmp_path, CPU)
     assert len(rows(tmp_path / "accuracies.csv")) == 4
 
 
@@ -151,7 +161,7 @@ def third_diverges(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Architecture, 
 def test_a_candidate_that_diverges_is_left_out_and_not_trained_again(
     third_diverges: list, digits: Digits, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    measured = train_truth(POPULATION, digits, recipe(), [0, 1], tmp_path, CPU)
+    measured = train_ground_truth(POPULATION, digits, recipe(), [0, 1], tmp_path, CPU)
     assert len(third_diverges) == 8  # the others were trained
     kept = [POPULATION[row] for row in (0, 1, 3)]
     assert list(measured.population) == kept
@@ -165,16 +175,16 @@ def test_a_candidate_that_diverges_is_left_out_and_not_trained_again(
     assert "diverged: arch3 with seed 1 (the loss is nan" in said
     assert "1 of 4 candidates diverged" in said
     third_diverges.clear()
-    again = train_truth(POPULATION, digits, recipe(), [0, 1], tmp_path, CPU)
+    again = train_ground_truth(POPULATION, digits, recipe(), [0, 1], tmp_path, CPU)
     assert third_diverges == []
     assert again.failures == measured.failures
     assert "1 of 4 candidates diverged" in capsys.readouterr().err
 
 
 def test_a_further_seed_is_trained_beside_a_failure(third_diverges: list, digits: Digits, tmp_path: Path):
-    train_truth(POPULATION, digits, recipe(), [1], tmp_path, CPU)
+    train_ground_truth(POPULATION, digits, recipe(), [1], tmp_path, CPU)
     third_diverges.clear()
-    measured = train_truth(POPULATION, digits, recipe(), [0], tmp_path, CPU)
+    measured = train_ground_truth(POPULATION, digits, recipe(), [0], tmp_path, CPU)
     assert len(third_diverges) == 4
     assert len(measured.population) == 4  # its failure is with another seed
     assert sum(bool(row["failure"]) for row in rows(tmp_path / "accuracies.csv")) == 1
@@ -183,7 +193,7 @@ def test_a_further_seed_is_trained_beside_a_failure(third_diverges: list, digits
 def test_the_summary_has_an_empty_row_for_a_diverged_candidate(tmp_path: Path):
     population = Population.draw(SPACE, 2, 0)
     failure = Failure(population[1], 3, "the loss is nan")
-    part = Truth(Population(SPACE, population.candidates[:1]), np.array([[0.5, 0.7]]), (failure,))
+    part = GroundTruth(Population(SPACE, population.candidates[:1]), np.array([[0.5, 0.7]]), (failure,))
     write_summary(tmp_path / "summary.csv", part)
     first, second = rows(tmp_path / "summary.csv")
     assert (first["mean"], first["seeds"]) == ("0.600000", "2")
@@ -194,13 +204,13 @@ def test_the_summary_has_an_empty_row_for_a_diverged_candidate(tmp_path: Path):
 def test_a_row_with_neither_accuracy_nor_failure_is_refused(digits: Digits, tmp_path: Path):
     (tmp_path / "accuracies.csv").write_text(f"name,architecture,seed,accuracy,failure\na,{POPULATION[0].text},0,,\n")
     with pytest.raises(InputError, match=r"accuracies\.csv: is not a table of accuracies \(line 2"):
-        train_truth(POPULATION, digits, recipe(), [0], tmp_path, CPU)
+        train_ground_truth(POPULATION, digits, recipe(), [0], tmp_path, CPU)
 
 
 def test_a_table_of_an_older_version_is_resumed(third_diverges: list, digits: Digits, tmp_path: Path):
     (tmp_path / "accuracies.csv").write_text(f"name,architecture,seed,accuracy\na,{POPULATION[0].text},0,0.25\n")
     (tmp_path / "accuracies.backup.csv").write_text("of the user\n")
-    measured = train_truth(POPULATION, digits, recipe(), [0], tmp_path, CPU)
+    measured = train_ground_truth(POPULATION, digits, recipe(), [0], tmp_path, CPU)
     assert len(third_diverges) == 3
     assert measured.accuracies[0, 0] == 0.25
     assert (tmp_path / "accuracies.backup.csv").read_text() == "of the user\n"

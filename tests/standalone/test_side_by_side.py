@@ -20,7 +20,7 @@ import nas_lightning
 from nas_lightning.data import Augmentation, Digits, RandomCrop
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture, Population, SearchSpace, ShortcutRule
-from nas_lightning.standalone import Recipe, side_by_side, train_truth, truth
+from nas_lightning.standalone import Recipe, side_by_side, train_ground_truth, truth
 from nas_lightning.supernet import ResidualFamily
 from nas_lightning.training.schedules import Cosine
 
@@ -119,15 +119,15 @@ def test_a_worker_is_handed_the_dataset_without_its_images(digits: Digits):
 def test_what_processes_cannot_receive_is_refused_before_they_start(digits: Digits, tmp_path: Path):
     nameless = recipe(optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1))
     with pytest.raises(InputError, match=r"^standalone\.processes: .*cannot be handed to other processes"):
-        train_truth(POPULATION, digits, nameless, [0], tmp_path, CPU, processes=2)
+        train_ground_truth(POPULATION, digits, nameless, [0], tmp_path, CPU, processes=2)
     assert not list(tmp_path.iterdir())
 
 
 def test_where_nothing_is_left_to_train_no_process_is_started(digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(truth, "train_alone", lambda *_: 0.5)
-    train_truth(POPULATION, digits, recipe(), [0], tmp_path, CPU)
+    train_ground_truth(POPULATION, digits, recipe(), [0], tmp_path, CPU)
     monkeypatch.setattr(side_by_side.multiprocessing, "get_context", lambda _: SimpleNamespace())
-    assert (train_truth(POPULATION, digits, recipe(), [0], tmp_path, CPU, processes=2).mean == 0.5).all()
+    assert (train_ground_truth(POPULATION, digits, recipe(), [0], tmp_path, CPU, processes=2).mean == 0.5).all()
 
 
 @pytest.mark.slow
@@ -135,10 +135,10 @@ def test_where_nothing_is_left_to_train_no_process_is_started(digits: Digits, tm
 def test_side_by_side_gives_the_accuracies_of_one_after_another(digits: Digits, tmp_path: Path):
     side, after, marks = (tmp_path / name for name in ("side", "after", "marks"))
     marks.mkdir()
-    beside = train_truth(POPULATION, digits, recipe(schedule=Marks(folder=marks)), [0, 1], side, CPU, processes=2)
+    beside = train_ground_truth(POPULATION, digits, recipe(schedule=Marks(folder=marks)), [0, 1], side, CPU, processes=2)
     assert [path.read_text() for path in marks.iterdir()] == ["2", "2"]
     torch.set_num_threads(2)
-    alone = train_truth(POPULATION, digits, recipe(), [0, 1], after, CPU)
+    alone = train_ground_truth(POPULATION, digits, recipe(), [0, 1], after, CPU)
     assert (beside.accuracies == alone.accuracies).all()
     for file in ("accuracies.csv", "known_accuracies.json"):
         assert (side / file).read_bytes() == (after / file).read_bytes()
@@ -156,7 +156,7 @@ def test_a_worker_that_fails_ends_the_call_and_what_is_finished_is_kept(
     how: str, message: str, digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     with pytest.raises(InputError, match=message):
-        train_truth(POPULATION, digits, recipe(schedule=FailsAtTheSecond(how=how)), [0], tmp_path, CPU, processes=2)
+        train_ground_truth(POPULATION, digits, recipe(schedule=FailsAtTheSecond(how=how)), [0], tmp_path, CPU, processes=2)
     finished = kept(tmp_path)
     assert 1 <= len(finished) <= 2
     assert not (tmp_path / "known_accuracies.json").exists()
@@ -167,7 +167,7 @@ def test_a_worker_that_fails_ends_the_call_and_what_is_finished_is_kept(
         return 0.5
 
     monkeypatch.setattr(truth, "train_alone", instead)
-    train_truth(POPULATION, digits, recipe(), [0], tmp_path, CPU)
+    train_ground_truth(POPULATION, digits, recipe(), [0], tmp_path, CPU)
     assert trained == [(one.architecture, 0) for one in POPULATION if (one.name, 0) not in finished]
 
 
@@ -175,7 +175,7 @@ ENDLESS = """
 from test_side_by_side import *
 if __name__ == "__main__":
     long = recipe(schedule=Marks(folder=Path(sys.argv[1])), epochs=10**6)
-    train_truth(POPULATION, Digits(resolution=8, train_images=64), long, [0], Path(sys.argv[1]) / "out", CPU, processes=2)
+    train_ground_truth(POPULATION, Digits(resolution=8, train_images=64), long, [0], Path(sys.argv[1]) / "out", CPU, processes=2)
 """
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nas_lightning.space import Architecture, Population, SearchSpace
-from nas_lightning.standalone import Truth, table, truth, write_summary
+from nas_lightning.standalone import GroundTruth, table, truth, write_summary
 
 SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8)
 
@@ -22,7 +22,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 def test_the_summary_is_a_hand_calculation(tmp_path: Path):
     population = Population.draw(SPACE, 2, 0)
-    write_summary(tmp_path / "summary.csv", Truth(population, np.array([[0.50, 0.60, 0.70], [0.40, 0.40, 0.46]])))
+    write_summary(tmp_path / "summary.csv", GroundTruth(population, np.array([[0.50, 0.60, 0.70], [0.40, 0.40, 0.46]])))
     first, second = rows(tmp_path / "summary.csv")
     assert first == {
         "name": "arch1",
@@ -43,7 +43,7 @@ def test_the_summary_is_a_hand_calculation(tmp_path: Path):
 
 
 def test_with_one_seed_there_is_no_deviation(tmp_path: Path):
-    one_seed = Truth(Population.draw(SPACE, 2, 0), np.array([[0.5], [0.6]]))
+    one_seed = GroundTruth(Population.draw(SPACE, 2, 0), np.array([[0.5], [0.6]]))
     write_summary(tmp_path / "summary.csv", one_seed)
     assert [(row["mean"], row["standard_deviation"], row["seeds"]) for row in rows(tmp_path / "summary.csv")] == [
         ("0.500000", "", "1"),
@@ -56,7 +56,7 @@ def test_with_one_seed_there_is_no_deviation(tmp_path: Path):
 def test_the_table_has_the_best_first_in_at_most_15_lines(candidates: int, shown: int):
     population = Population.draw(SPACE, candidates, 0)
     accuracies = np.random.default_rng(0).random((candidates, 2))
-    lines = table(Truth(population, accuracies), {}).splitlines()
+    lines = table(GroundTruth(population, accuracies), {}).splitlines()
     assert len(lines) <= 15
     best = sorted(range(candidates), key=lambda row: -accuracies[row].mean())[:shown]
     assert [line.split()[0] for line in lines[2 : 2 + shown]] == [population[row].name for row in best]
@@ -67,7 +67,7 @@ def test_the_table_has_the_best_first_in_at_most_15_lines(candidates: int, shown
 def test_known_accuracies_stand_beside_the_trained_ones():
     population = Population.draw(SPACE, 2, 0)
     known = dict(zip(population.architectures, (0.7, 0.8), strict=True))
-    lines = table(Truth(population, np.array([[0.1, 0.3], [0.5, 0.5]])), known).splitlines()
+    lines = table(GroundTruth(population, np.array([[0.1, 0.3], [0.5, 0.5]])), known).splitlines()
     assert [line.split() for line in lines[2:]] == [
         ["arch2", "0.5000", "+-", "0.0000", "0.8000", population[1].text],
         ["arch1", "0.2000", "+-", "0.1414", "0.7000", population[0].text],

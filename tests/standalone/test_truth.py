@@ -13,7 +13,7 @@ import torch
 from nas_lightning.data import Augmentation, Digits
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture, Population, SearchSpace, ShortcutRule, read_accuracies
-from nas_lightning.standalone import Recipe, Truth, spread_by_cost, train_alone, train_truth, truth
+from nas_lightning.standalone import GroundTruth, Recipe, spread_by_cost, train_alone, train_ground_truth, truth
 from nas_lightning.supernet import ResidualFamily
 from nas_lightning.training.schedules import Cosine
 
@@ -73,15 +73,15 @@ def test_more_candidates_than_the_list_has_are_refused(count: int):
 
 def test_spread_and_seed_noise_are_those_of_a_hand_calculation():
     accuracies = [[0.50, 0.54], [0.60, 0.62], [0.80, 0.74]]
-    measured = Truth(Population.draw(SPACE, 3, 0), np.array(accuracies))
+    measured = GroundTruth(Population.draw(SPACE, 3, 0), np.array(accuracies))
     means = [statistics.mean(row) for row in accuracies]
     assert measured.mean == pytest.approx(means)
     assert measured.spread == pytest.approx(statistics.stdev(means))
     pooled = statistics.mean(statistics.variance(row) for row in accuracies)
     assert measured.seed_noise == pytest.approx(pooled**0.5)
-    one_seed = Truth(Population.draw(SPACE, 3, 0), np.array(accuracies)[:, :1])
+    one_seed = GroundTruth(Population.draw(SPACE, 3, 0), np.array(accuracies)[:, :1])
     assert one_seed.seed_noise is None
-    assert Truth(Population.draw(SPACE, 1, 0), np.array([[0.5, 0.7]])).spread == 0
+    assert GroundTruth(Population.draw(SPACE, 1, 0), np.array([[0.5, 0.7]])).spread == 0
 
 
 def test_a_training_alone_depends_on_its_seed_not_on_global_state(digits: Digits):
@@ -109,7 +109,7 @@ def test_the_rate_of_a_training_alone_follows_the_schedule(digits: Digits):
 
 def test_truth_is_written_in_the_challenges_format_as_the_mean_over_seeds(digits: Digits, trained: list, tmp_path: Path):
     population = Population.draw(SPACE, 5, 2)
-    measured = train_truth(population, digits, recipe(), [0, 3], tmp_path, CPU)
+    measured = train_ground_truth(population, digits, recipe(), [0, 3], tmp_path, CPU)
     assert len(trained) == 10
     written = json.loads((tmp_path / "known_accuracies.json").read_text())
     assert [(name, one["arch"]) for name, one in written.items()] == [(one.name, one.text) for one in population]
@@ -120,12 +120,12 @@ def test_truth_is_written_in_the_challenges_format_as_the_mean_over_seeds(digits
 
 def test_what_a_folder_holds_is_not_trained_again(digits: Digits, trained: list, tmp_path: Path):
     population = Population.draw(SPACE, 5, 2)
-    whole = train_truth(population, digits, recipe(), [0, 1], tmp_path, CPU)
+    whole = train_ground_truth(population, digits, recipe(), [0, 1], tmp_path, CPU)
     content = (tmp_path / "accuracies.csv").read_text()
     lines = content.splitlines(keepends=True)
     (tmp_path / "accuracies.csv").write_text("".join(line for number, line in enumerate(lines) if number not in (3, 6)))
     trained.clear()
-    again = train_truth(population, digits, recipe(), [0, 1], tmp_path, CPU)
+    again = train_ground_truth(population, digits, recipe(), [0, 1], tmp_path, CPU)
     lost = {(SPACE.parse(line.split(",")[1]), int(line.split(",")[2])) for line in (lines[3], lines[6])}
     assert set(trained) == lost
     assert len(trained) == 2
@@ -145,19 +145,19 @@ def test_a_stop_loses_only_the_training_that_was_running(digits: Digits, trained
     with monkeypatch.context() as patched:
         patched.setattr(truth, "train_alone", stops)
         with pytest.raises(KeyboardInterrupt):
-            train_truth(population, digits, recipe(), [0], tmp_path, CPU)
+            train_ground_truth(population, digits, recipe(), [0], tmp_path, CPU)
     assert not (tmp_path / "known_accuracies.json").exists()
     trained.clear()
-    train_truth(population, digits, recipe(), [0], tmp_path, CPU)
+    train_ground_truth(population, digits, recipe(), [0], tmp_path, CPU)
     assert trained == [(population[3].architecture, 0)]
 
 
 def test_a_further_seed_is_added_and_none_is_lost(digits: Digits, trained: list, tmp_path: Path):
     population = Population.draw(SPACE, 4, 2)
-    train_truth(population, digits, recipe(), [0], tmp_path, CPU)
-    train_truth(Population(SPACE, population.candidates[:2]), digits, recipe(), [1], tmp_path, CPU)
+    train_ground_truth(population, digits, recipe(), [0], tmp_path, CPU)
+    train_ground_truth(Population(SPACE, population.candidates[:2]), digits, recipe(), [1], tmp_path, CPU)
     trained.clear()
-    train_truth(population, digits, recipe(), [0, 1], tmp_path, CPU)
+    train_ground_truth(population, digits, recipe(), [0, 1], tmp_path, CPU)
     assert trained == [(one.architecture, 1) for one in population.candidates[2:]]
 
 
@@ -167,7 +167,7 @@ def test_a_further_seed_is_added_and_none_is_lost(digits: Digits, trained: list,
 def test_a_table_of_accuracies_that_is_none_is_refused(content: str, digits: Digits, tmp_path: Path):
     (tmp_path / "accuracies.csv").write_text(content)
     with pytest.raises(InputError, match=r"accuracies\.csv: is not a table of accuracies"):
-        train_truth(Population.draw(SPACE, 2, 0), digits, recipe(), [0], tmp_path, CPU)
+        train_ground_truth(Population.draw(SPACE, 2, 0), digits, recipe(), [0], tmp_path, CPU)
 
 
 SMALL = ["space=resnet_tiny", "data=digits", "data.train_images=64", "population.count=6", "standalone.epochs=1", "standalone.count=3"]
@@ -236,7 +236,7 @@ def test_seeds_that_are_none_are_refused_in_one_line(which: str, seeds: str, tmp
 @pytest.mark.parametrize("seeds", [[], [0, 0], [-1], [True], [0.0], [2**64]])
 def test_seeds_that_are_none_are_refused_from_python_too(seeds: list, digits: Digits, tmp_path: Path):
     with pytest.raises(InputError, match=r"^standalone\.seeds"):
-        train_truth(Population.draw(SPACE, 2, 0), digits, recipe(), seeds, tmp_path, CPU)
+        train_ground_truth(Population.draw(SPACE, 2, 0), digits, recipe(), seeds, tmp_path, CPU)
     assert not list(tmp_path.iterdir())
 
 

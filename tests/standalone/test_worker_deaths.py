@@ -22,7 +22,7 @@ import nas_lightning
 from nas_lightning.data import Augmentation, Digits
 from nas_lightning.errors import InputError
 from nas_lightning.space import Population, SearchSpace, ShortcutRule
-from nas_lightning.standalone import Recipe, side_by_side, train_truth, truth
+from nas_lightning.standalone import Recipe, side_by_side, train_ground_truth, truth
 from nas_lightning.supernet import ResidualFamily
 from nas_lightning.training.schedules import Cosine
 
@@ -115,7 +115,7 @@ def train(folder: Path, schedule: Cosine | None = None, dataset: Digits | None =
     """Four candidates, two at a time."""
     make = partial(torch.optim.SGD, lr=0.05)
     recipe = make_recipe(optimizer=make, schedule=schedule or Cosine())
-    train_truth(POPULATION, dataset or Digits(resolution=8, train_images=64), recipe, [0], folder, CPU, processes=2)
+    train_ground_truth(POPULATION, dataset or Digits(resolution=8, train_images=64), recipe, [0], folder, CPU, processes=2)
 
 
 def kept(folder: Path) -> list[str]:
@@ -214,7 +214,7 @@ def test_one_worker_that_dies_costs_its_own_training_only(
     names = {one.architecture: one.name for one in POPULATION}
     monkeypatch.setattr(truth, "train_alone", lambda architecture, *_: again.append(names[architecture]) or 0.5)
     plain = make_recipe(optimizer=partial(torch.optim.SGD, lr=0.05))
-    train_truth(POPULATION, Digits(resolution=8, train_images=64), plain, [0], run, CPU)
+    train_ground_truth(POPULATION, Digits(resolution=8, train_images=64), plain, [0], run, CPU)
     assert set(again) == missing
     assert len(json.loads((run / "known_accuracies.json").read_text())) == 4
 

@@ -13,7 +13,7 @@ from nas_lightning.devices.trainer import make_trainer
 from nas_lightning.errors import InputError
 from nas_lightning.space import SearchSpace
 from nas_lightning.supernet import Supernet
-from nas_lightning.supernet import functions as plain
+from nas_lightning.supernet import cpu_kernels as plain
 from nas_lightning.supernet.layers import SlicedBatchNorm2d
 from nas_lightning.supernet.path_batched import batched_forward, stack_widths
 from nas_lightning.training.objectives import CrossEntropy, InplaceDistillation

@@ -14,7 +14,7 @@ from nas_lightning.rng import generator
 from nas_lightning.space import SearchSpace
 from nas_lightning.supernet import Supernet
 from nas_lightning.training.module import SupernetTraining
-from nas_lightning.training.monitor import Panel
+from nas_lightning.training.monitor import ProbeSet
 from nas_lightning.training.objectives import CrossEntropy
 from nas_lightning.training.samplers import UniformSampler
 from nas_lightning.training.schedules import Cosine
@@ -40,7 +40,7 @@ def test_validation_logs_a_direct_evaluation_of_each_candidate(tmp_path: Path, n
     trainer = make_trainer({"accelerator": "cpu", "devices": 1}, max_epochs=2, default_root_dir=tmp_path, enable_checkpointing=False)
     sampler, optimizer = UniformSampler(SPACE, 0, 2), partial(torch.optim.SGD, lr=0.05)
     stage = Stage(epochs=2, sampler=sampler, objective=CrossEntropy(), optimizer=optimizer, schedule=Cosine())
-    module = SupernetTraining(supernet, stage, panel=Panel(architectures, CLASSES, known))
+    module = SupernetTraining(supernet, stage, panel=ProbeSet(architectures, CLASSES, known))
     trainer.fit(module, loader(17, 0, 6), held_out)
     supernet.eval()
     mean_losses = {}
@@ -62,7 +62,7 @@ def test_validation_logs_a_direct_evaluation_of_each_candidate(tmp_path: Path, n
 
 
 def test_each_evaluation_stands_for_itself() -> None:
-    supernet, panel = Supernet(SPACE, CLASSES, seed=3).eval(), Panel({"smallest": SPACE.smallest}, CLASSES)
+    supernet, panel = Supernet(SPACE, CLASSES, seed=3).eval(), ProbeSet({"smallest": SPACE.smallest}, CLASSES)
     (images, labels), (others, theirs) = loader(16, 1, 8)
     panel.update(supernet, images, labels)
     first = panel.compute()
@@ -74,6 +74,6 @@ def test_each_evaluation_stands_for_itself() -> None:
 
 @pytest.mark.parametrize("known", [{}, {"panel_1": 0.5, "panel_2": 0.6}, dict.fromkeys(DRAWN, 0.5)])
 def test_without_an_order_of_the_truth_there_is_no_agreement(known: dict[str, float]) -> None:
-    panel = Panel(DRAWN, CLASSES, known)
+    panel = ProbeSet(DRAWN, CLASSES, known)
     panel.update(Supernet(SPACE, CLASSES), *next(iter(loader(8, 1, 8))))
     assert "panel/kendall" not in panel.compute()

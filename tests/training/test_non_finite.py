@@ -19,7 +19,7 @@ from nas_lightning.supernet import Supernet
 from nas_lightning.training.checkpoints import StageCheckpoints
 from nas_lightning.training.interruption import Interruption
 from nas_lightning.training.module import SupernetTraining
-from nas_lightning.training.objectives import CrossEntropy, Pass
+from nas_lightning.training.objectives import CrossEntropy, PathLoss
 from nas_lightning.training.passes import Batched, PathExecution, Sequential
 from nas_lightning.training.samplers import Position
 from nas_lightning.training.schedules import Cosine
@@ -53,7 +53,7 @@ class Broken:
     def architectures(self, paths: Sequence[Architecture]) -> list[Architecture]:
         return list(paths)
 
-    def __call__(self, network: Any, images: Tensor, labels: Tensor, paths: Sequence[Architecture]) -> Iterator[Pass]:
+    def __call__(self, network: Any, images: Tensor, labels: Tensor, paths: Sequence[Architecture]) -> Iterator[PathLoss]:
         self.calls += 1
         for number, one in enumerate(self.whole(network, images, labels, paths)):
             bad = self.calls == self.step + 1 and number == 1
@@ -122,7 +122,7 @@ def test_a_skipped_step_counts_in_no_mean_of_its_epoch(tmp_path: Path, monkeypat
 
 def test_an_epoch_of_skipped_steps_has_no_means(tmp_path: Path):
     class AlwaysBroken(Broken):
-        def __call__(self, *arguments: Any) -> Iterator[Pass]:
+        def __call__(self, *arguments: Any) -> Iterator[PathLoss]:
             self.calls = self.step
             yield from super().__call__(*arguments)
 

@@ -138,15 +138,15 @@ def test_six_paths_take_seven_passes_with_distillation_and_six_without(
     for objective, expected in ((CrossEntropy(), paths), (InplaceDistillation(SPACE), paths + 1)):
         passes = list(objective(supernet, *batch, drawn(paths)))
         assert len(objective.architectures(drawn(paths))) == len(passes) == expected
-        assert sum(one.is_path for one in passes) == paths
+        assert sum(one.is_student for one in passes) == paths
 
 
 def test_the_passes_that_are_paths_carry_the_paths_logits_in_order(supernet: Supernet, batch: tuple[Tensor, Tensor]) -> None:
     images, _ = batch
     for objective in (CrossEntropy(), InplaceDistillation(SPACE)):
-        logits = [one.logits for one in objective(supernet, *batch, drawn(3)) if one.is_path]
+        logits = [one.logits for one in objective(supernet, *batch, drawn(3)) if one.is_student]
         torch.testing.assert_close(logits, [supernet(images, path) for path in drawn(3)])
-    teacher = next(one for one in InplaceDistillation(SPACE)(supernet, *batch, drawn(1)) if not one.is_path)
+    teacher = next(one for one in InplaceDistillation(SPACE)(supernet, *batch, drawn(1)) if not one.is_student)
     torch.testing.assert_close(teacher.logits, supernet(images, SPACE.largest))
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nas_lightning.errors import InputError
-from nas_lightning.training.schedules import Cosine, LowFirst, OriginalCosine
+from nas_lightning.training.schedules import Cosine, EpochwiseCosine, LowFirst
 
 
 def test_the_original_cosine_has_the_hand_computed_rates() -> None:
@@ -21,7 +21,7 @@ def test_the_original_cosine_has_the_hand_computed_rates() -> None:
         21: 6.25e-4,  # of 120
         29: 5e-4 + 2.5e-4 * 0.0218523992661944,  # of 168
     }
-    schedule = OriginalCosine(final_lr=5e-4)
+    schedule = EpochwiseCosine(final_lr=5e-4)
     for epoch, rate in expected.items():
         assert schedule.rate(1e-3, epoch, 30) == pytest.approx(rate, rel=1e-12)
 
@@ -32,11 +32,11 @@ def test_the_original_cosine_has_the_hand_computed_rates() -> None:
 def test_the_original_cosine_follows_the_formula_in_every_stage_and_epoch(epochs: int, peak: float, final: float) -> None:
     for epoch in range(epochs):
         expected = final + (peak - final) / 2 * (1 + math.cos(math.pi * max(0, epoch - 1) / epochs))
-        assert OriginalCosine(final).rate(peak, epoch, epochs) == pytest.approx(expected, rel=1e-12)
+        assert EpochwiseCosine(final).rate(peak, epoch, epochs) == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_original_cosine_is_constant_within_an_epoch() -> None:
-    schedule, steps = OriginalCosine(5e-4), 391
+    schedule, steps = EpochwiseCosine(5e-4), 391
     rates = [{schedule.rate(1e-3, epoch + step / steps, 30) for step in range(steps)} for epoch in range(30)]
     assert all(len(of_an_epoch) == 1 for of_an_epoch in rates)
     assert rates[0] == rates[1] == {1e-3}
@@ -72,12 +72,12 @@ def test_without_warmup_the_peak_comes_first() -> None:
 
 
 def test_a_rate_depends_on_its_arguments_only() -> None:
-    for schedule in (OriginalCosine(0.01), Cosine(0.01, 0.1)):
+    for schedule in (EpochwiseCosine(0.01), Cosine(0.01, 0.1)):
         expected = [schedule.rate(0.1, elapsed / 3, 5) for elapsed in range(15)]
         assert [schedule.rate(0.1, elapsed / 3, 5) for elapsed in reversed(range(15))] == expected[::-1]
 
 
-@pytest.mark.parametrize("make", [OriginalCosine, Cosine])
+@pytest.mark.parametrize("make", [EpochwiseCosine, Cosine])
 @pytest.mark.parametrize("final", [-1e-9, -1, math.nan])
 def test_a_negative_final_rate_is_refused_naming_it(make: Any, final: float) -> None:
     with pytest.raises(InputError, match=f"schedule.final_lr: {final} must be at least 0"):

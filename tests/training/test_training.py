@@ -18,10 +18,10 @@ from benchmarks.masked_network import MaskedNetwork
 from nas_lightning.space import Architecture
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import HEADER_KEY, load_supernet, make_header
-from nas_lightning.training.monitor import Panel
+from nas_lightning.training.monitor import ProbeSet
 from nas_lightning.training.objectives import CrossEntropy, InplaceDistillation
 from nas_lightning.training.samplers import Position
-from nas_lightning.training.schedules import Cosine, LowFirst, OriginalCosine
+from nas_lightning.training.schedules import Cosine, EpochwiseCosine, LowFirst
 from nas_lightning.training.step_rules import GradientRule, Mean, Sum
 from tests.stages import (
     DECAY,
@@ -137,7 +137,7 @@ def test_an_unused_shortcut_still_decays_and_keeps_its_momentum(tmp_path: Path) 
     unused = supernet.blocks[1].shortcut.conv.full.weight
     start, rates = unused.detach().clone(), []
     identity_only = [[SPACE.smallest, SPACE.largest]]
-    module = make_module(supernet, sampler=GivenPaths(identity_only), schedule=OriginalCosine(LR))
+    module = make_module(supernet, sampler=GivenPaths(identity_only), schedule=EpochwiseCosine(LR))
     rates = fit(tmp_path, module).rates
     velocity, expected = torch.zeros_like(start), start.clone()
     for rate in rates:
@@ -148,15 +148,15 @@ def test_an_unused_shortcut_still_decays_and_keeps_its_momentum(tmp_path: Path) 
     assert not torch.equal(unused, start)
 
 
-@pytest.mark.parametrize("schedule", [OriginalCosine(0.01), Cosine(0.01), Cosine(0.01, warmup=0.5)], ids=repr)
-def test_the_optimizer_has_the_schedules_rate_at_every_step(tmp_path: Path, schedule: OriginalCosine | Cosine) -> None:
+@pytest.mark.parametrize("schedule", [EpochwiseCosine(0.01), Cosine(0.01), Cosine(0.01, warmup=0.5)], ids=repr)
+def test_the_optimizer_has_the_schedules_rate_at_every_step(tmp_path: Path, schedule: EpochwiseCosine | Cosine) -> None:
     record = fit(tmp_path, make_module(make_supernet(), schedule=schedule), max_epochs=4)
     assert record.rates == [schedule.rate(LR, epoch + step / 3, 4) for epoch, step in itertools.product(range(4), range(3))]
     assert [logged["lr"] for logged in record.logged] == pytest.approx(record.rates)
 
 
 def test_the_original_schedule_gives_the_published_rates_epoch_by_epoch(tmp_path: Path) -> None:
-    record = fit(tmp_path, make_module(make_supernet(), schedule=OriginalCosine(0.01)), max_epochs=4)
+    record = fit(tmp_path, make_module(make_supernet(), schedule=EpochwiseCosine(0.01)), max_epochs=4)
     expected = [LR, LR, 0.01 + 0.02 * (1 + math.sqrt(0.5)), 0.03]  # cosines of 0, 0, 45 and 90 degrees
     assert record.rates == pytest.approx([rate for rate in expected for _ in range(3)])
 
@@ -225,7 +225,11 @@ def test_a_stage_begins_on_smaller_images_whose_pixels_are_means(tmp_path: Path)
 
 def test_validation_does_not_change_what_is_learned(tmp_path: Path) -> None:
     watched, alone = (make_supernet(norm="running") for _ in range(2))
-    make_trainer(tmp_path, max_epochs=2).fit(make_module(watched, panel=Panel({"largest": SPACE.largest}, 7)), loader(), loader(8, seed=5))
+    make_trainer(tmp_path, max_epochs=2).fit(
+        make_module(watched, panel=ProbeSet({"largest": SPACE.largest}, 7)),
+        loader(),
+        loader(8, seed=5),
+    )
     make_trainer(tmp_path, max_epochs=2).fit(make_module(alone), loader())
     assert_same_weights(watched, alone)
 
@@ -233,7 +237,7 @@ def test_validation_does_not_change_what_is_learned(tmp_path: Path) -> None:
 def test_a_checkpoint_says_what_it_holds_and_loads_as_weights_only(tmp_path: Path) -> None:
     supernet = Supernet(SPACE, classes=7)
     header = {**make_header(supernet, {"name": "digits", "arguments": {}}), "stage": "warmup"}
-    module = make_module(supernet, header=header, panel=Panel({"largest": SPACE.largest}, 7)).float()
+    module = make_module(supernet, header=header, panel=ProbeSet({"largest": SPACE.largest}, 7)).float()
     trainer = make_trainer(tmp_path)
     data = TensorDataset(*(tensor.float() if tensor.is_floating_point() else tensor for tensor in images_and_labels().tensors))
     trainer.fit(module, DataLoader(data, batch_size=6))

@@ -15,7 +15,7 @@ from nas_lightning.space import Architecture
 from nas_lightning.supernet.checkpoint import load_supernet
 from nas_lightning.training import passes
 from nas_lightning.training.objectives import CrossEntropy, InplaceDistillation, Objective
-from nas_lightning.training.objectives.objectives import Network, Pass
+from nas_lightning.training.objectives.objectives import Network, PathLoss
 from nas_lightning.training.passes import Batched, Sequential
 from nas_lightning.training.step_rules import GradientRule, Mean, Sum
 from tests.stages import (
@@ -122,10 +122,10 @@ class Tells:
     def architectures(self, paths: Sequence[Architecture]) -> list[Architecture]:  # noqa: ARG002
         return self.told
 
-    def __call__(self, network: Network, images: Tensor, labels: Tensor, paths: Sequence[Architecture]) -> Iterator[Pass]:  # noqa: ARG002
+    def __call__(self, network: Network, images: Tensor, labels: Tensor, paths: Sequence[Architecture]) -> Iterator[PathLoss]:  # noqa: ARG002
         for architecture in self.asked:
             logits = network(images + self.shift if self.shift else images, architecture)
-            yield Pass(logits.mean(), logits, is_path=True)
+            yield PathLoss(logits.mean(), logits, is_student=True)
 
 
 def test_an_objective_that_breaks_its_word_is_a_bug_not_trained_over(tmp_path: Path) -> None:

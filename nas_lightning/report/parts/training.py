@@ -17,7 +17,7 @@ MOST_POINTS = 600
 WIDE_GAP, NARROW_GAP = 0.03, 0.1
 """Of all steps, between the names of two stages; the text above the figure names them all."""
 MOST_PANEL = 12
-"""Panel candidates that are drawn."""
+"""ProbeSet candidates that are drawn."""
 FEW = 40
 """Values, each of which is marked."""
 

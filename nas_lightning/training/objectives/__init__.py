@@ -1,5 +1,5 @@
 """What candidates learn."""
 
-from nas_lightning.training.objectives.objectives import CrossEntropy, InplaceDistillation, Objective, Pass
+from nas_lightning.training.objectives.objectives import CrossEntropy, InplaceDistillation, Objective, PathLoss
 
-__all__ = ["CrossEntropy", "InplaceDistillation", "Objective", "Pass"]
+__all__ = ["CrossEntropy", "InplaceDistillation", "Objective", "PathLoss"]

@@ -14,14 +14,14 @@ from nas_lightning.training.objectives.losses import at_least_float32, cross_ent
 Network = Callable[[Tensor, Architecture], Tensor]
 
 
-class Pass(NamedTuple):
+class PathLoss(NamedTuple):
     """One forward pass; its loss is to be run backward before the next is asked for."""
 
     loss: Tensor
     """Scalar; the losses of a step add up to the step's objective."""
     logits: Tensor
     """(batch, classes)."""
-    is_path: bool
+    is_student: bool
     """False for a pass that serves the paths, such as the teacher's."""
 
 
@@ -32,7 +32,7 @@ class Objective(Protocol):
         """Those of a step's passes, in order."""
         ...
 
-    def __call__(self, network: Network, images: Tensor, labels: Tensor, paths: Sequence[Architecture]) -> Iterator[Pass]:
+    def __call__(self, network: Network, images: Tensor, labels: Tensor, paths: Sequence[Architecture]) -> Iterator[PathLoss]:
         """Yields the passes of one step, all on the same batch, and asks ``network`` for nothing beside ``architectures(paths)``."""
         ...
 
@@ -51,11 +51,11 @@ class CrossEntropy:
         """See Objective."""
         return list(paths)
 
-    def __call__(self, network: Network, images: Tensor, labels: Tensor, paths: Sequence[Architecture]) -> Iterator[Pass]:
+    def __call__(self, network: Network, images: Tensor, labels: Tensor, paths: Sequence[Architecture]) -> Iterator[PathLoss]:
         """See Objective."""
         for architecture in paths:
             logits = network(images, architecture)
-            yield Pass(cross_entropy(logits, labels, self.label_smoothing), logits, is_path=True)
+            yield PathLoss(cross_entropy(logits, labels, self.label_smoothing), logits, is_student=True)
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,13 @@ class InplaceDistillation:
         """See Objective."""
         return [self.space.largest, *paths]
 
-    def __call__(self, network: Network, images: Tensor, labels: Tensor, paths: Sequence[Architecture]) -> Iterator[Pass]:
+    def __call__(self, network: Network, images: Tensor, labels: Tensor, paths: Sequence[Architecture]) -> Iterator[PathLoss]:
         """See Objective."""
         teacher = network(images, self.space.largest)
-        yield Pass(len(paths) * self.hard_weight * cross_entropy(teacher, labels), teacher, is_path=False)
+        yield PathLoss(len(paths) * self.hard_weight * cross_entropy(teacher, labels), teacher, is_student=False)
         probabilities = (at_least_float32(teacher.detach()) / self.temperature).softmax(dim=1)
         for architecture in paths:
             logits = network(images, architecture)
             hard = cross_entropy(logits, labels)
             soft = soft_cross_entropy(logits, probabilities, self.temperature)
-            yield Pass(self.hard_weight * hard + self.soft_weight * soft, logits, is_path=True)
+            yield PathLoss(self.hard_weight * hard + self.soft_weight * soft, logits, is_student=True)

@@ -20,7 +20,7 @@ from nas_lightning.scoring import predict
 from nas_lightning.scoring.predict import rank_to_folder
 from nas_lightning.scoring.score import Scorer, rank, rank_by_image
 from nas_lightning.scoring.table import Score
-from nas_lightning.search.successive_halving import Losses, make_levels, may_be_among, rank_cheap_first
+from nas_lightning.search.successive_halving import Losses, make_rungs, may_be_among, successive_halving
 from nas_lightning.space import Architecture, Candidate, Population, SearchSpace
 from nas_lightning.supernet import Supernet
 
@@ -29,9 +29,9 @@ CLASSES, BATCH, IMAGES = 7, 6, 42  # levels of 6, 12, 24 and 42 images
 
 
 def test_levels_double_and_the_last_takes_what_is_left():
-    assert make_levels(1000, 250) == [(0, 250), (250, 500), (500, 1000)]
-    assert make_levels(IMAGES, BATCH) == [(0, 6), (6, 12), (12, 24), (24, 42)]
-    assert make_levels(30, 30) == [(0, 30)]
+    assert make_rungs(1000, 250) == [(0, 250), (250, 500), (500, 1000)]
+    assert make_rungs(IMAGES, BATCH) == [(0, 6), (6, 12), (12, 24), (24, 42)]
+    assert make_rungs(30, 30) == [(0, 30)]
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_levels_double_and_the_last_takes_what_is_left():
 )
 def test_images_that_are_not_whole_batches_are_refused(images: int, batch_size: int | None, says: str):
     with pytest.raises(InputError, match=says):
-        make_levels(images, batch_size)
+        make_rungs(images, batch_size)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -91,7 +91,7 @@ def ranked(losses: Losses, keep: float) -> tuple[Any, list[tuple[int, int, int]]
         part = losses[[places[candidate] for candidate in some], first:end]
         return [Score(float((row < 3).mean()), float((row < 4).mean()), float(row.mean(dtype=float))) for row in part], part
 
-    return rank_cheap_first(whole, make_levels(IMAGES, BATCH), keep, evaluate), calls
+    return successive_halving(whole, make_rungs(IMAGES, BATCH), keep, evaluate), calls
 
 
 def images_given(calls: list[tuple[int, int, int]]) -> int:
@@ -190,7 +190,7 @@ def assert_alike(ours: list[Score], others: list[Score]) -> None:
 def to_folder(supernet: Supernet, some: Population, images: tuple, folder: Path, keep: float = 0.2, chunk_size: int = 4) -> list[Score]:
     cpu = {"accelerator": "cpu", "devices": 1}
     ranking = partial(rank_to_folder, supernet, scorer=Scorer(batch_size=BATCH, chunk_size=chunk_size), trainer_arguments=cpu)
-    found = _rank_cheap_first(ranking, some, make_levels(IMAGES, BATCH), keep, images, folder)
+    found = _rank_cheap_first(ranking, some, make_rungs(IMAGES, BATCH), keep, images, folder)
     write_json(folder / "cheap_first.json", found.to_json())
     return found.scores
 
@@ -207,7 +207,7 @@ def test_survivors_have_the_scores_of_the_full_evaluation(supernet, images, tmp_
         assert (scores[row].top1, scores[row].top5) == (full[row].top1, full[row].top5)
         assert scores[row].cross_entropy == pytest.approx(full[row].cross_entropy, rel=1e-12)
     assert told["images_evaluated"] == sum(
-        level["candidates"] * (end - first) for level, (first, end) in zip(told["levels"], make_levels(IMAGES, BATCH), strict=True)
+        level["candidates"] * (end - first) for level, (first, end) in zip(told["levels"], make_rungs(IMAGES, BATCH), strict=True)
     )
 
 
@@ -216,7 +216,7 @@ def test_a_candidate_that_stands_twice_counts_and_is_computed_once(supernet, ima
     doubled = Population(SPACE, (*whole.candidates, Candidate("again", whole[3].text, whole[3].architecture)))
     scores = to_folder(supernet, doubled, images, tmp_path / "a", keep=1)
     assert scores[10] == scores[3]
-    assert len(computed) == 10 * len(make_levels(IMAGES, BATCH))
+    assert len(computed) == 10 * len(make_rungs(IMAGES, BATCH))
 
 
 @pytest.mark.parametrize("chunk_size", [1, 3, 100])

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nas_lightning.supernet import functions
-from nas_lightning.supernet.functions import batch_moments, norm_add_relu, sliced_conv2d
+from nas_lightning.supernet import cpu_kernels
+from nas_lightning.supernet.cpu_kernels import batch_moments, norm_add_relu, sliced_conv2d
 from nas_lightning.supernet.layers import NormStatistics, SlicedUnit, rectified_sum
 
 
@@ -17,7 +17,7 @@ def random(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Te
 @pytest.fixture(params=[1, 8, 16])
 def vector(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the CPU computed so many numbers at a time."""
-    monkeypatch.setattr(functions, "_vector_length", lambda: request.param)
+    monkeypatch.setattr(cpu_kernels, "_vector_length", lambda: request.param)
 
 
 @pytest.mark.usefixtures("vector")

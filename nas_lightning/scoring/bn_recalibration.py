@@ -14,7 +14,7 @@ from nas_lightning.data import ImageDataset, LabelledImages, fingerprint, normal
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture
 from nas_lightning.supernet import Supernet, cut
-from nas_lightning.supernet.functions import at_least_float32, check_several_values
+from nas_lightning.supernet.cpu_kernels import at_least_float32, check_several_values
 
 
 class Recalibration(NamedTuple):

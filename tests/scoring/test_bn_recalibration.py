@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from nas_lightning.data import Digits, evaluation_images, normalize, to_unit
 from nas_lightning.errors import InputError
 from nas_lightning.rng import generator
-from nas_lightning.scoring.recalibrate import Recalibration
+from nas_lightning.scoring.bn_recalibration import Recalibration
 from nas_lightning.scoring.score import Scorer, rank, rank_by_image, score
 from nas_lightning.space import Architecture, SearchSpace
 from nas_lightning.supernet import SingleNetwork, Supernet, cut
