@@ -9,10 +9,11 @@ import torch
 from nas_lightning.config import roles
 from nas_lightning.config.build import Builder
 from nas_lightning.config.fields import Target
-from nas_lightning.config.roles import AUGMENTATION, OPTIMIZER, SCHEDULE, Role
+from nas_lightning.config.roles import AUGMENTATION, OBJECTIVE, OPTIMIZER, SCHEDULE, Role
 from nas_lightning.data import Augmentation, Cutout
 from nas_lightning.errors import InputError
-from nas_lightning.training.schedules import Cosine
+from nas_lightning.training.objectives import CrossEntropy
+from nas_lightning.training.schedules import Cosine, EpochwiseCosine
 
 PL = "pytorch_lightning"
 PLUGIN = """
@@ -107,7 +108,7 @@ def test_a_plugin_is_refused_until_it_is_named(plugin: str):
 @pytest.mark.parametrize(
     ("name", "rule"),
     [
-        ("Nothing", r"is not a schedule, see nas_lightning\.schedule\.Schedule"),
+        ("Nothing", r"is not a schedule, see nas_lightning\.training\.schedules\.Schedule"),
         ("Fair", "is not a schedule"),
         ("Cutout", "is not defined below one of"),
         ("os.system", "is not a class"),
@@ -239,10 +240,22 @@ def test_a_nested_operation_becomes_an_object():
 
 
 def test_a_class_that_is_misspelt_is_refused_with_the_one_that_is_meant():
-    with pytest.raises(InputError, match=r"did you mean nas_lightning\.schedule\.Cosine\?"):
+    with pytest.raises(InputError, match=r"did you mean nas_lightning\.training\.schedules\.Cosine\?"):
         build({"_target_": "nas_lightning.training.schedules.Cosin"})
     with pytest.raises(InputError, match=r"did you mean torch\.optim\.SGD\?"):
         build({"_target_": "torch.optim.SDG"}, role=OPTIMIZER)
+
+
+@pytest.mark.parametrize(
+    ("name", "role", "found"),
+    [
+        ("nas_lightning.schedule.Cosine", SCHEDULE, Cosine),
+        ("nas_lightning.schedule.OriginalCosine", SCHEDULE, EpochwiseCosine),
+        ("nas_lightning.objective.CrossEntropy", OBJECTIVE, CrossEntropy),
+    ],
+)
+def test_a_class_by_the_name_of_an_older_version_is_found(name: str, role: Role, found: type):
+    assert type(build({"_target_": name}, role=role)) is found
 
 
 @pytest.mark.parametrize("name", ["Cosine", 3, None])
