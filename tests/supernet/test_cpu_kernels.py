@@ -141,3 +141,21 @@ def test_a_term_without_scale_and_shift_is_only_normalised() -> None:
     unit = SlicedUnit(3, 4, 3, statistics=NormStatistics.BATCH, affine=False)
     out = norm_add_relu([unit.norm.term(random(6, 4, 5, 5))])
     torch.testing.assert_close(out, F.relu(F.batch_norm(random(6, 4, 5, 5), None, None, training=True)))
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 4, 6, 8])
+@pytest.mark.parametrize("in_width", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("out_width", [1, 2, 4, 8, 16])
+@pytest.mark.usefixtures("vector")
+def test_a_convolution_reads_nothing_but_its_image(side: int, in_width: int, out_width: int):
+    """Whatever lies next to it in memory: freed blocks of many sizes are filled with large numbers first."""
+    torch.manual_seed(0)
+    weight = torch.randn(16, 16, 3, 3)
+    for batch in (1, 2, 7, 64):
+        image = torch.randn(batch, in_width, side, side).contiguous(memory_format=torch.channels_last)
+        expected = F.conv2d(image.double(), weight[:out_width, :in_width].double(), padding=1)
+        for _ in range(3):
+            for size in (10, 64, 100, 640, 1000, 4096, 16384, 65536):
+                torch.full((size,), 1e20)
+            found = sliced_conv2d(image, weight, out_width, 1)
+            torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-4)
