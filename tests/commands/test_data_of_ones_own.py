@@ -52,7 +52,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "noise_of_ones_own.py").write_text(MODULE)
     (tmp_path / "list.json").write_text(LIST)
     write_checkpoint(tmp_path / "a.safetensors")
-    for work in ("experiment.run.train_stages", "standalone.truth.train_alone", "experiment.rank_one.rank_to_folder"):
+    for work in ("commands.run.train_stages", "standalone.truth.train_alone", "commands.ranking.rank_to_folder"):
         monkeypatch.setattr(f"nas_lightning.{work}", lambda *_, **__: pytest.fail("it worked"))
     return tmp_path
 
