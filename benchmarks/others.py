@@ -36,7 +36,7 @@ BATCHES = 20
 class NoiseImages(ImageDataset):
     """Random images in the shape of CIFAR-100: what an image shows costs no time."""
 
-    name, classes, channels, resolution = "noise", CLASSES, 3, 32
+    name, classes, channels, resolution = "noise of a benchmark", CLASSES, 3, 32
     mean, std = (0.5071, 0.4865, 0.4409), (0.1942, 0.1918, 0.1958)
 
     def read_train(self) -> LabelledImages:
