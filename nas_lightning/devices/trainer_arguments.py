@@ -50,16 +50,18 @@ PRECISIONS = {  # every name that Lightning takes -> why it is refused; None whe
     "transformer-engine-float16": "it replaces layers by class, and ours are not among them; use 16-mixed",
 }
 PROFILERS = ("simple", "advanced", "pytorch")
+FINETUNING = "it adds parameters to an optimizer whose rates a schedule sets; make a stage of each part"
+AVERAGES = "panel, checkpoints and the next stage would have averages in place of what was trained"
 CALLBACKS = {  # every class of pytorch_lightning.callbacks -> why it is refused; None where it is supported
-    "BackboneFinetuning": "it adds parameters to an optimizer whose rates a schedule sets; make a stage of each part",
-    "BaseFinetuning": "it adds parameters to an optimizer whose rates a schedule sets; make a stage of each part",
+    "BackboneFinetuning": FINETUNING,
+    "BaseFinetuning": FINETUNING,
     "BasePredictionWriter": "a ranking writes its scores itself",
     "BatchSizeFinder": "it changes the number of steps that schedule and checkpoints count by; set loader.batch_size",
     "Callback": None,
     "Checkpoint": None,
     "DeviceStatsMonitor": None,
     "EarlyStopping": None,
-    "EMAWeightAveraging": "panel, checkpoints and the next stage would have averages in place of what was trained",
+    "EMAWeightAveraging": AVERAGES,
     "GradientAccumulationScheduler": "a step has several paths instead",
     "LambdaCallback": None,
     "LearningRateFinder": "the rate belongs to the stage; nas-tune searches for stages.<name>.optimizer.lr",
@@ -76,12 +78,10 @@ CALLBACKS = {  # every class of pytorch_lightning.callbacks -> why it is refused
     "ThroughputMonitor": "it needs a function of the batch, which no config can give",
     "Timer": None,
     "TQDMProgressBar": None,
-    "WeightAveraging": "panel, checkpoints and the next stage would have averages in place of what was trained",
+    "WeightAveraging": AVERAGES,
 }
 INERT_BASES = ("BasePredictionWriter", "ProgressBar", "ThroughputMonitor")
 """Refused classes that a class of the user's own may build upon."""
-
-
 OWN_STATISTICS = "the statistics of each device's own images are the method, and our layers run no BatchNorm"
 
 
@@ -157,8 +157,20 @@ def _decided_by(key: str) -> Rule:
     return Rule(f"decided by {key}", "", lambda _: f"cannot be given here; use {key}")
 
 
+def _above_0(value: float) -> str | None:
+    return None if value > 0 else "must be a number above 0"
+
+
+def _among(*names: str) -> Check:
+    return lambda value: None if value in names else f"is not one of {', '.join(names)}"
+
+
 def _at_least(least: int) -> Check:
     return lambda value: None if value >= least else f"must be an integer of at least {least}"
+
+
+def _first_wrong(check: Check) -> Check:
+    return lambda value: next((wrong for item in listed(value) if (wrong := check(item)) is not None), None)
 
 
 def _share_or_number(value: float) -> str | None:
@@ -167,24 +179,10 @@ def _share_or_number(value: float) -> str | None:
     return "must be a share of the batches, above 0 and at most 1.0, or a number of them"
 
 
-def _share_number_or_none(value: float) -> str | None:
-    return None if value == 0 else _share_or_number(value)
-
-
 def _interval(value: Any) -> str | None:
     if isinstance(value, int | float):
         return None if value > 0 and (value <= 1 or value == int(value)) else "must be above 0: a share of an epoch, or a number of steps"
-    return (
-        "cannot be used, at which steps the panel is evaluated must not depend on a clock; give a share of an epoch, or a number of steps"
-    )
-
-
-def _clip_value(value: float) -> str | None:
-    return None if value > 0 else "must be a number above 0"
-
-
-def _clip_algorithm(value: str) -> str | None:
-    return None if value in ("norm", "value") else "is not one of norm, value"
+    return "cannot be used, the panel's steps must not depend on a clock; give a share of an epoch, or a number of steps"
 
 
 def _max_time(value: Any) -> str | None:
@@ -196,9 +194,8 @@ def _max_time(value: Any) -> str | None:
 
 
 def _accelerator(value: Any) -> str | None:
-    if value in ACCELERATORS or (not isinstance(value, str) and "XLA" not in type(value).__name__):
-        return None
-    return f"is not one of {', '.join(ACCELERATORS)}"
+    is_object = not isinstance(value, str) and "XLA" not in type(value).__name__
+    return None if is_object else _among(*ACCELERATORS)(value)
 
 
 def _strategy(value: Any) -> str | None:
@@ -212,8 +209,7 @@ def _strategy(value: Any) -> str | None:
         return "cannot be used, only DDPStrategy and SingleDeviceStrategy can"
     if isinstance(value, DDPStrategy) and value._ddp_kwargs.get("static_graph"):
         return "cannot be used with static_graph=true, every step has other paths"
-    parts = (value._precision_plugin, value._checkpoint_io)
-    return next((wrong for part in parts if part is not None and (wrong := _plugin(part))), None)
+    return _first_wrong(_plugin)([part for part in (value._precision_plugin, value._checkpoint_io) if part is not None])
 
 
 def _precision(value: Any) -> str | None:
@@ -225,7 +221,7 @@ def _profiler(value: Any) -> str | None:
     name = value if isinstance(value, str) else type(value).__name__
     if "xla" in name.lower():
         return f"cannot be used, {NO_TPU}"
-    return None if not isinstance(value, str) or value in PROFILERS else f"is not one of {', '.join(PROFILERS)}"
+    return _among(*PROFILERS)(value) if isinstance(value, str) else None
 
 
 def _logger(value: Any) -> str | None:
@@ -234,21 +230,15 @@ def _logger(value: Any) -> str | None:
     return "must be true, false, or loggers chosen by _target_"
 
 
-def _callbacks(value: Any) -> str | None:
-    for callback in listed(value):
-        if not isinstance(callback, Callback):
-            return "must be callbacks chosen by _target_"
-        for kind in type(callback).__mro__:
-            if kind.__module__.partition(".")[0] != "pytorch_lightning" or (kind is not type(callback) and kind.__name__ in INERT_BASES):
-                continue
-            if (reason := CALLBACKS.get(kind.__name__, "it is not among those tried")) is not None:
-                return f"cannot be used: {kind.__name__}, {reason}"
-            break
+def _callback(value: Any) -> str | None:
+    if not isinstance(value, Callback):
+        return "must be callbacks chosen by _target_"
+    for kind in type(value).__mro__:
+        if kind.__module__.partition(".")[0] != "pytorch_lightning" or (kind is not type(value) and kind.__name__ in INERT_BASES):
+            continue
+        reason = CALLBACKS.get(kind.__name__, "it is not among those tried")
+        return None if reason is None else f"cannot be used: {kind.__name__}, {reason}"
     return None
-
-
-def _plugins(value: Any) -> str | None:
-    return next((wrong for plugin in listed(value) if (wrong := _plugin(plugin))), None)
 
 
 def _plugin(value: Any) -> str | None:
@@ -269,7 +259,7 @@ RULES: Mapping[str, Rule] = {
     "num_nodes": Rule("supported", "with a launcher (torchrun, srun), or NODE_RANK, MASTER_ADDR and MASTER_PORT on each node"),
     "precision": Rule("supported", "32-true, 64-true, 16-mixed, bf16-mixed; see below", _precision),
     "logger": Rule("supported", "beside metrics.csv and TensorBoard, which are always written", _logger),
-    "callbacks": Rule("supported", "see below", _callbacks),
+    "callbacks": Rule("supported", "see below", _first_wrong(_callback)),
     "fast_dev_run": _decided_by("stages.<name>.max_steps"),
     "max_epochs": _decided_by("stages.<name>.epochs"),
     "min_epochs": _decided_by("stages.<name>.epochs"),
@@ -277,7 +267,7 @@ RULES: Mapping[str, Rule] = {
     "min_steps": _decided_by("stages.<name>.max_steps"),
     "max_time": Rule("supported", "of each stage; the same command resumes it", _max_time),
     "limit_train_batches": Rule("supported", "shortens every epoch, and the schedule with it; at least one batch", _share_or_number),
-    "limit_val_batches": Rule("supported", "of the held-out images; 0 evaluates no panel", _share_number_or_none),
+    "limit_val_batches": Rule("supported", "of the held-out images; 0 evaluates no panel", lambda value: _share_or_number(value or 1)),
     "limit_test_batches": _decided_by("ranking.images"),
     "limit_predict_batches": _decided_by("ranking.count"),
     "overfit_batches": _refused("each epoch draws its own batches; use limit_train_batches, or fewer images (data.train_images)", but=(0,)),
@@ -289,8 +279,8 @@ RULES: Mapping[str, Rule] = {
     "enable_progress_bar": Rule("supported", "true adds Lightning's bar to ours"),
     "enable_model_summary": Rule("supported"),
     "accumulate_grad_batches": _refused("a step has several paths instead", but=(1,)),
-    "gradient_clip_val": Rule("supported", "above 0; clipped after the passes of a step", _clip_value),
-    "gradient_clip_algorithm": Rule("supported", "norm, value", _clip_algorithm),
+    "gradient_clip_val": Rule("supported", "above 0; clipped after the passes of a step", _above_0),
+    "gradient_clip_algorithm": Rule("supported", "norm, value", _among("norm", "value")),
     "deterministic": Rule("supported"),
     "benchmark": Rule("supported"),
     "inference_mode": Rule("supported"),
@@ -298,7 +288,7 @@ RULES: Mapping[str, Rule] = {
     "profiler": Rule("supported", f"{', '.join(PROFILERS)}; writes into the stage's folder", _profiler),
     "detect_anomaly": Rule("supported"),
     "barebones": _refused("it writes neither metrics nor checkpoints, from which a run resumes", but=(False,)),
-    "plugins": Rule("supported", "a ClusterEnvironment; precision is chosen by trainer.precision", _plugins),
+    "plugins": Rule("supported", "a ClusterEnvironment; precision is chosen by trainer.precision", _first_wrong(_plugin)),
     "sync_batchnorm": _refused(OWN_STATISTICS, but=(False,)),
     "reload_dataloaders_every_n_epochs": Rule("supported", "0 or more", _at_least(0)),
     "default_root_dir": _decided_by("run_dir"),
