@@ -1,5 +1,6 @@
 """Every config that we ship is a test case: it composes, is read, and its objects are made, without images or network."""
 
+import dataclasses
 import inspect
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,16 +11,18 @@ import torch
 import yaml
 from hydra import compose, initialize_config_dir
 
-from nas_lightning.commands.configs import RankConfig, StandaloneCommandConfig, TrainConfig
+from nas_lightning.commands.configs import RankConfig, RankingConfig, StandaloneCommandConfig, StandaloneConfig, TrainConfig
 from nas_lightning.commands.prepare import make_family, make_population, make_stages
 from nas_lightning.config.build import Builder
 from nas_lightning.config.read import read
-from nas_lightning.config.schema import CompareConfig
+from nas_lightning.config.schema import CompareConfig, LoaderConfig, MonitorConfig, PopulationConfig, SupernetConfig
 from nas_lightning.console.start import conf_folder, plain
 from nas_lightning.data.cifar import BinaryCifar
 from nas_lightning.devices.trainer import make_trainer
 from nas_lightning.devices.trainer_arguments import RULES
+from nas_lightning.scoring.score import Scorer
 from nas_lightning.space import Population, SearchSpace
+from nas_lightning.standalone import Recipe
 from nas_lightning.training.objectives import CrossEntropy, InplaceDistillation
 from nas_lightning.training.samplers import ListedSampler, UniformSampler
 from nas_lightning.training.schedules import EpochwiseCosine
@@ -90,6 +93,31 @@ def test_an_option_of_a_group_fits_into_the_default_run(choice: str, tmp_path: P
     }.get(option, [])
     (tmp_path / "list.json").write_text('{"a": {"acc": 0, "arch": "2-2-2-2-2-2-2"}}')
     build(f"{place}={option}", *more)
+
+
+@pytest.mark.parametrize(
+    ("kind", "file"),
+    [
+        (RankingConfig, "ranking/whole.yaml"),
+        (Scorer, "ranking/whole.yaml"),
+        (Stage, "stage/default.yaml"),
+        (StandaloneConfig, "standalone/official.yaml"),
+        (Recipe, "standalone/official.yaml"),
+        (LoaderConfig, "loader/default.yaml"),
+        (MonitorConfig, "monitor/panel.yaml"),
+        (PopulationConfig, "population/drawn.yaml"),
+        (SupernetConfig, "supernet/authors.yaml"),
+        (TrainConfig, "config.yaml"),
+    ],
+)
+def test_a_file_that_shows_the_defaults_shows_the_ones_in_force(kind: type, file: str):
+    """Hydra knows only keys that a file holds: these files repeat what a dataclass says, and may not say otherwise."""
+    shown = yaml.safe_load((CONF / file).read_text(encoding="utf-8"))
+    fields = [field for field in dataclasses.fields(kind) if field.default is not dataclasses.MISSING and field.name in shown]
+    assert fields
+    for field in fields:
+        words = field.metadata.get("words")
+        assert (words[shown[field.name]] if words else shown[field.name]) == field.default, field.name
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
