@@ -103,7 +103,7 @@ class TrainConfig:
     standalone: StandaloneConfig
     ranking: RankingConfig
     plugins: list[str]
-    """Packages of your own, whose classes ``_target_`` may name; only the command line gives them, see commands/foreign.py."""
+    """Packages of your own, whose classes ``_target_`` may name; only the command line gives them, see console/foreign.py."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,7 +58,7 @@ def rank_checkpoint(
         check_enough_known(known.accuracies, candidates, config.known_accuracies)
     check_smoothing(config, supernet.space)
     images, labels = evaluation_images(dataset, config.images)
-    levels, scorer = plan_rungs(config, len(images)), make_scorer(config, dataset)
+    rungs, scorer = plan_rungs(config, len(images)), make_scorer(config, dataset)
     test = dataset.test()
     used = LabelledImages(test.images[: len(images)], test.labels[: len(images)])
     folder = run_dir / folder_name
@@ -71,7 +71,7 @@ def rank_checkpoint(
         shortcuts=str(supernet.shortcuts),
         precision=precision_of(trainer_arguments),
         recalibration=None if scorer.recalibration is None else scorer.recalibration.protocol(),
-        cheap_first=None if levels is None else {"keep": config.cheap_first_keep, "z": STANDARD_ERRORS},
+        cheap_first=None if rungs is None else {"keep": config.cheap_first_keep, "z": STANDARD_ERRORS},
     )
     check_no_older_shard(folder)
     name = "" if shard is None else shard.name
@@ -79,8 +79,8 @@ def rank_checkpoint(
         claim(folder, protocol)
     ranking = partial(rank_to_folder, supernet, scorer=scorer, trainer_arguments=trainer_arguments, label=folder_name, shard=name)
     smoothed, cheap_first = None, None
-    if levels is not None:
-        cheap_first = _rank_cheap_first(ranking, candidates, levels, config.cheap_first_keep, (images, labels), folder)
+    if rungs is not None:
+        cheap_first = _rank_cheap_first(ranking, candidates, rungs, config.cheap_first_keep, (images, labels), folder)
         scores = cheap_first.scores
     elif config.smoothing:
         further = extra_candidates(candidates, config.smoothing_candidates, config.seed)
@@ -114,19 +114,19 @@ def tell_shard(shard: Shard, whole: Population, folder: Path) -> None:
 def _rank_cheap_first(
     ranking: Callable[..., list[Score]],
     candidates: Population,
-    levels: Sequence[Rung],
+    rungs: Sequence[Rung],
     keep: float,
     images: tuple[Tensor, Tensor],
     folder: Path,
 ) -> Halving:
-    """Each level has its own folder of parts, so that a stopped ranking resumes."""
+    """Each rung has its own folder of parts, so that a stopped ranking resumes."""
 
     def evaluate(some: Population, first: int, end: int) -> tuple[list[Score], Losses]:
         parts = folder / "parts" / f"{first}-{end - 1}"
         scores = ranking(some, *(part[first:end] for part in images), parts, keep_losses=True)
         return scores, read_losses(parts, some.architectures)
 
-    return successive_halving(candidates, levels, keep, evaluate)
+    return successive_halving(candidates, rungs, keep, evaluate)
 
 
 def check_ranking(config: RankingConfig, dataset: ImageDataset, candidates: Population) -> None:
@@ -141,7 +141,7 @@ def check_ranking(config: RankingConfig, dataset: ImageDataset, candidates: Popu
 
 
 def plan_rungs(config: RankingConfig, images: int) -> list[Rung] | None:
-    """The levels of a ranking that gives most candidates few images; None where all are given all.
+    """The rungs of a ranking that gives most candidates few images; None where all are given all.
 
     Raises:
         InputError: if another key does not go with that.

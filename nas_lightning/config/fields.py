@@ -54,7 +54,7 @@ def target(role: roles.Role, *, is_partial: bool = False) -> Any:
 
 def path(default: Any = MISSING) -> Any:
     """A field that names a file or a folder; without a default the config must give it."""
-    return field(default=default, metadata={"is_student": True})
+    return field(default=default, metadata={"is_path": True})
 
 
 def inline() -> Any:
@@ -80,7 +80,7 @@ def check_value(metadata: Mapping[str, Any], value: Any, place: str) -> None:
     among = metadata.get("among")
     if among is not None and value not in among:
         raise InputError(f"{place}: {value!r} is not one of {', '.join(among)}")
-    if metadata.get("is_student") and not value.strip():
+    if metadata.get("is_path") and not value.strip():
         raise InputError(f"{place}: is empty; give the path of a file or folder")
     least, most, above = (metadata.get(bound) for bound in ("least", "most", "above"))
     for item in value if isinstance(value, list) else [value]:

@@ -23,7 +23,7 @@ MOST_LAYERS = 100_000
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageMetrics:
     """One stage's ``metrics.csv``."""
 
     name: str
@@ -95,7 +95,7 @@ class Ranking:
 
 
 @dataclass(frozen=True)
-class Run:
+class RunFiles:
     """A run folder."""
 
     config: Mapping[str, Any] | None
@@ -103,7 +103,7 @@ class Run:
     environment: Mapping[str, Any]
     """Empty where no file tells."""
     protocol: Mapping[str, Any] | None
-    stages: tuple[Stage, ...]
+    stages: tuple[StageMetrics, ...]
     """Trained ones, in the config's order."""
     untrained: tuple[str, ...]
     """Stages of the config that left no metrics."""
@@ -127,7 +127,7 @@ class Run:
         return self.alone is not None and self.ranking is None and not (self.stages or self.untrained)
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path) -> RunFiles:
     """Reads what a report shows.
 
     Raises:
@@ -149,7 +149,7 @@ def read_run(folder: Path) -> Run:
     ranked = None if scores is None else _read_ranking(folder, key, _layers(config, protocol))
     agreement, stale = _read_agreement(folder, ranked)
     trained = {stage.name for stage in stages}
-    return Run(
+    return RunFiles(
         config=config,
         config_text=None if config_path is None else read_text(config_path),
         environment=next(filter(None, (_optional_json(place / "environment.json") for place in places)), {}),
@@ -228,13 +228,13 @@ def _layers(config: Mapping[str, Any] | None, protocol: Mapping[str, Any] | None
     return 1 + 2 * sum(blocks)
 
 
-def _read_stages(folder: Path, order: list[str]) -> tuple[Stage, ...]:
+def _read_stages(folder: Path, order: list[str]) -> tuple[StageMetrics, ...]:
     paths = {path.parent.name: path for path in sorted(folder.glob("*/metrics.csv"))}
     names = dict.fromkeys([*(name for name in order if name in paths), *paths])
     return tuple(_read_stage(name, paths[name]) for name in names)
 
 
-def _read_stage(name: str, path: Path) -> Stage:
+def _read_stage(name: str, path: Path) -> StageMetrics:
     steps, columns = array("q"), dict[str, "array[float]"]()
     for line, row in read_rows(path, ("step",)):
         step = row.pop("step")
@@ -245,7 +245,7 @@ def _read_stage(name: str, path: Path) -> Stage:
         for column, text in row.items():
             is_gap = text in ("", "nan", "inf", "-inf")
             columns[column].append(math.nan if is_gap else _read_number(text, f"{path}: line {line}: {column}"))
-    return Stage(name, np.array(steps, dtype=np.int64), {column: np.array(values) for column, values in columns.items()})
+    return StageMetrics(name, np.array(steps, dtype=np.int64), {column: np.array(values) for column, values in columns.items()})
 
 
 def _read_number(text: str, place: str) -> float:

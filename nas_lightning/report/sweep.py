@@ -13,7 +13,7 @@ import numpy as np
 
 from nas_lightning.agreement import Estimate
 from nas_lightning.errors import InputError
-from nas_lightning.report.run import Run, Stage, read_run
+from nas_lightning.report.run import RunFiles, StageMetrics, read_run
 from nas_lightning.report.sweep_keys import ABSENT, SEED, Factor, clean, find_factors, listed, read_leaves
 from nas_lightning.runs.reading import read_json
 
@@ -29,7 +29,7 @@ class Job:
 
     name: str
     """Below the multirun folder."""
-    run: Run
+    run: RunFiles
     """Without its score table."""
     leaves: Mapping[str, str]
     """The config's values by dotted key."""
@@ -62,7 +62,7 @@ class Job:
         return found
 
     @property
-    def running(self) -> Stage | None:
+    def running(self) -> StageMetrics | None:
         """The stage in which an unfinished job stands, as far as its metrics tell."""
         return self.run.stages[-1] if self.seconds is None and self.run.stages else None
 

@@ -17,7 +17,7 @@ from nas_lightning.report.parts.tables import alone, best, environment, protocol
 from nas_lightning.report.parts.training import training
 from nas_lightning.report.parts.verdict import verdict
 from nas_lightning.report.parts.widths import widths
-from nas_lightning.report.run import Run, read_run
+from nas_lightning.report.run import RunFiles, read_run
 from nas_lightning.report.sweep import Sweep, read_sweep
 from nas_lightning.report.sweep_keys import clean
 from nas_lightning.runs.writing import write_atomically, write_text
@@ -55,7 +55,7 @@ def make_sweep_parts(sweep: Sweep) -> Sequence[Part]:
     return (sweep_verdict(sweep), sweep_jobs(sweep), *sweep_effects(sweep))
 
 
-def make_parts(run: Run, points: int) -> Sequence[Part]:
+def make_parts(run: RunFiles, points: int) -> Sequence[Part]:
     """All parts in order, the verdict first."""
     settings = (recipe(run), protocol(run), environment(run))
     if run.is_only_alone:
@@ -67,7 +67,7 @@ def make_parts(run: Run, points: int) -> Sequence[Part]:
     return (verdict(run), *scores, best(ranking), widths(ranking), training(run), *settings)
 
 
-def _write(folder: Path, name: str, runs: Sequence[Run], parts: Sequence[Part]) -> list[Path]:
+def _write(folder: Path, name: str, runs: Sequence[RunFiles], parts: Sequence[Part]) -> list[Path]:
     title = clean(folder.resolve().name)
     pictures = {part.figure.name: draw_both(part.figure) for part in parts if part.figure is not None}
     texts = {f"{name}.html": as_page(title, _subtitle(runs), parts, pictures), f"{name}.md": as_markdown(title, parts, name)}
@@ -78,7 +78,7 @@ def _write(folder: Path, name: str, runs: Sequence[Run], parts: Sequence[Part]) 
     return [folder / file for file in texts]
 
 
-def _subtitle(runs: Sequence[Run]) -> str:
+def _subtitle(runs: Sequence[RunFiles]) -> str:
     """Experiment, seed and commit, as far as the runs share them."""
     environments = [run.environment for run in runs]
     commands = [environment["command"] for environment in environments if isinstance(environment.get("command"), list)]

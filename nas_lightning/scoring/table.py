@@ -29,7 +29,7 @@ class Score(NamedTuple):
 
 
 PART_COLUMNS = ("architecture", *Score._fields)
-COLUMNS = ("name", "architecture", "top1", "top5", "cross_entropy", "macs", "parameters")
+COLUMNS = ("name", *PART_COLUMNS, "macs", "parameters")
 MOST = 2**63 - 1
 """Of multiply-adds and parameters, which are kept in 64 bits."""
 SUBMISSION = "submission.json"

@@ -1,6 +1,6 @@
 """All candidates on a few images, and more images only for those that may still be among the best.
 
-**Levels.** The first takes one batch of images, each further one as many again as all before it, the last what is left. Batches have one
+**Rungs.** The first takes one batch of images, each further one as many again as all before it, the last what is left. Batches have one
 size throughout, so that a batch's norms, and with them the losses of its images, are those of the full evaluation.
 
 **Who goes on.** After each rung its candidates are ordered by their mean cross entropy over the images so far. The best
@@ -8,9 +8,9 @@ size throughout, so that a batch's norms, and with them the losses of its images
 candidate at that rank, image by image on the same images, and stays unless the mean difference exceeds ``STANDARD_ERRORS`` times its
 standard error. This bounds one comparison: a tie is lost with a probability of about 2 % a rung, a clearly better one hardly ever.
 
-**The order.** Those that reach the last level have the scores of the full evaluation. Of the others each has its mean over the images that
+**The order.** Those that reach the last rung have the scores of the full evaluation. Of the others each has its mean over the images that
 it was given, with two constants added for all that were dropped together. The first puts it on the scale of all images: how much the
-candidates that reached the last level score otherwise there than on those fewer images, on average. The second raises the cross entropies,
+candidates that reached the last rung score otherwise there than on those fewer images, on average. The second raises the cross entropies,
 where that is needed, until the best of the group stands just behind the worst that was given more. Order and distances within a group stay.
 """
 
@@ -31,6 +31,9 @@ STANDARD_ERRORS = 2.0
 MIN_GAP_NATS = 1e-6
 """Nats between the worst of those given more images and the best of those given fewer, at least."""
 
+CROSS_ENTROPY = Score._fields.index("cross_entropy")
+HITS = [number for number in range(len(Score._fields)) if number != CROSS_ENTROPY]
+"""The columns of shares of images."""
 Losses = npt.NDArray[np.float32]
 """(candidates, images) cross entropies, in nats."""
 Evaluate = Callable[[Population, int, int], tuple[list[Score], Losses]]
@@ -46,14 +49,14 @@ class Rung(NamedTuple):
 
 @dataclass(frozen=True)
 class RungResult:
-    """What happened at one level."""
+    """What happened at one rung."""
 
     images: int
-    """That its candidates have been given, with those of the levels before."""
+    """That its candidates have been given, with those of the rungs before."""
     candidates: int
     """That were given them."""
     dropped: int
-    """Of these, that were given no more; 0 at the last level."""
+    """Of these, that were given no more; 0 at the last rung."""
     scale: float = 0.0
     """Nats added to the cross entropies of the dropped, as if on all images."""
     raised: float = 0.0
@@ -66,28 +69,28 @@ class Halving:
 
     scores: list[Score]
     """In the list's order."""
-    levels: list[RungResult]
+    rungs: list[RungResult]
     place: int
     """How many of the best are kept."""
 
     @property
     def evaluated(self) -> int:
         """Images, over all distinct candidates."""
-        before = [0, *(level.images for level in self.levels)]
-        return sum(level.candidates * (level.images - fewer) for level, fewer in zip(self.levels, before, strict=False))
+        before = [0, *(rung.images for rung in self.rungs)]
+        return sum(rung.candidates * (rung.images - fewer) for rung, fewer in zip(self.rungs, before, strict=False))
 
     @property
     def saved(self) -> float:
         """The share of the full evaluation's images that was not needed, in [0, 1)."""
-        return 1 - self.evaluated / (self.levels[0].candidates * self.levels[-1].images)
+        return 1 - self.evaluated / (self.rungs[0].candidates * self.rungs[-1].images)
 
     def to_json(self) -> dict[str, Any]:
         """The content of ranking/cheap_first.json."""
-        levels = [vars(level) for level in self.levels]
+        levels = [vars(rung) for rung in self.rungs]
         return {"kept_best": self.place, "levels": levels, "images_evaluated": self.evaluated, "images_saved": self.saved}
 
     def __str__(self) -> str:
-        steps = ", ".join(f"{level.candidates:,} on {level.images:,}" for level in self.levels)
+        steps = ", ".join(f"{rung.candidates:,} on {rung.images:,}" for rung in self.rungs)
         return (
             f"Cheap first: candidates on images: {steps}; {self.saved:.1%} of all images saved.\n"
             f"Below the best {self.place:,} a candidate may have been given fewer images: it stands behind those given more."
@@ -126,57 +129,57 @@ def may_be_among(losses: Losses, place: int) -> npt.NDArray[np.bool_]:
     return stays
 
 
-def successive_halving(population: Population, levels: Sequence[Rung], keep: float, evaluate: Evaluate) -> Halving:
+def successive_halving(population: Population, rungs: Sequence[Rung], keep: float, evaluate: Evaluate) -> Halving:
     """Scores every candidate, most of them on few images.
 
     Args:
-        levels: as ``make_rungs`` makes them.
+        rungs: as ``make_rungs`` makes them.
         keep: the share of the distinct candidates whose order is wanted, in [0, 1]; the best one at least.
-        evaluate: called once a level, with the candidates that are left.
+        evaluate: called once a rung, with the candidates that are left.
     """
     distinct = list(dict.fromkeys(population))
     place = max(1, ceil(round(keep * len(distinct), 6)))  # 0.07 of 100 is 7, not 8
-    sums = np.zeros((len(levels), len(distinct), 3))  # of the fields of Score over the images up to each level
+    sums = np.zeros((len(rungs), len(distinct), len(Score._fields)))  # over the images up to each rung
     given = np.zeros(len(distinct), dtype=np.int64)
     left = np.arange(len(distinct))
     losses = np.empty((len(left), 0), dtype=np.float32)
     counts = []
-    for number, (first, end) in enumerate(levels):
+    for number, (first, end) in enumerate(rungs):
         scores, more = evaluate(Population(population.space, tuple(distinct[row] for row in left)), first, end)
         new = np.array(scores, dtype=np.float64) * (end - first)
-        new[:, :2] = new[:, :2].round()  # counts of images
+        new[:, HITS] = new[:, HITS].round()  # counts of images
         sums[number, left] = new + (sums[number - 1, left] if number else 0)
         given[left] = end
         losses = np.concatenate([losses, more], axis=1)
-        stays = may_be_among(losses, place) if number < len(levels) - 1 else np.ones(len(left), dtype=bool)
+        stays = may_be_among(losses, place) if number < len(rungs) - 1 else np.ones(len(left), dtype=bool)
         counts.append((len(left), int((~stays).sum())))
         left, losses = left[stays], losses[stays]
-    table, constants = _on_one_scale(sums, given, levels)
+    table, constants = _on_one_scale(sums, given, rungs)
     rows = {candidate: Score(*map(float, row)) for candidate, row in zip(distinct, table, strict=True)}
-    told = [RungResult(level.end, *count, *two) for level, count, two in zip(levels, counts, constants, strict=True)]
-    return Halving([rows[candidate] for candidate in population], told, place)
+    results = [RungResult(rung.end, *count, *two) for rung, count, two in zip(rungs, counts, constants, strict=True)]
+    return Halving([rows[candidate] for candidate in population], results, place)
 
 
 def _on_one_scale(
-    sums: npt.NDArray[np.float64], given: npt.NDArray[np.int64], levels: Sequence[Rung]
+    sums: npt.NDArray[np.float64], given: npt.NDArray[np.int64], rungs: Sequence[Rung]
 ) -> tuple[npt.NDArray[np.float64], list[tuple[float, float]]]:
-    """(n, 3) scores in their final order, and for each level the two constants that were added to the cross entropies."""
-    last = given == levels[-1].end
-    full = sums[-1, last] / levels[-1].end
+    """(n, fields of Score) in their final order, and for each rung the two constants that were added to the cross entropies."""
+    last = given == rungs[-1].end
+    full = sums[-1, last] / rungs[-1].end
     table = np.empty(sums.shape[1:])
     table[last] = full
-    worst = full[:, 2].max()
+    worst = full[:, CROSS_ENTROPY].max()
     constants = [(0.0, 0.0)]
-    for number in reversed(range(len(levels) - 1)):
-        means, group = sums[number] / levels[number].end, given == levels[number].end
+    for number in reversed(range(len(rungs) - 1)):
+        means, group = sums[number] / rungs[number].end, given == rungs[number].end
         if not group.any():
             constants.append((0.0, 0.0))
             continue
         scale = (full - means[last]).mean(0)
         table[group] = means[group] + scale
-        table[group, :2] = table[group, :2].clip(0, 1)
-        raised = max(0.0, float(worst + MIN_GAP_NATS - table[group, 2].min()))
-        table[group, 2] += raised
-        worst = table[group, 2].max()
-        constants.append((float(scale[2]), raised))
+        table[np.ix_(group, HITS)] = table[np.ix_(group, HITS)].clip(0, 1)
+        raised = max(0.0, float(worst + MIN_GAP_NATS - table[group, CROSS_ENTROPY].min()))
+        table[group, CROSS_ENTROPY] += raised
+        worst = table[group, CROSS_ENTROPY].max()
+        constants.append((float(scale[CROSS_ENTROPY]), raised))
     return table, constants[::-1]

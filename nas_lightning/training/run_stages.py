@@ -22,7 +22,6 @@ from nas_lightning.training.module import SupernetTraining
 from nas_lightning.training.monitor import ProbeSet
 from nas_lightning.training.progress import StageProgress
 from nas_lightning.training.restoring import check_resumable, read_last
-from nas_lightning.training.samplers import ListedSampler
 from nas_lightning.training.stage import Stage
 from nas_lightning.training.step_rules import NonFiniteLoss
 
@@ -60,8 +59,8 @@ def train_stages(
         if saved is not None and saved[HEADER_KEY]["finished"] and not _has_grown(stage, saved):
             _load_weights(supernet, saved, last)
             continue
-        if isinstance(stage.sampler, ListedSampler) and is_rank_zero():
-            stage.sampler.listed.write(folder / "architectures.json")
+        if (listed := getattr(stage.sampler, "listed", None)) is not None and is_rank_zero():
+            listed.write(folder / "architectures.json")
         trainer_arguments = make_arguments()
         module = SupernetTraining(
             supernet,

@@ -24,7 +24,7 @@ class Schedule(Protocol):
 
 @dataclass(frozen=True)
 class EpochwiseCosine:
-    """The authors' cosine: constant within an epoch, and epochs 0 and 1 share the full rate (method.md, Recipe)."""
+    """The authors' cosine: constant within an epoch, and epochs 0 and 1 share the full rate."""
 
     final_lr: float = number(0.0, least=0)
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from nas_lightning.report.drawing import ACCENT, Picture, draw_both, spaced
 from nas_lightning.report.parts.scores import pareto_front
-from nas_lightning.report.run import Run, read_run
+from nas_lightning.report.run import RunFiles, read_run
 from nas_lightning.report.write import make_parts
 
 
@@ -24,12 +24,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(folder: Path) -> Run:
+def run(folder: Path) -> RunFiles:
     return read_run(folder)
 
 
 @pytest.fixture(scope="module")
-def figures(run: Run) -> dict[str, tuple[Picture, Picture]]:
+def figures(run: RunFiles) -> dict[str, tuple[Picture, Picture]]:
     return {part.figure.name: draw_both(part.figure) for part in make_parts(run, points=3000) if part.figure is not None}
 
 
@@ -71,7 +71,7 @@ def test_a_point_lies_at_its_score_and_its_known_accuracy(
 
 
 def test_places_are_counted_from_the_best_and_ties_share_theirs(
-    run: Run, figures: dict[str, tuple[Picture, Picture]], known: dict[str, float]
+    run: RunFiles, figures: dict[str, tuple[Picture, Picture]], known: dict[str, float]
 ):
     assert run.ranking is not None
     candidates = run.ranking.table.population
@@ -110,7 +110,7 @@ def test_a_pointer_finds_a_point_where_the_picture_has_it(figures: dict[str, tup
         assert (np.abs(colours - accent).sum(axis=1) < 20).sum() > 1  # the front in the accent
 
 
-def test_the_ceiling_is_dashed_where_it_is_known(run: Run):
+def test_the_ceiling_is_dashed_where_it_is_known(run: RunFiles):
     (figure,) = [part.figure for part in make_parts(run, points=3000) if part.figure is not None and part.figure.name == "baselines"]
     canvas = Canvas()
     figure.draw(canvas)

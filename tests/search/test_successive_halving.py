@@ -107,7 +107,7 @@ def test_clear_differences_give_the_full_evaluations_best():
     full = np.argsort(losses.mean(1, dtype=float))
     assert mine[:6].tolist() == full[:6].tolist()
     assert mine.tolist() == full.tolist()  # here even a single batch tells all of them apart
-    assert [level.candidates for level in found.levels] == [count for count, _, _ in calls]
+    assert [level.candidates for level in found.rungs] == [count for count, _, _ in calls]
     assert found.evaluated == images_given(calls) < 0.4 * 60 * IMAGES
     assert found.saved == pytest.approx(1 - images_given(calls) / (60 * IMAGES))
 
@@ -121,8 +121,8 @@ def test_those_given_more_images_stand_above_those_given_fewer(seed: int):
     scores = np.array(found.scores)
     order = np.argsort(scores[:, 2])
     given = []
-    for number, level in enumerate(found.levels):
-        here = level.dropped if number + 1 < len(found.levels) else level.candidates
+    for number, level in enumerate(found.rungs):
+        here = level.dropped if number + 1 < len(found.rungs) else level.candidates
         given = [level.images] * here + given
     assert len(given) == 70
     start = 0
@@ -132,7 +132,7 @@ def test_those_given_more_images_stand_above_those_given_fewer(seed: int):
         assert np.all(np.diff(means) >= 0)  # within a group it is the order of its own images,
         np.testing.assert_allclose(scores[group, 2] - means, scores[group[0], 2] - means[0], atol=1e-9)  # and the distances
         if end < IMAGES:
-            level = next(one for one in found.levels if one.images == end)
+            level = next(one for one in found.rungs if one.images == end)
             assert scores[group[0], 2] - means[0] == pytest.approx(level.scale + level.raised)
             finalists = order[: given.count(IMAGES)]
             assert level.scale == pytest.approx(float((losses[finalists].mean(1) - losses[finalists, :end].mean(1)).mean()), abs=1e-5)

@@ -11,7 +11,7 @@ from nas_lightning.agreement import Agreement, Estimate, ScoreAgreement
 from nas_lightning.report.content import Part, Table
 from nas_lightning.report.drawing import ACCENT, INK, MUTED, Figure, Hover, is_narrow, short
 from nas_lightning.report.parts.verdict import wins
-from nas_lightning.report.run import Run
+from nas_lightning.report.run import RunFiles
 
 TITLE = "Agreement beside baselines"
 STATISTICS = {
@@ -42,7 +42,7 @@ class Row(NamedTuple):
         return None if found is None or found.value is None else found
 
 
-def baselines(run: Run) -> Part:
+def baselines(run: RunFiles) -> Part:
     """A dot and interval for each score and correlation, then the numbers."""
     agreement = run.agreement
     if agreement is None:

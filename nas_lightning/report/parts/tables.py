@@ -8,7 +8,7 @@ from scipy.stats import rankdata
 
 from nas_lightning.errors import cut
 from nas_lightning.report.content import Part, Table
-from nas_lightning.report.run import Ranking, Run
+from nas_lightning.report.run import Ranking, RunFiles
 
 LONGEST_VALUE = 400
 """Characters of a cell."""
@@ -43,7 +43,7 @@ def best(ranking: Ranking) -> Part:
     return Part("The ten best by score", (text,), tables=(Table.of(columns),))
 
 
-def alone(run: Run) -> Part:
+def alone(run: RunFiles) -> Part:
     """The candidates trained alone, best first: mean and standard deviation of their test accuracies over seeds."""
     title = "Trained alone"
     if run.alone is None or not run.alone.accuracies:
@@ -63,7 +63,7 @@ def alone(run: Run) -> Part:
     return Part(title, (f"Candidates by test accuracy: the first {len(rows)} of {len(ordered):,}.",), tables=(Table(head, rows),))
 
 
-def recipe(run: Run) -> Part:
+def recipe(run: RunFiles) -> Part:
     """The config: a table of the stages, one of the rest, and the whole file."""
     title = "Recipe"
     if run.config is None:
@@ -82,7 +82,7 @@ def recipe(run: Run) -> Part:
     return Part(title, tables=tables, listing=listing, is_folded=True)
 
 
-def protocol(run: Run) -> Part:
+def protocol(run: RunFiles) -> Part:
     """What a score and a known accuracy mean here."""
     tables = []
     if run.protocol is not None:
@@ -93,7 +93,7 @@ def protocol(run: Run) -> Part:
     return Part("Protocol", missing, tables=tables, is_folded=bool(tables))
 
 
-def environment(run: Run) -> Part:
+def environment(run: RunFiles) -> Part:
     """Commit, versions, machine, command line."""
     if not run.environment:
         return Part("Environment", ("Missing: environment.json.",))

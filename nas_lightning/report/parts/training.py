@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Canvas
 
 from nas_lightning.report.content import Part
 from nas_lightning.report.drawing import ACCENT, INK, MUTED, PALE, TINT, Figure, Hover, is_narrow, short
-from nas_lightning.report.run import Run, Stage
+from nas_lightning.report.run import RunFiles, StageMetrics
 
 TITLE = "Training"
 MOST_POINTS = 600
@@ -37,7 +37,7 @@ Curve = tuple[Look, npt.NDArray[np.float64], npt.NDArray[np.float64]]
 """Steps and values of one column over all stages; nan parts the stages."""
 
 
-def training(run: Run) -> Part:
+def training(run: RunFiles) -> Part:
     """Strips over a common axis of steps."""
     if not run.stages:
         return Part(TITLE, ("Missing: stages/*/metrics.csv.",))
@@ -87,7 +87,7 @@ def training(run: Run) -> Part:
     )
 
 
-def _strips(stages: Sequence[Stage], starts: npt.NDArray[np.int64]) -> dict[str, list[Curve]]:
+def _strips(stages: Sequence[StageMetrics], starts: npt.NDArray[np.int64]) -> dict[str, list[Curve]]:
     """The curves with values, by the title of the axis that they share."""
     columns = list(dict.fromkeys(column for stage in stages for column in stage.columns))
     panel = [column.removesuffix("/top1") for column in columns if column.endswith("/top1")][:MOST_PANEL]
@@ -113,7 +113,7 @@ def _strips(stages: Sequence[Stage], starts: npt.NDArray[np.int64]) -> dict[str,
     return {title: curves for title, curves in drawn.items() if curves}
 
 
-def _curve(stages: Sequence[Stage], starts: npt.NDArray[np.int64], look: Look, scale: float) -> Curve:
+def _curve(stages: Sequence[StageMetrics], starts: npt.NDArray[np.int64], look: Look, scale: float) -> Curve:
     steps, values = [np.zeros(0)], [np.zeros(0)]
     for stage, start in zip(stages, starts, strict=False):
         column = stage.columns.get(look.column, np.full(len(stage.steps), np.nan))

@@ -3,7 +3,7 @@
 from nas_lightning.agreement import Agreement, Estimate, ScoreAgreement
 from nas_lightning.agreement.summary import SURE, baselines_by_outcome
 from nas_lightning.report.content import Part, Tile
-from nas_lightning.report.run import Run
+from nas_lightning.report.run import RunFiles
 
 SHOWN = (1, 10)
 """Of how many best by score the verdict says how good the best of them is."""
@@ -27,7 +27,7 @@ INTERVALS = (
 )
 
 
-def verdict(run: Run) -> Part:
+def verdict(run: RunFiles) -> Part:
     """The report's first part."""
     if run.is_only_alone and run.alone is not None:
         return Part(f"Candidates trained alone: {len(run.alone.accuracies):,}", ("There is no ranking in this folder.",))

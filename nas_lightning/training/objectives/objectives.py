@@ -62,7 +62,7 @@ class CrossEntropy:
 class InplaceDistillation:
     """Each path learns the labels and the largest network's answers, which learns the labels at the same time.
 
-    Per path: hard_weight * (CE(path) + CE(largest)) + soft_weight * soft-CE(path, softmax(largest), detached) (method.md, Recipe).
+    Per path: hard_weight * (CE(path) + CE(largest)) + soft_weight * soft-CE(path, softmax(largest), detached).
     The largest network is the same for all paths of a step, so one pass whose cross entropy weighs paths * hard_weight is exactly
     the sum over the paths.
     """
