@@ -134,7 +134,7 @@ class SupernetTraining(pl.LightningModule):
             self.log_dict(self.panel.compute())
 
     def join_counts(self) -> None:
-        """Puts the epoch's counts of all devices, not only rank zero's, into the next checkpoint; all must call this."""
+        """Puts the epoch's counts of all devices, not only one's, into the next checkpoint; all must call this."""
         if self.trainer.world_size == 1 or self.finished:  # a finished stage has counted its last epoch
             return
         reduce, device = self.trainer.strategy.reduce, self.trainer.strategy.root_device

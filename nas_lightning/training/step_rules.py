@@ -72,8 +72,8 @@ class Power:
     """A power of the number of devices.
 
     Args:
-        exponent: 0 keeps the rate; 1 is linear (Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.1); 0.5 is the
-            square root (Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014, section 5).
+        exponent: 0 keeps the rate; 1 is linear (Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.1); 0.5
+            is the square root (Krizhevsky, One weird trick for parallelizing convolutional networks, 2014, section 5).
     """
 
     exponent: float
