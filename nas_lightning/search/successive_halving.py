@@ -1,17 +1,17 @@
-"""All candidates on a few images, and more images only for those that may still be among the best.
+"""Evaluates all candidates on a few images, and on more images only those that may still be among the best.
 
-**Levels.** The first takes one batch of images, each further one as many again as all before it, the last what is left. Batches have one
-size throughout, so that a batch's norms, and with them the losses of its images, are those of the full evaluation.
+**Rungs.** The first takes one batch of images, each later one doubles the images so far, the last takes the rest. All
+batches have one size, so that the norms of a batch, and the losses of its images, are those of the full evaluation.
 
-**Who goes on.** After each rung its candidates are ordered by their mean cross entropy over the images so far. The best
-``ceil(keep * n)``, of n distinct candidates in all, go on. Any other goes on only if it may belong among them: it is compared with the
-candidate at that rank, image by image on the same images, and stays unless the mean difference exceeds ``STANDARD_ERRORS`` times its
-standard error. This bounds one comparison: a tie is lost with a probability of about 2 % a rung, a clearly better one hardly ever.
+**Who stays.** Each rung orders its candidates by mean cross entropy over the images so far. The best ``ceil(keep * n)``
+of n distinct candidates stay. Any other is compared with the candidate at that rank, image by image, and stays unless
+the mean difference exceeds ``STANDARD_ERRORS`` times its standard error. This bounds one comparison: a tie is lost with
+a probability of about 2 % per rung, a clearly better candidate hardly ever.
 
-**The order.** Those that reach the last level have the scores of the full evaluation. Of the others each has its mean over the images that
-it was given, with two constants added for all that were dropped together. The first puts it on the scale of all images: how much the
-candidates that reached the last level score otherwise there than on those fewer images, on average. The second raises the cross entropies,
-where that is needed, until the best of the group stands just behind the worst that was given more. Order and distances within a group stay.
+**The order.** Candidates of the last rung have the scores of the full evaluation. Any other has its mean over its
+images, plus two constants shared by all that were dropped at the same rung. The first is the average change, from those
+images to all images, of the candidates that reached the last rung. The second, if needed, raises the cross entropies
+until the best of the group ranks just behind the worst with more images. Order and distances within a group stay.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,18 +27,18 @@ from nas_lightning.scoring.table import Score
 from nas_lightning.space import Population
 
 STANDARD_ERRORS = 2.0
-"""Standard errors of a mean difference that may be chance."""
+"""Largest mean difference that may be chance, in standard errors."""
 MIN_GAP_NATS = 1e-6
-"""Nats between the worst of those given more images and the best of those given fewer, at least."""
+"""Smallest gap between the worst candidate with more images and the best with fewer."""
 
 Losses = npt.NDArray[np.float32]
 """(candidates, images) cross entropies, in nats."""
 Evaluate = Callable[[Population, int, int], tuple[list[Score], Losses]]
-"""Scores of candidates on images first to end - 1, with the losses of every image."""
+"""Scores of candidates on images first to end - 1, with the loss of every image."""
 
 
 class Rung(NamedTuple):
-    """The images first to end - 1, given to the candidates that are left."""
+    """Evaluates the remaining candidates on images first to end - 1."""
 
     first: int
     end: int
@@ -46,39 +46,39 @@ class Rung(NamedTuple):
 
 @dataclass(frozen=True)
 class RungResult:
-    """What happened at one level."""
+    """What happened at one rung."""
 
     images: int
-    """That its candidates have been given, with those of the levels before."""
+    """Images per candidate so far, those of earlier rungs included."""
     candidates: int
-    """That were given them."""
+    """Candidates evaluated at this rung."""
     dropped: int
-    """Of these, that were given no more; 0 at the last level."""
+    """Candidates dropped after it; 0 at the last rung."""
     scale: float = 0.0
-    """Nats added to the cross entropies of the dropped, as if on all images."""
+    """Nats added to the cross entropies of the dropped, to estimate those on all images."""
     raised: float = 0.0
-    """Nats added to put them behind those given more."""
+    """Nats added to rank them behind candidates with more images."""
 
 
 @dataclass(frozen=True)
 class Halving:
-    """A ranking, and what it spared."""
+    """A ranking, and the work it saved."""
 
     scores: list[Score]
     """In the list's order."""
     levels: list[RungResult]
     place: int
-    """How many of the best are kept."""
+    """Number of best candidates kept at every rung."""
 
     @property
     def evaluated(self) -> int:
-        """Images, over all distinct candidates."""
+        """Images evaluated, summed over all distinct candidates."""
         before = [0, *(level.images for level in self.levels)]
         return sum(level.candidates * (level.images - fewer) for level, fewer in zip(self.levels, before, strict=False))
 
     @property
     def saved(self) -> float:
-        """The share of the full evaluation's images that was not needed, in [0, 1)."""
+        """Share of the full evaluation's images not evaluated, in [0, 1)."""
         return 1 - self.evaluated / (self.levels[0].candidates * self.levels[-1].images)
 
     def to_json(self) -> dict[str, Any]:
@@ -95,7 +95,7 @@ class Halving:
 
 
 def make_rungs(images: int, batch_size: int | None) -> list[Rung]:
-    """One batch, one more, two more, four more, and so on; the last takes what is left.
+    """Rungs of one batch, one more, two more, four more, and so on; the last takes the rest.
 
     Raises:
         InputError: if the images are not whole batches of at least two.
@@ -111,7 +111,7 @@ def make_rungs(images: int, batch_size: int | None) -> list[Rung]:
 
 
 def may_be_among(losses: Losses, place: int) -> npt.NDArray[np.bool_]:
-    """(n,) whether each candidate may be among the best ``place``, as the head of this file tells.
+    """(n,) whether each candidate may be among the best ``place``, by the rule at the head of this file.
 
     Args:
         losses: on the same images, at least two.
@@ -127,12 +127,12 @@ def may_be_among(losses: Losses, place: int) -> npt.NDArray[np.bool_]:
 
 
 def successive_halving(population: Population, levels: Sequence[Rung], keep: float, evaluate: Evaluate) -> Halving:
-    """Scores every candidate, most of them on few images.
+    """Scores every candidate, most of them on few images only.
 
     Args:
         levels: as ``make_rungs`` makes them.
-        keep: the share of the distinct candidates whose order is wanted, in [0, 1]; the best one at least.
-        evaluate: called once a level, with the candidates that are left.
+        keep: the share of the distinct candidates to order exactly, in [0, 1]; at least the best one.
+        evaluate: called once per rung, with the remaining candidates.
     """
     distinct = list(dict.fromkeys(population))
     place = max(1, ceil(round(keep * len(distinct), 6)))  # 0.07 of 100 is 7, not 8
@@ -153,14 +153,14 @@ def successive_halving(population: Population, levels: Sequence[Rung], keep: flo
         left, losses = left[stays], losses[stays]
     table, constants = _on_one_scale(sums, given, levels)
     rows = {candidate: Score(*map(float, row)) for candidate, row in zip(distinct, table, strict=True)}
-    told = [RungResult(level.end, *count, *two) for level, count, two in zip(levels, counts, constants, strict=True)]
-    return Halving([rows[candidate] for candidate in population], told, place)
+    results = [RungResult(level.end, *count, *added) for level, count, added in zip(levels, counts, constants, strict=True)]
+    return Halving([rows[candidate] for candidate in population], results, place)
 
 
 def _on_one_scale(
     sums: npt.NDArray[np.float64], given: npt.NDArray[np.int64], levels: Sequence[Rung]
 ) -> tuple[npt.NDArray[np.float64], list[tuple[float, float]]]:
-    """(n, 3) scores in their final order, and for each level the two constants that were added to the cross entropies."""
+    """(n, 3) scores on one scale, and for each rung the two constants added to the cross entropies."""
     last = given == levels[-1].end
     full = sums[-1, last] / levels[-1].end
     table = np.empty(sums.shape[1:])
