@@ -89,7 +89,7 @@ def is_whole(value: object) -> bool:
 
 
 def what_differs(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str | None:
-    """What is wrong with a file's tensors, in words; None if names, shapes and dtypes (floats of any precision) match."""
+    """What is wrong with a file's tensors, in words; None if names, shapes and dtypes (any float precision) match."""
     differing = [name for name in {**expected, **found} if not _is_alike(expected.get(name), found.get(name))]
     if not differing:
         return None
