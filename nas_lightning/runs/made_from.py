@@ -24,7 +24,7 @@ def hashes(sources: Mapping[str, Path]) -> dict[str, str]:
 
 
 def write_source(path: Path, text: str, made_from_it: Iterable[Path]) -> list[Path]:
-    """Writes a file atomically, after removing what was made from it if it changes, so that a kill leaves nothing stale.
+    """Writes a file atomically. If it changes, first removes what was made from it: a kill leaves nothing stale.
 
     Returns:
         The removed files.
