@@ -45,7 +45,7 @@ def measure(
         baselines: the names in ``scores`` of trivial rankings, such as the number of parameters.
         resamples: of n architectures, with replacement; 0 omits the intervals.
         seed: of the resamples, at least 0.
-        top: each k of top-k overlap, best rank and regret (the latter two also have k = 1); those over n / 2 are omitted.
+        top: each k of top-k overlap, best rank and regret (these two also have k = 1); those over n / 2 are omitted.
 
     Raises:
         InputError: if fewer than 3 architectures are left.

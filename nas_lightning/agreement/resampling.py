@@ -49,7 +49,7 @@ class Side:
 
     @cached_property
     def centred_ranks(self) -> np.ndarray:
-        """(resamples, n): the number of lower draws minus that of higher ones, twice the distance from the mean rank."""
+        """(resamples, n): lower draws minus higher draws, which is twice the distance from the mean rank."""
         return self.drawn - self.tied - 2 * self.above
 
     @cached_property

@@ -7,7 +7,7 @@ SURE = 0.95
 
 
 def agreement_summary(agreement: Agreement) -> str:
-    """The tables of an agreement, which baselines each score beats, the supervised predictors, and the noise ceiling."""
+    """The tables of an agreement, the baselines that each score beats, supervised predictors, and the noise ceiling."""
     lines = [against_baselines(agreement, name) for name in agreement.scores] if agreement.resamples else []
     for count, predictor in agreement.fitted.items():
         kendall = predictor.estimates["kendall"]
