@@ -1,4 +1,4 @@
-"""A point a candidate: its score against its known accuracy and its cost, and its places in both orders."""
+"""One point per candidate: its score against its known accuracy and its cost, and its places in both orders."""
 
 import math
 
@@ -12,7 +12,7 @@ from nas_lightning.report.drawing import ACCENT, INK, MUTED, PALE, Figure, Hover
 from nas_lightning.report.run import Ranking
 
 ENTRIES_A_LINE = 10
-"""Of an architecture in a hover text, so that a phone has room for it."""
+"""Entries of an architecture per line of a hover text, to fit a phone."""
 
 
 def against_truth(ranking: Ranking, most: int) -> Part:
@@ -110,7 +110,7 @@ def costs(ranking: Ranking, most: int) -> Part:
 
 
 def pareto_front(macs: npt.NDArray[np.float64], quality: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Rows, cheapest first, of the candidates whose score no candidate of the same or a lower cost reaches."""
+    """Rows, cheapest first, of candidates whose score no other reaches at the same or a lower cost."""
     order = np.lexsort((-quality, macs))
     best_before = np.concatenate([[-math.inf], np.maximum.accumulate(quality[order])[:-1]])
     return order[quality[order] > best_before]

@@ -11,11 +11,11 @@ from nas_lightning.report.content import Part, Table
 from nas_lightning.report.run import Ranking, Run
 
 LONGEST_VALUE = 400
-"""Characters of a cell."""
+"""Maximum characters of a cell."""
 MOST_ALONE = 50
-"""Candidates trained alone that are listed."""
+"""Maximum stand-alone candidates to list."""
 SECTIONS = ("space", "supernet", "data", "augmentation", "loader", "population", "monitor", "ranking", "standalone")
-"""Of the config, that a table shows beside the stages."""
+"""Sections of the config in a table next to the stages."""
 STAGE_KEYS = ("epochs", "max_steps", "sampler", "objective", "optimizer", "schedule", "gradients", "path_execution")
 
 
@@ -44,7 +44,7 @@ def best(ranking: Ranking) -> Part:
 
 
 def alone(run: Run) -> Part:
-    """The candidates trained alone, best first: mean and standard deviation of their test accuracies over seeds."""
+    """The stand-alone candidates, best first: mean and standard deviation of their test accuracies over seeds."""
     title = "Trained alone"
     if run.alone is None or not run.alone.accuracies:
         return Part(title, ("Missing: standalone/accuracies.csv.",))
@@ -64,7 +64,7 @@ def alone(run: Run) -> Part:
 
 
 def recipe(run: Run) -> Part:
-    """The config: a table of the stages, one of the rest, and the whole file."""
+    """The config: a table of the stages, a table of the rest, and the whole file."""
     title = "Recipe"
     if run.config is None:
         return Part(title, ("Missing: config.yaml.",))
@@ -83,7 +83,7 @@ def recipe(run: Run) -> Part:
 
 
 def protocol(run: Run) -> Part:
-    """What a score and a known accuracy mean here."""
+    """The meaning of scores and known accuracies."""
     tables = []
     if run.protocol is not None:
         tables.append(Table(["a score's", "value"], [[key.replace("_", " "), _short(value)] for key, value in run.protocol.items()]))
@@ -97,12 +97,12 @@ def environment(run: Run) -> Part:
     """Commit, versions, machine, command line."""
     if not run.environment:
         return Part("Environment", ("Missing: environment.json.",))
-    shown = dict(run.environment)
-    if isinstance(shown.get("command"), list):
-        shown["command"] = " ".join(map(str, shown["command"]))
-    if isinstance(shown.get("continued"), list):
-        shown["continued"] = f"{len(shown['continued'])} times"
-    return Part("Environment", tables=(Table(["key", "value"], [[key, _short(value)] for key, value in shown.items()]),), is_folded=True)
+    content = dict(run.environment)
+    if isinstance(content.get("command"), list):
+        content["command"] = " ".join(map(str, content["command"]))
+    if isinstance(content.get("continued"), list):
+        content["continued"] = f"{len(content['continued'])} times"
+    return Part("Environment", tables=(Table(["key", "value"], [[key, _short(value)] for key, value in content.items()]),), is_folded=True)
 
 
 def _alone(values: list[tuple[float, ...]], diverged: int) -> list[list[str]]:
@@ -127,7 +127,7 @@ def _mapping(node: Any) -> Mapping[str, Any]:
 
 
 def _short(value: Any) -> str:
-    """A value in one line: the class of a node by its last name, and its arguments."""
+    """A value in one line; of a node the last name of its class and its arguments."""
     return cut(_written(value, 0), LONGEST_VALUE)
 
 
