@@ -166,7 +166,7 @@ class Study:
         """
         with FileLock(self.folder / MUTEX):  # so that no trial without an owner yet passes for one of a dead owner
             self._take_over()
-            begun = len(self.inner.get_trials(deepcopy=False))  # one sampler for all would repeat itself in every process
+            begun = len(self.inner.get_trials(deepcopy=False))  # one sampler would repeat itself in every process
             self.inner.sampler = self.make_sampler(None if self.seed is None else self.seed + begun)
             trial = self.inner.ask()
             values = {choice.key: choice.suggest(trial) for choice in self.choices}

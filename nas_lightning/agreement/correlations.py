@@ -62,7 +62,7 @@ def kendalls(x: Side, y: Side) -> dict[str, np.ndarray]:
     x_top, y_top = (Side.of(side.values[best], np.take(top, best, axis=1)) for side in (x, y))
     return {
         "kendall": _tau(x.counts, agreed, x, y),
-        "weighted_kendall": np.where(x.is_constant | y.is_constant, np.nan, weighted),  # rounding might give it an order
+        "weighted_kendall": np.where(x.is_constant | y.is_constant, np.nan, weighted),  # rounding could order it
         "kendall_top_third": _tau(x_top.counts, _times(x_top.counts, signs[np.ix_(best, best)]), x_top, y_top),
     }
 

@@ -61,7 +61,7 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run, watching: Seque
         alone, recipe = run.truth
         folder, processes = run_dir / "standalone", config.standalone.processes
         truth = train_ground_truth(alone, run.dataset, recipe, config.standalone.seeds, folder, arguments, processes)
-        if len(truth.population) >= FEWEST_ARCHITECTURES:  # else the ranking, which does not need the truth, comes first
+        if len(truth.population) >= FEWEST_ARCHITECTURES:  # else the ranking, which needs no truth, comes first
             known = Known(_known(truth), truth.accuracies, folder / "known_accuracies.json")
     agreement = None
     if config.ranking.enabled:

@@ -123,7 +123,7 @@ class Builder:
             raise InputError(f"{place}: there is no {name} ({type(error).__name__})") from None
         if not isinstance(kind, type):  # a function may do anything
             raise InputError(f"{place}: {name} is not a class")
-        if not self._is_own(f"{kind.__module__}."):  # an imported module can be reached through its importer: my_package.os.system
+        if not self._is_own(f"{kind.__module__}."):  # else my_package.os.system would pass
             raise InputError(f"{place}: {name} is not defined below one of {', '.join(self.plugins)}")
         if roles not in ((), EVERY) and not any(role.fits(kind) for role in roles):
             raise InputError(f"{place}: {name} is not {roles[0].title}, see {roles[0].kind}")

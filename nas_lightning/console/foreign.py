@@ -99,7 +99,7 @@ class CheckingRepository(ConfigRepository):
         Raises:
             InputError: naming the file and the key.
         """
-        content = None if is_dataclass(OmegaConf.get_type(cfg)) else OmegaConf.to_container(cfg, resolve=False)  # such is Python, no file
+        content = None if is_dataclass(OmegaConf.get_type(cfg)) else OmegaConf.to_container(cfg, resolve=False)  # Python, no file
         for place, text in _strings(content):
             for call in _forbidden_calls(text):
                 raise InputError(f"{config_path}: {place}: {_RULE.format(call)}")

@@ -55,7 +55,7 @@ def make_trainer(
     given = {key: value for key, value in arguments.items() if value is not None}
     if isinstance(given.get("strategy"), Strategy):
         given["strategy"] = copy.deepcopy(given["strategy"])  # a strategy serves only one Trainer
-    for clipping in ("gradient_clip_val", "gradient_clip_algorithm"):  # refused with manual optimization; the module clips
+    for clipping in ("gradient_clip_val", "gradient_clip_algorithm"):  # refused by Lightning; the module clips
         given.pop(clipping, None)
     given.setdefault("enable_model_summary", False)
     given.setdefault("use_distributed_sampler", False)
@@ -82,8 +82,8 @@ def make_trainer(
     except InputError:
         raise
     except (TypeError, ValueError, RuntimeError, ImportError, pl.utilities.exceptions.MisconfigurationException) as error:
-        shown = ", ".join(f"{key}={value}" for key, value in given.items())
-        raise InputError(f"trainer: {' '.join(str(error).split())} (given: {shown})") from error
+        pairs = ", ".join(f"{key}={value}" for key, value in given.items())
+        raise InputError(f"trainer: {' '.join(str(error).split())} (given: {pairs})") from error
     strategy = trainer.strategy
     if find_unused_parameters and isinstance(strategy, DDPStrategy) and not strategy._ddp_kwargs.get("find_unused_parameters"):
         raise InputError(

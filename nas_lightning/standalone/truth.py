@@ -223,7 +223,7 @@ def _read(path: Path, population: Population) -> Done:
     done: Done = {}
     line_place = ""
     try:
-        for line, row in read_rows(path, ("name", "architecture", "seed", "accuracy")):  # older versions wrote no failures
+        for line, row in read_rows(path, ("name", "architecture", "seed", "accuracy")):  # older files lack failures
             line_place, failure = f"line {line}: ", row.get("failure", "")
             accuracy = None if failure and not row["accuracy"] else float(row["accuracy"])
             if accuracy is not None and not 0 <= accuracy <= 1:

@@ -103,16 +103,16 @@ def _check_version(version: object) -> None:
 
 def _check_loops(saved: Mapping[str, Any], trainer: pl.Trainer) -> None:
     loops = saved.get("loops")
-    found = loops.get("fit_loop") if isinstance(loops, dict) else None
-    if not isinstance(found, dict):
+    saved_loop = loops.get("fit_loop") if isinstance(loops, dict) else None
+    if not isinstance(saved_loop, dict):
         raise _OddError("loops.fit_loop", "is missing")
     expected = trainer.fit_loop.state_dict()
-    expected["state_dict"] = {"combined_loader": [{}]}  # the loader's, which has nothing to keep; without it an epoch would begin anew
-    _check_alike(expected, found, "loops.fit_loop")
+    expected["state_dict"] = {"combined_loader": [{}]}  # the loader's; without it an epoch would restart
+    _check_alike(expected, saved_loop, "loops.fit_loop")
     for name in COUNTED:
-        _check_order(found[name], f"loops.fit_loop.{name}")
-    epochs, batches = (found[name] for name in ("epoch_progress", "epoch_loop.batch_progress"))
-    steps = found["epoch_loop.manual_optimization.optim_step_progress"]["total"]
+        _check_order(saved_loop[name], f"loops.fit_loop.{name}")
+    epochs, batches = (saved_loop[name] for name in ("epoch_progress", "epoch_loop.batch_progress"))
+    steps = saved_loop["epoch_loop.manual_optimization.optim_step_progress"]["total"]
     for key, counted in (
         ("epoch", epochs["current"]["completed"]),
         ("global_step", steps["completed"]),
@@ -151,12 +151,12 @@ def _check_optimizer(saved: Mapping[str, Any], module: SupernetTraining, *, skip
     for parameter in parameters:
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
-    expected, found = optimizer.state_dict(), states[0]
+    expected, state = optimizer.state_dict(), states[0]
     steps = saved["global_step"] - int(saved["state_dict"]["skipped"])
-    if (steps == 0 or skips_steps) and found.get("state") == {}:  # no step has changed the weights yet
+    if (steps == 0 or skips_steps) and state.get("state") == {}:  # no step has changed the weights yet
         expected = {**expected, "state": {}}
-    _check_alike(expected, found, "optimizer_states.0")
-    for index, (old, new, group) in enumerate(zip(before, expected["param_groups"], found["param_groups"], strict=True)):
+    _check_alike(expected, state, "optimizer_states.0")
+    for index, (old, new, group) in enumerate(zip(before, expected["param_groups"], state["param_groups"], strict=True)):
         for key in old.keys() - {"lr"}:  # lr is the schedule's; keys that a step leaves alone are the config's
             if old[key] == new[key] != group[key]:
                 raise _OddError(f"optimizer_states.0.param_groups.{index}.{key}", f"{shorten(group[key])} is not {shorten(new[key])}")
@@ -170,7 +170,7 @@ def _check_states(saved: Mapping[str, Any], trainer: pl.Trainer) -> None:
     if not isinstance(callbacks, dict) or not all(isinstance(name, str) for name in callbacks):
         raise _OddError("callbacks", "must be a mapping by names")
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        is_own = type(callback).__module__.startswith(("pytorch_lightning.", "nas_lightning."))  # others' states are unknown
+        is_own = type(callback).__module__.startswith(("pytorch_lightning.", "nas_lightning."))  # others are unknown
         if is_own and (state := callbacks.get(callback.state_key)) is not None:
             _check_alike(callback.state_dict(), state, f"callbacks.{callback.state_key}", is_new=True)
     name = type(trainer.precision_plugin).__qualname__

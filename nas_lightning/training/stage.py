@@ -121,7 +121,7 @@ class Stage:
 def check_name(name: str) -> None:
     """Raises InputError if a stage's folder cannot have this name."""
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,98}[A-Za-z0-9_-])?", name):
-        shown = name if len(name) <= 100 else f"{name[:100]}..."
+        start = name if len(name) <= 100 else f"{name[:100]}..."
         raise InputError(
-            f"stages.{shown}: a stage's name is letters, digits, '_', '-' and '.', up to 100, no '.' at an end, as it names a folder"
+            f"stages.{start}: a stage's name is letters, digits, '_', '-' and '.', up to 100, no '.' at an end, as it names a folder"
         )
