@@ -114,7 +114,7 @@ def _compare(space: SearchSpace, results: dict[str, Any], run_dir: Path, score: 
     last = list(qualities.values())[-1]
     rows = []
     for label, result in results.items():
-        known = {} if result is None else {name: score["kendall"]["value"] for name, score in result["scores"].items()}
+        known = {} if result is None else {name: statistics["kendall"]["value"] for name, statistics in result["scores"].items()}
         rows.append({"checkpoint": label, "kendall with the last": _kendall(qualities[label], last), **known})
     write_json(run_dir / "ranking" / "by_checkpoint.json", rows)
     title = f"Agreement by checkpoint: Kendall tau-b of the {LABELS[score]}, which orders, with the last checkpoint's"
