@@ -1,4 +1,4 @@
-"""Rank neural architectures with one weight-sharing network. What a script needs is here, imported when it is asked for."""
+"""Rank neural architectures with one weight-sharing network. The public names are here, imported on first use."""
 
 from importlib import import_module
 from typing import Any

@@ -8,9 +8,9 @@ LONGEST_LINE = 2000
 
 
 class InputError(ValueError):
-    """A user's mistake, told in one line of bounded length that names the place, the value and the rule.
+    """A user's mistake, reported in one line of bounded length that names the place, the value and the rule.
 
-    The console entries print the line to stderr and exit with code 2; every other exception is a bug and shows its traceback.
+    The console entries print the line to stderr and exit with code 2; any other exception is a bug, with a traceback.
     """
 
     def __init__(self, line: str) -> None:
@@ -18,18 +18,18 @@ class InputError(ValueError):
 
 
 def bounded(line: str) -> str:
-    """The line with its middle left out where it is too long: its start names the place, its end the rule."""
+    """The line, without its middle if it is too long: its start names the place, its end the rule."""
     half = LONGEST_LINE // 2
     return line if len(line) <= LONGEST_LINE else f"{line[: half - 3]} ... {line[2 - half :]}"
 
 
 def cut(text: str, most: int = 80) -> str:
-    """The text, or its start and dots."""
+    """The text, or its start and dots if it is longer than ``most``."""
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def shorten(value: object) -> str:
-    """A value of a foreign file as an error quotes it; of a container only its size, as it may nest without end."""
+    """A value of a foreign file, as errors quote it; of a container only its size, as it may nest endlessly."""
     if isinstance(value, str):
         return repr(cut(value))
     if value is None or isinstance(value, bool | float):
@@ -42,7 +42,7 @@ def shorten(value: object) -> str:
 
 
 def check_known(place: str, key: str, known: Iterable[str]) -> None:
-    """Raises InputError if the key at ``place`` is not among the known ones, with the closest of them."""
+    """Raises InputError, with the closest known key, if the key at ``place`` is unknown."""
     names = list(known)
     if key in names:
         return

@@ -1,8 +1,8 @@
-"""A study: which values of a few keys are best. Optuna proposes, a storage that several processes share keeps what came of it.
+"""A study searches for the best values of a few keys. Optuna proposes them; a storage shared by several processes
+keeps the results.
 
-A trial belongs to the process that holds its folder's lock. One whose process died is taken over: a new trial with the same values goes
-on in the same folder.
-"""
+A trial belongs to the process that holds its folder's lock. If that process died, a new trial with the same values
+resumes in the same folder."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     import optuna
 
 FOLDER = "folder"
-"""The user attribute of a trial that names its folder."""
+"""User attribute of a trial: its folder."""
 ASKED = "asked"
-"""The user attribute of a study that says what its trials are."""
+"""User attribute of a study: what its trials depend on."""
 STORAGE, MUTEX = "study.log", ".study.lock"
 
 
@@ -47,14 +47,14 @@ class Choice:
         """
         place = f"search.{key}"
         if isinstance(said, list):
-            if not said or any(isinstance(one, list | dict) for one in said):
+            if not said or any(isinstance(value, list | dict) for value in said):
                 raise InputError(f"{place}: {said!r} must be a list of one or more plain values")
             return cls(key, among=tuple(said))
         if not isinstance(said, Mapping) or not {"low", "high"} <= set(said) <= {"low", "high", "log", "step"}:
             raise InputError(f"{place}: {said!r} must be a list of values, or {{low: .., high: ..}} with log: true or step: ..")
         log, step = said.get("log", False), said.get("step")
-        numbers = [one for one in (said["low"], said["high"], step) if one is not None]
-        if not isinstance(log, bool) or any(isinstance(one, bool) or not isinstance(one, int | float) for one in numbers):
+        numbers = [bound for bound in (said["low"], said["high"], step) if bound is not None]
+        if not isinstance(log, bool) or any(isinstance(bound, bool) or not isinstance(bound, int | float) for bound in numbers):
             raise InputError(f"{place}: {dict(said)!r} must hold numbers, and true or false for log")
         if said["low"] > said["high"] or (log and said["low"] <= 0) or (step is not None and (log or step <= 0)):
             raise InputError(f"{place}: {dict(said)!r} must have low <= high, low > 0 with log, and step > 0 without log")
@@ -64,7 +64,7 @@ class Choice:
         """The trial's value."""
         if self.among:
             return trial.suggest_categorical(self.key, list(self.among))
-        if all(isinstance(one, int) for one in (self.low, self.high)) and not isinstance(self.step, float):
+        if all(isinstance(bound, int) for bound in (self.low, self.high)) and not isinstance(self.step, float):
             return trial.suggest_int(self.key, int(self.low), int(self.high), log=self.log, step=int(self.step or 1))
         return trial.suggest_float(self.key, self.low, self.high, log=self.log, step=self.step)
 
@@ -74,9 +74,9 @@ class Study:
     """A study in a folder.
 
     Args:
-        folder: receives the storage, where none is named, and ``trials/``.
-        choices: what is searched.
-        inner: Optuna's.
+        folder: receives ``trials/``, and the storage unless another is named.
+        choices: the search space.
+        inner: Optuna's study.
         make_sampler: given a seed.
         seed: of the proposals.
     """
@@ -101,17 +101,17 @@ class Study:
         seed: int | None,
         asked: Mapping[str, Any],
     ) -> "Study":
-        """Makes the study, or joins the one that the storage holds.
+        """Makes the study, or joins the one in the storage.
 
         Args:
             storage: the URL of a database; None keeps a journal in the folder.
             proposals: ``tpe`` or ``random``.
             pruning: ``median`` or ``none``.
-            seed: of the proposals, which depend on it, on how many trials there are, and on what these gave; None takes another each time.
-            asked: what else its trials depend on, plain; a study of other trials is not joined.
+            seed: of the proposals, which also depend on the trials so far; None takes another each time.
+            asked: what else the trials depend on, as plain values; a study of other trials is not joined.
 
         Raises:
-            InputError: if Optuna is not installed, the storage cannot be opened, or holds a study of other trials, or of another folder.
+            InputError: if Optuna is missing, the storage cannot be opened, or holds another study.
         """
         try:
             import optuna
@@ -135,14 +135,14 @@ class Study:
             raise InputError(f"storage: {storage or folder / STORAGE} cannot be opened ({' '.join(str(error).split())[:200]})") from error
         if inner.direction.name.lower() != direction:
             raise InputError(f"study: {name} is one to {inner.direction.name.lower()}; returns asks to {direction}; give another name")
-        # A journal lies in its folder and may move with it; in a database another folder's trials would look as if their owners had died.
-        said = {**asked, "run_dir": None if storage is None else str(folder.resolve())}
+        # A journal may move with its folder; in a database, another folder's trials would seem to have dead owners.
+        wanted = {**asked, "run_dir": None if storage is None else str(folder.resolve())}
         with FileLock(folder / MUTEX):
             if ASKED not in inner.user_attrs:
-                inner.set_user_attr(ASKED, said)
+                inner.set_user_attr(ASKED, wanted)
         for key, kept in inner.user_attrs[ASKED].items():
-            if kept != said.get(key):
-                raise InputError(f"study: {name} has {key} {kept!r}, not {said.get(key)!r}; give another run_dir, or another name")
+            if kept != wanted.get(key):
+                raise InputError(f"study: {name} has {key} {kept!r}, not {wanted.get(key)!r}; give another run_dir, or another name")
         return cls(folder, choices, inner, lambda number: samplers[proposals](seed=number), seed)
 
     def ended(self) -> int:
@@ -150,7 +150,7 @@ class Study:
         return sum(trial.state.name in ("COMPLETE", "PRUNED") for trial in self.inner.get_trials(deepcopy=False))
 
     def folder_of(self, number: int, attributes: Mapping[str, Any]) -> Path:
-        """Of a trial: its own, or that of the one it goes on with."""
+        """The folder of a trial: its own, or that of the trial it resumes."""
         named = str(attributes.get(FOLDER, f"trials/{number:04d}"))
         path = (self.folder / named).resolve()
         if not path.is_relative_to(self.folder.resolve()):
@@ -159,14 +159,14 @@ class Study:
 
     @contextmanager
     def next_trial(self, lock: Callable[[Path], Any]) -> Iterator[tuple["optuna.Trial", Path, dict[str, Any]]]:
-        """A trial with its folder, held, and its values by key.
+        """Yields a trial, its locked folder, and its values by key.
 
         Args:
             lock: a context manager that holds a folder.
         """
-        with FileLock(self.folder / MUTEX):  # no process may take a trial that has no owner yet for one whose owner died
+        with FileLock(self.folder / MUTEX):  # so that no trial without an owner yet passes for one of a dead owner
             self._take_over()
-            begun = len(self.inner.get_trials(deepcopy=False))  # a sampler that was made once would repeat itself in every process
+            begun = len(self.inner.get_trials(deepcopy=False))  # one sampler would repeat itself in every process
             self.inner.sampler = self.make_sampler(None if self.seed is None else self.seed + begun)
             trial = self.inner.ask()
             values = {choice.key: choice.suggest(trial) for choice in self.choices}
@@ -181,20 +181,20 @@ class Study:
     def _take_over(self) -> None:
         import optuna
 
-        for one in self.inner.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-            folder = self.folder_of(one.number, one.user_attrs)
+        for trial in self.inner.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+            folder = self.folder_of(trial.number, trial.user_attrs)
             if not is_owned(folder):
-                self.inner.tell(one.number, state=optuna.trial.TrialState.FAIL)
-                self.inner.enqueue_trial(one.params, user_attrs={FOLDER: str(folder.relative_to(self.folder.resolve()))})
+                self.inner.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+                self.inner.enqueue_trial(trial.params, user_attrs={FOLDER: str(folder.relative_to(self.folder.resolve()))})
 
 
 class Prune(pl.Callback):
-    """Tells the study what the panel says while a trial trains, and stops one that does worse than half of the others did by then.
+    """Reports the panel's metric to the study while a trial trains; stops a trial below the median of the others.
 
     Args:
-        trial: the study's.
-        before: epochs of the stages before each stage, by stage.
-        by_agreement: follows the panel's Kendall tau; otherwise its mean cross entropy.
+        trial: of the study.
+        before: epochs before each stage, by stage.
+        by_agreement: reports the panel's Kendall tau; otherwise its mean cross entropy.
     """
 
     def __init__(self, trial: "optuna.Trial", before: Mapping[int, int], by_agreement: bool) -> None:
@@ -208,9 +208,9 @@ class Prune(pl.Callback):
         """
         import optuna
 
-        found = trainer.callback_metrics
-        losses = [float(value) for key, value in found.items() if key.endswith("/cross_entropy")]
-        value = found.get("panel/kendall") if self.by_agreement else np.mean(losses) if losses else None
+        metrics = trainer.callback_metrics
+        losses = [float(value) for key, value in metrics.items() if key.endswith("/cross_entropy")]
+        value = metrics.get("panel/kendall") if self.by_agreement else np.mean(losses) if losses else None
         if value is None or trainer.sanity_checking:
             return
         step = self.before[pl_module.stage.index] + trainer.current_epoch + 1  # type: ignore[index]

@@ -1,4 +1,4 @@
-"""How far scores agree with known accuracies, and with each other. Needs no torch."""
+"""Agreement of scores with known accuracies, and with each other. Needs no torch."""
 
 from nas_lightning.agreement.agreement import Agreement, ScoreAgreement
 from nas_lightning.agreement.correlations import kendall_tau

@@ -1,4 +1,4 @@
-"""How far scores agree with known accuracies: what ``agreement.json`` holds, and the terminal shows."""
+"""Agreement of scores with known accuracies: the content of ``agreement.json``, and its table."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,19 +13,19 @@ from nas_lightning.agreement.supervised_predictor import SupervisedPredictor
 LONGEST_NAME = 22  # characters of a score's name in the table
 CORRELATIONS = ("pearson", "kendall", "spearman", "weighted_kendall", "kendall_top_third")
 OF_THE_TOP = ("top_k_overlap", "best_rank", "regret")
-"""Statistics of the k best by score, a value for each k."""
+"""Statistics of the k best by score, one value per k."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreAgreement:
-    """How far one score agrees with the truth."""
+    """Agreement of one score with the truth."""
 
     estimates: Mapping[str, Estimate]
-    """By statistic: ``CORRELATIONS``, and ``OF_THE_TOP`` with their k, such as ``regret_10``. What was not measured is absent."""
+    """By statistic, if measured: ``CORRELATIONS``, and ``OF_THE_TOP`` with their k, such as ``regret_10``."""
     constant: bool = False
     """The score is the same for all architectures."""
     ties: float | None = None
-    """Share of the pairs of architectures that the score cannot tell apart, in [0, 1]; None where not measured."""
+    """Share of the pairs of architectures with equal scores, in [0, 1]; None if not measured."""
     dropped: int = 0
     """Resamples without correlations, because a side was constant in them."""
 
@@ -47,26 +47,26 @@ class ScoreAgreement:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How far scores and trivial baselines agree with the truth, all on the same architectures and the same resamples."""
+    """Agreement of scores and trivial baselines with the truth, on the same architectures and resamples."""
 
     n: int
     """Architectures measured."""
     missing: int
-    """Architectures left out because the truth or a score of theirs is not finite."""
+    """Architectures left out because their truth or a score is not finite."""
     resamples: int
     seed: int
     scores: Mapping[str, ScoreAgreement]
     baselines: Mapping[str, ScoreAgreement] = field(default_factory=dict)
     win_shares: Mapping[str, Mapping[str, Mapping[str, float | None]]] = field(default_factory=dict)
-    """As ``wins`` returns them, by both names and statistic; a file holds those of a score over a baseline."""
+    """Values of ``wins``, by both names and statistic; a file holds those of a score over a baseline."""
     fitted: Mapping[int, SupervisedPredictor] = field(default_factory=dict)
-    """By the number of known accuracies that it was fitted on."""
+    """By the number of known accuracies to fit on."""
     noise_ceiling: NoiseCeiling | None = None
-    """None where the truth has one seed, or is not the run's own."""
+    """None if the truth has one seed, or is not the run's own."""
     copies: int = 0
-    """Names left out because the architecture is measured under another one."""
+    """Names left out because their architecture is measured under another name."""
     kendall_subset: int | None = None
-    """Architectures, at random, on which the resamples' Kendall correlations were computed; None for all."""
+    """Number of random architectures for the resamples' Kendall correlations; None for all."""
 
     @property
     def by_name(self) -> dict[str, ScoreAgreement]:
@@ -75,23 +75,23 @@ class Agreement:
 
     @property
     def statistics(self) -> tuple[str, ...]:
-        """Whatever was measured: the correlations, and those of the top with their k, such as ``regret_10``."""
+        """The measured statistics: correlations, and those of the top with their k, such as ``regret_10``."""
         return tuple(next(iter(self.by_name.values())).estimates)
 
     def wins(self, first: str, second: str, statistic: str = "kendall") -> float | None:
-        """The share of resamples in which the first score's statistic is the better; equal ones count half.
+        """The share of resamples in which the first score's statistic is better; ties count half.
 
-        Only resamples in which both are defined count; None where there are none, or the share was not measured.
+        Only resamples in which both are defined count; None if there are none, or the share was not measured.
         """
         return self.win_shares.get(first, {}).get(second, {}).get(statistic)
 
     def wins_over_baselines(self, score: str, statistic: str = "kendall") -> dict[str, float]:
-        """By baseline the share of resamples that the score wins, where there is one."""
+        """The share of resamples that the score wins, by baseline, if defined."""
         shares = {name: self.wins(score, name, statistic) for name in self.win_shares.get(score, {}) if name not in self.scores}
         return {name: share for name, share in shares.items() if share is not None}
 
     def to_json(self) -> dict[str, Any]:
-        """The content of ranking/agreement.json: plain, and None where undefined."""
+        """The content of ranking/agreement.json: plain values, None if undefined."""
         return {
             "n": self.n,
             "missing": self.missing,
@@ -111,7 +111,7 @@ class Agreement:
         }
 
     def table(self) -> str:
-        """For the terminal, about 100 columns wide: the whole order, then its top, with the baselines below a line."""
+        """Tables about 100 columns wide: of the whole order, then of its top, with the baselines below a line."""
         first = next(iter(self.by_name.values()))
         k = next((k for k in first.by_k("best_rank") if k > 1), 1)
         shared = next(iter(first.by_k("top_k_overlap")), None)

@@ -1,4 +1,4 @@
-"""How far two rankings agree with each other, and which of them agrees better with known accuracies."""
+"""Agreement of two rankings with each other, and which of them agrees better with known accuracies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from nas_lightning.space import Architecture, SearchSpace, read_accuracies
 
 
 def compare_scores(first: Path, second: Path, space: SearchSpace, resamples: int) -> Agreement:
-    """Each score that both tables have against the same score of the other, which stands for the truth.
+    """Compares each score of the second table with the same score of the first, which stands for the truth.
 
     Args:
         first: a ``scores.csv``.
@@ -39,22 +39,22 @@ def compare_scores(first: Path, second: Path, space: SearchSpace, resamples: int
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two rankings of the same candidates beside the same known accuracies, on the same resamples."""
+    """Two rankings of the same candidates, compared with the same known accuracies on the same resamples."""
 
     agreement: Agreement
     """Its scores are named ``first top-1``, ``second top-1`` and so on."""
     candidates: int
-    """Architectures in both tables, also without a known accuracy."""
+    """Architectures in both tables, including those without a known accuracy."""
 
     def to_json(self) -> dict[str, Any]:
-        """Both rankings' agreement, and by score and statistic the probability that each is the better."""
+        """Both rankings' agreement, and the probability that each is better, by score and statistic."""
         content = self.agreement.to_json()
         kept = ("n", "missing", "resamples", "seed", "interval", "scores", "kendall_subset")
         better = {score: {statistic: self._better(score, statistic) for statistic in self.agreement.statistics} for score in self._scores}
         return {**{key: content[key] for key in kept if key in content}, "better": better}
 
     def table(self) -> str:
-        """For the terminal, about 100 columns wide."""
+        """Tables about 100 columns wide."""
         scores, statistics = self._scores, self.agreement.statistics
         rows = [[statistic, *(share for score in scores for share in self._better(score, statistic).values())] for statistic in statistics]
         headers = ["better by", *(header for score in scores for header in (f"{score}: first", "second"))]
@@ -63,7 +63,7 @@ class Comparison:
 
     @property
     def _scores(self) -> list[str]:
-        """Those that both rankings have."""
+        """The scores in both rankings."""
         return [label for label in LABELS.values() if {f"first {label}", f"second {label}"} <= self.agreement.scores.keys()]
 
     def _better(self, score: str, statistic: str) -> dict[str, float | None]:
@@ -72,7 +72,7 @@ class Comparison:
 
 
 def compare_with_known(first: Path, second: Path, known_accuracies: Path, space: SearchSpace, resamples: int) -> Comparison:
-    """Both tables against known accuracies, of the candidates that all three have.
+    """Compares both tables with known accuracies, on the candidates of all three.
 
     Args:
         first: a ``scores.csv``.
@@ -80,7 +80,7 @@ def compare_with_known(first: Path, second: Path, known_accuracies: Path, space:
         known_accuracies: in the challenge's format, fractions.
 
     Raises:
-        InputError: if these are fewer than three.
+        InputError: if there are fewer than three.
     """
     tables, known = (read_table(first, space), read_table(second, space)), read_accuracies(known_accuracies, space)
     both = _shared(*tables, f"{first} and {second}")
@@ -97,10 +97,10 @@ def compare_with_known(first: Path, second: Path, known_accuracies: Path, space:
 
 
 def other_protocol(first: Path, second: Path) -> str | None:
-    """What differs between the protocols of two tables, checkpoints aside, in words; None where nothing does.
+    """The difference of two tables' protocols, except checkpoints, in words; None if there is none.
 
     Raises:
-        InputError: if a protocol is no JSON object.
+        InputError: if a protocol is not a JSON object.
     """
     paths = [table.parent / "protocol.json" for table in (first, second)]
     if not all(path.is_file() for path in paths):
@@ -118,7 +118,7 @@ def _shared(first: ScoreTable, second: ScoreTable, places: str) -> list[Architec
 
 
 def _copies(tables: Sequence[ScoreTable], shared: list[Architecture]) -> int:
-    """Names that the table with more of them has for the shared architectures besides one for each."""
+    """Duplicate names of the shared architectures in the table with more of them."""
     among = set(shared)
     return max(sum(architecture in among for architecture in table.population.architectures) for table in tables) - len(shared)
 

@@ -1,16 +1,16 @@
-"""A statistic with its spread over resamples."""
+"""A statistic and its spread over resamples."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 FEWEST_ARCHITECTURES = 3
-"""To measure an agreement on."""
+"""Minimum architectures to measure an agreement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A statistic and the interval that holds 95 % of its values on resamples; None where undefined or not measured."""
+    """A statistic and the interval of 95 % of its values on resamples; None if undefined or not measured."""
 
     value: float | None
     low: float | None = None
@@ -18,7 +18,7 @@ class Estimate:
 
     @classmethod
     def of(cls, value: float | None, resampled: np.ndarray) -> "Estimate":
-        """From the value, nan or None where undefined, and its values on resamples, nan where one has none."""
+        """From the value, nan or None if undefined, and its values on resamples, nan where undefined."""
         if value is None or np.isnan(value):
             return cls(None)
         defined = resampled[~np.isnan(resampled)]
@@ -28,7 +28,7 @@ class Estimate:
         return cls(float(value), float(low), float(high))
 
     def scaled(self, factor: float) -> "Estimate":
-        """The same in another unit."""
+        """The same estimate in another unit."""
         return Estimate(*(None if number is None else factor * number for number in (self.value, self.low, self.high)))
 
     def to_json(self) -> dict[str, float | None]:

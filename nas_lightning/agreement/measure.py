@@ -1,4 +1,4 @@
-"""Measures how far scores agree with a truth, all on the same architectures and the same resamples."""
+"""Measures the agreement of scores with a truth, on the same architectures and resamples."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,7 +21,7 @@ from nas_lightning.space import Architecture
 BASELINES = ("parameters", "multiply-adds", "last width", "sum of widths")
 LOWER_IS_BETTER = ("best_rank", "regret")
 ROUNDING = 1e-12
-"""Two statistics nearer than this are equal."""
+"""Statistics closer than this are equal."""
 
 
 def measure(
@@ -35,17 +35,17 @@ def measure(
 ) -> Agreement:
     """Compares every score with the truth, all on the same architectures and the same bootstrap resamples.
 
-    An architecture whose truth, or any of whose scores, is nan or infinite is left out of all of them. The intervals say
-    how the choice of architectures moves the result; they say nothing about another training run. A resample holds some
-    architectures several times, so that its k best are fewer different ones: intervals of the top are rough.
+    An architecture with a nan or infinite truth or score is left out throughout. The intervals cover the choice of
+    architectures, but not another training run. A resample holds some architectures several times, so that its k best
+    are fewer distinct ones: intervals of the top are rough.
 
     Args:
         scores: by name, (n,) each, higher is better.
         truth: (n,) known accuracies of the same architectures in the same order; or another ranking's scores.
-        baselines: the names in `scores` that stand for trivial rankings, such as the number of parameters.
-        resamples: of n architectures, with replacement; 0 leaves the intervals out.
+        baselines: the names in ``scores`` of trivial rankings, such as the number of parameters.
+        resamples: of n architectures, with replacement; 0 omits the intervals.
         seed: of the resamples, at least 0.
-        top: the k of the top-k overlap, the best rank and the regret, which also have k = 1; those over n / 2 are left out.
+        top: each k of top-k overlap, best rank and regret (these two also have k = 1); those over n / 2 are omitted.
 
     Raises:
         InputError: if fewer than 3 architectures are left.
@@ -74,9 +74,9 @@ def measure(
     values = {name: _on_all(statistics, column, truth) for name, column in columns.items()}
     resampled = bootstrap(columns, truth, resamples, seed, statistics)
     if n > MOST_PAIRED:
-        values = {name: found | kendalls_of_all(columns[name], truth) for name, found in values.items()}
-        for name, found in _kendalls_of_some(columns, truth, resamples, seed).items():
-            resampled[name] |= {statistic: values[name][statistic] + distance for statistic, distance in found.items()}
+        values = {name: others | kendalls_of_all(columns[name], truth) for name, others in values.items()}
+        for name, distances in _kendalls_of_some(columns, truth, resamples, seed).items():
+            resampled[name] |= {statistic: values[name][statistic] + distance for statistic, distance in distances.items()}
     agreements = {name: _agreement(column, values[name], resampled[name]) for name, column in columns.items()}
     return Agreement(
         n,
@@ -91,16 +91,16 @@ def measure(
 
 
 def _kendalls_of_some(columns: Mapping[str, np.ndarray], truth: np.ndarray, resamples: int, seed: int) -> dict[str, dict[str, np.ndarray]]:
-    """How far Kendall's correlations on a resample are from their values, on ``MOST_PAIRED`` architectures at random.
+    """Distances of Kendall's correlations on resamples from their values, on ``MOST_PAIRED`` random architectures.
 
-    The distances are scaled by the square root of the ratio of sizes, as the spread of a correlation is.
+    The distances are scaled by the square root of the ratio of sizes, like the spread of a correlation.
     """
     rows = generator(seed, "bootstrap subset").choice(len(truth), MOST_PAIRED, replace=False)
     some, some_truth = {name: column[rows] for name, column in columns.items()}, truth[rows]
     scale = np.sqrt(MOST_PAIRED / len(truth))
     resampled = bootstrap(some, some_truth, resamples, seed, kendalls)
     values = {name: _on_all(kendalls, column, some_truth) for name, column in some.items()}
-    return {name: {key: scale * (drawn - values[name][key]) for key, drawn in found.items()} for name, found in resampled.items()}
+    return {name: {key: scale * (drawn - values[name][key]) for key, drawn in by_key.items()} for name, by_key in resampled.items()}
 
 
 def _on_all(statistics: Statistics, scores: np.ndarray, truth: np.ndarray) -> dict[str, float]:
@@ -120,7 +120,7 @@ def _agreement(scores: np.ndarray, values: Mapping[str, float], resampled: Mappi
 
 
 def _win_shares(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> dict[str, float | None]:
-    """By statistic, as ``Agreement.wins``."""
+    """``Agreement.wins`` by statistic."""
     shares: dict[str, float | None] = {}
     for statistic, values in first.items():
         differences = values - second[statistic]
@@ -133,11 +133,11 @@ def _win_shares(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray
 def agreement_with(
     table: ScoreTable, known: Mapping[Architecture, float], resamples: int, seed: int = 0, by_seed: npt.NDArray[np.float64] | None = None
 ) -> Agreement:
-    """How far scores, and baselines without training, agree with known accuracies; copies of an architecture count once.
+    """Agreement of scores, and baselines without training, with known accuracies; duplicate architectures count once.
 
     Args:
         known: accuracies as fractions; candidates of the table without one are left out.
-        by_seed: (n, seeds) the accuracies whose means are the known ones, a row an architecture, where there are any.
+        by_seed: (n, seeds) accuracies whose means are the known ones, one row per architecture, if there are any.
     """
     architectures = table.population.architectures
     rows = [row for row in table.population.distinct_rows if architectures[row] in known]

@@ -1,4 +1,4 @@
-"""What a perfect predictor would reach against a truth that was itself measured with noise."""
+"""The agreement of a perfect predictor with a truth that is itself measured with noise."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES, Estimate
 from nas_lightning.rng import generator
 
 SIMULATIONS = 1000
-"""Of the noise."""
+"""Number of simulations of the noise."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoiseCeiling:
-    """Agreement of expected accuracies with measured means; the intervals hold 95 % of the simulated trainings' values."""
+    """Agreement of expected accuracies with measured means; intervals hold 95 % of the simulated values."""
 
     seeds: int
     estimates: Mapping[str, Estimate]
@@ -23,20 +23,19 @@ class NoiseCeiling:
 
     @classmethod
     def of(cls, accuracies: np.ndarray, seed: int = 0) -> "NoiseCeiling | None":
-        """Estimates it from how accuracies spread over seeds and over architectures (one-way variance components).
+        """Estimates it from the spread of accuracies over seeds and over architectures (one-way variance components).
 
-        The noise of a training is taken as independent of the expected accuracy, and as equally large for all
-        architectures. Pearson is the square root of the mean's reliability, the share of its variance that is not noise.
-        Kendall, and both intervals, come from simulation: means shrunk to the spread of the expected accuracies, against
-        the same with normal noise. Where noise explains the whole spread over architectures both are 0; without noise both
-        are 1.
+        Assumes that the noise of a training is independent of the expected accuracy, and equal for all architectures.
+        Pearson is the square root of the mean's reliability, the share of its variance that is not noise. Kendall and
+        both intervals are simulated: means shrunk to the spread of the expected accuracies, against the same with
+        normal noise. If noise explains the whole spread over architectures both are 0; without noise both are 1.
 
         Args:
-            accuracies: (n, s) fractions, a column a seed.
+            accuracies: (n, s) fractions, one column per seed.
             seed: of the simulated noise, at least 0.
 
         Returns:
-            None with one seed or fewer than three architectures, or where all means are the same.
+            None with one seed or fewer than three architectures, or if all means are equal.
         """
         n, seeds = accuracies.shape
         means = accuracies.mean(axis=1)
@@ -58,7 +57,7 @@ class NoiseCeiling:
 
 
 def _kendall(expected: np.ndarray, measured: np.ndarray) -> np.ndarray:
-    """tau-b of (n,) with each of (simulations, n), which are taken to have no ties."""
+    """tau-b of (n,) with each of (simulations, n), assumed to have no ties."""
     n = len(expected)
     agreed = sum(np.sign(measured[:, row, None] - measured[:, :row]) @ np.sign(expected[row] - expected[:row]) for row in range(1, n))
     sizes = np.unique(expected, return_counts=True)[1]

@@ -1,4 +1,4 @@
-"""Reads ``agreement.json``, also as older runs wrote it: what a file does not say is absent."""
+"""Reads ``agreement.json``, also that of older runs: what a file lacks is absent."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ from nas_lightning.errors import InputError
 from nas_lightning.runs.reading import read_json
 
 LARGEST = 1e300
-"""Of a number; beyond it, as infinity and nan, it is none."""
+"""Largest magnitude of a legal number."""
 
 
 def read_agreement(path: Path) -> Agreement:
@@ -72,7 +72,7 @@ def _win_shares(content: Mapping[str, Any], place: str) -> dict[str, dict[str, d
 
 
 def _estimate(node: Any, place: str) -> Estimate:
-    """Reads value, low and high, or as older files have it a value alone."""
+    """Reads value, low and high, or a single value, as in older files."""
     if isinstance(node, dict):
         return Estimate(*(_number(node.get(key), f"{place}.{key}") for key in ("value", "low", "high")))
     return Estimate(_number(node, place))

@@ -1,4 +1,4 @@
-"""Bootstrap resamples of the architectures, as counts of how often each was drawn; ranks follow from cumulated counts."""
+"""Bootstrap resamples of the architectures, as counts of draws; ranks follow from cumulated counts."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Side:
 
     @classmethod
     def of(cls, values: np.ndarray, counts: np.ndarray) -> "Side":
-        """Sorts the values once for all resamples."""
+        """Sorts the values only once for all resamples."""
         order = np.argsort(-values)
         first, end = (np.searchsorted(-values[order], -values, side) for side in ("left", "right"))
         drawn = np.zeros((len(counts), len(values) + 1))
@@ -38,46 +38,46 @@ class Side:
 
     @cached_property
     def drawn(self) -> np.ndarray:
-        """(resamples, 1): how many were drawn."""
+        """(resamples, 1): the number of draws."""
         return self.counts.sum(axis=1, keepdims=True)
 
     @cached_property
     def deviations(self) -> np.ndarray:
-        """(resamples, n): of the values from the resample's mean."""
+        """(resamples, n): deviations of the values from the resample's mean."""
         centred = self.values - self.values.mean()  # so that a large offset costs no digits
         return centred - (self.counts @ centred)[:, None] / self.drawn
 
     @cached_property
     def centred_ranks(self) -> np.ndarray:
-        """(resamples, n): how many drawn are lower less how many are higher, twice the distance from the mean rank."""
+        """(resamples, n): lower draws minus higher draws, which is twice the distance from the mean rank."""
         return self.drawn - self.tied - 2 * self.above
 
     @cached_property
     def is_constant(self) -> np.ndarray:
-        """(resamples,): whether all drawn have one value."""
+        """(resamples,): whether all draws have one value."""
         return np.einsum("rn,rn->r", self.counts, self.tied) == self.drawn[:, 0] ** 2
 
     @cached_property
     def place_weights(self) -> np.ndarray:
-        """(resamples, n): 1 / place from the highest, counted from 1; those tied share the mean."""
+        """(resamples, n): 1 / place from the highest, counted from 1; ties share the mean."""
         harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, self.drawn.max() + 1))])
         above, tied = self.above.astype(np.intp), self.tied.astype(np.intp)
         return (harmonic[above + tied] - harmonic[above]) / np.maximum(tied, 1)
 
     @cached_property
     def highest(self) -> np.ndarray:
-        """(resamples, 1): the highest value that was drawn."""
+        """(resamples, 1): the highest value drawn."""
         return np.where(self.counts > 0, self.values, -np.inf).max(axis=1, keepdims=True)
 
 
 Statistics = Callable[[Side, Side], dict[str, np.ndarray]]
-"""Of a score and the truth: (resamples,) by name."""
+"""Statistics of a score and the truth: (resamples,) by name."""
 
 
 def resample_counts(n: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each architecture is drawn, in chunks of (some, n) int64 with every row summing to n.
+    """Yields the draws of each architecture, in chunks of (some, n) int64 with every row summing to n.
 
-    Resample i depends on the seed, n and i alone: every score sees the same ones, so that comparisons are paired.
+    Resample i depends only on the seed, n and i: every score sees the same ones, so that comparisons are paired.
     """
     rows = max(1, min(CHUNK_ROWS, CHUNK_ELEMENTS // n))
     for start in range(0, resamples, rows):
@@ -88,14 +88,14 @@ def resample_counts(n: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
 def bootstrap(
     scores: Mapping[str, np.ndarray], truth: np.ndarray, resamples: int, seed: int, statistics: Statistics
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Every statistic of every score on every resample: (resamples,) each, nan where undefined; empty without resamples.
+    """Every statistic of every score on every resample: (resamples,) each, nan if undefined; empty without resamples.
 
     Args:
         scores: by name, (n,) each, finite.
         truth: (n,) finite.
         resamples: of n architectures, with replacement.
         seed: at least 0.
-        statistics: of which (resamples,) values are wanted.
+        statistics: the function that computes them.
     """
     chunks: dict[str, list[dict[str, np.ndarray]]] = {name: [] for name in scores}
     for drawn in resample_counts(len(truth), resamples, seed):

@@ -1,13 +1,13 @@
-"""An agreement in words, for the terminal."""
+"""Puts an agreement into words, for the terminal."""
 
 from nas_lightning.agreement.agreement import Agreement
 
 SURE = 0.95
-"""Share of the resamples from which a score is said to beat a baseline; below 1 - SURE it is beaten."""
+"""Share of the resamples from which on a score beats a baseline; below 1 - SURE it is beaten."""
 
 
 def agreement_summary(agreement: Agreement) -> str:
-    """The table of an agreement, which baselines each score beats, and what else the known accuracies allow to say."""
+    """The tables of an agreement, the baselines that each score beats, supervised predictors, and the noise ceiling."""
     lines = [against_baselines(agreement, name) for name in agreement.scores] if agreement.resamples else []
     for count, predictor in agreement.fitted.items():
         kendall = predictor.estimates["kendall"]
@@ -19,7 +19,7 @@ def agreement_summary(agreement: Agreement) -> str:
 
 
 def against_baselines(agreement: Agreement, score: str) -> str:
-    """One sentence: which baselines a score beats by Kendall, and which not; p is the share of resamples that it wins."""
+    """One sentence on the baselines that a score beats or not by Kendall; p is the share of resamples that it wins."""
     shares, outcomes = agreement.wins_over_baselines(score), baselines_by_outcome(agreement, score)
     groups = [f"{words} {', '.join(f'{name} (p = {shares[name]:.2f})' for name in names)}" for words, names in outcomes.items()]
     if not groups:

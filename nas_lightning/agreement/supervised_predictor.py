@@ -1,4 +1,4 @@
-"""What known accuracies are worth without a supernet: least squares on the widths, fitted on a few, judged on the rest."""
+"""Known accuracies without a supernet: least squares on the widths, fitted on a few, evaluated on the rest."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ SIZES = (50, 100, 200)
 """Known accuracies to fit on."""
 REPEATS = 100
 FEWEST_LEFT = 20
-"""Candidates to judge on."""
+"""Minimum candidates to evaluate on."""
 PER_COEFFICIENT = 2
-"""Known accuracies for each coefficient (a layer's, and the intercept): with fewer the fit follows their noise."""
+"""Minimum known accuracies per coefficient (of layers and intercept): with fewer the fit follows their noise."""
 STATISTICS = {"kendall": stats.kendalltau, "pearson": stats.pearsonr, "spearman": stats.spearmanr}
 
 
 @dataclass(frozen=True, slots=True)
 class SupervisedPredictor:
-    """How a regression agrees with accuracies that it was not fitted on: mean, 2.5 and 97.5 percentiles over the repeats."""
+    """Agreement of a regression with held-out accuracies: mean, 2.5 and 97.5 percentiles over the repeats."""
 
     estimates: Mapping[str, Estimate]
     """Kendall, Pearson and Spearman."""
     repeats: int = 0
-    """In which the accuracies to judge on and the predictions both have an order."""
+    """Number of repeats in which both held-out accuracies and predictions have an order."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -35,10 +35,10 @@ class SupervisedPredictor:
 
 
 def supervised_predictors(widths: np.ndarray, truth: np.ndarray, seed: int = 0) -> dict[int, SupervisedPredictor]:
-    """Fits on m known accuracies at random and judges on the others, 100 times, for m = 50, 100 and 200.
+    """Fits on m random known accuracies and evaluates on the others, 100 times, for m = 50, 100 and 200.
 
-    The features are the logarithms of the layers' widths and an intercept. Each repeat fits on other candidates: the
-    percentiles say how much the result depends on which.
+    The features are the logarithms of the layers' widths and an intercept. Each repeat fits on other candidates, and
+    the percentiles show how much the result depends on their choice.
 
     Args:
         widths: (n, layers).
@@ -46,7 +46,7 @@ def supervised_predictors(widths: np.ndarray, truth: np.ndarray, seed: int = 0) 
         seed: of the choice, at least 0.
 
     Returns:
-        By m, without those that leave fewer than 20 candidates to judge on, or that have fewer than 2 (layers + 1).
+        By m, except those that leave fewer than 20 candidates to evaluate on, or are below 2 (layers + 1).
     """
     n, layers = widths.shape
     features = np.concatenate([np.ones((n, 1)), np.log(widths)], axis=1)
@@ -55,7 +55,7 @@ def supervised_predictors(widths: np.ndarray, truth: np.ndarray, seed: int = 0) 
 
 
 def _repeated(features: np.ndarray, truth: np.ndarray, m: int, seed: int) -> SupervisedPredictor:
-    found: dict[str, list[float]] = {statistic: [] for statistic in STATISTICS}
+    lists: dict[str, list[float]] = {statistic: [] for statistic in STATISTICS}
     for repeat in range(REPEATS):
         shuffled = generator(seed, "fitted baseline", m, repeat).permutation(len(truth))
         fit, judge = shuffled[:m], shuffled[m:]
@@ -63,8 +63,8 @@ def _repeated(features: np.ndarray, truth: np.ndarray, m: int, seed: int) -> Sup
         predicted, known = features[judge] @ coefficients, truth[judge]
         if np.ptp(predicted) > 0 and np.ptp(known) > 0:
             for statistic, on in STATISTICS.items():
-                found[statistic].append(on(predicted, known).statistic)
-    by_repeat = {statistic: np.array(values) for statistic, values in found.items()}
+                lists[statistic].append(on(predicted, known).statistic)
+    by_repeat = {statistic: np.array(values) for statistic, values in lists.items()}
     repeats = len(by_repeat["kendall"])
     estimates = {statistic: Estimate.of(values.mean() if repeats else None, values) for statistic, values in by_repeat.items()}
     return SupervisedPredictor(estimates, repeats)

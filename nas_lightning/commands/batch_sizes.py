@@ -1,4 +1,4 @@
-"""Refuses batches of one image where features end at 1x1 pixels: a norm would take its statistics from a single value a channel."""
+"""Refuses batches of one image if features end at 1x1 pixels: a norm would have a single value per channel."""
 
 from collections.abc import Sequence
 from itertools import count
@@ -16,12 +16,12 @@ from nas_lightning.training.stage import Stage
 def check_stage_batches(
     loader: LoaderConfig, stages: Sequence[Stage], space: SearchSpace, norm: NormStatistics, training_images: int, processes: int
 ) -> None:
-    """Checks what the stages train on, and what the monitor evaluates while they do.
+    """Checks the batches of the stages and of the monitor.
 
     Args:
-        norm: where the supernet's norms take their statistics from in evaluation.
-        training_images: of the training split, those held out included.
-        processes: that share the images out.
+        norm: source of the supernet's norm statistics in evaluation.
+        training_images: of the training split, held-out images included.
+        processes: that share the images.
     """
     share = "" if processes == 1 else f" of each of {processes} processes"
     for stage in stages:
@@ -33,7 +33,7 @@ def check_stage_batches(
 
 
 def check_standalone_batches(recipe: Recipe, dataset: ImageDataset) -> None:
-    """Checks what candidates train on and are tested on alone."""
+    """Checks the training and test batches of stand-alone candidates."""
     side, tested = recipe.family.space.last_side(), len(dataset.test().labels)
     _check("standalone.batch_size", recipe.batch_size, len(dataset.train().labels), "training images", side)
     if NormStatistics(recipe.norm) is NormStatistics.BATCH and side == 1 and _leaves_one(tested, TEST_BATCH):
@@ -41,10 +41,10 @@ def check_standalone_batches(recipe: Recipe, dataset: ImageDataset) -> None:
 
 
 def check_ranking_batches(config: RankingConfig, space: SearchSpace, norm: NormStatistics, dataset: ImageDataset) -> None:
-    """Checks what candidates are scored on, or what their norms are recalibrated with.
+    """Checks the batches that score candidates, or that recalibrate their norms.
 
     Args:
-        norm: where the supernet's norms take their statistics from in evaluation.
+        norm: source of the supernet's norm statistics in evaluation.
     """
     if config.statistics == "recalibrated":
         recalibrated_on = min(config.recalibration_images, len(dataset.train().labels))

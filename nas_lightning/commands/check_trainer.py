@@ -1,4 +1,4 @@
-"""What a run asks of its Trainer beyond single arguments: steps to train, a panel that is evaluated, gradients that can be clipped."""
+"""Checks of a run's Trainer beyond single arguments: it takes steps, evaluates the panel, can clip the gradients."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,10 +14,10 @@ from nas_lightning.training.stage import Stage
 
 
 def check_batches(trainer: pl.Trainer, data: ImageDataModule) -> int:
-    """The steps of an epoch, after a look whether Lightning's limits leave at least one training and one validation batch.
+    """The steps of an epoch; checks that Lightning's limits leave at least one training and one validation batch.
 
     Raises:
-        InputError: naming the limit that does not.
+        InputError: naming the limit that leaves none.
     """
     training, validation = data.batches(trainer.world_size)
     if training == 0:
@@ -35,7 +35,7 @@ def check_batches(trainer: pl.Trainer, data: ImageDataModule) -> int:
 
 
 def check_panel_is_evaluated(trainer: pl.Trainer, steps: int, last: Stage, every_epochs: int) -> None:
-    """Refuses a run that could not return the panel's cross entropy in the end.
+    """Refuses a run that would end without the panel's cross entropy.
 
     Args:
         steps: of an epoch.
@@ -52,7 +52,7 @@ def check_panel_is_evaluated(trainer: pl.Trainer, steps: int, last: Stage, every
 
 
 def check_clipping(trainer: pl.Trainer, arguments: Mapping[str, Any], stages: Sequence[Stage]) -> None:
-    """Refuses to clip what a fused optimizer takes its scale off itself."""
+    """Refuses to clip gradients that a fused optimizer unscales itself."""
     if arguments.get("gradient_clip_val") is None or not isinstance(trainer.precision_plugin, MixedPrecision):
         return
     for stage in stages:

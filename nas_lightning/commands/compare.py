@@ -1,4 +1,4 @@
-"""``nas-compare``: how far two rankings of the same candidates agree, such as those of two seeds, and which known accuracies favour."""
+"""``nas-compare``: the agreement of two rankings of the same candidates, and which of them known accuracies favour."""
 
 import sys
 from pathlib import Path
@@ -9,11 +9,11 @@ from nas_lightning.console.start import plain, start
 from nas_lightning.errors import InputError
 
 NAMES = ("agreement.json", "comparison.json")
-"""What ``run_dir`` receives."""
+"""Files written into ``run_dir``."""
 
 
 def task(cfg: DictConfig) -> None:
-    """Prints and, where asked, writes the agreement of two score tables."""
+    """Prints, and with ``run_dir`` writes, the agreement of two score tables."""
     from nas_lightning.config.read import read
     from nas_lightning.config.schema import CompareConfig
 
@@ -29,7 +29,7 @@ def task(cfg: DictConfig) -> None:
     sources = {"first": first, "second": second}
     agreement = compare_scores(first, second, space, config.resamples)
     contents = {"agreement.json": {**agreement.to_json(), KEY: hashes(sources)}}
-    said = [
+    paragraphs = [
         f"Agreement of {agreement.n} architectures scored by both, each score of the second table with the same score of the first "
         f"(95 % bootstrap intervals)\n{agreement.table()}"
     ]
@@ -38,18 +38,18 @@ def task(cfg: DictConfig) -> None:
         comparison = compare_with_known(first, second, known, space, config.resamples)
         contents["comparison.json"] = {**comparison.to_json(), KEY: hashes({**sources, "known_accuracies": known})}
         count = comparison.agreement.n
-        said.append(
+        paragraphs.append(
             f"Agreement of each with known accuracies: {count} of {comparison.candidates} architectures have one\n{comparison.table()}"
         )
     if config.run_dir is not None:
         folder = Path(config.run_dir)
-        remove(folder / name for name in NAMES)  # of other tables, perhaps
+        remove(folder / name for name in NAMES)  # they may be of other tables
         for name, content in contents.items():
             write_json(folder / name, content)
-        said.append(f"written: {', '.join(str(folder / name) for name in contents)}")
+        paragraphs.append(f"written: {', '.join(str(folder / name) for name in contents)}")
     if (difference := other_protocol(first, second)) is not None:
         print(f"warning: a comparison of different protocols: {difference}", file=sys.stderr)
-    print("\n\n".join(said))
+    print("\n\n".join(paragraphs))
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What a run would take: stages, steps, time and memory, from a few measured steps; nothing is written."""
+"""Estimates a run's stages, steps, time and memory from a few measured steps; writes nothing."""
 
 import resource
 import time
@@ -19,12 +19,12 @@ from nas_lightning.training.samplers import Position
 from nas_lightning.training.stage import Stage
 
 MEASURED_STEPS = 3
-"""After one that warms up; the candidates differ, so their mean is an estimate."""
+"""Steps after one of warm-up; the candidates differ, so their mean is an estimate."""
 MEASURED_CANDIDATES = 10
 
 
 def dry_run(config: TrainConfig, run: Run) -> str:
-    """A table of the stages and the ranking with estimated times, and the memory that the measured steps took."""
+    """A table of the stages and the ranking with estimated times, and the memory of the measured steps."""
     builder = Builder(tuple(config.plugins))
     trainer = make_trainer(builder.build_values(config.trainer, "trainer"))
     device, devices = trainer.strategy.root_device, trainer.world_size
@@ -73,7 +73,7 @@ def _ranking_seconds(config: RankingConfig, run: Run, supernet: Supernet, device
     images, labels = (part.to(device) for part in evaluation_images(run.dataset, config.images))
     in_order = sorted(candidates.architectures, key=lambda architecture: architecture.widths)
     first = max(0, (len(in_order) - MEASURED_CANDIDATES) // 2)
-    neighbours = in_order[first : first + MEASURED_CANDIDATES]  # that share their first layers, as they will
+    neighbours = in_order[first : first + MEASURED_CANDIDATES]  # which share their first layers, as in a ranking
     scorer = make_scorer(config, run.dataset)
     began = time.perf_counter()
     rank_by_image(supernet, neighbours, images, labels, scorer)

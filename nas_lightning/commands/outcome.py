@@ -1,4 +1,4 @@
-"""What a finished run leaves for a sweep: the value it was run for, and that it is finished."""
+"""Records that a run has finished, and its metric, for a sweep."""
 
 import hashlib
 import json
@@ -16,39 +16,39 @@ from nas_lightning.scoring.table import LABELS
 
 NAME = "finished.json"
 ELSEWHERE = ("run_dir", "resume")
-"""Keys that say where a run is, not what."""
+"""Keys of where a run is, not what it is."""
 
 FILES = (("ranking", "known_accuracies"), ("ranking", "list"), ("population", "file"))
-"""Keys that name a file whose content decides what comes out."""
+"""Keys that name a file whose content affects the result."""
 
 
 def write_outcome(run_dir: Path, config: Mapping[str, Any], value: float | None, seconds: float) -> None:
     """Marks the run as finished.
 
     Args:
-        config: the composed one, plain.
-        value: what a sweeper is told.
-        seconds: that the process which finished the run took.
+        config: the composed config, as plain values.
+        value: the metric for a sweeper.
+        seconds: duration of the process that finished the run.
     """
     write_json(run_dir / NAME, {"returns": config["returns"], "value": value, "seconds": round(seconds, 1), "config_sha256": _hash(config)})
 
 
 def finished(run_dir: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What ``write_outcome`` wrote of a run with exactly this config; None where there was none."""
+    """What ``write_outcome`` wrote for a run with exactly this config; None if there was none."""
     path = run_dir / NAME
     if not path.is_file():
         return None
-    found = read_json(path)
-    return found if found.get("config_sha256") == _hash(config) else None
+    outcome = read_json(path)
+    return outcome if outcome.get("config_sha256") == _hash(config) else None
 
 
 def value_of(run_dir: Path, config: Mapping[str, Any], agreement: Mapping[str, Any] | None) -> float | None:
-    """The value that ``returns`` names; None where the run has none.
+    """The metric that ``returns`` names; None if the run has none.
 
-    Kendall's tau of ``ranking.score`` with known accuracies, or the mean cross entropy, in nats, of the panel after the last stage.
+    Kendall's tau of ``ranking.score`` with known accuracies, or the panel's mean cross entropy after the last stage.
 
     Args:
-        agreement: as ``agreement.json`` holds it.
+        agreement: the content of ``agreement.json``.
     """
     if config["returns"] == "agreement":
         return None if agreement is None else agreement["scores"][LABELS[config["ranking"]["score"]]]["kendall"]["value"]
@@ -61,7 +61,7 @@ def value_of(run_dir: Path, config: Mapping[str, Any], agreement: Mapping[str, A
 
 
 def _hash(config: Mapping[str, Any]) -> str:
-    """Of the config and of what the files hold that it names: the value may come from them."""
+    """The sha256 of the config and of the files it names, which may affect the value."""
     kept = {key: value for key, value in config.items() if key not in ELSEWHERE}
     named = {f"{section}.{key}": (config.get(section) or {}).get(key) for section, key in FILES}
     contents = {place: file_hash(Path(name)) for place, name in named.items() if name is not None and Path(name).is_file()}

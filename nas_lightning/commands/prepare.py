@@ -29,7 +29,7 @@ from nas_lightning.training.stage import MakeOptimizer, Stage, check_name
 
 
 class Run(NamedTuple):
-    """Every object of a run, made and checked before anything is computed."""
+    """Every object of a run, made and checked before any computation."""
 
     space: SearchSpace
     dataset: ImageDataset
@@ -40,7 +40,7 @@ class Run(NamedTuple):
 
 
 def prepare(config: TrainConfig) -> Run:
-    """Makes the objects of a run; a wrong value anywhere in the config stops here."""
+    """Makes the objects of a run; any wrong value in the config stops here."""
     import_plugins(config.plugins)
     builder = Builder(tuple(config.plugins), {"seed": config.seed})
     space: SearchSpace = builder.build(config.space, "space")
@@ -62,7 +62,7 @@ def prepare(config: TrainConfig) -> Run:
         truth = (choose_standalone(config.standalone, ranked, alone, listed), recipe)
         check_standalone_batches(recipe, dataset)
     data = make_data(config, builder, dataset, 0)
-    data.train_dataloader()  # reads the images and divides them
+    data.train_dataloader()  # reads and splits the images
     arguments = builder.build_values(config.trainer, "trainer")
     trainer = make_trainer(arguments, find_unused_parameters=supernet.skips_parameters)
     if stages:
@@ -71,7 +71,7 @@ def prepare(config: TrainConfig) -> Run:
         if config.returns == "panel_cross_entropy":
             check_panel_is_evaluated(trainer, steps, stages[-1], config.monitor.every_epochs)
     if isinstance(trainer.precision_plugin, DoublePrecision):
-        supernet.double()  # as Lightning would when a stage starts: so that weights that are read again lose no digits
+        supernet.double()  # as Lightning would at a stage's start, so that reloaded weights lose no digits
     if truth is not None:
         check_recipe(truth[1], dataset, builder.build_values(config.trainer, "trainer"), config.standalone.processes)
     processes = trainer.num_devices * trainer.num_nodes
@@ -90,7 +90,7 @@ def prepare(config: TrainConfig) -> Run:
             check_enough_known(dict.fromkeys(truth[0].architectures, 0.0), ranked, "standalone")
     if config.initial_checkpoint is not None:
         header = _take_weights(supernet, Path(config.initial_checkpoint))
-        if not stages:  # they are ranked as they are
+        if not stages:  # the weights are ranked as they are
             check_trained_on(dataset, header, "initial_checkpoint", Path(config.initial_checkpoint))
     return Run(space, dataset, population, supernet, stages, truth)
 
@@ -105,7 +105,7 @@ def make_dataset(builder: Builder, config: Target, space: SearchSpace) -> ImageD
 
 
 def check_names(stages: Sequence[str]) -> None:
-    """Raises InputError if a stage's folder cannot have its name, or two would share one where a file system does not tell capitals."""
+    """Raises InputError if a stage's name cannot name its folder, or two names differ only in case."""
     folders: dict[str, str] = {}
     for name in stages:
         check_name(name)
@@ -114,14 +114,14 @@ def check_names(stages: Sequence[str]) -> None:
 
 
 def make_population(config: PopulationConfig, space: SearchSpace) -> Population:
-    """The run's list: of a file, or drawn."""
+    """The run's list, from a file or drawn."""
     if config.file is not None:
         return Population.read(Path(config.file), space)
     return Population.draw(space, min(config.count, space.size), config.seed)
 
 
 def make_stages(builder: Builder, config: Mapping[str, Later[Stage]], supernet: Supernet) -> list[Stage]:
-    """The recipe, each stage checked against the supernet that it is to train."""
+    """The recipe, each stage checked against its supernet."""
     check_names(list(config))
     stages = [builder.make(keys, f"stages.{name}", name=name, index=index) for index, (name, keys) in enumerate(config.items())]
     for stage in stages:
@@ -131,8 +131,8 @@ def make_stages(builder: Builder, config: Mapping[str, Later[Stage]], supernet: 
 
 
 def check_optimizer(make: MakeOptimizer, place: str) -> None:
-    """Tries an optimizer for a step, so that a wrong value stops the run before it starts."""
-    # Shapes such as a network's: a convolution's, a classifier's, a norm's.
+    """Tries an optimizer for one step, so that a wrong value stops the run before it starts."""
+    # The shapes of a network: a convolution's, a classifier's, a norm's.
     parameters = [torch.nn.Parameter(torch.ones(shape)) for shape in ((2, 2, 1, 1), (2, 2), (2,))]
     try:
         optimizer = make(parameters)
@@ -155,7 +155,7 @@ def make_family(space: SearchSpace, dataset: ImageDataset, shortcuts: str) -> Re
 
 
 def check_recipe(recipe: Recipe, dataset: ImageDataset, trainer_arguments: Mapping[str, Any], processes: int) -> None:
-    """Makes what a training alone will need, and takes a step as it will, so that what cannot work stops here."""
+    """Makes what a stand-alone training needs and takes one step, so that a broken recipe stops here."""
     check_optimizer(recipe.optimizer, "standalone.optimizer")
     try:
         try_one_step(dataset, recipe)
@@ -168,11 +168,11 @@ def check_recipe(recipe: Recipe, dataset: ImageDataset, trainer_arguments: Mappi
 
 
 def choose_standalone(config: StandaloneConfig, population: Population, family: ResidualFamily, listed: str | None) -> Population:
-    """The candidates that are trained alone, each architecture once.
+    """The candidates to train stand-alone, each architecture once.
 
     Args:
-        population: what they are chosen from.
-        listed: its file; None where it was drawn.
+        population: to choose from.
+        listed: its file; None if it was drawn.
     """
     check_seeds(config.seeds)
     names, population = len(population), population.distinct()
@@ -180,7 +180,7 @@ def choose_standalone(config: StandaloneConfig, population: Population, family: 
         print(f"standalone: {copies:,} of {names:,} names are copies of other candidates, which are trained once", file=sys.stderr)
     if config.choose == "accuracy":
         known = read_known(listed, population.space)
-        chosen = tuple(one for one in population if one.architecture in known)
+        chosen = tuple(candidate for candidate in population if candidate.architecture in known)
         where = "a list that is drawn" if listed is None else listed
         if not chosen:
             raise InputError(f"standalone.choose: accuracy needs known accuracies, and {where} has none; choose=cost needs none")
@@ -193,7 +193,7 @@ def choose_standalone(config: StandaloneConfig, population: Population, family: 
 
 
 def read_known(listed: str | None, space: SearchSpace) -> dict[Architecture, float]:
-    """The accuracies in a list's own file, fractions, of those candidates that have one; none where there is no file."""
+    """The known accuracies in a list's own file, fractions; empty without a file."""
     return {} if listed is None else read_accuracies(Path(listed), space)
 
 

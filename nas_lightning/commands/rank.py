@@ -1,4 +1,4 @@
-"""``nas-rank``: scores a list of candidates with a checkpoint, or with several and compares."""
+"""``nas-rank``: scores a list of candidates with a checkpoint, or with several and compares the rankings."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from nas_lightning.console.start import hold, plain, run_folder, start
 
 
 def task(cfg: DictConfig) -> dict[str, Any]:
-    """One ranking for each checkpoint that the path or pattern names."""
+    """Makes one ranking for each checkpoint that the path or pattern names."""
     from nas_lightning.commands.configs import RankConfig
     from nas_lightning.config.read import read
 

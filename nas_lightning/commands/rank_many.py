@@ -36,14 +36,14 @@ def find_checkpoints(pattern: str) -> list[Path]:
     Raises:
         InputError: if there is none.
     """
-    paths = [Path(pattern)] if Path(pattern).is_file() else [Path(found) for found in glob.glob(pattern, recursive=True)]
+    paths = [Path(pattern)] if Path(pattern).is_file() else [Path(name) for name in glob.glob(pattern, recursive=True)]
     if not paths:
         raise InputError(f"checkpoint: {pattern} names no file")
     return sorted(paths)
 
 
 class Checkpoint(NamedTuple):
-    """A file to rank with, what it says of itself, and the images that it was trained on."""
+    """A file to rank with, its header, and the images that it was trained on."""
 
     path: Path
     header: dict[str, Any]
@@ -54,24 +54,24 @@ def prepare_rankings(config: RankConfig) -> list[Checkpoint]:
     """Reads and checks everything that the rankings need, so that a mistake stops them before a folder is claimed.
 
     Returns:
-        The checkpoints that the config names, in training order.
+        The config's checkpoints, in training order.
     """
     import_plugins(config.plugins)
     make_trainer(Builder(tuple(config.plugins)).build_values(config.trainer, "trainer"), enable_checkpointing=False)
     paths, headers = _in_training_order(find_checkpoints(config.checkpoint))
-    return [Checkpoint(*one) for one in zip(paths, headers, _datasets(paths, headers, config), strict=True)]
+    return [Checkpoint(*fields) for fields in zip(paths, headers, _datasets(paths, headers, config), strict=True)]
 
 
 def rank_checkpoints(checkpoints: Sequence[Checkpoint], config: RankConfig, run_dir: Path) -> dict[str, Any]:
-    """Ranks with each; one alone writes ``ranking/``, several write ``ranking/<checkpoint>/`` and ``ranking/by_checkpoint.json``."""
+    """Ranks with each: a single one into ``ranking/``, several into ``ranking/<checkpoint>/``, with a comparison."""
     builder = Builder(tuple(config.plugins))
     start_processes(builder.build_values(config.trainer, "trainer"))
     results: dict[str, Any] = {}
-    for (path, _, dataset), label in zip(checkpoints, _labels([one.path for one in checkpoints]), strict=True):
+    for (path, _, dataset), label in zip(checkpoints, _labels([checkpoint.path for checkpoint in checkpoints]), strict=True):
         folder = "ranking" if len(checkpoints) == 1 else f"ranking/{label}"
         if is_rank_zero():
             print(f"\n{path}")
-        arguments = builder.build_values(config.trainer, "trainer")  # a strategy serves one Trainer
+        arguments = builder.build_values(config.trainer, "trainer")  # a strategy serves only one Trainer
         results[label] = rank_checkpoint(path, config.ranking, dataset, run_dir, arguments, folder_name=folder)
     if len(checkpoints) > 1 and is_rank_zero():
         _compare(SearchSpace(**checkpoints[-1].header["supernet"]["space"]), results, run_dir, config.ranking.score)
@@ -79,7 +79,7 @@ def rank_checkpoints(checkpoints: Sequence[Checkpoint], config: RankConfig, run_
 
 
 def _datasets(checkpoints: Sequence[Path], headers: Sequence[dict[str, Any]], config: RankConfig) -> list[ImageDataset]:
-    """The images of each checkpoint, checked, also for what its supernet needs; checkpoints of the same images share them."""
+    """The images of each checkpoint, checked against its supernet; checkpoints of the same images share them."""
     read: dict[str, ImageDataset] = {}
     datasets = []
     for path, header in zip(checkpoints, headers, strict=True):
@@ -97,14 +97,14 @@ def _datasets(checkpoints: Sequence[Path], headers: Sequence[dict[str, Any]], co
 
 
 def _in_training_order(checkpoints: list[Path]) -> tuple[list[Path], list[dict[str, Any]]]:
-    """By stage as the run had them, then by the epoch in the name, the last one last; with the headers."""
+    """Checkpoints by stage, then by the epoch in their names, ``last.ckpt`` last; with their headers."""
     headers = {path: read_header(path) for path in checkpoints}
 
-    def place(path: Path) -> tuple[Any, ...]:
+    def position(path: Path) -> tuple[Any, ...]:
         epoch = re.fullmatch(r"epoch_(\d+)", path.stem)
         return headers[path].get("stage_index", 0), epoch is None, int(epoch.group(1)) if epoch else 0, path
 
-    ordered = sorted(checkpoints, key=place)
+    ordered = sorted(checkpoints, key=position)
     return ordered, [headers[path] for path in ordered]
 
 
@@ -114,7 +114,7 @@ def _compare(space: SearchSpace, results: dict[str, Any], run_dir: Path, score: 
     last = list(qualities.values())[-1]
     rows = []
     for label, result in results.items():
-        known = {} if result is None else {name: one["kendall"]["value"] for name, one in result["scores"].items()}
+        known = {} if result is None else {name: statistics["kendall"]["value"] for name, statistics in result["scores"].items()}
         rows.append({"checkpoint": label, "kendall with the last": _kendall(qualities[label], last), **known})
     write_json(run_dir / "ranking" / "by_checkpoint.json", rows)
     title = f"Agreement by checkpoint: Kendall tau-b of the {LABELS[score]}, which orders, with the last checkpoint's"
@@ -125,11 +125,11 @@ def _compare(space: SearchSpace, results: dict[str, Any], run_dir: Path, score: 
 def _kendall(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> float | None:
     try:
         return kendall_tau(first, second)
-    except ValueError:  # a single candidate, or all alike: no order to agree on
+    except ValueError:  # a single candidate, or all equal: no order
         return None
 
 
 def _labels(checkpoints: list[Path]) -> list[str]:
-    """Names that tell the files apart: stage and file, the end of them where they are long, or a number where that is not enough."""
+    """Distinct names of the files: stage and file, cut to their end if long, numbered if still ambiguous."""
     labels = [f"{path.parent.name}_{path.stem}"[-LONGEST_LABEL:] for path in checkpoints]
     return labels if len(set(labels)) == len(labels) else [f"{number}_{label}" for number, label in enumerate(labels, start=1)]

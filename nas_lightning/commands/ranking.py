@@ -1,4 +1,4 @@
-"""Wires one ranking: a checkpoint, a list and images become the files below ``ranking/`` and the tables on the terminal."""
+"""Wires one ranking: from a checkpoint, a list and images to the files in ``ranking/`` and the printed tables."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -43,11 +43,11 @@ def rank_checkpoint(
     """Ranks, writes, prints.
 
     Args:
-        population: the list where the config names none.
-        known: accuracies where the config names none.
+        population: the list, if the config names none.
+        known: accuracies, if the config names none.
 
     Returns:
-        The agreement with known accuracies, where there are any.
+        The agreement with known accuracies, if there are any.
     """
     supernet, _ = load_supernet(checkpoint)
     candidates = whole = choose_candidates(config, supernet.space, population)
@@ -83,8 +83,8 @@ def rank_checkpoint(
         cheap_first = _rank_cheap_first(ranking, candidates, rungs, config.cheap_first_keep, (images, labels), folder)
         scores = cheap_first.scores
     elif config.smoothing:
-        further = extra_candidates(candidates, config.smoothing_candidates, config.seed)
-        fitted_on = Population(supernet.space, (*candidates, *further))
+        extra = extra_candidates(candidates, config.smoothing_candidates, config.seed)
+        fitted_on = Population(supernet.space, (*candidates, *extra))
         all_scores = ranking(fitted_on, images, labels, folder / "parts")
         scores, smoothed = all_scores[: len(candidates)], smoothed_cross_entropies(fitted_on, all_scores, len(candidates))
     else:
@@ -99,7 +99,7 @@ def rank_checkpoint(
 
 
 def tell_shard(shard: Shard, whole: Population, folder: Path) -> None:
-    """Prints how much of the list has been scored, by all shards."""
+    """Prints how much of the list all shards have scored."""
     if not is_rank_zero():
         return
     done = read_parts(folder / "parts", whole.space)
@@ -144,7 +144,7 @@ def plan_rungs(config: RankingConfig, images: int) -> list[Rung] | None:
     """The rungs of a ranking that gives most candidates few images; None where all are given all.
 
     Raises:
-        InputError: if another key does not go with that.
+        InputError: if another key conflicts with it.
     """
     if not config.cheap_first:
         return None
@@ -159,7 +159,7 @@ def plan_rungs(config: RankingConfig, images: int) -> list[Rung] | None:
 
 
 def make_scorer(config: RankingConfig, dataset: ImageDataset) -> Scorer:
-    """How candidates are scored, with the training images that their norms take statistics from, where they do."""
+    """The configured scorer, with its training images if statistics are recalibrated."""
     if config.statistics == "batch":
         return config.scorer
     recalibration = Recalibration.from_training(dataset, config.recalibration_images, config.recalibration_batch)
@@ -167,7 +167,7 @@ def make_scorer(config: RankingConfig, dataset: ImageDataset) -> Scorer:
 
 
 def check_smoothing(config: RankingConfig, space: SearchSpace) -> None:
-    """Raises InputError if smoothing is asked for where it cannot be, or is needed and not asked for."""
+    """Raises InputError if smoothing is enabled but impossible, or needed but not enabled."""
     if config.score == "smoothed" and not config.smoothing:
         raise InputError("ranking.score: smoothed needs ranking.smoothing=true")
     if config.smoothing and space.size < FEWEST:
@@ -175,7 +175,7 @@ def check_smoothing(config: RankingConfig, space: SearchSpace) -> None:
 
 
 def choose_shard(config: RankingConfig) -> Shard | None:
-    """The part of the list that is scored alone; None for the whole.
+    """The part of the list to score; None for the whole.
 
     Raises:
         InputError: if another key needs the whole list.
@@ -204,7 +204,7 @@ def check_enough_known(known: Mapping[Architecture, float], candidates: Candidat
 
 
 def choose_candidates(config: RankingConfig, space: SearchSpace, population: Population | None) -> Population:
-    """The candidates to score: the config's list, else the run's, and of it the configured number."""
+    """The candidates to score: the configured number from the config's list, or else from the run's."""
     if config.list is not None:
         population = Population.read(Path(config.list), space)
     if population is None:

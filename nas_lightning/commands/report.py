@@ -1,4 +1,4 @@
-"""``nas-report``: a page, a text and pictures from the files of a run, or of a sweep, alone."""
+"""``nas-report``: a page, a text and pictures, made only from the files of a run or a sweep."""
 
 import re
 import sys
@@ -11,7 +11,7 @@ from nas_lightning.errors import InputError
 
 
 def task(cfg: DictConfig) -> None:
-    """Writes ``report.html`` and ``report.md`` into the run folder, or ``sweep.html`` and ``sweep.md`` into the multirun's."""
+    """Writes ``report.html`` and ``report.md`` into a run folder, ``sweep.html`` and ``sweep.md`` into a multirun's."""
     from nas_lightning.config.read import read
     from nas_lightning.config.schema import ReportConfig
 
@@ -29,8 +29,8 @@ def task(cfg: DictConfig) -> None:
 
 
 def main() -> None:
-    """The console entry; Hydra would take ``sweep=DIR`` for a choice of the group conf/sweep."""
-    sys.argv[1:] = [re.sub(r"^sweep=", "sweep_dir=", one) for one in sys.argv[1:]]
+    """The console entry; Hydra would read ``sweep=DIR`` as a choice of the group conf/sweep."""
+    sys.argv[1:] = [re.sub(r"^sweep=", "sweep_dir=", argument) for argument in sys.argv[1:]]
     start(task, "report")
 
 

@@ -26,13 +26,13 @@ from nas_lightning.training.run_stages import check_stages, train_stages
 
 
 def run_experiment(config: TrainConfig, run_dir: Path, run: Run, watching: Sequence[Callback] = ()) -> dict[str, Any] | None:
-    """Trains, writes the weights, trains the truth and ranks, as far as the config asks and the folder does not hold it yet.
+    """Trains, writes the weights, trains the truth and ranks, as configured; skips what the folder holds already.
 
     Args:
-        watching: further callbacks of the stages.
+        watching: other callbacks of the stages.
 
     Returns:
-        The agreement with known accuracies, where there are any.
+        The agreement with known accuracies, if there are any.
     """
     check_run_folder(config, run, run_dir)
     builder = Builder(tuple(config.plugins))
@@ -61,7 +61,7 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run, watching: Seque
         alone, recipe = run.truth
         folder, processes = run_dir / "standalone", config.standalone.processes
         truth = train_ground_truth(alone, run.dataset, recipe, config.standalone.seeds, folder, arguments, processes)
-        if len(truth.population) >= FEWEST_ARCHITECTURES:  # else the ranking, whose files do not depend on the truth, comes first
+        if len(truth.population) >= FEWEST_ARCHITECTURES:  # else the ranking, which needs no truth, comes first
             known = Known(_known(truth), truth.accuracies, folder / "known_accuracies.json")
     agreement = None
     if config.ranking.enabled:
@@ -72,7 +72,7 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run, watching: Seque
 
 
 def check_run_folder(config: TrainConfig, run: Run, run_dir: Path) -> None:
-    """Reads what the run folder holds already of every part of the run, so that a damaged file stops it before it works.
+    """Reads what the run folder holds already, so that a damaged file stops the run before it works.
 
     Raises:
         InputError: naming the first file that is damaged.
@@ -88,8 +88,8 @@ def check_run_folder(config: TrainConfig, run: Run, run_dir: Path) -> None:
 
 
 def make_panel(config: TrainConfig, run: Run) -> ProbeSet:
-    """The fixed candidates that monitoring evaluates: the largest, the smallest, and some drawn with the seed, of those with a known
-    accuracy where the ranking names such."""
+    """The fixed candidates to monitor: the largest, the smallest, and some drawn with the seed, from those with a known
+    accuracy if the ranking names any."""
     rng = generator(config.seed, "panel")
     count = config.monitor.candidates
     known: dict[Architecture, float] = {}
@@ -103,4 +103,4 @@ def make_panel(config: TrainConfig, run: Run) -> ProbeSet:
 
 
 def _known(truth: GroundTruth) -> dict[Architecture, float]:
-    return {one.architecture: float(value) for one, value in zip(truth.population, truth.mean, strict=True)}
+    return {candidate.architecture: float(value) for candidate, value in zip(truth.population, truth.mean, strict=True)}

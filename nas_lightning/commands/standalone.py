@@ -1,4 +1,4 @@
-"""``nas-standalone``: trains given candidates alone, into the challenge's format."""
+"""``nas-standalone``: trains given candidates stand-alone, into the challenge's format."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ SUMMARY = "summary.csv"
 
 
 def task(cfg: DictConfig) -> None:
-    """Trains what the folder does not hold yet, and shows how it compares with accuracies that the list's file holds."""
+    """Trains what the folder lacks, and compares it with the accuracies in the list's file."""
     from nas_lightning.commands.configs import StandaloneCommandConfig
     from nas_lightning.config.read import read
 
@@ -45,19 +45,19 @@ def task(cfg: DictConfig) -> None:
     recipe = builder.offering(space=space).make(config.standalone.recipe, "standalone", family=family)
     check_standalone_batches(recipe, dataset)
     arguments = builder.build_values(config.trainer, "trainer")
-    make_trainer(arguments, enable_checkpointing=False)  # an argument that it cannot take stops here
+    make_trainer(arguments, enable_checkpointing=False)  # an illegal argument stops here
     check_recipe(recipe, dataset, arguments, config.standalone.processes)
     losses = None if config.scores is None else read_losses_of(Path(config.scores), chosen)
     run_dir = run_folder(config.run_dir, config.resume, "standalone")
     with hold(run_dir, config.resume) as run_dir:
         folder = run_dir / "standalone"
         claim_config(folder, node)
-        if config.standalone.processes == 1:  # else this process trains through workers of its own
+        if config.standalone.processes == 1:  # else this process has its own workers
             start_processes(arguments)
         else:
             check_alone()
         if is_rank_zero():
-            remove([folder / SUMMARY])  # of the trainings before
+            remove([folder / SUMMARY])  # of earlier trainings
         truth = train_ground_truth(chosen, dataset, recipe, config.standalone.seeds, folder, arguments, config.standalone.processes)
         if not is_rank_zero():
             return
@@ -66,7 +66,7 @@ def task(cfg: DictConfig) -> None:
     trained = truth.population
     try:
         known = read_known(listed, space)
-    except InputError:  # its values are no accuracies, such as scores by cross entropy: there is nothing to compare with
+    except InputError:  # its values are not accuracies but, say, cross entropies
         known = {}
     print(f"\n{table(truth, known, losses)}")
     if truth.failures:
@@ -93,10 +93,10 @@ def read_losses_of(path: Path, population: "Population") -> "dict[Architecture, 
     from nas_lightning.scoring.table import read_scores
 
     scores = read_scores(path, population.space)
-    missing = [one for one in population if one.architecture not in scores]
+    missing = [candidate for candidate in population if candidate.architecture not in scores]
     if missing:
         raise InputError(f"scores: {path} lacks {missing[0].name}, {missing[0].text} ({len(missing)} candidates in all)")
-    return {one: scores[one].cross_entropy for one in population.architectures}
+    return {architecture: scores[architecture].cross_entropy for architecture in population.architectures}
 
 
 def main() -> None:

@@ -28,17 +28,17 @@ from nas_lightning.runs.writing import write_json
 from nas_lightning.tuning import Choice, Prune, Study
 
 FAILURES = 3
-"""In a row that end this process: the values are not what is wrong."""
+"""Failures in a row that end this process: the values are not what is wrong."""
 SHOWN = 10
 """Trials of the table on the terminal."""
 DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {"agreement": "maximize", "panel_cross_entropy": "minimize"}
-"""By ``returns``."""
+"""Direction of the search, by ``returns``."""
 
 
 def tune(config: TuneConfig) -> None:
-    """Runs trials until the study has as many as were asked for, its other processes' included; writes ``best.json``."""
+    """Runs trials until the study has the configured number over all its processes; writes ``best.json``."""
     folder = Path(config.run_dir)
-    choices = tuple(Choice.parse(key, said) for key, said in config.search.items())
+    choices = tuple(Choice.parse(key, values) for key, values in config.search.items())
     if not choices:
         raise InputError("search: must name at least one key")
     returns = _check(config, choices)
@@ -59,11 +59,11 @@ def tune(config: TuneConfig) -> None:
         failed = 0 if _run_trial(study, config) else failed + 1
         if failed == FAILURES:
             raise InputError(f"run_dir: {folder}: {FAILURES} trials in a row failed; their lines stand above")
-    _tell(study, folder)
+    _write_and_print_best(study, folder)
 
 
 def _check(config: TuneConfig, choices: tuple[Choice, ...]) -> str:
-    """Makes everything of a run with each choice's first value, so that a mistake stops before a study exists; what a run returns."""
+    """Prepares a run with each choice's first value, so that mistakes stop before a study exists; gives ``returns``."""
     values = {choice.key: choice.among[0] if choice.among else choice.low for choice in choices}
     run_config, _ = _compose(config, values, Path(config.run_dir) / "trials" / "check")
     prepare(run_config)
@@ -79,12 +79,12 @@ def _check(config: TuneConfig, choices: tuple[Choice, ...]) -> str:
 
 
 def _run_trial(study: Study, config: TuneConfig) -> bool:
-    """Whether the trial gave a value or was pruned."""
+    """Runs a trial; whether it gave a value or was pruned."""
     import optuna
 
     with study.next_trial(only_owner) as (trial, folder, values):
-        shown = ", ".join(f"{key}={value}" for key, value in values.items())
-        print(f"trial {trial.number}: {shown}", file=sys.stderr)
+        overrides = ", ".join(f"{key}={value}" for key, value in values.items())
+        print(f"trial {trial.number}: {overrides}", file=sys.stderr)
         began = time.monotonic()
         run_config, node = _compose(config, values, folder)
         try:
@@ -100,7 +100,7 @@ def _run_trial(study: Study, config: TuneConfig) -> bool:
             study.inner.tell(trial, state=optuna.trial.TrialState.PRUNED)
             print(f"trial {trial.number}: pruned {pruned}", file=sys.stderr)
             return True
-        except InputError as error:  # such as a loss that is not finite: these values are no good, others may be
+        except InputError as error:  # such as a non-finite loss: other values may work
             study.inner.tell(trial, state=optuna.trial.TrialState.FAIL)
             print(f"trial {trial.number}: failed: {' '.join(str(error).split())}", file=sys.stderr)
             return False
@@ -114,7 +114,7 @@ def _run_trial(study: Study, config: TuneConfig) -> bool:
 
 
 def _compose(config: TuneConfig, values: dict[str, Any], folder: Path) -> tuple[TrainConfig, dict[str, Any]]:
-    """The config of a trial, also plain."""
+    """The config of a trial, and the same as plain containers."""
     own = [f"{key}={_as_override(value)}" for key, value in values.items()]
     try:
         composed = hydra.compose("config", overrides=[*config.overrides, *own, f"run_dir={_as_override(str(folder))}"])
@@ -136,7 +136,7 @@ def _epochs_before(run: Run) -> dict[int, int]:
     return dict(enumerate(accumulate([0, *epochs[:-1]])))
 
 
-def _tell(study: Study, folder: Path) -> None:
+def _write_and_print_best(study: Study, folder: Path) -> None:
     trials = [trial for trial in study.inner.get_trials(deepcopy=False) if trial.state.name == "COMPLETE"]
     if not trials:
         print("every trial was pruned: there is no best one")

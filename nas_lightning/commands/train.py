@@ -11,7 +11,7 @@ from nas_lightning.devices.launch import is_rank_zero
 
 
 def task(cfg: DictConfig) -> float | None:
-    """One run; returns what ``returns`` names, for a sweeper."""
+    """Runs once; returns the metric that ``returns`` names, for a sweeper."""
     from nas_lightning.commands.configs import TrainConfig
     from nas_lightning.config.read import read
 

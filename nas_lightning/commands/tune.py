@@ -9,7 +9,7 @@ from nas_lightning.console.start import plain, start
 
 
 def task(cfg: DictConfig) -> None:
-    """Runs trials until the study has as many as were asked for."""
+    """Runs trials until the study has the configured number."""
     from nas_lightning.config.read import read
     from nas_lightning.config.schema import TuneConfig
 

@@ -1,4 +1,4 @@
-"""Writes the files of a whole ranking, then prints its tables: a terminal that is gone loses no file."""
+"""Writes the files of a whole ranking, then prints its tables, so that a closed terminal loses no file."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -22,14 +22,14 @@ from nas_lightning.space import Architecture, Candidates
 
 @dataclass(frozen=True)
 class Known:
-    """Known accuracies, to measure a ranking against."""
+    """Known accuracies to compare a ranking with."""
 
     accuracies: Mapping[Architecture, float]
-    """Fractions; an architecture that is unknown is absent."""
+    """Fractions; unknown architectures are absent."""
     by_seed: npt.NDArray[np.float64] | None = None
-    """(n, s) the accuracies of the training seeds whose means are the known ones, a row an architecture, where there are such."""
+    """(n, s) accuracies of the training seeds, one row per architecture; their means are the known accuracies."""
     trained: Path | None = None
-    """The file in which they stand, where the run trained them itself."""
+    """Their file, if the run trained them itself."""
 
 
 def write_and_print(
@@ -44,23 +44,23 @@ def write_and_print(
     """Writes and prints a whole ranking.
 
     Args:
-        folder: receives the files; what was made from other scores in it is removed.
+        folder: receives the files; those made from other scores are removed.
         score: orders the candidates, and fills the submission.
         budgets: as the config's.
         resamples: of the bootstrap.
-        known: None measures nothing.
-        cheap_first: what was spared, where candidates were given different numbers of images.
+        known: None compares with nothing.
+        cheap_first: the result of successive halving, if used.
 
     Returns:
-        The agreement with known accuracies, where there are any.
+        The agreement with known accuracies, if there are any.
     """
     removed = write_source(folder / "scores.csv", table.as_csv(), made_from_scores(folder))
     removed += write_order(folder, score, table.population.widths.shape[1])
     table.write_submission(folder / SUBMISSION, score)
-    written, said = ["scores.csv", SUBMISSION], [summary(table, score, budgets)]
+    written, paragraphs = ["scores.csv", SUBMISSION], [summary(table, score, budgets)]
     if cheap_first is not None:
         write_json(folder / "cheap_first.json", cheap_first.to_json())
-        written, said = [*written, "cheap_first.json"], [str(cheap_first), *said]
+        written, paragraphs = [*written, "cheap_first.json"], [str(cheap_first), *paragraphs]
     result = None
     if known is not None:
         agreement = agreement_with(table, known.accuracies, resamples, by_seed=known.by_seed)
@@ -69,17 +69,17 @@ def write_and_print(
         written += ["agreement.json", "known_accuracies.json"]
         count = f"{agreement.n + agreement.missing:,} of {len(table.population.distinct_rows):,} candidates have a known accuracy"
         title = f"Agreement with known accuracies (95 % bootstrap intervals); candidates ordered by {LABELS[score]}"
-        said.append(f"{title}\n{count}\n\n{agreement_summary(agreement)}")
+        paragraphs.append(f"{title}\n{count}\n\n{agreement_summary(agreement)}")
     if lost := [path.name for path in removed if path.name not in written]:
         print(f"removed, as the scores that they were made from, or their order, changed: {', '.join(lost)}", file=sys.stderr)
-    print(*said, f"written: {folder}/{', '.join(written)}", sep="\n\n")
+    print(*paragraphs, f"written: {folder}/{', '.join(written)}", sep="\n\n")
     return result
 
 
 def _write_agreement(table: ScoreTable, folder: Path, known: Known, result: Mapping[str, Any]) -> None:
-    with_known = Candidates(tuple(one for one in table.population if one.architecture in known.accuracies))
+    with_known = Candidates(tuple(candidate for candidate in table.population if candidate.architecture in known.accuracies))
     path, made_from_it = folder / "known_accuracies.json", [folder / "agreement.json", *made_by_the_run(folder)]
-    write_source(path, with_known.as_json(known.accuracies[one] for one in with_known.architectures), made_from_it)
+    write_source(path, with_known.as_json(known.accuracies[architecture] for architecture in with_known.architectures), made_from_it)
     sources = {"scores.csv": folder / "scores.csv", "known_accuracies.json": path}
     trained = {} if known.trained is None else {"standalone/known_accuracies.json": known.trained}
     write_json(folder / "agreement.json", {**result, KEY: hashes({**sources, **trained})})

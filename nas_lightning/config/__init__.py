@@ -1,1 +1,1 @@
-"""What a config may hold, and how it becomes objects."""
+"""What a config may hold, and how it is made into objects."""

@@ -1,4 +1,4 @@
-"""Makes the objects that ``_target_`` nodes of a config describe."""
+"""Makes the objects described by a config's ``_target_`` nodes."""
 
 import importlib
 import inspect
@@ -22,26 +22,26 @@ class Builder:
     """Builds objects from nodes.
 
     Args:
-        plugins: the user's packages, whose classes may stand in every role that they fit.
-        offered: arguments given to every constructor that takes them and is not given them by the config.
+        plugins: the user's packages, whose classes may take every role that they fit.
+        offered: arguments for every constructor that takes them, unless the config gives them.
     """
 
     plugins: tuple[str, ...] = ()
     offered: Mapping[str, Any] | None = None
 
     def offering(self, **offered: Any) -> "Builder":
-        """The same, with more arguments offered."""
+        """The same builder, with more arguments offered."""
         return Builder(self.plugins, {**(self.offered or {}), **offered})
 
     def build(self, target: Target, place: str) -> Any:
-        """Makes the object that a node describes, nested nodes first; of a partial one the function of the arguments that are missing.
+        """Makes a node's object, nested nodes first; a partial node becomes a function of the missing arguments.
 
         Args:
             target: the node.
             place: its key, for errors.
 
         Raises:
-            InputError: for a class that its role does not allow, an unknown argument, or a value that the class refuses.
+            InputError: for a class outside the role, an unknown argument, or a value that the class refuses.
         """
         if not target.is_partial:
             return self._build(target.node, place, (target.role,))
@@ -49,16 +49,16 @@ class Builder:
         return partial(made, **arguments)
 
     def make(self, later: Later[T], place: str, **given: Any) -> T:
-        """Makes a dataclass and the objects that it holds.
+        """Makes a dataclass and the objects in it.
 
         Args:
             place: its key, for errors.
-            given: its fields that are no keys.
+            given: its fields that are not keys.
         """
         return read(later.kind, later.node, place, self.build, **given)
 
     def build_values(self, values: Mapping[str, Any], place: str) -> dict[str, Any]:
-        """The arguments of pl.Trainer, every ``_target_`` node in them built."""
+        """The arguments of pl.Trainer, with every ``_target_`` node built."""
         return {key: self._nested(value, join(place, key), ARGUMENTS.get(key, ())) for key, value in values.items()}
 
     def _build(self, node: Mapping[str, Any], place: str, roles: Sequence[Role]) -> Any:
@@ -72,7 +72,7 @@ class Builder:
             raise InputError(f"{place}: {name} needs what is not installed ({' '.join(str(error).split())})") from error
         except Exception as error:
             if not isinstance(error, TypeError | ValueError) and (self._is_own(name) or name.startswith("nas_lightning.")):
-                raise  # a bug; a library's class may raise anything at a wrong value
+                raise  # a bug; a library's class may raise anything for a wrong value
             raise InputError(f"{place}: {name} does not take these values ({' '.join(str(error).split())})") from error
         for role in roles if len(roles) == 1 else ():
             if missing := role.missing(built):
@@ -80,7 +80,7 @@ class Builder:
         return built
 
     def _read(self, node: Mapping[str, Any], place: str, roles: Sequence[Role]) -> tuple[type, dict[str, Any]]:
-        """The class, found and checked before anything is called, and its arguments."""
+        """The class, checked before anything is called, and its arguments."""
         name = node.get("_target_")
         made = self._locate(name, place, roles)
         is_own = self._is_own(str(name))
@@ -118,16 +118,16 @@ class Builder:
         if not self._is_own(name):
             raise InputError(f"{place}: {roles[0].refuse(name) if roles else f'{name} cannot stand here, where no object is taken'}")
         try:
-            found = get_object(name)
+            kind = get_object(name)
         except Exception as error:
             raise InputError(f"{place}: there is no {name} ({type(error).__name__})") from None
-        if not isinstance(found, type):  # a function may do anything
+        if not isinstance(kind, type):  # a function may do anything
             raise InputError(f"{place}: {name} is not a class")
-        if not self._is_own(f"{found.__module__}."):  # a module that imports another lends it its path: my_package.os.system
+        if not self._is_own(f"{kind.__module__}."):  # else my_package.os.system would pass
             raise InputError(f"{place}: {name} is not defined below one of {', '.join(self.plugins)}")
-        if roles not in ((), EVERY) and not any(role.fits(found) for role in roles):
+        if roles not in ((), EVERY) and not any(role.fits(kind) for role in roles):
             raise InputError(f"{place}: {name} is not {roles[0].title}, see {roles[0].kind}")
-        return found
+        return kind
 
     def _is_own(self, name: str) -> bool:
         """Whether a dotted path lies below one of the user's packages."""
@@ -135,10 +135,10 @@ class Builder:
 
 
 def import_plugins(plugins: Sequence[str]) -> None:
-    """Imports the user's packages, so that classes in them are known.
+    """Imports the user's packages, so that their classes are known.
 
     Raises:
-        InputError: naming the one that cannot be imported.
+        InputError: naming the package that cannot be imported.
     """
     for plugin in plugins:
         try:
@@ -148,7 +148,7 @@ def import_plugins(plugins: Sequence[str]) -> None:
 
 
 def _check_local(value: Any, place: str) -> None:
-    """Refuses addresses at any depth: Lightning's writers take every one that fsspec knows."""
+    """Refuses URLs at any depth: Lightning's writers accept any that fsspec knows."""
     if isinstance(value, str) and "://" in value and not value.startswith("file://"):
         raise InputError(f"{place}: {value!r} must be a path on this machine, no address")
     for key, item in value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ():

@@ -1,4 +1,4 @@
-"""How a dataclass declares the keys that a config may hold: type by annotation, legal values by the functions here."""
+"""Declares a dataclass's config keys: types by annotation, legal values by the functions here."""
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -15,8 +15,8 @@ class Target:
     """An object chosen in conf/ by ``_target_``; its other keys are the arguments of its constructor.
 
     Args:
-        role: what it must be.
-        is_partial: whether it becomes a function of the arguments that are missing, such as an optimizer's parameters.
+        role: of the object.
+        is_partial: whether it becomes a function of the missing arguments, such as an optimizer's parameters.
     """
 
     node: dict[str, Any]
@@ -26,14 +26,14 @@ class Target:
 
 @dataclass(frozen=True)
 class Later(Generic[T]):
-    """Checked keys of a dataclass that is made once there is what its objects take: ``Builder.make``."""
+    """Checked keys of a dataclass that is made once its objects' arguments exist: ``Builder.make``."""
 
     kind: type[T]
     node: dict[str, Any]
 
 
 def number(default: Any = MISSING, *, least: float | None = None, most: float | None = None, above: float | None = None) -> Any:
-    """A field whose value must lie in [least, most], or above a bound; without a default the config must give it."""
+    """A field with values in [least, most], or above a bound; required without a default."""
     return field(default=default, metadata={"least": least, "most": most, "above": above})
 
 
@@ -43,12 +43,12 @@ def choice(default: str | None, *, among: tuple[str, ...]) -> Any:
 
 
 def word(default: str, *, among: Mapping[str, Any]) -> Any:
-    """A field that holds an object of a protocol: one of a few by a word, or a class of your own by ``_target_``."""
+    """A field for an object of a protocol: one of a few by a word, or your own class by ``_target_``."""
     return field(default=among[default], metadata={"words": among})
 
 
 def target(role: roles.Role, *, is_partial: bool = False) -> Any:
-    """A field that holds an object of a role; arguments as ``Target``'s."""
+    """A field for an object of a role; arguments as for ``Target``."""
     return field(metadata={"role": role, "is_partial": is_partial})
 
 
@@ -58,23 +58,23 @@ def path(default: Any = MISSING) -> Any:
 
 
 def inline() -> Any:
-    """A field that holds a dataclass whose keys stand among those of its owner."""
+    """A field for a dataclass whose keys are among those of its owner."""
     return field(metadata={"is_inline": True})
 
 
 def made(default: Any = MISSING) -> Any:
-    """A field that is no key: whoever makes the object gives it."""
+    """A field that is not a key: code gives its value."""
     return field(default=default, metadata={"is_key": False})
 
 
 def check_fields(instance: Any, place: str) -> None:
-    """Holds a dataclass to the bounds that it declares; for its ``__post_init__``, so that code cannot make what a config cannot."""
+    """Checks a dataclass against its declared bounds; for ``__post_init__``, so that code obeys them like a config."""
     for declared in fields(instance):
         check_value(declared.metadata, getattr(instance, declared.name), f"{place}.{declared.name}")
 
 
 def check_value(metadata: Mapping[str, Any], value: Any, place: str) -> None:
-    """Raises InputError unless a value is legal by what its field declares."""
+    """Raises InputError unless a value is legal by its field's declaration."""
     if value is None:
         return
     among = metadata.get("among")

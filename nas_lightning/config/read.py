@@ -1,4 +1,4 @@
-"""Turns a composed config into dataclasses and refuses what they do not name."""
+"""Turns a composed config into dataclasses and refuses unknown keys."""
 
 import math
 import re
@@ -17,7 +17,7 @@ Make = Callable[[Target, str], Any]
 """Makes the object of a node, given its place."""
 
 LARGEST = 2**53
-"""Of an integer's magnitude: what every consumer, numpy's and torch's integers and floats among them, takes without loss."""
+"""Largest magnitude of an integer that every consumer, such as float64, takes without loss."""
 
 
 def _keep(target: Target, _: str) -> Target:
@@ -29,12 +29,12 @@ def read(kind: type[T], node: Any, place: str = "", make: Make = _keep, **given:
 
     Args:
         place: its key, for errors.
-        make: makes the objects that it holds; without it they stay targets.
-        given: the fields that are no keys.
+        make: makes its objects; by default they stay targets.
+        given: the fields that are not keys.
 
     Raises:
-        InputError: naming the key, its value and the rule: unknown key, missing key, wrong type, out of range, or what the dataclass
-            itself refuses.
+        InputError: naming the key, its value and the rule: unknown key, missing key, wrong type, out of range, or
+            refused by the dataclass itself.
     """
     values = _values(kind, node, place, make)
     try:
@@ -68,7 +68,7 @@ def _declared(kind: type) -> dict[str, Field[Any]]:
 
 
 def _keys(kind: type) -> list[str]:
-    """The names of all keys of a dataclass, those of its inline parts among them."""
+    """The names of all keys of a dataclass, those of inline parts included."""
     hints = typing.get_type_hints(kind)
     return [
         key for name, field in _declared(kind).items() for key in (_keys(_inner(hints[name])) if "is_inline" in field.metadata else [name])
@@ -84,16 +84,16 @@ def _field(metadata: Mapping[str, Any], hint: Any, value: Any, place: str, make:
         return make(_target(metadata["role"], value, place, metadata["is_partial"]), place)
     if "words" in metadata:
         return _word(metadata["words"], hint, value, place, make)
-    found = _value(hint, value, place, make)
-    check_value(metadata, found, place)
-    return found
+    checked = _value(hint, value, place, make)
+    check_value(metadata, checked, place)
+    return checked
 
 
 def _value(hint: Any, value: Any, place: str, make: Make) -> Any:
     if isinstance(hint, types.UnionType):
         if value is None and type(None) in hint.__args__:
             return None
-        return _value(next(one for one in hint.__args__ if one is not type(None)), value, place, make)
+        return _value(next(kind for kind in hint.__args__ if kind is not type(None)), value, place, make)
     origin = typing.get_origin(hint)
     if origin is Later:
         _values(_inner(hint), value, place, _keep)
@@ -138,7 +138,7 @@ _NAMES = {int: "an integer", float: "a number", str: "text", bool: "true or fals
 
 
 def _check_numbers(value: Any, place: str) -> None:
-    """Refuses nan, the infinite and absurdly large integers, at any depth: no class checks each of its numbers for them."""
+    """Refuses nan, infinity and huge integers at any depth, which no class checks for by itself."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             _check_numbers(item, join(place, str(key)))
@@ -157,10 +157,10 @@ def join(place: str, key: str) -> str:
 
 
 def placed(message: str, place: str, keys: Sequence[str] = ()) -> str:
-    """The message of a constructor, which knows its argument but not its key, with the whole key in front.
+    """A constructor's message, which names its argument but not the key, with the whole key in front.
 
     Args:
-        keys: arguments with which the message may begin; others begin with the last part of the key.
+        keys: arguments that the message may begin with; otherwise it begins with the last part of the key.
     """
     last = place.rsplit(".", 1)[-1]
     if message.startswith(place):

@@ -1,6 +1,6 @@
-"""Which classes may stand at which key: for a ``_target_`` no other is imported, looked at or called.
+"""The classes allowed at each key: for a ``_target_`` no other class is imported, inspected or called.
 
-A class of your own may stand in a role, too, once the command line names its package: ``plugins=[my_package]``.
+Your own class may also take a role, once the command line names its package: ``plugins=[my_package]``.
 """
 
 import difflib
@@ -19,11 +19,11 @@ MOVED = {
     "nas_lightning.objective.": "nas_lightning.training.objectives.",
     "nas_lightning.schedule.": "nas_lightning.training.schedules.",
 }
-"""Where classes were that configs of older versions name, and where they are."""
+"""Old and new places of classes that configs of older versions name."""
 
 
 def of_today(name: str) -> str:
-    """The dotted path by which a class is known now."""
+    """The current dotted path of a class."""
     return next((name.replace(old, new, 1) for old, new in MOVED.items() if name.startswith(old)), name)
 
 
@@ -31,14 +31,14 @@ def of_today(name: str) -> str:
 class Role:
     """What a key or an argument may hold.
 
-    Nothing in a role deletes or overwrites a file that its arguments name, unpickles, starts a program or opens a connection.
+    No class in a role deletes or overwrites a file named by its arguments, unpickles, starts a program or connects.
 
     Args:
         title: for errors.
         kind: dotted path of the base class, or of the protocol whose methods a class must have.
-        modules: whose public classes of this kind are allowed, if they are defined below one of the modules.
-        classes: further single classes.
-        without: names in the modules that are left out.
+        modules: their public classes of this kind are allowed, if defined below one of the modules.
+        classes: other single classes.
+        without: excluded names in the modules.
     """
 
     title: str
@@ -48,7 +48,7 @@ class Role:
     without: tuple[str, ...] = ()
 
     def fits(self, candidate: type) -> bool:
-        """Whether a class is of this kind: a subclass, or one that has a protocol's methods."""
+        """Whether a class is of this kind: a subclass, or with a protocol's methods."""
         kind = load(self.kind)
         if Protocol not in kind.__bases__:
             return issubclass(candidate, kind)
@@ -61,7 +61,7 @@ class Role:
         return [name for name in getattr(kind, "__annotations__", {}) if not hasattr(made, name)] if Protocol in kind.__bases__ else []
 
     def refuse(self, name: str) -> InputError:
-        """The error for a class that is none of the allowed ones."""
+        """The error for a class that is not allowed."""
         module = name.rpartition(".")[0]
         close = difflib.get_close_matches(name, allowed(self), n=1) if module in {*self.modules, *map(_module, self.classes)} else []
         hint = f"; did you mean {close[0]}?" if close else ""
@@ -70,23 +70,23 @@ class Role:
 
 
 def load(path: str) -> Any:
-    """What a dotted path of this file names."""
+    """The object at a dotted path of this file."""
     return getattr(importlib.import_module(_module(path)), path.rpartition(".")[2])
 
 
 @cache
 def allowed(role: Role) -> Mapping[str, type]:
-    """The classes of a role by every dotted path that may name them: where they are offered, and where they are defined."""
+    """The classes of a role by every allowed dotted path: where they are offered, and where they are defined."""
     below = tuple(f"{module}." for module in role.modules)
     offered = {path: load(path) for path in role.classes}
     for module in map(importlib.import_module, role.modules):
         for name in getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]:
-            found = getattr(module, name)
+            kind = getattr(module, name)
             if name in role.without:
                 continue
-            if isinstance(found, type) and f"{found.__module__}.".startswith(below) and role.fits(found) and found is not load(role.kind):
-                offered[f"{module.__name__}.{name}"] = found
-    return {**{f"{found.__module__}.{found.__qualname__}": found for found in offered.values()}, **offered}
+            if isinstance(kind, type) and f"{kind.__module__}.".startswith(below) and role.fits(kind) and kind is not load(role.kind):
+                offered[f"{module.__name__}.{name}"] = kind
+    return {**{f"{kind.__module__}.{kind.__qualname__}": kind for kind in offered.values()}, **offered}
 
 
 def _module(path: str) -> str:
@@ -115,9 +115,9 @@ _CALLBACK = Role(
     "a callback",
     "pytorch_lightning.callbacks.Callback",
     ("pytorch_lightning.callbacks",),
-    without=("SpikeDetection",),  # it overwrites whatever file it is given
+    without=("SpikeDetection",),  # it overwrites any file it is given
 )
-_LOGGERS = ("CSVLogger", "TensorBoardLogger")  # the others send what they log to a server
+_LOGGERS = ("CSVLogger", "TensorBoardLogger")  # other loggers send to a server
 _LOGGER = Role("a logger", "pytorch_lightning.loggers.Logger", classes=tuple(f"pytorch_lightning.loggers.{name}" for name in _LOGGERS))
 _PROFILERS = ("SimpleProfiler", "AdvancedProfiler", "PyTorchProfiler", "PassThroughProfiler")  # XLA's opens a port
 _PROFILER = Role(
@@ -160,6 +160,6 @@ ARGUMENTS: Mapping[str, tuple[Role, ...]] = {
     "precision_plugin": (_PRECISION,),
     "theme": (_THEME,),
 }
-"""The roles of arguments, by their names, of pl.Trainer and of the classes above; no other argument holds an object."""
+"""The roles of arguments, by name, of pl.Trainer and of the classes above; no other argument may hold an object."""
 EVERY = (SPACE, DATASET, AUGMENTATION, SAMPLER, OBJECTIVE, SCHEDULE, OPTIMIZER, *dict.fromkeys(sum(ARGUMENTS.values(), ())))
-"""What an argument of a class of your own may hold, whose names we do not know."""
+"""The roles of any argument of a user's own class."""

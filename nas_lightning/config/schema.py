@@ -1,4 +1,4 @@
-"""Keys that a config may hold, with their types, their units and their legal ranges."""
+"""Config keys with their types, units and legal ranges."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,28 +9,28 @@ from nas_lightning.config.fields import Target, choice, number, path, target
 
 @dataclass(frozen=True, kw_only=True)
 class SupernetConfig:
-    """``supernet``: what the slices share beside their weights."""
+    """``supernet``: what the slices share besides their weights."""
 
     shortcuts: str = choice("always", among=("always", "where_needed"))
     norm: str = choice("batch", among=("batch", "running"))
     channels_last: bool = True
-    """How images lie in memory on a GPU."""
+    """Memory format of images on a GPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoaderConfig:
-    """``loader``: how images come in batches."""
+    """``loader``: the batches of images."""
 
     batch_size: int = number(128, least=2)
-    """Training images a step and device; the norms' statistics come from them."""
+    """Training images per step and device; the source of the norms' statistics."""
     eval_batch_size: int = number(500, least=1)
-    """Held-out images a validation batch."""
+    """Held-out images per validation batch."""
     holdout: int = number(0, least=0)
     """Training images kept out of training for monitoring."""
     workers: int = number(0, least=0, most=512)
-    """Processes that read images; 0 reads in the main one."""
+    """Processes that read images; 0 reads in the main process."""
     resident: bool | None = None
-    """Whether the training images stay on the device that trains; None where that is a GPU and nothing else is in the way."""
+    """Whether the training images stay on the training device; None keeps them on a GPU if nothing prevents it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +38,11 @@ class PopulationConfig:
     """``population``: the run's list of candidates, from a file or drawn."""
 
     file: str | None = path(None)
-    """In the challenge's format; None draws a list."""
+    """A file in the challenge's format; None draws a list."""
     count: int = number(50_000, least=1, most=10_000_000)
     """Candidates to draw."""
     seed: int = number(0, least=0)
-    """Of the draw."""
+    """Seed of the draw."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +51,12 @@ class MonitorConfig:
 
     every_epochs: int = number(1, least=1)
     candidates: int = number(4, least=0)
-    """Drawn with the seed, beside the largest and the smallest."""
+    """Candidates drawn with the seed, besides the largest and the smallest."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RootConfig:
-    """``data`` of ``nas-rank``: where the files lie; which images, how scaled, the checkpoint says."""
+    """``data`` of ``nas-rank``: the folder of the files; the checkpoint defines the images and their scaling."""
 
     root: str | None = path(None)
 
@@ -69,7 +69,7 @@ class CompareConfig:
     second: str = path()
     space: Target = target(roles.SPACE)
     known_accuracies: str | None = path(None)
-    """A file in the challenge's format with true accuracies as fractions: which table agrees better with them."""
+    """A file in the challenge's format with true accuracies as fractions, to find which table agrees better."""
     resamples: int = number(1000, least=10, most=1_000_000)
     run_dir: str | None = path(None)
     """Receives ``agreement.json``, and ``comparison.json`` with known accuracies; None only prints."""
@@ -81,27 +81,27 @@ class TuneConfig:
 
     run_dir: str = path()
     overrides: list[str]
-    """Of ``train.py``, for every trial."""
+    """Overrides of ``train.py``, for every trial."""
     search: dict[str, Any]
     """By key: a list of values, or ``{low, high}`` with ``log`` or ``step``."""
     trials: int = number(20, least=1)
-    """The study ends with so many that gave a value or were pruned, those of all its processes."""
+    """Number of completed or pruned trials, over all processes, after which the study ends."""
     study: str = "study"
     storage: str | None = None
-    """The URL of a database; None keeps a journal in ``run_dir``, which processes that see this folder share."""
+    """The URL of a database; None keeps a journal in ``run_dir``, shared by processes that see this folder."""
     proposals: str = choice("tpe", among=("tpe", "random"))
     pruning: str = choice("median", among=("median", "none"))
-    """By the panel (``loader.holdout``): stops a trial that does worse than the median of the others after as many epochs."""
+    """By the panel (``loader.holdout``): stops a trial below the median of the others after as many epochs."""
     seed: int | None = number(None, least=0)
-    """Of the proposals."""
+    """Seed of the proposals."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportConfig:
-    """``nas-report``: pictures and pages from the files of a run folder, or of a multirun's; one of the two must be given."""
+    """``nas-report``: pictures and pages from the files of a run folder or a multirun; exactly one must be given."""
 
     run_dir: str | None = path(None)
     sweep_dir: str | None = path(None)
     """Given as ``sweep=DIR``."""
     points: int = number(3000, least=100, most=100_000)
-    """Candidates that a figure draws at most; of more it draws an evenly spaced sample and says so."""
+    """Maximum candidates in a figure; of more it draws an evenly spaced sample, with a note."""

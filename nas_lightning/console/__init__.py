@@ -1,1 +1,1 @@
-"""Hydra in, one line and an exit code out."""
+"""The command line: Hydra in, one line and an exit code out."""

@@ -1,4 +1,4 @@
-"""Bounds what Hydra reads: a few lines of YAML, whose aliases hold each other, stand for more values than a memory holds."""
+"""Bounds what Hydra reads: a few lines of nested YAML aliases can stand for more values than memory holds."""
 
 import io
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ from nas_lightning.errors import InputError
 from nas_lightning.runs.reading import MAX_YAML_MIB
 
 MOST_VALUES = 100_000
-"""Of one file, its aliases written out."""
+"""Maximum values of one file, its aliases expanded."""
 
 
 @contextmanager
 def bounded_config_files() -> Iterator[None]:
-    """For its duration OmegaConf, through which Hydra reads all files, refuses those that are too large, also once they are written out."""
+    """Within it OmegaConf, which reads all of Hydra's files, refuses those that are too large, aliases expanded."""
     whole = OmegaConf.load
 
     def load(file: Any) -> Any:
@@ -30,7 +30,7 @@ def bounded_config_files() -> Iterator[None]:
             if "*" in text:
                 _check_aliases(text, name)
             bounded = io.StringIO(text)
-            bounded.name = name  # which a reader of YAML quotes
+            bounded.name = name  # quoted in the reader's errors
             return whole(bounded)
         except RecursionError:
             raise InputError(f"{name}: is nested too deeply for a config") from None
@@ -43,7 +43,7 @@ def bounded_config_files() -> Iterator[None]:
 
 
 def _check_aliases(text: str, name: str) -> None:
-    """Raises InputError if a file stands for too many values, or holds one that holds itself."""
+    """Raises InputError if a file expands to too many values, or has a value that contains itself."""
     sizes: dict[str | None, int] = {}
     opened: list[tuple[str | None, int]] = [(None, 0)]
     for event in yaml.parse(text, yaml.SafeLoader):
@@ -58,7 +58,7 @@ def _check_aliases(text: str, name: str) -> None:
         elif isinstance(event, yaml.AliasEvent):
             if any(event.anchor == anchor for anchor, _ in opened):
                 raise InputError(f"{name}: line {line}: *{event.anchor} stands within what it names")
-            size = sizes.get(event.anchor, 1)  # where it names nothing the reader says so
+            size = sizes.get(event.anchor, 1)  # the reader reports an alias of nothing
         opened[-1] = (opened[-1][0], opened[-1][1] + size)
         if opened[-1][1] > MOST_VALUES:
             raise InputError(f"{name}: line {line}: has more than {MOST_VALUES:,} values, its aliases written out")

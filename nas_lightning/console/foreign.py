@@ -1,11 +1,11 @@
-"""What a config file may not do, as only the command line speaks for the user: name plugins, start programs, read the environment.
+"""Refuses what only the command line may do, not a config file: name plugins, start programs, read the environment.
 
-Hydra makes callbacks, launchers, sweepers and loggers out of a config before our task runs. Every config of a command is
-therefore composed by a loader that checks each file when it is read and the whole when it is composed, also in a launcher's
-workers and in the trials of nas-tune. No file is trusted, the shipped ones included.
+Hydra makes callbacks, launchers, sweepers and loggers from a config before our task runs. A loader therefore checks
+each file when it is read and the whole config when it is composed, also in a launcher's workers and in the trials of
+nas-tune. No file is trusted, the shipped ones included.
 
-``plugins=[my_package]`` on the command line lets ``_target_`` name the classes of a package of your own. A file may name such
-a package only if the environment variable ``NAS_LIGHTNING_PLUGINS`` does too: ``export NAS_LIGHTNING_PLUGINS=mine,another``.
+``plugins=[my_package]`` on the command line lets ``_target_`` name classes of your own package. A file may name such
+a package only if the environment variable ``NAS_LIGHTNING_PLUGINS`` does too: ``export NAS_LIGHTNING_PLUGINS=mine``.
 """
 
 import os
@@ -29,11 +29,11 @@ from nas_lightning.errors import InputError
 
 PLUGINS_VARIABLE = "NAS_LIGHTNING_PLUGINS"
 RESOLVERS = ("now", "hydra", "python_version", "oc.select", "oc.dict.keys", "oc.dict.values")
-"""What an interpolation of a file may call: these read the config and the clock alone. oc.decode and oc.create could spell out others."""
+"""Resolvers that a file may call: they only read config and clock. oc.decode and oc.create could spell out others."""
 
 
 class CommandLine:
-    """What the user typed.
+    """The overrides that the user typed.
 
     Args:
         arguments: the overrides.
@@ -50,7 +50,7 @@ class CommandLine:
     def plugins(self) -> set[str]:
         """The packages that the user allows, also for the trials of nas-tune."""
         settings = self.settings()
-        trials = [one for one in _texts(settings.get("overrides")) if one.lstrip("+").startswith("plugins=")]
+        trials = [text for text in _texts(settings.get("overrides")) if text.lstrip("+").startswith("plugins=")]
         environment = (name.strip() for name in os.environ.get(PLUGINS_VARIABLE, "").split(","))
         return {*_texts(settings.get("plugins")), *(CommandLine(trials).plugins() if trials else ()), *environment} - {""}
 
@@ -60,7 +60,7 @@ class CommandLine:
 
 
 class CheckingLoader(ConfigLoaderImpl):
-    """Composes as Hydra does, and refuses what a file may not do; travels to a launcher's workers."""
+    """Composes as Hydra does, and refuses what a file may not do; pickled for a launcher's workers."""
 
     def __init__(self, command_line: CommandLine, config_search_path: ConfigSearchPath) -> None:
         super().__init__(config_search_path)
@@ -68,7 +68,7 @@ class CheckingLoader(ConfigLoaderImpl):
         self.repository = CheckingRepository(config_search_path)
 
     def load_configuration(self, config_name: str | None, overrides: list[str], *arguments: Any, **named: Any) -> DictConfig:
-        """See ConfigLoader; ``overrides`` may also come from a sweep or a study that a file describes.
+        """See ConfigLoader; ``overrides`` may also come from a sweep or study described in a file.
 
         Raises:
             InputError: naming the key that a file may not set.
@@ -94,12 +94,12 @@ class CheckingRepository(ConfigRepository):
     """Reads files as Hydra does, and checks each before anything in it is resolved, its defaults list included."""
 
     def _extract_defaults_list(self, config_path: str, cfg: Any) -> Any:
-        """See ConfigRepository: the first to see what was read, whole.
+        """See ConfigRepository: the first method to see the whole of what was read.
 
         Raises:
             InputError: naming the file and the key.
         """
-        content = None if is_dataclass(OmegaConf.get_type(cfg)) else OmegaConf.to_container(cfg, resolve=False)  # such is Python, no file
+        content = None if is_dataclass(OmegaConf.get_type(cfg)) else OmegaConf.to_container(cfg, resolve=False)  # Python, no file
         for place, text in _strings(content):
             for call in _forbidden_calls(text):
                 raise InputError(f"{config_path}: {place}: {_RULE.format(call)}")
@@ -114,7 +114,7 @@ class CheckingRepository(ConfigRepository):
 
 @contextmanager
 def checked(arguments: Sequence[str]) -> Iterator[None]:
-    """For its duration Hydra composes with our loader.
+    """Within it Hydra composes with our loader.
 
     Args:
         arguments: the overrides of the command line.
@@ -131,23 +131,23 @@ _RULE = "{} may read more than the config, which only the command line may; a fi
 
 
 def _forbidden_calls(text: str) -> list[str]:
-    """The interpolations in a text that call another resolver than the harmless ones."""
+    """The interpolations in a text that call a resolver outside ``RESOLVERS``."""
     if "${" not in text:
         return []
     try:
         nodes: list[Any] = [parse(text)]
     except GrammarParseError:  # neither can OmegaConf
         return [text]
-    found = []
+    calls = []
     for node in nodes:  # grows
         nodes.extend(node.getChildren() if hasattr(node, "getChildren") else ())
         if type(node).__name__ == "InterpolationResolverContext" and node.resolverName().getText() not in RESOLVERS:
-            found.append(node.getText())
-    return found
+            calls.append(node.getText())
+    return calls
 
 
 def _strings(node: Any, place: str = "") -> Iterator[tuple[str, str]]:
-    """Every text of a container with its place, keys included."""
+    """Every string in a container with its place, keys included."""
     if isinstance(node, str):
         yield place, node
     for key, item in node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ():
@@ -158,12 +158,12 @@ def _strings(node: Any, place: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _texts(value: Any) -> list[str]:
-    """The texts of a list, or the one that stands alone."""
-    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
+    """The strings of a list, or a single string."""
+    return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
 
 
 def _plain(value: Any) -> Any:
-    """What Hydra read from an override, as plain containers; the choices of a sweep as a list of all."""
+    """An override's value as plain containers; the choices of a sweep as one list."""
     if isinstance(value, QuotedString):
         return value.text
     if isinstance(value, ChoiceSweep):

@@ -1,4 +1,4 @@
-"""What stands below ``hydra:`` in a composed config, checked before Hydra makes anything of it."""
+"""Checks the ``hydra:`` section of a composed config, before Hydra makes anything of it."""
 
 import copy
 from collections.abc import Collection, Iterator, Mapping
@@ -22,18 +22,18 @@ TARGETS = {
     "sweeper": ("hydra._internal.core_plugins.basic_sweeper.BasicSweeper",),
     "callbacks": ("hydra.experimental.callbacks.LogJobReturnCallback",),
 }
-"""What Hydra may make, beside the classes of the user's plugins."""
+"""What Hydra may make, besides the classes of the user's plugins."""
 LOGS = ("hydra_logging", "job_logging")
 LOGGING = ("logging.StreamHandler", "logging.FileHandler", "logging.NullHandler", "logging.Formatter", "logging.Filter")
 STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 TYPED = ("job.env_set", "job.env_copy", "launcher.setup", "launcher.additional_parameters", "launcher.ray")
-"""Keys that only the command line sets: variables, such as one that preloads a library, a batch script's commands, a cluster's address."""
+"""Keys only for the command line: variables (one can preload a library), a batch script's commands, a cluster."""
 OUTPUT = "OUTPUT"
-"""Stands for the folder of a job's output, which has no name yet."""
+"""Placeholder for the folder of a job's output, which has no name yet."""
 
 
 def check_hydra(config: DictConfig, typed: Mapping[str, Any], plugins: Collection[str]) -> None:
-    """Refuses classes that are not on the lists, and what only the command line may set.
+    """Refuses unlisted classes, and values that only the command line may set.
 
     Args:
         config: as composed.
@@ -48,14 +48,14 @@ def check_hydra(config: DictConfig, typed: Mapping[str, Any], plugins: Collectio
         for place, key, value in _items(hydra.get(section), f"hydra.{section}"):
             if key == "_target_" and not _is_allowed(value, allowed, plugins):
                 raise InputError(f"{place}: {value} is not allowed (known: {', '.join(allowed)}; the command line's plugins add your own)")
-            if isinstance(value, str) and "${" in value and value not in map(str, typed.values()):  # it would be resolved once more
+            if isinstance(value, str) and "${" in value and value not in map(str, typed.values()):  # it would be resolved again
                 raise InputError(f"{place}: {value} must not be written with a backslash, except on the command line")
     for place, _, value in _items(hydra.get("launcher"), "hydra.launcher"):
         if isinstance(value, str) and not value.isprintable():
             raise InputError(f"{place}: {value!r} must be one line, as it may stand in a batch script")
     for section in LOGS:
         _check_logging(hydra.get(section), f"hydra.{section}", plugins)
-    for name in hydra["job"]["env_copy"]:  # Hydra puts them among those to set
+    for name in hydra["job"]["env_copy"]:  # Hydra adds them to env_set
         hydra["job"]["env_set"].pop(name, None)
     for key in TYPED:
         node: Any = hydra
@@ -67,7 +67,7 @@ def check_hydra(config: DictConfig, typed: Mapping[str, Any], plugins: Collectio
 
 
 def _resolved(config: DictConfig) -> dict[str, Any]:
-    """The checked parts as plain containers, as Hydra will find them in a job."""
+    """The parts to check as plain containers, as a job will see them."""
     config, singleton = copy.deepcopy(config), HydraConfig.instance()
     with read_write(config), open_dict(config):
         config.hydra.runtime.output_dir, config.hydra.job.num, config.hydra.job.id = OUTPUT, 0, "0"
@@ -83,7 +83,7 @@ def _resolved(config: DictConfig) -> dict[str, Any]:
 
 
 def _items(node: Any, place: str) -> Iterator[tuple[str, Any, Any]]:
-    """Every key at any depth: its place, itself, its value."""
+    """Every key at any depth, as (place, key, value)."""
     for key, value in node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ():
         yield f"{place}.{key}", key, value
         yield from _items(value, f"{place}.{key}")
@@ -107,7 +107,7 @@ def _check_logging(node: Any, place: str, plugins: Collection[str]) -> None:
 
 
 def _below(typed: Mapping[str, Any], place: str) -> Any:
-    """What the command line sets at a key, or below it."""
+    """The command line's value at a key, or below it."""
     below = {key.removeprefix(f"{place}."): value for key, value in typed.items() if key.startswith(f"{place}.")}
     at = typed.get(place)
     for key, value in below.items():
@@ -124,5 +124,5 @@ def _check_typed(value: Any, place: str, typed: Any) -> None:
     if isinstance(value, Mapping):
         for key, item in value.items():
             _check_typed(item, f"{place}.{key}", typed.get(key) if isinstance(typed, Mapping) else None)
-    elif value not in (None, []) and str(value) != str(typed):  # Hydra turns variables into texts
+    elif value not in (None, []) and str(value) != str(typed):  # Hydra turns variables into strings
         raise InputError(f"{place}: {value!r} comes from a file; only the command line may set it")

@@ -1,4 +1,4 @@
-"""What an error of Hydra, OmegaConf or YAML means to the user, in one line."""
+"""Explains an error of Hydra, OmegaConf or YAML to the user, in one line."""
 
 import re
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ _PYTHON_HINTS = ("full_key", "object_type", "To append", "Set the env", "See htt
 
 
 def in_one_line(error: Exception) -> str:
-    """The message without the hints that speak of Python."""
+    """The message without the hints about Python."""
     if isinstance(error, InputError | YAMLError):
         return " ".join(str(error).split())
-    causes = [str(one) for one in (error, error.__cause__) if one is not None]
+    causes = [str(cause) for cause in (error, error.__cause__) if cause is not None]
     lines = [line.strip() for text in causes for line in text.splitlines()]
     kept = [line for line in dict.fromkeys(lines) if line and not line.startswith(_PYTHON_HINTS)]
     options = [line for line in kept if line.startswith("Available options")]
@@ -32,25 +32,25 @@ def in_one_line(error: Exception) -> str:
 
 
 def is_of_a_lost_worker(error: Exception) -> bool:
-    """Whether a launcher (joblib, submitit, Ray) says that a process which ran a job is gone; their packages may not be installed."""
+    """Whether a launcher (joblib, submitit, Ray, perhaps not installed) reports that a job's process is gone."""
     return not LOST_WORKER.isdisjoint(kind.__name__ for kind in type(error).__mro__)
 
 
 def unknown_key(error: Exception, config_name: str, arguments: Sequence[str]) -> str | None:
-    """For a key on the command line that no config has: its place and the closest key there; None for another error.
+    """For an unknown key on the command line: its place and the closest known key; None for any other error.
 
     Args:
         arguments: of the command line.
     """
-    found = re.match(r"Could not override '([\w.]+)'", str(error))
-    if found is None or "is not in struct" not in f"{error} {error.__cause__}":
+    match = re.match(r"Could not override '([\w.]+)'", str(error))
+    if match is None or "is not in struct" not in f"{error} {error.__cause__}":
         return None
-    place = found.group(1)
+    place = match.group(1)
     *parents, key = place.split(".")
     groups = [argument for argument in arguments if re.match(r"[\w/]+(@[\w.]+)?=[\w/]+$", argument)]
     try:
         node = _composed(config_name, [argument for argument in groups if not argument.startswith(f"{place}=")], parents)
-        while parents and node is None:  # the mistake is further up
+        while parents and node is None:  # the mistake is higher up
             key = parents.pop()
             node = _composed(config_name, [], parents)
         known = [str(name) for name in node or {} if parents or name != "hydra"]
@@ -65,6 +65,6 @@ def unknown_key(error: Exception, config_name: str, arguments: Sequence[str]) ->
 def _composed(config_name: str, overrides: list[str], parents: list[str]) -> DictConfig | None:
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        config = hydra.compose(config_name, overrides=[one for one in overrides if "." not in one.split("=")[0]], return_hydra_config=True)
+        config = hydra.compose(config_name, overrides=[arg for arg in overrides if "." not in arg.split("=")[0]], return_hydra_config=True)
     node = OmegaConf.select(config, ".".join(parents)) if parents else config
     return node if isinstance(node, DictConfig) else None

@@ -1,4 +1,4 @@
-"""Lets one job of a multirun train on several devices: Lightning starts a process a device from this process's own command line."""
+"""Lets one job of a multirun train on several devices: Lightning starts them from this process's command line."""
 
 import importlib.util
 import os
@@ -11,26 +11,26 @@ from hydra.core.hydra_config import HydraConfig
 from nas_lightning.devices.launch import GRACE_SECONDS, watches
 
 LAUNCH = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""What Lightning leaves in the environment; the next job would take itself for one of the processes of this one."""
+"""Variables that Lightning leaves behind; with them the next job would pass for a process of this one."""
 
 
 @contextmanager
 def as_a_run_of_its_own(command: str) -> Iterator[None]:
-    """For its duration the process looks as if started for this job alone; else each further process would start the whole multirun.
+    """Within it the process looks as if started for this job; otherwise its child processes would start the multirun.
 
     Args:
-        command: the module that starts it.
+        command: the module that starts the job.
     """
     hydra, main = HydraConfig.get(), sys.modules["__main__"]
-    if "LOCAL_RANK" in os.environ:  # one of the further processes itself, or of a launch from outside
+    if "LOCAL_RANK" in os.environ:  # a child process itself, or one of an outside launcher
         yield
         return
     argv, spec, before = sys.argv, getattr(main, "__spec__", None), {name: os.environ.get(name) for name in LAUNCH}
-    further = [one.path for one in hydra.runtime.config_sources if one.provider == "command-line"]
-    folders = [part for path in further for part in ("--config-dir", path)]
-    paths = [one for one in hydra.overrides.hydra if one.startswith("hydra.searchpath=")]
+    given = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
+    folders = [part for path in given for part in ("--config-dir", path)]
+    paths = [override for override in hydra.overrides.hydra if override.startswith("hydra.searchpath=")]
     sys.argv = [argv[0], *folders, *paths, *hydra.overrides.task, "hydra.mode=RUN"]
-    main.__spec__ = importlib.util.find_spec(command)  # a launcher's worker was started from a program of the launcher
+    main.__spec__ = importlib.util.find_spec(command)  # a launcher's worker has the launcher's own
     grace = 0.0
     try:
         yield
@@ -45,11 +45,11 @@ def as_a_run_of_its_own(command: str) -> Iterator[None]:
 
 
 def _end_processes(grace: float) -> None:
-    """Waits for the further processes, and dismisses the watch over them: seeing that one of them failed, it would end the process that is
-    in the middle of the next job.
+    """Waits for the child processes, and dismisses their watch, which would end this process in the middle of its next
+    job if one had failed.
 
     Args:
-        grace: seconds that each has; where the job failed they have nothing to end.
+        grace: seconds for each; 0 after a failed job, whose processes have nothing to finish.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Paths on the command line as a shell's user types them: Hydra's grammar knows neither ``~/x`` nor ``a/epoch=3.ckpt`` nor ``straße``."""
+"""Lets users type paths as in a shell: Hydra's grammar knows neither ``~/x`` nor ``a/epoch=3.ckpt`` nor ``straße``."""
 
 import os
 import re
@@ -11,21 +11,21 @@ from hydra.errors import HydraException
 from nas_lightning.errors import InputError
 
 SYNTAX = frozenset("()[]{}'\"\\")
-"""What gives a value a structure in Hydra's grammar, commas aside; a value without any of it can only be meant as it stands."""
+"""Characters of structure in Hydra's grammar, besides commas; a value without them is a plain string."""
 
 
 def readable(arguments: Sequence[str]) -> list[str]:
-    """The arguments with ``~`` as the home folder and with quotes around values that Hydra cannot read but for being text.
+    """The arguments with ``~`` expanded, and with quotes around plain strings that Hydra cannot read.
 
     Raises:
-        InputError: for another value that Hydra cannot read, with how to quote it.
+        InputError: for any other value that Hydra cannot read, with how to quote it.
     """
     parser = OverridesParser.create()
     return [_readable(argument, parser) for argument in arguments]
 
 
 def with_home(node: object) -> object:
-    """A config, plain, with ``~`` as the home folder at the head of each of its texts."""
+    """A plain config with ``~`` expanded at the head of each string."""
     if isinstance(node, dict):
         return {key: with_home(value) for key, value in node.items()}
     if isinstance(node, list):
@@ -49,6 +49,6 @@ def _readable(argument: str, parser: OverridesParser) -> str:
 
 
 def _quoted(text: str) -> str:
-    """In Hydra's quotes: backslashes count as two before a quote, and as themselves elsewhere."""
-    escaped = re.sub(r'(\\*)("|\Z)', lambda found: 2 * found[1] + ('\\"' if found[2] else ""), text)
+    """In Hydra's quotes, where backslashes are doubled only before a quote."""
+    escaped = re.sub(r'(\\*)("|\Z)', lambda match: 2 * match[1] + ('\\"' if match[2] else ""), text)
     return f'"{escaped}"'

@@ -1,4 +1,4 @@
-"""How every console entry starts Hydra, and how it ends when the user made a mistake: one line and exit code 2."""
+"""Starts Hydra for every console entry; a user's mistake ends in one line and exit code 2."""
 
 import errno
 import functools
@@ -35,22 +35,22 @@ from nas_lightning.runs.lock import only_owner
 
 Task = Callable[[DictConfig], Any]
 RUN_DIR_VARIABLE = "NAS_LIGHTNING_RUN_DIR"
-"""Carries the run folder to the processes that Lightning starts for further devices, whose own clock would name another."""
+"""Passes the run folder to the processes that Lightning starts for other devices, whose clock would name another."""
 PARENT_VARIABLE = "NAS_LIGHTNING_PARENT"
-"""Tells them the number of the process that starts them."""
+"""Passes them the id of the process that starts them."""
 RESUMED = ("config", "rank", "standalone", "tune")
-"""Commands, by their configs, that resume what they left in their folder; the others begin anew."""
+"""Commands, by their configs, that resume from their folder; the others begin anew."""
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-"""What a library's writer, such as TensorBoard's, meets on a full or read-only disk; our own files tell it themselves."""
+"""Errors of a library's writer, such as TensorBoard's, on a full or read-only disk; our own writers report theirs."""
 
 
 @bounded_config_files()
 def start(task: Task, config_name: str) -> None:
-    """Runs ``task`` on the composed config; whatever asks the process to end, or takes its terminal away, costs no finished work."""
+    """Runs ``task`` on the composed config; no signal or closed terminal costs finished work."""
     _settle()
     if is_started_by_lightning():
         end_with_parent(int(os.environ[PARENT_VARIABLE]))
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # lets errors through to the lines below
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # passes errors on to the lines below
     composed, key = False, "run_dir, or hydra.sweep.dir,"
 
     @functools.wraps(task)
@@ -61,14 +61,14 @@ def start(task: Task, config_name: str) -> None:
         try:
             _check_folders()
             if is_multirun:
-                _settle()  # it may be a launcher's worker
+                _settle()  # this may be a launcher's worker
                 with ending_on_request(), as_a_run_of_its_own(task.__module__):
                     return _blaming_the_lost(task, cfg)
             return _blaming_the_lost(task, cfg)
         except (InputError, OmegaConfBaseException) as error:
             if is_multirun:
                 raise  # a launcher's worker reports it to its parent
-            _stop(in_one_line(error))  # at once: Hydra would print a line of its own before it passes the error on
+            _stop(in_one_line(error))  # at once, before Hydra prints a line of its own
         except OSError as error:
             if error.errno not in UNWRITABLE or is_multirun:
                 raise
@@ -101,11 +101,11 @@ def _settle() -> None:
     """Settings of this process, whether a user or a launcher started it."""
     outlive_output()
     configure_process()
-    tqdm.set_lock(RLock())  # by default a semaphore of the system's, which a killed process leaves behind, and Python complains of
+    tqdm.set_lock(RLock())  # the default is a system semaphore, which a killed process leaks
 
 
 def _blaming_the_lost(task: Task, cfg: DictConfig) -> Any:
-    """Runs the task; what fails because another process of the launch is gone is reported as that."""
+    """Runs the task; reports a failure as that of another process of the launch if that is its cause."""
     try:
         return task(cfg)
     except InputError:
@@ -117,25 +117,25 @@ def _blaming_the_lost(task: Task, cfg: DictConfig) -> Any:
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
-    """The composed config as plain containers, interpolations resolved, ``~`` as the home folder."""
+    """The composed config as plain containers, interpolations resolved, ``~`` expanded."""
     return with_home(OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))  # type: ignore[return-value]
 
 
 def is_started_by_lightning() -> bool:
-    """Whether this is one of the further processes of a launch, not its first, and not one of torchrun's or Slurm's."""
+    """Whether Lightning started this process: not rank zero, nor a process of torchrun or Slurm."""
     return os.environ.get("LOCAL_RANK", "0") != "0" and "RANK" not in os.environ and RUN_DIR_VARIABLE in os.environ
 
 
 def run_folder(configured: str, resume: str | None, claimed: str = "") -> Path:
-    """The run's folder: as configured, in a multirun the job's own.
+    """The run's folder, as configured; in a multirun the job's own.
 
     Args:
         configured: ``run_dir``.
-        resume: ``auto`` takes the newest folder of a run beside the configured one, where there is any.
-        claimed: what of a run folder the command claims by its config; the whole if empty.
+        resume: ``auto`` takes the newest run folder next to the configured one, if any.
+        claimed: the part of a run folder that the command claims by its config; the whole if empty.
 
     Raises:
-        InputError: if both a folder and ``auto`` are asked for.
+        InputError: if both a folder and ``auto`` are given.
     """
     hydra_config = HydraConfig.get()
     is_given = _is_folder_given()
@@ -146,26 +146,26 @@ def run_folder(configured: str, resume: str | None, claimed: str = "") -> Path:
             raise InputError("run_dir: cannot go with a multirun, whose jobs have their own folders below hydra.sweep.dir; give that")
         if resume == "auto":
             raise InputError("resume: auto cannot go with a multirun; give hydra.sweep.dir, the folder of the one to go on with")
-        check_common_folder(any(one.startswith("hydra.sweep.dir=") for one in hydra_config.overrides.hydra))
-        return _told(Path(hydra_config.runtime.output_dir))
+        check_common_folder(any(override.startswith("hydra.sweep.dir=") for override in hydra_config.overrides.hydra))
+        return _passed_on(Path(hydra_config.runtime.output_dir))
     if is_started_by_lightning():
         return Path(os.environ[RUN_DIR_VARIABLE])
     check_common_folder(is_given)
-    return _told(_newest_beside(Path(configured), claimed) if resume == "auto" else Path(configured))
+    return _passed_on(_newest_next_to(Path(configured), claimed) if resume == "auto" else Path(configured))
 
 
 @contextmanager
 def hold(folder: Path, resume: str | None, part: str = "") -> Iterator[Path]:
-    """Holds the run's folder; by default one of its own, though another run may have begun in the second that names it.
+    """Holds the run's folder; the default is a new one, even if another run began in the same second.
 
     Args:
         folder: what ``run_folder`` returned.
         resume: as given to ``run_folder``.
-        part: of the folder, that this process alone works on; empty for the whole.
+        part: of the folder, to hold; empty for the whole.
     """
     hydra_config = HydraConfig.get()
     if not (_is_folder_given() or resume or hydra_config.mode == RunMode.MULTIRUN or is_started_by_lightning()):
-        folder = _told(_new_folder(folder))
+        folder = _passed_on(_new_folder(folder))
     with only_owner(folder, part):
         yield folder
 
@@ -175,7 +175,7 @@ def _is_folder_given() -> bool:
 
 
 def _new_folder(folder: Path) -> Path:
-    """Makes the folder, or one with a number behind its name where it exists."""
+    """Makes the folder, or one with a number after its name if it exists."""
     made, number = folder, 1
     while True:
         try:
@@ -189,7 +189,7 @@ def _new_folder(folder: Path) -> Path:
 
 
 def _check_folders() -> None:
-    """Refuses Hydra's own keys of folders where they would do nothing, or change what a relative path means.
+    """Refuses Hydra's own folder keys where they would do nothing, or change the meaning of relative paths.
 
     Raises:
         InputError: naming the first.
@@ -204,31 +204,31 @@ def _check_folders() -> None:
         raise InputError(f"hydra.run.dir: {hydra_config.run.dir} would stay empty; use run_dir")
 
 
-def _told(folder: Path) -> Path:
-    """The folder, once the processes that this one may start are told of it."""
+def _passed_on(folder: Path) -> Path:
+    """The folder, passed on to the processes that this one may start."""
     os.environ[RUN_DIR_VARIABLE], os.environ[PARENT_VARIABLE] = str(folder), str(os.getpid())
     return folder
 
 
-def _newest_beside(folder: Path, claimed: str) -> Path:
-    """The run beside ``folder`` that was begun last; ``folder`` itself where there is none."""
+def _newest_next_to(folder: Path, claimed: str) -> Path:
+    """The run next to ``folder`` that began last; ``folder`` itself if there is none."""
     begun = {run: config.stat().st_mtime_ns for run in folder.parent.glob("*") if (config := run / claimed / "config.yaml").is_file()}
     return max(begun, key=lambda run: begun[run], default=folder)
 
 
 def _leave(stop: Interrupted, advice: str) -> NoReturn:
-    """Ends as the signal asks; of several processes the first one reports it."""
+    """Ends as the signal asks; only rank zero reports it."""
     if is_started_by_lightning():
-        sys.exit(0)  # the first process ends by itself, and would take another exit code for a failure
+        sys.exit(0)  # rank zero ends by itself, and would take any other exit code for a failure
     if is_rank_zero():
         print(f"{stop.message}; {advice}", file=sys.stderr, flush=True)
     sys.exit(stop.code)
 
 
 def _stop(line: str) -> NoReturn:
-    shown = bounded(" ".join(line.split()))
-    # Names in foreign files may hold what moves a terminal's cursor or changes its colours.
-    print(f"error: {''.join(one if one.isprintable() else ascii(one)[1:-1] for one in shown)}", file=sys.stderr, flush=True)
+    characters = bounded(" ".join(line.split()))
+    # Names in foreign files may hold control characters of a terminal.
+    print(f"error: {''.join(c if c.isprintable() else ascii(c)[1:-1] for c in characters)}", file=sys.stderr, flush=True)
     if is_started_by_lightning():
-        time.sleep(GRACE_SECONDS)  # the first process stops, too; Lightning would kill it on the way out if it saw that this one has failed
+        time.sleep(GRACE_SECONDS)  # rank zero stops too; Lightning would kill it if it saw this failure
     sys.exit(2)

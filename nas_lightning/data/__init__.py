@@ -1,4 +1,4 @@
-"""Images: datasets, augmentation by batch or by image, and the data module (``nas_lightning.data.data_module``, which needs Lightning)."""
+"""Datasets, augmentation by batch or by image, and the data module (``data.data_module``, which needs Lightning)."""
 
 from typing import Any
 
@@ -13,14 +13,14 @@ from nas_lightning.errors import InputError
 
 
 def dataset_from_header(header: dict[str, Any], root: str | None) -> ImageDataset:
-    """The dataset that ``ImageDataset.header`` described; a dataset of your own is found once its class is imported.
+    """The dataset described by ``ImageDataset.header``; your own dataset is found once its class is imported.
 
     Args:
-        header: as ``header()`` returned it, also after a trip through JSON.
-        root: where its files lie on this machine; ignored by a dataset without files.
+        header: as returned by ``header()``, also after a round trip through JSON.
+        root: folder of its files on this machine; ignored by a dataset without files.
 
     Raises:
-        InputError: if there is no dataset of that name, or the arguments are not what it takes.
+        InputError: if there is no dataset of that name, or it does not take the arguments.
     """
     name, arguments = header.get("name"), header.get("arguments", {})
     known = known_datasets()

@@ -1,4 +1,4 @@
-"""Checks of what a user may set in this room; each failure names the argument, its value and the rule."""
+"""Checks of a user's settings in this room; each failure names the argument, its value and the rule."""
 
 import math
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ def check_number(argument: str, value: object, low: float, high: float) -> None:
 
 
 def callable_entries(argument: str, entries: Mapping[str, Any], takes: str) -> dict[str, Any]:
-    """The entries that are not null; raises InputError naming the first that is not a function of what ``takes`` tells."""
+    """The non-null entries; raises InputError naming the first that is not a function of ``takes``."""
     kept = {name: entry for name, entry in entries.items() if entry is not None}
     for name, entry in kept.items():
         if not callable(entry):
@@ -30,7 +30,7 @@ def callable_entries(argument: str, entries: Mapping[str, Any], takes: str) -> d
 
 
 def channel_values(argument: str, values: object, channels: int, *, positive: bool = False) -> tuple[float, ...]:
-    """One finite number per channel, as a tuple; a sequence of any kind is accepted, Hydra's lists included."""
+    """One finite number per channel, as a tuple; accepts any sequence, Hydra's lists included."""
     try:
         numbers = tuple(float(value) for value in values)  # type: ignore[attr-defined]
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Random operations on a whole batch: each draws its per-image parameters from the generator it is given."""
+"""Random operations on a whole batch: each draws its per-image parameters from a given generator."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ Operation = Callable[[Tensor, np.random.Generator], Tensor]  # uint8 (batch, cha
 
 @dataclass(frozen=True, slots=True)
 class RandomCrop:
-    """A window of the image's size, uniform over those that the zero-padded image holds."""
+    """Takes a window of the image's size, uniform over those of the zero-padded image."""
 
     padding: int  # pixels on every side
 
@@ -44,7 +44,7 @@ class RandomHorizontalFlip:
 
 @dataclass(frozen=True, slots=True)
 class RandomRotation:
-    """Turns by an angle uniform in [-degrees, degrees]; nearest pixel, 0 outside."""
+    """Rotates by an angle uniform in [-degrees, degrees]; nearest pixel, 0 outside."""
 
     degrees: float
 
@@ -75,7 +75,7 @@ class Cutout:
 
 @dataclass(frozen=True, slots=True)
 class ColorJitter:
-    """With ``probability``, changes brightness and contrast, in either order, by factors uniform in [1 - value, 1 + value]."""
+    """With ``probability``, scales brightness and contrast, in either order, by factors uniform in 1 +- value."""
 
     brightness: float
     contrast: float
@@ -86,10 +86,10 @@ class ColorJitter:
             check_number(f"ColorJitter.{name}", getattr(self, name), 0, 1)
 
     def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
-        """Draws which images to change, both factors and the order; the same number of draws whatever is applied."""
+        """Draws which images to change, both factors and the order; the number of draws is always the same."""
         count = len(images)
         applied = rng.random(count) < self.probability
-        # A factor of 1 leaves a uint8 image as it is: so skipped images and both orders need no branch.
+        # A factor of 1 leaves a uint8 image unchanged, so skipped images and both orders need no branch.
         brightness = np.where(applied, rng.uniform(1 - self.brightness, 1 + self.brightness, count), 1)
         contrast = np.where(applied, rng.uniform(1 - self.contrast, 1 + self.contrast, count), 1)
         brightness_first = rng.random(count) < 0.5
@@ -100,7 +100,7 @@ class ColorJitter:
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """Named operations, applied in order to uint8 images, then scaled to float32 in [0, 1]; a null entry is left out."""
+    """Applies named operations in order to uint8 images, then scales to float32 in [0, 1]; skips null entries."""
 
     operations: Mapping[str, Operation | None] = field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""Which images form which batch: samplers that yield the indices of whole batches, and the datasets that read one."""
+"""Forms batches: samplers that yield the indices of whole batches, and the datasets that read one."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -11,18 +11,18 @@ from nas_lightning.data.per_image import PerImage
 from nas_lightning.data.splits import LabelledImages
 from nas_lightning.rng import generator
 
-# Both samplers are DistributedSamplers in name: Lightning leaves those alone, and would deal out any other over the processes once more.
+# Both samplers derive from DistributedSampler, which Lightning leaves alone; it would split any other again.
 
 
 class BatchIndices(NamedTuple):
-    """Which images form a batch, (batch,), and in which epoch: a worker process outlives epochs and learns it from nowhere else."""
+    """The images of a batch, (batch,), and its epoch, which a worker process, alive for many epochs, needs to know."""
 
     images: Tensor
     epoch: int
 
 
 class IndexedImages(Dataset[tuple[Tensor, Tensor]]):
-    """Images read a batch at a time."""
+    """Reads images a batch at a time."""
 
     def __init__(self, split: LabelledImages) -> None:
         self.split = split
@@ -37,12 +37,12 @@ class IndexedImages(Dataset[tuple[Tensor, Tensor]]):
 
 
 class AugmentedImages(IndexedImages):
-    """Images read a batch at a time and augmented one by one.
+    """Reads images a batch at a time and augments them one by one.
 
     Args:
         split: the images.
-        augmentation: what is done to each.
-        seed, stage_index: what an image's draws depend on, beside the epoch and its index.
+        augmentation: of each image.
+        seed, stage_index: keys of an image's draws, besides the epoch and its index.
     """
 
     def __init__(self, split: LabelledImages, augmentation: PerImage, *, seed: int, stage_index: int) -> None:
@@ -61,15 +61,15 @@ class AugmentedImages(IndexedImages):
 
 
 class EpochBatches(DistributedSampler[BatchIndices]):
-    """Each epoch its own order, dealt out so that every process has equally many images and none is seen twice.
+    """Shuffles every epoch and splits it so that every process has equally many images and none is seen twice.
 
-    Up to world_size - 1 images of an epoch's order are left out for that, different ones each epoch; the last batch may be short.
+    This leaves out up to world_size - 1 images, different ones each epoch; the last batch may be short.
 
     Args:
-        indices: (n,) of the images to go through.
+        indices: (n,) of the images of an epoch.
         batch_size: images of a batch, per process.
-        seed, stage_index: what the order depends on, beside the epoch.
-        rank, world_size: which process this is, and of how many.
+        seed, stage_index: keys of the order, besides the epoch.
+        rank, world_size: of this process, and the number of processes.
     """
 
     def __init__(self, indices: Tensor, batch_size: int, *, seed: int, stage_index: int, rank: int = 0, world_size: int = 1) -> None:
@@ -79,12 +79,12 @@ class EpochBatches(DistributedSampler[BatchIndices]):
         self.stage_index = stage_index
         self.rank = rank
         self.world_size = world_size
-        self.images = len(indices) // world_size  # of this process, an epoch
+        self.images = len(indices) // world_size  # of this process, per epoch
         self.epoch = 0
-        self._done = (0, 0)  # an epoch, and how many of its batches are done
+        self._done = (0, 0)  # an epoch, and the number of its finished batches
 
     def skip(self, epoch: int, batches: int) -> None:
-        """Lets an epoch begin after its first batches: a run that goes on has had them."""
+        """Lets an epoch begin after its first batches, which a resumed run has had."""
         self._done = epoch, batches
 
     def __iter__(self) -> Iterator[BatchIndices]:
@@ -99,7 +99,7 @@ class EpochBatches(DistributedSampler[BatchIndices]):
 
 
 class FixedBatches(DistributedSampler[BatchIndices]):
-    """The same batches in the same order, in every epoch and process: batch statistics do not depend on how many processes there are."""
+    """The same batches and order in every epoch and process, so that batch statistics do not depend on processes."""
 
     def __init__(self, indices: Tensor, batch_size: int) -> None:
         self.batches = indices.split(batch_size)

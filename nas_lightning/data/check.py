@@ -1,4 +1,4 @@
-"""Looks at a whole data set before it is used: what it says of itself, both splits, and what a checkpoint says of it."""
+"""Checks a whole data set before it is used: its attributes, both splits, and its match with a checkpoint."""
 
 import json
 import math
@@ -11,15 +11,15 @@ from nas_lightning.data.image_dataset import ImageDataset, known_datasets
 from nas_lightning.errors import InputError
 
 LEAST_STD = 1 / 255
-"""One step of a pixel. A smaller spread of images in [0, 1] is none; it is what scaling twice gives."""
+"""One step of a pixel. A smaller spread of images in [0, 1] comes from scaling twice."""
 EXPECTED = 20
-"""Images a class, on average, from which on a class without any is taken for a mistake."""
+"""Mean images per class from which on an empty class counts as a mistake."""
 ROUNDING = 2e-4
-"""By how much a mean or std that a data set measures may differ between two machines."""
+"""Maximum difference of a measured mean or std between two machines."""
 
 
 def check_dataset(dataset: ImageDataset) -> None:
-    """Reads both splits and checks everything that a run relies on.
+    """Reads both splits and checks everything that a run needs.
 
     Raises:
         InputError: naming the place, the value and the rule.
@@ -53,7 +53,7 @@ def check_dataset(dataset: ImageDataset) -> None:
 
 
 def describe(dataset: ImageDataset) -> dict[str, Any]:
-    """What a checkpoint says of its images, as plain values: name, arguments, mean, std.
+    """A checkpoint's description of its images, as plain values: name, arguments, mean, std.
 
     Raises:
         InputError: if the data set's arguments are not plain JSON values.
@@ -94,6 +94,6 @@ def _agree(before: Any, now: Any) -> bool:
     if not isinstance(now, list):
         return bool(before == now)
     try:
-        return all(math.isclose(one, other, rel_tol=0, abs_tol=ROUNDING) for one, other in zip(before, now, strict=True))
-    except (TypeError, ValueError):  # not as many numbers, or none at all
+        return all(math.isclose(old, new, rel_tol=0, abs_tol=ROUNDING) for old, new in zip(before, now, strict=True))
+    except (TypeError, ValueError):  # of different length, or not numbers
         return False

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 in their official binary layout, mapped from disk rather than read."""
+"""CIFAR-10 and CIFAR-100 in their official binary layout, memory-mapped from disk."""
 
 import hashlib
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ PIXELS = 3 * 32 * 32  # bytes of an image: red plane, green plane, blue plane, r
 
 @dataclass(frozen=True, slots=True)
 class RecordFile:
-    """A file of equally long records, each some label bytes, of which the last one counts, and then the pixels."""
+    """A file of equally long records: label bytes, of which the last one counts, then the pixels."""
 
     name: str
     images: int
@@ -28,11 +28,11 @@ class RecordFile:
 
 
 class BinaryCifar(ImageDataset):
-    """What the two have in common. A subclass says which files there are.
+    """The common part of both; a subclass names the files.
 
     Args:
-        root: folder that holds the .bin files, or the archive's own folder with them in it.
-        download: whether to fetch the archive when a file is missing.
+        root: folder of the .bin files, or of the archive's own folder with the files.
+        download: whether to fetch the archive if a file is missing.
         mean, std: per channel of images in [0, 1].
     """
 
@@ -50,7 +50,7 @@ class BinaryCifar(ImageDataset):
         self.std = channel_values("data.std", std, self.channels, positive=True)
 
     def arguments(self) -> dict[str, Any]:
-        """What normalization uses; the images are fixed by the name."""
+        """The values of normalization; the name determines the images."""
         return {"mean": list(self.mean), "std": list(self.std)}
 
     @classmethod
@@ -88,7 +88,7 @@ class BinaryCifar(ImageDataset):
             raise InputError(f"{place}: {int(counts[label])} images of class {label}, expected {expected} of every class")
 
     def _folder(self) -> Path:
-        """Where all files lie, after a download if need be."""
+        """The folder of all files, after a download if needed."""
         candidates = (self.root, self.root / self.archive.folder)
         names = [file.name for file in (*self.train_files, *self.test_files)]
 
@@ -97,7 +97,7 @@ class BinaryCifar(ImageDataset):
 
         found, tried = complete(), "and data.download is false"
         if found is None and self.download:
-            # The archive unpacks to a folder of its own: when root already is that folder, it must not be nested.
+            # The archive unpacks to its own folder, which must not be nested if root is that folder already.
             into = self.root.parent if self.root.name == self.archive.folder else self.root
             problem = download(self.archive, into)
             found, tried = complete(), f"and downloading it failed ({problem or 'the archive lacks it'})"
@@ -111,10 +111,10 @@ class BinaryCifar(ImageDataset):
 
 
 def _map_records(path: Path, file: RecordFile, label_bytes: int) -> Tensor:
-    """(images, record bytes) uint8, mapped copy-on-write: nothing is read until used, and the file cannot be changed through it."""
+    """(images, record bytes) uint8, mapped copy-on-write: nothing is read until used, and the file cannot change."""
     expected = file.images * (label_bytes + PIXELS)
-    if (found := path.stat().st_size) != expected:
-        raise InputError(f"{path}: {found} bytes, expected {expected}")
+    if (size := path.stat().st_size) != expected:
+        raise InputError(f"{path}: {size} bytes, expected {expected}")
     if file.sha1 is not None:
         with path.open("rb") as opened:
             sha1 = hashlib.file_digest(opened, "sha1").hexdigest()
@@ -147,8 +147,8 @@ class Cifar100(BinaryCifar):
 class Cifar10(BinaryCifar):
     """CIFAR-10 (A. Krizhevsky, 2009).
 
-    The official sha1 of the unpacked files is not known to us: checked are their sizes, the labels' range and that every class has
-    5,000 training and 1,000 test images. The five training files are joined in memory (154 MB).
+    The official sha1 of the unpacked files is unknown. Checked are their sizes, the labels' range, and 5,000 training
+    and 1,000 test images in every class. The five training files are joined in memory (154 MB).
     """
 
     name: ClassVar[str] = "cifar10"

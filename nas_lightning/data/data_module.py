@@ -1,4 +1,4 @@
-"""Hands a dataset to Lightning: batch order, hold-out, and augmentation, on the device that trains or in the loader."""
+"""Passes a dataset to Lightning: batch order, hold-out, and augmentation on the training device or in the loader."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -25,7 +25,7 @@ BatchAugmentation = Callable[[Tensor, np.random.Generator], Tensor]  # uint8 (ba
 
 
 class ResumableLoader(DataLoader[Batch]):
-    """Tells Lightning that it goes on within an epoch; where, the data module reads from Lightning's own progress."""
+    """Lets Lightning resume within an epoch; the data module reads the position from Lightning's own progress."""
 
     def state_dict(self) -> dict[str, int]:
         """Nothing to keep."""
@@ -36,20 +36,20 @@ class ResumableLoader(DataLoader[Batch]):
 
 
 class ImageDataModule(pl.LightningDataModule):
-    """Batches of ``dataset``; what is random depends on the seed and the position alone, so that a resumed run repeats it.
+    """Batches of ``dataset``; draws depend on the seed and the position alone, so that a resumed run repeats them.
 
     Args:
-        dataset: where the images come from.
-        augmentation: of training images only; PerImage works in the loader, any other on whole batches on the device that trains.
-        batch_size: training images of a step, per process; at least 2, as norms take their statistics from the batch. The last
-            batch of an epoch is kept and may be shorter, down to a single image.
+        dataset: source of the images.
+        augmentation: of training images only; PerImage works in the loader, others on batches on the training device.
+        batch_size: training images of a step, per process; at least 2, as norms use batch statistics. The last batch of
+            an epoch is kept and may be shorter, down to a single image.
         holdout: training images set aside for validation, drawn with the seed, the same in every stage.
         eval_batch_size: images of a validation batch.
         workers: processes that read ahead; 0 reads in the main process.
-        resident: whether the training images stay on the device that trains, so that a step moves indices only; None does so on a GPU where
-            no workers and no PerImage read them.
+        resident: whether the training images stay on the training device, so that a step moves only indices; None does
+            so on a GPU without workers or PerImage.
         seed: the run's.
-        stage_index: which stage of the run; stages share neither order nor augmentation.
+        stage_index: index of the stage; stages share neither order nor augmentation.
     """
 
     def __init__(
@@ -92,42 +92,42 @@ class ImageDataModule(pl.LightningDataModule):
         return order[self.holdout :].sort().values, order[: self.holdout].sort().values
 
     def batches(self, devices: int) -> tuple[int, int]:
-        """Training batches of an epoch on each of so many devices, and validation batches, which every device has all."""
+        """Training batches per epoch and device, and validation batches, all of which every device has."""
         training = EpochBatches(self._split[0], self.batch_size, seed=self.seed, stage_index=self.stage_index, world_size=devices)
         return len(training), len(FixedBatches(self._split[1], self.eval_batch_size)) if self.holdout else 0
 
     def prepare_data(self) -> None:
-        """Lets one process fetch what is missing before the others look for it."""
+        """Lets one process download missing files before the others need them."""
         self.dataset.train()
 
     def setup(self, stage: str) -> None:  # noqa: ARG002 - Lightning's signature
-        """Switches validation off where no images are held out: at an empty list of loaders Lightning would warn."""
+        """Disables validation without held-out images: Lightning would warn about an empty list of loaders."""
         if self.holdout == 0 and self.trainer is not None:
             self.trainer.limit_val_batches = 0
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Every training image once an epoch, dealt out over the processes."""
+        """Every training image once per epoch, split over the processes."""
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         batches = EpochBatches(
             self._split[0], self.batch_size, seed=self.seed, stage_index=self.stage_index, rank=rank, world_size=world_size
         )
         if self.trainer is not None:
-            # When it resumes, Lightning starts the first epoch's iterator before it calls set_epoch.
+            # On resume, Lightning starts the first epoch's iterator before it calls set_epoch.
             epoch: Any = self.trainer.fit_loop.epoch_progress.current
             batches.set_epoch(epoch.processed)
-            if epoch.started > epoch.processed:  # it goes on within the epoch
+            if epoch.started > epoch.processed:  # it resumes within the epoch
                 progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
                 batches.skip(epoch.processed, progress.processed)
         return self._loader(self._training_images(), batches)
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
-        """The held-out images in a fixed order, all of them in every process; no loader where none are held out."""
+        """All held-out images in a fixed order, in every process; no loader if none are held out."""
         if self.holdout == 0:
             return []
         return self._loader(IndexedImages(self.dataset.train()), FixedBatches(self._split[1], self.eval_batch_size))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002 - Lightning's signature
-        """Images as the loader gave them -> normalized float32, augmented while training, on the device they are on."""
+        """Images from the loader -> normalized float32, augmented in training, on the same device."""
         images, labels = batch
         if self.trainer is not None and self.trainer.training and not isinstance(self.augmentation, PerImage):
             position = (self.stage_index, self.trainer.current_epoch, self.trainer.global_step, self.trainer.global_rank)
@@ -135,7 +135,7 @@ class ImageDataModule(pl.LightningDataModule):
         else:
             images = to_unit(images)
         images = normalize(images, self.dataset.mean, self.dataset.std)
-        # Lightning has converted the uint8 images to the precision already, which leaves integers alone.
+        # Lightning has converted the batch to its precision already, but that leaves integers alone.
         return images if self.trainer is None else self.trainer.precision_plugin.convert_input(images), labels
 
     def _training_images(self) -> IndexedImages:
@@ -148,7 +148,7 @@ class ImageDataModule(pl.LightningDataModule):
         return AugmentedImages(split, self.augmentation, seed=self.seed, stage_index=self.stage_index)
 
     def _resident_on(self) -> torch.device | None:
-        """The device that the training images stay on; None where they are read on the CPU."""
+        """The device where the training images stay; None if they are read on the CPU."""
         possible = self.resident or torch.cuda.is_available()
         if self.trainer is None or not possible or self.workers or isinstance(self.augmentation, PerImage):
             return None
@@ -162,7 +162,7 @@ class ImageDataModule(pl.LightningDataModule):
             batch_size=None,  # the sampler yields whole batches
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
-            worker_init_fn=leave_to_parent,  # a worker that a signal ends would fail the step after which its parent saves
-            generator=torch.Generator(),  # of the workers' global seeds, which nothing here uses; torch's own stays as it is
+            worker_init_fn=leave_to_parent,  # a worker ended by a signal would fail the step that its parent saves
+            generator=torch.Generator(),  # for the workers' unused global seeds; leaves torch's own alone
             pin_memory=torch.cuda.is_available() and images.split.images.device.type == "cpu",
         )

@@ -1,4 +1,4 @@
-"""Handwritten digits that scikit-learn carries: a real dataset of 1,797 small grey images that needs no download."""
+"""Handwritten digits from scikit-learn: a real dataset of 1,797 small grey images that needs no download."""
 
 from functools import cached_property
 from typing import Any, ClassVar
@@ -38,7 +38,7 @@ class Digits(ImageDataset):
         self.std = (round(float(images.std()), 4),)
 
     def arguments(self) -> dict[str, Any]:
-        """All of them."""
+        """All constructor arguments."""
         return {"resolution": self.resolution, "train_images": self.train_images, "split_seed": self.split_seed}
 
     def read_train(self) -> LabelledImages:
@@ -51,7 +51,7 @@ class Digits(ImageDataset):
 
     @cached_property
     def _splits(self) -> tuple[LabelledImages, LabelledImages]:
-        from sklearn.datasets import load_digits  # here, as it takes a second to import and few need it
+        from sklearn.datasets import load_digits  # imports slowly, and few need it
 
         grey, labels = load_digits(return_X_y=True)
         images = torch.from_numpy(grey).float().view(-1, 1, 8, 8) * (255 / 16)
@@ -64,7 +64,7 @@ class Digits(ImageDataset):
 
 
 def _interleave_classes(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """All indices in a random order of which every beginning holds each class in proportion, to within one image."""
+    """All indices in a random order in which every prefix holds each class in proportion, to within one image."""
     position = np.empty(len(labels))
     for label in np.unique(labels):
         members = rng.permutation(np.flatnonzero(labels == label))

@@ -1,4 +1,4 @@
-"""Fetching a public archive, quietly, where there is a network."""
+"""Downloads a public archive, quietly."""
 
 import contextlib
 import io
@@ -17,7 +17,7 @@ TIMEOUT_SECONDS = 30.0  # without an answer; not for the whole archive
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A .tar.gz on the web and the folder that it unpacks to."""
+    """A .tar.gz on the web and its folder when unpacked."""
 
     url: str
     md5: str
@@ -25,12 +25,12 @@ class Archive:
 
 
 def download(archive: Archive, into: Path) -> str | None:
-    """Unpacks ``archive`` under ``into``, which is made when missing, and keeps no archive.
+    """Unpacks ``archive`` under ``into``, which is made if missing, and keeps no archive.
 
     Returns:
-        None when it worked, otherwise what went wrong, in one line.
+        None on success, otherwise what went wrong, in one line.
     """
-    from torchvision.datasets.utils import download_and_extract_archive  # here, as it takes a second to import and few need it
+    from torchvision.datasets.utils import download_and_extract_archive  # imports slowly, and few need it
 
     logger.info("downloading %s into %s", archive.url, into)
     try:

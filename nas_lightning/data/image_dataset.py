@@ -1,4 +1,4 @@
-"""What every dataset of this room offers; derive from ImageDataset to bring your own."""
+"""The interface of every dataset; derive from ImageDataset to bring your own."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -17,15 +17,15 @@ from nas_lightning.errors import InputError
 class ImageDataset(ABC):
     """A labelled image dataset held in memory or mapped from a file, with square images of one size.
 
-    What ``read_train`` and ``read_test`` return may be a plain pair, of tensors or NumPy arrays, with labels of any integer type.
+    ``read_train`` and ``read_test`` may return a pair of tensors or NumPy arrays, with labels of any integer type.
 
     Attributes:
-        name: how its header, and so a checkpoint, calls it; each class has its own.
+        name: of the dataset in its header, and so in checkpoints; each class has its own.
         classes: labels are 0 .. classes - 1.
         channels: 1 or 3.
         resolution: height and width of an image, in pixels.
-        mean: per channel, of images scaled to [0, 1]; what normalization subtracts.
-        std: per channel, of images scaled to [0, 1]; what normalization divides by.
+        mean: per channel, of images scaled to [0, 1]; subtracted by normalization.
+        std: per channel, of images scaled to [0, 1]; the divisor of normalization.
     """
 
     name: ClassVar[str]
@@ -44,12 +44,12 @@ class ImageDataset(ABC):
         return self._test
 
     def header(self) -> dict[str, Any]:
-        """What rebuilds this dataset, as plain JSON values; where its files lie is left out."""
+        """Plain JSON values that rebuild this dataset, without the folder of its files."""
         return {"name": self.name, "arguments": self.arguments()}
 
     @classmethod
     def rebuild(cls, arguments: dict[str, Any], root: str | None) -> Self:  # noqa: ARG003 - only datasets with files read root
-        """The dataset that gave ``arguments``; ``root`` is where its files lie on this machine."""
+        """The dataset that gave ``arguments``; ``root`` is the folder of its files on this machine."""
         return cls(**arguments)
 
     @abstractmethod
@@ -75,20 +75,20 @@ class ImageDataset(ABC):
     def _taken(self, split: str, read: Callable[[], LabelledImages]) -> LabelledImages:
         place = f"data ({type(self).__name__}): {split}"
         try:
-            found = read()
+            split_read = read()
         except OSError as error:
             raise InputError(f"{place} split: cannot be read ({error})") from None
-        return labelled_images(found, place, classes=self.classes, channels=self.channels, resolution=self.resolution)
+        return labelled_images(split_read, place, classes=self.classes, channels=self.channels, resolution=self.resolution)
 
 
 def known_datasets() -> dict[str, type[ImageDataset]]:
-    """Every dataset class by its name: those of this room, and any other that has been imported."""
-    classes, found = [ImageDataset], {}
+    """Every dataset class by its name: those of this room, and any other imported one."""
+    classes, by_name = [ImageDataset], {}
     while classes:
         derived = classes.pop().__subclasses__()
         classes += derived
-        found.update({dataset.name: dataset for dataset in derived if "name" in vars(dataset)})
-    return found
+        by_name.update({dataset.name: dataset for dataset in derived if "name" in vars(dataset)})
+    return by_name
 
 
 def fingerprint(split: LabelledImages) -> str:

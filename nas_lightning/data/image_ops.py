@@ -1,8 +1,8 @@
 """Image operations as pure functions of a batch, with one parameter per image.
 
-Images are uint8 (batch, channels, H, W) on any device, and so is what comes back. Parameters are (batch,) and may stay on the CPU: they
-are moved without waiting for the device. There is no loop over images and no value is read back. Each function equals torchvision's on
-the same image and parameter; test_operations.py compares them.
+Images and results are uint8 (batch, channels, H, W) on any device. Parameters are (batch,) and may be on the CPU: they
+are moved without waiting for the device. There is no loop over images, and no value is read back. Each function equals
+torchvision's on the same image and parameter; test_operations.py compares them.
 """
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def crop(images: Tensor, top: Tensor, left: Tensor, padding: int) -> Tensor:
-    """A window of the images' own size, out of the images with ``padding`` rows and columns of zeros on every side.
+    """A window of the images' own size, from the images with ``padding`` zeros on every side.
 
     Args:
         top: first row of the window in the padded image, in 0 .. 2 * padding.
@@ -31,7 +31,7 @@ def flip(images: Tensor, mask: Tensor) -> Tensor:
 
 
 def rotate(images: Tensor, degrees: Tensor) -> Tensor:
-    """Turns counter-clockwise about the centre; nearest pixel, and 0 where the source lies outside."""
+    """Rotates counter-clockwise about the centre; nearest pixel, and 0 where the source lies outside."""
     height, width = images.shape[2:]
     radians = torch.deg2rad(degrees.double())
     cosine, sine = (_per_image(value.float(), images, 3) for value in (radians.cos(), radians.sin()))
@@ -44,7 +44,7 @@ def rotate(images: Tensor, degrees: Tensor) -> Tensor:
 
 
 def cutout(images: Tensor, centre_y: Tensor, centre_x: Tensor, size: int) -> Tensor:
-    """Fills rows and columns [centre - size // 2, centre + size // 2) with 0; what lies outside the image is cut off."""
+    """Fills rows and columns [centre - size // 2, centre + size // 2) with 0, cut off at the image's borders."""
     height, width = images.shape[2:]
     y = torch.arange(height, device=images.device).view(-1, 1) - _per_image(centre_y, images)
     x = torch.arange(width, device=images.device) - _per_image(centre_x, images)
@@ -53,12 +53,12 @@ def cutout(images: Tensor, centre_y: Tensor, centre_x: Tensor, size: int) -> Ten
 
 
 def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:
-    """Multiplies by ``factor`` (float32, at least 0), cut off at 255 and rounded down."""
+    """Multiplies by ``factor`` (float32, at least 0), clipped at 255 and rounded down."""
     return (images * _per_image(factor, images)).clamp_(max=255).to(torch.uint8)
 
 
 def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """Moves every pixel towards (below 1) or away from (above 1) its image's mean grey; ``factor`` is float32, 1 or 3 channels."""
+    """Moves pixels towards (factor below 1) or away from their image's mean grey; float32 factor, 1 or 3 channels."""
     grey = images
     if images.shape[1] == 3:
         red, green, blue = images.unbind(1)
@@ -69,7 +69,7 @@ def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
 
 
 def to_unit(images: Tensor) -> Tensor:
-    """Uint8, or floats that are in [0, 1] already, to float32 in [0, 1]."""
+    """Uint8, or floats already in [0, 1], to float32 in [0, 1]."""
     return images.to(torch.float32) if images.is_floating_point() else images.to(torch.float32).div_(255)
 
 
@@ -85,7 +85,7 @@ def _per_image(values: Tensor, images: Tensor, dimensions: int = 4) -> Tensor:
 
 
 def _pick(images: Tensor, source: Tensor) -> Tensor:
-    """For each output pixel (batch, H, W) the index of its source in the flattened image, the same for all channels."""
+    """Gathers pixels by ``source``: (batch, H, W) indices into the flattened image, the same for all channels."""
     batch, channels = images.shape[:2]
     index = source.flatten(1).unsqueeze(1).expand(-1, channels, -1)
     return images.flatten(2).gather(2, index).view(batch, channels, *source.shape[1:])

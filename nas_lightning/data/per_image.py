@@ -1,4 +1,4 @@
-"""Random transforms of one image at a time, as torchvision's are, applied in the loader while images are read."""
+"""Random transforms of one image at a time, such as torchvision's, applied in the loader while images are read."""
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,17 +17,17 @@ from nas_lightning.errors import InputError
 Transform = Callable[[Any], Any]  # one image (channels, H, W); the first of a chain is given uint8
 
 TRIED = 8
-"""Draws of a check: a transform may act now and then only."""
+"""Draws of a check: a transform may act only now and then."""
 OVERSHOOT = 1e-4
-"""How far a float image may leave [0, 1]: interpolation rounds."""
+"""How far a float image may leave [0, 1] by rounding in interpolation."""
 
 
 @dataclass(frozen=True, slots=True)
 class PerImage:
-    """Named transforms, applied in order to each image on its own, in the loader's workers if it has any; a null entry is left out.
+    """Applies named transforms in order to each image, in the loader's workers if it has any; skips null entries.
 
-    They draw from the global generator of torch, of NumPy or of ``random``, as torchvision's do: each image finds them newly seeded, and
-    afterwards they are as they were. The chain starts from a uint8 image and ends in one, or in a float image in [0, 1], of the same shape.
+    They draw from the global generators of torch, NumPy or ``random``, as torchvision's do: these are seeded for each
+    image, and restored afterwards. The chain maps a uint8 image to one of the same shape, uint8 or float in [0, 1].
     """
 
     transforms: Mapping[str, Transform | None] = field(default_factory=dict)
@@ -37,13 +37,13 @@ class PerImage:
         object.__setattr__(self, "transforms", kept)
 
     def __call__(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
-        """uint8 (batch, channels, H, W) -> the same, or float32 in [0, 1] if that is what the transforms end in.
+        """uint8 (batch, channels, H, W) -> the same, or float32 in [0, 1] if the transforms end in floats.
 
         Args:
-            seeds: one for each image, in 0 .. 2**32 - 1.
+            seeds: one per image, in 0 .. 2**32 - 1.
 
         Raises:
-            InputError: if a transform fails, or the result is no such image.
+            InputError: if a transform fails, or the result is not such an image.
         """
         with _borrowed_generators():
             augmented = [self._augment(image, seed) for image, seed in zip(images, seeds, strict=True)]
@@ -52,7 +52,7 @@ class PerImage:
         return torch.stack(augmented)
 
     def check(self, image: Tensor) -> None:
-        """Raises InputError if ``image`` (uint8) does not survive a few draws; an error out of a worker process is many lines long."""
+        """Raises InputError if a few draws fail on ``image`` (uint8); an error in a worker would take many lines."""
         self(image.repeat(TRIED, 1, 1, 1), range(TRIED))
 
     def _augment(self, image: Tensor, seed: int) -> Tensor:
@@ -77,7 +77,7 @@ class PerImage:
 class ImageCutout:
     """Fills one square of one image with 0, its centre uniform over the pixels, cut off at the borders.
 
-    torchvision's RandomErasing differs: its square always lies wholly inside the image.
+    The square of torchvision's RandomErasing, in contrast, always lies wholly inside the image.
     """
 
     size: int  # pixels of its side; an odd one acts as the even number below it
@@ -86,14 +86,14 @@ class ImageCutout:
         check_integer("ImageCutout.size", self.size, 1)
 
     def __call__(self, image: Tensor) -> Tensor:
-        """(channels, H, W) of any dtype -> the same; draws the row, then the column of the centre from torch's global generator."""
+        """(channels, H, W) of any dtype -> the same; draws the centre's row, then column, from torch's generator."""
         centre_y, centre_x = (torch.randint(extent, (1,)) for extent in image.shape[-2:])
         return image_ops.cutout(image.unsqueeze(0), centre_y, centre_x, self.size)[0]
 
 
 @contextmanager
 def _borrowed_generators() -> Iterator[None]:
-    """Puts the global generators back into their states."""
+    """Restores the states of the global generators."""
     python, numpy = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng(devices=[]):

@@ -1,4 +1,4 @@
-"""Takes the images and labels that a data set's own code returns: converts what is unambiguous, refuses the rest in one line."""
+"""Converts the images and labels of a data set's own code where unambiguous; refuses the rest in one line."""
 
 import warnings
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from torch import Tensor
 from nas_lightning.errors import InputError
 
 SAMPLED = 1000
-"""Images, spread over the split, whose pixels are looked at."""
+"""Images, spread over the split, whose pixels are checked."""
 
 
 class LabelledImages(NamedTuple):
@@ -24,8 +24,8 @@ def labelled_images(found: Any, place: str, *, classes: int, channels: int, reso
     """The split, as tensors on the CPU.
 
     Args:
-        found: a pair of images, uint8 (n, channels, H, W), and labels, integers (n,), as tensors or as what NumPy takes for arrays.
-        place: what errors call the split, such as ``data (Mine): train``.
+        found: a pair of images, uint8 (n, channels, H, W), and labels, integers (n,), as tensors or array-likes.
+        place: name of the split in errors, such as ``data (Mine): train``.
         classes: labels are 0 .. classes - 1.
         channels: of an image.
         resolution: height and width of an image, in pixels.
@@ -50,10 +50,10 @@ def _tensor(values: Any, place: str) -> Tensor:
         raise InputError(f"{place}: {type(values).__name__} is not an array of numbers ({' '.join(str(error).split())[:100]})") from None
     if array.dtype.kind not in "biuf":
         raise InputError(f"{place}: {type(values).__name__} of dtype {array.dtype} is not an array of numbers")
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)  # files of other machines, such as IDX, are big-endian
-    if any(stride < 0 for stride in array.strides):  # a flipped view, which torch does not know
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)  # some files, such as IDX, are big-endian
+    if any(stride < 0 for stride in array.strides):  # a flipped view, which torch does not support
         array = array.copy()
-    with warnings.catch_warnings(action="ignore"):  # of an array that is read-only, as a mapped file may be: nothing here writes
+    with warnings.catch_warnings(action="ignore"):  # of read-only arrays, such as mapped files: nothing here writes
         return torch.from_numpy(array)
 
 

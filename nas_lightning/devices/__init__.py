@@ -1,1 +1,1 @@
-"""What a process runs on, and with whom: settings, signals, the processes of a launch, the pl.Trainer."""
+"""What a process runs on: its settings, signals, the processes of a launch, the pl.Trainer."""

@@ -1,4 +1,4 @@
-"""The processes of one launch, one a device: Lightning, torchrun and Slurm tell each its number through the environment."""
+"""The processes of one launch, one per device: Lightning, torchrun and Slurm pass the rank in the environment."""
 
 import os
 import signal
@@ -12,17 +12,17 @@ from typing import Any
 from nas_lightning.errors import InputError
 
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
-"""What they tell a process of its place; 0 is the first's, of all, of a machine, or the first machine's."""
+"""Their variables; 0 is the first of all processes, the first of a machine, or the first machine."""
 
 GRACE_SECONDS = 10.0
-"""Seconds that a process of a launch has to end by itself, and that one which failed waits for the first."""
+"""Seconds that a process of a launch has to end by itself, and that a failed one waits for rank zero."""
 
 
 class Watch(threading.Thread):
-    """Ends this process, the first of a launch, in one line after another one of it has failed, for which it might wait for ever.
+    """Ends this process, rank zero, with one line after another process of the launch failed, as it might wait forever.
 
     Args:
-        processes: the others, by device from 1.
+        processes: the other processes, by device from 1.
     """
 
     def __init__(self, processes: Sequence["subprocess.Popen[Any]"]) -> None:
@@ -31,7 +31,7 @@ class Watch(threading.Thread):
         self._dismissed = threading.Event()
 
     def run(self) -> None:
-        """Looks every second; this process has time to notice the loss and to report it by itself."""
+        """Checks every second; this process first has time to notice and report the loss itself."""
         while not self._dismissed.wait(1.0):
             if any(process.poll() for process in self.processes):
                 if not self._dismissed.wait(GRACE_SECONDS):
@@ -41,7 +41,7 @@ class Watch(threading.Thread):
                 return
 
     def lost(self) -> str | None:
-        """How the first of the others that has ended did so; None while all of them live."""
+        """How the first of the other processes to end did so; None while all live."""
         for device, process in enumerate(self.processes, start=1):
             if (code := process.poll()) is not None:
                 how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
@@ -49,7 +49,7 @@ class Watch(threading.Thread):
         return None
 
     def dismiss(self, grace: float) -> None:
-        """Waits until the others have ended; kills those that have not after ``grace`` seconds each."""
+        """Waits for the other processes to end, up to ``grace`` seconds each, then kills them."""
         self._dismissed.set()
         for process in self.processes:
             try:
@@ -64,34 +64,34 @@ class Watch(threading.Thread):
 
 
 def watches() -> list[Watch]:
-    """Those of this process."""
+    """The watches of this process."""
     return [thread for thread in threading.enumerate() if isinstance(thread, Watch)]
 
 
 def lost_process(seconds: float = 2.0) -> str | None:
-    """How another process of the launch ended, where one has; an error of this one is then but the echo.
+    """How another process of the launch ended, if one has: the cause of any error of this process.
 
     Args:
-        seconds: to wait for it: a connection is closed a little before its process has ended.
+        seconds: how long to wait: a connection closes a little before its process ends.
     """
     until = time.monotonic() + seconds
-    while found := watches():
-        if (lost := next((line for watch in found if (line := watch.lost())), None)) is not None or time.monotonic() > until:
+    while running := watches():
+        if (lost := next((line for watch in running if (line := watch.lost())), None)) is not None or time.monotonic() > until:
             return lost
         time.sleep(0.1)
     return None
 
 
 def is_rank_zero() -> bool:
-    """Whether this process is the one that writes what a launch has once; a process alone is."""
+    """Whether this process writes what a launch writes once; true of a single process."""
     return all(os.environ.get(name, "0") == "0" for name in RANKS)
 
 
 def check_alone() -> None:
-    """Work for one device is for one process: a further one of a launch would write nothing of what it does.
+    """Refuses other processes of a launch on one device, which would write nothing of their work.
 
     Raises:
-        InputError: in a further one.
+        InputError: in a process other than rank zero.
     """
     if not is_rank_zero():
         raise InputError(
@@ -100,10 +100,10 @@ def check_alone() -> None:
 
 
 def check_common_folder(is_given: bool) -> None:
-    """Processes that somebody else starts side by side must be told their run folder: the clock names each another.
+    """Refuses processes of an outside launcher without a given run folder: the clock would name each another.
 
     Raises:
-        InputError: if they were not told.
+        InputError: if no run folder was given to them.
     """
     count = next((os.environ[name] for name in ("WORLD_SIZE", "SLURM_NTASKS") if os.environ.get(name, "1") != "1"), None)
     is_one_of_several = count is not None and any(name in os.environ for name in ("TORCHELASTIC_RUN_ID", "SLURM_PROCID", "RANK"))

@@ -1,4 +1,4 @@
-"""Settings of this process: PyTorch's for thousands of small networks, its output, its end. Imports nothing heavy."""
+"""Settings of this process: PyTorch's for thousands of small networks, output, exit. Imports nothing heavy."""
 
 import ctypes
 import io
@@ -11,17 +11,17 @@ from contextlib import suppress
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
-"""Of Linux's prctl."""
+"""Option of Linux's prctl."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's mallopt."""
 
 
 def configure_process() -> None:
-    """Call before the first convolution; what the environment has set already stays.
+    """Call before the first convolution; keeps what the environment has set already.
 
-    oneDNN compiles a kernel for each combination of shapes and keeps the last 1,024, but the slices of one supernet take some 2,000 for
-    each batch size: without more room about a third of a training step is compiling. And glibc returns large freed blocks to the system,
-    which hands them out again page by page; kept, they are used again at once (the process's peak memory does not grow by it).
+    oneDNN compiles a kernel per combination of shapes and caches 1,024, but the slices of one supernet take some 2,000
+    per batch size: without a larger cache, compiling takes about a third of a training step. glibc returns large freed
+    blocks to the system, which hands them out again page by page; kept, they are reused at once, at equal peak memory.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
     settings_of_the_user = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
@@ -32,18 +32,18 @@ def configure_process() -> None:
 
 
 def outlive_output() -> None:
-    """Lets this process, and those that it starts, work on when nobody takes its words any more.
+    """Lets this process and its children run on after their output is closed.
 
-    What a closed terminal, a pipe whose reader has gone or a full disk does not take is dropped, and a letter that the encoding lacks is
-    written as its number. A stream that was closed from the start leads nowhere; otherwise the next file to be opened would take its
-    number, and receive what others write to it. Each line is written at once, as Python does only in a terminal: whoever follows a log
-    learns of the run folder when the run begins. Streams that are not the process's own (of a test, of a notebook) stay.
+    Drops what a closed terminal, a pipe without a reader or a full disk refuses; escapes characters that the encoding
+    lacks. A stream closed from the start leads to /dev/null; otherwise the next opened file would take its number, and
+    receive its output. Each line is written at once, even outside a terminal, so that a log names the run folder when
+    the run begins. Streams that are not the process's own (of a test, of a notebook) stay.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest free number, which is this one
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest free number: this one
     for number, name in ((1, "stdout"), (2, "stderr")):
         stream = getattr(sys, name)
         if stream is None:
@@ -61,7 +61,7 @@ def _text_stream(number: int, encoding: str, by_line: bool, at_once: bool) -> io
 
 
 class _LossyWriter(io.BufferedWriter):
-    """Tells our streams from Python's."""
+    """Marks our streams."""
 
 
 class _LossyFile(io.FileIO):
@@ -69,7 +69,7 @@ class _LossyFile(io.FileIO):
 
     def write(self, data: Any, /) -> int:
         try:
-            while (written := super().write(data)) is None:  # whoever opened it made it refuse to wait
+            while (written := super().write(data)) is None:  # opened as non-blocking
                 select.select([], [self], [])
             return written
         except OSError:
@@ -77,10 +77,10 @@ class _LossyFile(io.FileIO):
 
 
 def end_with_parent(parent: int) -> None:
-    """Lets this process end when its parent does, however that ends; on Linux, where alone it can be asked for.
+    """Ends this process when its parent ends, however that happens; only on Linux.
 
     Args:
-        parent: its process number; it may have ended before this call.
+        parent: its process id; it may have ended before this call.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The signals that ask a process to end, and how it ends then. Imports nothing heavy."""
+"""The signals that ask a process to end, and their handlers. Imports nothing heavy."""
 
 import os
 import signal
@@ -9,26 +9,26 @@ from types import FrameType
 from typing import Any
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name))
-"""Ctrl-C, a request to end, a terminal that hangs up, and Slurm's warning before a time limit (``--signal=USR1@90``)."""
+"""Ctrl-C, a request to end, a terminal's hang-up, and Slurm's warning before a time limit (``--signal=USR1@90``)."""
 Handler = Callable[[int, FrameType | None], None]
 
 
 class Interrupted(SystemExit):
-    """Work that stopped on request; its exit code is the shell's for the signal."""
+    """Work stopped on request; the exit code is the shell's for the signal."""
 
     def __init__(self, signum: int, message: str) -> None:
         super().__init__(128 + signum)
         self.signum, self.message = signum, message
 
     def __reduce__(self) -> tuple[type["Interrupted"], tuple[int, str]]:
-        return Interrupted, (self.signum, self.message)  # a launcher's worker hands it over
+        return Interrupted, (self.signum, self.message)  # pickled by a launcher's worker
 
 
 @contextmanager
 def ending_on_request() -> Iterator[None]:
-    """For its duration a signal raises ``Interrupted`` in the main thread, wherever that is; a handler of somebody else's stays.
+    """Within it a signal raises ``Interrupted`` in the main thread; handlers set by others stay.
 
-    Without it SIGTERM would end the process at once, no ``finally`` run, and Lightning would turn Ctrl-C into a silent exit code 1.
+    Otherwise SIGTERM would skip every ``finally``, and Lightning would turn Ctrl-C into a silent exit code 1.
     """
     ours = [signal.SIG_DFL, signal.default_int_handler, _end]
     before = take_over(_end, [signum for signum in SIGNALS if signal.getsignal(signum) in ours])
@@ -39,17 +39,17 @@ def ending_on_request() -> Iterator[None]:
 
 
 def leave_to_parent(*_: object) -> None:
-    """Lets a worker process ignore them: what a terminal, timeout or Slurm sends to all reaches its parent too, which ends it."""
+    """Lets a worker ignore the signals: a terminal, timeout or Slurm also sends them to its parent, which ends it."""
     if threading.current_thread() is threading.main_thread():
         for signum in SIGNALS:
             signal.signal(signum, signal.SIG_IGN)
 
 
 def take_over(handler: Handler, signals: Sequence[int] = SIGNALS) -> dict[int, Any]:
-    """Sets the handler of the signals that this process heeds; what handled them before, for ``give_back``.
+    """Sets the handler of the signals that this process heeds; returns the previous handlers, for ``give_back``.
 
-    A signal stays ignored that whoever started the process has it ignore, as a shell does with Ctrl-C for a background job, and nohup
-    with SIGHUP. SIGUSR1 is left to whoever handles it already, and to Lightning where it runs under srun and requeues the job.
+    A signal ignored from the start stays ignored, as Ctrl-C in a background job and SIGHUP under nohup. SIGUSR1 is left
+    to an existing handler, and to Lightning when it runs under srun and requeues the job.
     """
     if threading.current_thread() is not threading.main_thread():
         return {}
@@ -62,13 +62,13 @@ def take_over(handler: Handler, signals: Sequence[int] = SIGNALS) -> dict[int, A
 
 
 def give_back(before: Mapping[int, Any]) -> None:
-    """Sets the handlers that ``take_over`` returned."""
+    """Restores the handlers that ``take_over`` returned."""
     for signum, handler in before.items():
         signal.signal(signum, handler if handler is not None else signal.SIG_DFL)
 
 
 def _lightning_requeues() -> bool:
-    """Whether Lightning takes this process for one that srun started; it says no in Slurm's interactive jobs, by their names."""
+    """Whether Lightning considers this process started by srun; not in Slurm's interactive jobs, by their names."""
     return "SLURM_NTASKS" in os.environ and os.environ.get("SLURM_JOB_NAME") not in ("bash", "interactive")
 
 

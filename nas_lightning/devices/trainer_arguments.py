@@ -1,4 +1,4 @@
-"""Which arguments of pl.Trainer a run supports: a rule for each; docs/trainer_arguments.md shows the same as tables."""
+"""The arguments of pl.Trainer that a run supports, a rule for each; docs/trainer_arguments.md shows them as tables."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -17,14 +17,14 @@ from typeguard import TypeCheckError, check_type
 from nas_lightning.errors import InputError, check_known
 
 Check = Callable[[Any], str | None]
-"""What is wrong with a value, as the end of an error's line; None where it can be used."""
+"""What is wrong with a value, as the end of an error's line; None if it can be used."""
 
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
-"""By name; a DDPStrategy or SingleDeviceStrategy by ``_target_`` too, and classes of the user's own."""
+"""Strategies by name; ``_target_`` also takes DDPStrategy, SingleDeviceStrategy, and classes of the user's own."""
 STARTS_ANEW = "it starts new processes for every stage, and what they train is lost"
 DIVIDES = "it divides the weights between devices, and our layers slice whole ones"
 NO_TPU = "no run on a TPU was ever tried"
-REFUSED_STRATEGIES = {  # what a name holds -> why
+REFUSED_STRATEGIES = {  # part of a name -> reason
     "spawn": STARTS_ANEW,
     "fork": STARTS_ANEW,
     "notebook": STARTS_ANEW,
@@ -35,7 +35,7 @@ REFUSED_STRATEGIES = {  # what a name holds -> why
     "single_device": "by name it means the CPU; auto takes the configured device",
 }
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
-PRECISIONS = {  # every name that Lightning takes -> why it is refused; None where it is supported
+PRECISIONS = {  # every name that Lightning takes -> reason to refuse it; None if supported
     "32-true": None,
     "32": None,
     "64-true": None,
@@ -87,12 +87,12 @@ OWN_STATISTICS = "the statistics of each device's own images are the method, and
 
 @dataclass(frozen=True)
 class Rule:
-    """What becomes of an argument.
+    """How a run treats an argument.
 
     Args:
         status: ``supported``, ``refused``, or ``decided by`` a key; the table's second column.
         note: the table's third.
-        check: of a value that was given; None takes any.
+        check: of a given value; None takes any.
     """
 
     status: str
@@ -101,13 +101,13 @@ class Rule:
 
 
 def check_arguments(given: Mapping[str, Any]) -> None:
-    """Checks every argument by itself, without making anything.
+    """Checks every argument by itself, without making any object.
 
     Args:
         given: arguments of pl.Trainer as configured; None is Lightning's own default.
 
     Raises:
-        InputError: naming the first that cannot be used, with the reason.
+        InputError: naming the first unusable argument, with the reason.
     """
     parameters = inspect.signature(pl.Trainer.__init__).parameters
     for key in given:
@@ -116,7 +116,7 @@ def check_arguments(given: Mapping[str, Any]) -> None:
         if value is None:
             continue
         rule = RULES.get(key, _UNKNOWN)
-        if rule.status in ("supported", "refused"):  # of a key that belongs elsewhere the value does not matter
+        if rule.status in ("supported", "refused"):  # the value of a key that belongs elsewhere does not matter
             _check_type(key, value, parameters[key].annotation)
         if rule.check is not None and (wrong := rule.check(value)) is not None:
             raise InputError(f"trainer.{key}: {_shown(value)} {wrong}")
@@ -133,7 +133,7 @@ def _check_type(key: str, value: Any, annotation: Any) -> None:
 
 
 def listed(value: Any) -> list[Any]:
-    """A list's items; anything else as the only one."""
+    """A list's items; anything else as the only item."""
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
@@ -295,5 +295,5 @@ RULES: Mapping[str, Rule] = {
     "enable_autolog_hparams": Rule("supported", "changes nothing, config.yaml has all keys"),
     "model_registry": _refused("checkpoints stay in the run folder"),
 }
-"""Every parameter of pl.Trainer; a test holds this against Lightning's signature and against the docs."""
+"""Every parameter of pl.Trainer; a test compares this with Lightning's signature and with the docs."""
 _UNKNOWN = Rule("refused", "", lambda _: "cannot be used, this version of Lightning is newer than what was tried")

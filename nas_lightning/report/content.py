@@ -1,4 +1,4 @@
-"""What a report consists of, in plain text: the page and the text escape it."""
+"""The contents of a report in plain text; page and Markdown escape it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from nas_lightning.report.drawing import Figure
 
 
 class Link(NamedTuple):
-    """A cell that leads to another file."""
+    """A cell that links to another file."""
 
     text: str
     address: str
@@ -17,13 +17,13 @@ class Link(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """Cells, a row as long as the head."""
+    """Cells; rows are as long as the head."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str | Link]]
     caption: str = ""
     is_folded: bool = False
-    """Whether the page shows it on demand only."""
+    """Whether the page shows it only on demand."""
 
     @classmethod
     def of(cls, columns: Sequence[tuple[str, Sequence[str | Link]]], caption: str = "", *, is_folded: bool = False) -> "Table":
@@ -47,13 +47,13 @@ class Part:
     title: str
     paragraphs: Sequence[str] = ()
     statements: Mapping[str, str] = field(default_factory=dict)
-    """By subject; empty ones are not written."""
+    """By subject; empty ones are skipped."""
     tiles: Sequence[Tile] = ()
     figure: Figure | None = None
     notes: Sequence[str] = ()
     """How to read the figure."""
     tables: Sequence[Table] = ()
     listing: tuple[str, str] | None = None
-    """A title and a long text; only the page has it."""
+    """A title and a long text, only for the page."""
     is_folded: bool = False
-    """Whether the page shows its content on demand only."""
+    """Whether the page shows its content only on demand."""

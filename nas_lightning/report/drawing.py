@@ -1,4 +1,4 @@
-"""Figures: one function draws each, in a wide and a narrow picture, and says what a pointer reads at its points."""
+"""Figures: a function draws each, as a wide and a narrow picture, and returns the texts that a pointer reads."""
 
 import io
 import warnings
@@ -18,10 +18,10 @@ ACCENT, TINT = "#0b6170", "#8fb8bf"
 INK, MUTED, PALE, LINE = "#1d2327", "#69737b", "#b3bac0", "#e4e7ea"
 COLOURS = LinearSegmentedColormap.from_list("effect", ["#8c7a6b", "#f7f8f8", ACCENT])
 WIDE, NARROW = 992, 340
-"""Widths of a picture on a desk's and a phone's page, in CSS pixels."""
+"""Widths of a picture on a desktop's and a phone's page, in CSS pixels."""
 CSS_PIXELS_AN_INCH = 96
 LONGEST_NAME = 40
-"""Characters of a name that a figure shows."""
+"""Maximum characters of a name in a figure."""
 LOOK: dict[Any, Any] = {
     "font.size": 9.5,
     "font.family": "DejaVu Sans",
@@ -42,7 +42,7 @@ LOOK: dict[Any, Any] = {
 
 
 class Hover(NamedTuple):
-    """What a pointer reads near the points of one pair of axes."""
+    """The texts that a pointer reads near the points of one pair of axes."""
 
     axes: Axes
     x: Sequence[float]
@@ -50,7 +50,7 @@ class Hover(NamedTuple):
     texts: Sequence[str]
     """Plain text; a name on the first line."""
     reach: float = 24
-    """How near the pointer must come, in CSS pixels."""
+    """Maximum distance of the pointer, in CSS pixels."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,13 @@ class Figure:
     """One figure."""
 
     name: str
-    """Of its element and its file."""
+    """Name of its element and its file."""
     says: str
-    """What is seen, for those who cannot see it."""
+    """Description for those who cannot see it."""
     draw: Callable[[Canvas], Sequence[Hover]]
     """Draws on a canvas, wide or narrow, and returns the same points for both."""
     height: int = 440
-    """In CSS pixels."""
+    """Height of the wide picture, in CSS pixels."""
     narrow_height: int = 360
 
 
@@ -83,7 +83,7 @@ class Picture:
 
 
 def draw_both(figure: Figure) -> tuple[Picture, Picture]:
-    """The wide and the narrow picture, with two and three pixels to a CSS pixel; no display is needed."""
+    """The wide and the narrow picture, with two and three pixels per CSS pixel; needs no display."""
     return _draw(figure, WIDE, figure.height, 2), _draw(figure, NARROW, figure.narrow_height, 3)
 
 
@@ -96,7 +96,7 @@ def _draw(figure: Figure, width: int, height: int, sharpness: int) -> Picture:
     with mpl.rc_context(), warnings.catch_warnings():
         mpl.rcdefaults()
         mpl.rcParams.update(LOOK)
-        warnings.simplefilter("ignore")  # letters that the font lacks, labels that leave a small figure no room
+        warnings.simplefilter("ignore")  # characters that the font lacks, labels too large for a small figure
         canvas = Canvas(figsize=(width / CSS_PIXELS_AN_INCH, height / CSS_PIXELS_AN_INCH), layout="constrained")
         FigureCanvasAgg(canvas)
         hovers = figure.draw(canvas)
@@ -106,19 +106,19 @@ def _draw(figure: Figure, width: int, height: int, sharpness: int) -> Picture:
 
 
 def short(text: str, most: int = LONGEST_NAME) -> str:
-    """Text of a file in one line, cut, without halves of letters, which no file can hold."""
+    """Text of a file in one line, cut, without lone surrogates, which cannot be written."""
     line = " ".join(text.encode("utf-8", "replace").decode().split())
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def crowd(points: int) -> dict[str, Any]:
-    """Markers that let a crowd be seen through."""
+    """Markers that stay legible in a crowd."""
     size, opacity = (36, 0.8) if points <= 50 else (28, 0.5) if points <= 500 else (14, 0.35)
     return {"s": size, "alpha": opacity, "color": ACCENT, "linewidths": 0}
 
 
 def spaced(rows: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
-    """At most ``most`` of the rows, evenly spaced; the first and the last among them."""
+    """At most ``most`` of the rows, evenly spaced, including the first and the last."""
     if len(rows) <= most:
         return rows
     return rows[np.linspace(0, len(rows) - 1, most).round().astype(np.int64)]
@@ -127,12 +127,12 @@ def spaced(rows: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
 def heat_map(
     canvas: Canvas, values: npt.NDArray[np.float64], columns: Sequence[str], rows: Sequence[str], *, centre: float, spread: float, unit: str
 ) -> Axes:
-    """Cells (rows, columns), nan where there is none, coloured up to ``spread`` below and above the centre."""
+    """Draws cells (rows, columns), nan if absent, coloured up to ``spread`` below and above the centre."""
     axes = canvas.subplots()
     image = axes.imshow(values, origin="lower", aspect="auto", cmap=COLOURS, vmin=centre - spread, vmax=centre + spread)
     for set_ticks, names in ((axes.set_xticks, columns), (axes.set_yticks, rows)):
         named = spaced(np.arange(len(names)), 16)
-        set_ticks(named, [short(names[place]) for place in named])
+        set_ticks(named, [short(names[index]) for index in named])
     axes.tick_params(length=0)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)

@@ -1,4 +1,4 @@
-"""The report as Markdown, with pictures beside it."""
+"""The report as Markdown, with pictures next to it."""
 
 import html
 import re
@@ -8,9 +8,9 @@ from nas_lightning.report.content import Link, Part, Table
 
 SPECIAL = re.compile(r"([\\`*_\[\]|~$])")
 OPENING = re.compile(r"^([#+-](?=[#+-]*(\s|$))|\d+(?=[.)](\s|$)))")
-"""What makes a heading or a list at the start of a line."""
+"""The start of a line that makes a heading or a list."""
 LINK = re.compile(r"(?<=www)\.|:(?=//)", re.IGNORECASE)
-"""What makes a link of a bare address."""
+"""Characters that turn a bare address into a link."""
 
 
 def as_markdown(title: str, parts: Sequence[Part], pictures: str) -> str:
@@ -19,13 +19,13 @@ def as_markdown(title: str, parts: Sequence[Part], pictures: str) -> str:
     Args:
         title: of the report.
         parts: the first is the verdict.
-        pictures: the folder of the figures' PNG files, as seen from the text.
+        pictures: the folder of the figures' PNG files, relative to the text.
     """
     return f"# {literal(title)}\n\n" + "\n\n".join(block for part in parts for block in _blocks(part, pictures)) + "\n"
 
 
 def literal(text: str) -> str:
-    """Text that Markdown and the HTML in it leave as it is, in one line."""
+    """The text in one line, escaped for Markdown and the HTML in it."""
     escaped = SPECIAL.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))
     return OPENING.sub(_entity, LINK.sub(_entity, escaped))
 
@@ -44,8 +44,8 @@ def _blocks(part: Part, pictures: str) -> list[str]:
     ]
 
 
-def _entity(found: re.Match[str]) -> str:
-    return "".join(f"&#{ord(character)};" for character in found.group())
+def _entity(match: re.Match[str]) -> str:
+    return "".join(f"&#{ord(character)};" for character in match.group())
 
 
 def _table(table: Table) -> str:

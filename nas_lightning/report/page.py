@@ -1,4 +1,4 @@
-"""The report as one HTML page: style, script, pictures and data are in it, and it asks no network for anything."""
+"""The report as one HTML page: it contains style, script, pictures and data, and needs no network."""
 
 import base64
 import hashlib
@@ -15,10 +15,10 @@ HERE = Path(__file__).parent
 
 
 def as_page(title: str, subtitle: str, parts: Sequence[Part], pictures: Mapping[str, tuple[Picture, Picture]]) -> str:
-    """The whole page; the first part is the verdict. The browser runs our script only, whatever the data hold.
+    """The whole page; the first part is the verdict. The browser runs only our script, whatever the data hold.
 
     Args:
-        pictures: a wide and a narrow one of each figure, by its name.
+        pictures: wide and narrow, by the figure's name.
     """
     script, style = ((HERE / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
     allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -52,7 +52,7 @@ def as_page(title: str, subtitle: str, parts: Sequence[Part], pictures: Mapping[
 
 
 def as_data(value: Any) -> str:
-    """JSON that no HTML ends: it holds no tag, no comment and no entity."""
+    """JSON that is safe in HTML: without tags, comments and entities."""
     text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -99,11 +99,11 @@ def _rounded(values: Sequence[float]) -> list[float]:
 
 
 def _tiles(tiles: Sequence[Tile]) -> list[str]:
-    shown = (
+    items = (
         f"<div><dt>{html.escape(label)}</dt><dd>{html.escape(value)}<small>{html.escape(note)}</small></dd></div>"
         for label, value, note in tiles
     )
-    return ["<dl class='tiles'>", *shown, "</dl>"] if tiles else []
+    return ["<dl class='tiles'>", *items, "</dl>"] if tiles else []
 
 
 def _table(table: Table) -> list[str]:
@@ -112,8 +112,8 @@ def _table(table: Table) -> list[str]:
     rows = ["<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>" for row in table.rows]
     caption = html.escape(table.caption)
     opening, closing = (f"<details><summary>{caption}</summary>", "</details>") if table.is_folded else ("", "")
-    shown = f"<caption>{caption}</caption>" if caption and not table.is_folded else ""
-    scroll = f"<div class='scroll' tabindex='0'><table class='{kind}'>{shown}<thead><tr>{head}</tr></thead><tbody>"
+    above = f"<caption>{caption}</caption>" if caption and not table.is_folded else ""
+    scroll = f"<div class='scroll' tabindex='0'><table class='{kind}'>{above}<thead><tr>{head}</tr></thead><tbody>"
     return [opening, scroll, *rows, f"</tbody></table></div>{closing}"]
 
 

@@ -1,4 +1,4 @@
-"""Everything that a run folder's files say, read once; a file that is not there is None or empty."""
+"""The content of a run folder's files, read once; a missing file is None or empty."""
 
 import math
 from array import array
@@ -19,7 +19,7 @@ from nas_lightning.scoring.table import LABELS, ScoreTable, read_table
 from nas_lightning.space import AnyWidths, read_accuracies
 
 MOST_LAYERS = 100_000
-"""Entries of a code."""
+"""Maximum entries of a code."""
 
 
 @dataclass(frozen=True)
@@ -30,32 +30,32 @@ class StageMetrics:
     steps: npt.NDArray[np.int64]
     """(rows,) ascending."""
     columns: Mapping[str, npt.NDArray[np.float64]]
-    """(rows,) each, nan where a row has no value."""
+    """(rows,) each, nan if a row has no value."""
 
 
 @dataclass(frozen=True)
 class Alone:
-    """``standalone/accuracies.csv``: candidates trained alone."""
+    """``standalone/accuracies.csv``: candidates trained stand-alone."""
 
     accuracies: Mapping[str, tuple[float, ...]]
-    """Fractions by code, one for each seed."""
+    """Fractions by code, one per seed."""
     diverged: int = 0
     """Trainings without an accuracy."""
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """``ranking/scores.csv``, what it is ordered by, and what is known of its candidates' accuracy."""
+    """``ranking/scores.csv``, the score that orders it, and the known accuracies of its candidates."""
 
     table: ScoreTable
     key: str
     """The score that orders."""
     layers: int | None
-    """Entries of a code that a layer reads; None where no file tells."""
+    """Number of entries of a code that layers read; None if unknown."""
     truth: npt.NDArray[np.float64] | None
-    """(n,) known accuracies of the candidates, nan where none is known; None where no file has any."""
+    """(n,) known accuracies of the candidates, nan if unknown; None if no file has any."""
     truth_file: str | None
-    """Where the known accuracies stand, below the run's folder."""
+    """File of the known accuracies, below the run's folder."""
 
     @property
     def label(self) -> str:
@@ -64,7 +64,7 @@ class Ranking:
 
     @property
     def unit(self) -> str:
-        """Of ``shown``."""
+        """Unit of ``shown``."""
         return "%" if self.key == "top1" else "nats"
 
     @cached_property
@@ -74,12 +74,12 @@ class Ranking:
 
     @cached_property
     def shown(self) -> npt.NDArray[np.float64]:
-        """(n,) scores as figures have them."""
+        """(n,) scores as shown in figures."""
         return self.quality * (100 if self.unit == "%" else 1)
 
     @cached_property
     def distinct(self) -> npt.NDArray[np.int64]:
-        """Rows of an architecture's first name, ascending; the others are copies under other names."""
+        """Rows of each architecture's first name, ascending; other rows are copies under other names."""
         return np.array(self.table.population.distinct_rows, dtype=np.int64)
 
     @cached_property
@@ -90,7 +90,7 @@ class Ranking:
 
     @cached_property
     def known(self) -> npt.NDArray[np.int64]:
-        """Distinct rows whose accuracy is known."""
+        """Distinct rows with a known accuracy."""
         return self.distinct[:0] if self.truth is None else self.distinct[~np.isnan(self.truth[self.distinct])]
 
 
@@ -101,19 +101,19 @@ class RunFiles:
     config: Mapping[str, Any] | None
     config_text: str | None
     environment: Mapping[str, Any]
-    """Empty where no file tells."""
+    """Empty without a file."""
     protocol: Mapping[str, Any] | None
     stages: tuple[StageMetrics, ...]
     """Trained ones, in the config's order."""
     untrained: tuple[str, ...]
-    """Stages of the config that left no metrics."""
+    """Stages of the config without metrics."""
     label: str
-    """What the ranking is ordered by, in words."""
+    """The score that orders the ranking, in words."""
     ranking: Ranking | None
     agreement: Agreement | None
-    """None also where the file is of other scores or accuracies than the folder holds now."""
+    """None also if the file is of other scores or accuracies than the folder's current ones."""
     stale: str | None
-    """Why the folder's agreement is left out; None where it is not."""
+    """Why the folder's agreement is left out; None if it is not."""
     alone: Alone | None
 
     @property
@@ -123,7 +123,7 @@ class RunFiles:
 
     @property
     def is_only_alone(self) -> bool:
-        """Whether it is what nas-standalone leaves: no supernet, nothing to rank."""
+        """Whether it is a folder of nas-standalone: no supernet, nothing to rank."""
         return self.alone is not None and self.ranking is None and not (self.stages or self.untrained)
 
 
@@ -131,13 +131,13 @@ def read_run(folder: Path) -> RunFiles:
     """Reads what a report shows.
 
     Raises:
-        InputError: if the folder holds no run, or naming the first file that is not what it should be.
+        InputError: if the folder holds no run, or naming the first wrong file.
     """
     if not folder.is_dir():
         raise InputError(f"run_dir: {folder} is not a folder")
     ranking = folder / "ranking"
-    places = (folder, ranking, folder / "standalone")  # of nas-train, nas-rank, nas-standalone
-    config_path = _first(*(place / "config.yaml" for place in places))
+    folders = (folder, ranking, folder / "standalone")  # of nas-train, nas-rank, nas-standalone
+    config_path = _first(*(parent / "config.yaml" for parent in folders))
     config = None if config_path is None else read_yaml(config_path)
     scores = _first(ranking / "scores.csv")
     stages = _read_stages(folder / "stages", list(_section(config, "stages")))
@@ -152,7 +152,7 @@ def read_run(folder: Path) -> RunFiles:
     return RunFiles(
         config=config,
         config_text=None if config_path is None else read_text(config_path),
-        environment=next(filter(None, (_optional_json(place / "environment.json") for place in places)), {}),
+        environment=next(filter(None, (_optional_json(parent / "environment.json") for parent in folders)), {}),
         protocol=protocol,
         stages=stages,
         untrained=tuple(str(name) for name in _section(config, "stages") if str(name) not in trained),
@@ -165,7 +165,7 @@ def read_run(folder: Path) -> RunFiles:
 
 
 def _instead(folder: Path) -> str:
-    """What a folder holds that is no run's."""
+    """What a folder without a run holds instead."""
     if (folder / "agreement.json").is_file():
         return "but what nas-compare wrote: agreement.json is its whole result"
     if any(folder.glob("*/config.yaml")) or any(folder.glob("trials/*/config.yaml")):
@@ -174,7 +174,7 @@ def _instead(folder: Path) -> str:
 
 
 def _read_agreement(folder: Path, ranking: Ranking | None) -> tuple[Agreement | None, str | None]:
-    """The agreement, or why it is not that of the folder's other files."""
+    """The agreement, or why it does not match the folder's other files."""
     path = folder / "ranking" / "agreement.json"
     if not path.is_file():
         return None, None
@@ -191,7 +191,7 @@ def _read_agreement(folder: Path, ranking: Ranking | None) -> tuple[Agreement | 
 
 
 def _key(folder: Path, config: Mapping[str, Any] | None, protocol: Mapping[str, Any] | None) -> str:
-    """The score that orders: the protocol's; in older folders that of the ranking's own config, or the run's."""
+    """The score that orders: from the protocol; in older folders from the ranking's own config, or the run's."""
     own = folder / "ranking" / "config.yaml"
     place, key = f"{folder}/ranking/protocol.json: ordered_by", (protocol or {}).get("ordered_by")
     if key is None:
@@ -210,7 +210,7 @@ def _read_ranking(folder: Path, key: str, layers: int | None) -> Ranking:
     if path is None:
         return Ranking(table, key, layers, None, None)
     known = read_accuracies(path, AnyWidths(layers))
-    # Where no file tells the layers, entries of a code that only one of the two files has do not count.
+    # With an unknown number of layers, compare only the entries that both files' codes have.
     read = min(len(architecture.widths) for architecture in (table.population[0].architecture, *known))
     by_widths = {architecture.widths[:read]: accuracy for architecture, accuracy in known.items()}
     truth = np.array([by_widths.get(architecture.widths[:read], math.nan) for architecture in table.population.architectures])
@@ -218,7 +218,7 @@ def _read_ranking(folder: Path, key: str, layers: int | None) -> Ranking:
 
 
 def _layers(config: Mapping[str, Any] | None, protocol: Mapping[str, Any] | None) -> int | None:
-    """Widths of an architecture: as the protocol says, else a stem and two a block; None where no file tells."""
+    """Number of widths of an architecture: the protocol's, else a stem and two per block; None if unknown."""
     layers = (protocol or {}).get("layers")
     if isinstance(layers, int) and 0 < layers < MOST_LAYERS:
         return layers
@@ -261,7 +261,7 @@ def _read_number(text: str, place: str) -> float:
 def _read_alone(path: Path) -> Alone | None:
     if not path.is_file():
         return None
-    found: dict[str, list[float]] = {}
+    by_code: dict[str, list[float]] = {}
     diverged = 0
     for line, row in read_rows(path, ("architecture", "seed", "accuracy")):
         place = f"{path}: line {line}"
@@ -275,12 +275,12 @@ def _read_alone(path: Path) -> Alone | None:
         accuracy = _read_number(row["accuracy"], f"{place}: accuracy")
         if not 0 <= accuracy <= 1:
             raise InputError(f"{place}: accuracy: {row['accuracy'][:80]!r} must be from 0 to 1")
-        found.setdefault(row["architecture"], []).append(accuracy)
-    return Alone({code: tuple(values) for code, values in found.items()}, diverged)
+        by_code.setdefault(row["architecture"], []).append(accuracy)
+    return Alone({code: tuple(values) for code, values in by_code.items()}, diverged)
 
 
 def _section(config: Mapping[str, Any] | None, key: str) -> Mapping[str, Any]:
-    """A mapping of the config; empty where there is none."""
+    """A mapping in the config; empty if there is none."""
     node = None if config is None else config.get(key)
     return node if isinstance(node, dict) else {}
 

@@ -1,4 +1,4 @@
-"""Reads a multirun folder: its jobs, and the settings that seeds repeat."""
+"""Reads a multirun folder: its jobs, grouped by setting over seeds."""
 
 import hashlib
 import os
@@ -18,9 +18,9 @@ from nas_lightning.report.sweep_keys import ABSENT, SEED, Factor, clean, find_fa
 from nas_lightning.runs.reading import read_json
 
 INSIDE_A_RUN = {"stages", "ranking", "standalone", ".submitit", ".hydra"}
-"""Folders in which no job is looked for."""
+"""Folders without jobs, skipped in the search."""
 LAST = 5
-"""Logged losses whose mean is the final loss."""
+"""Number of last logged losses whose mean is the final loss."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Job:
     leaves: Mapping[str, str]
     """The config's values by dotted key."""
     seconds: float | None
-    """That the process which finished the job took; None while it is unfinished."""
+    """Duration of the process that finished the job; None while unfinished."""
     truth: str | None
-    """The same for jobs that were compared with the same known accuracies of the same candidates."""
+    """A hash of the known accuracies and their candidates."""
     report: str | None
-    """The address of the job's own report as seen from the multirun folder; None where it has none."""
+    """The address of the job's own report, relative to the multirun folder; None if it has none."""
 
     @property
     def seed(self) -> str:
@@ -46,20 +46,20 @@ class Job:
         return self.leaves.get(SEED, ABSENT)
 
     def statistic(self, name: str) -> Estimate | None:
-        """A correlation of the configured score; None where it is undefined or was not measured."""
-        found = None if self.run.scored is None else self.run.scored.estimates.get(name)
-        return None if found is None or found.value is None else found
+        """A correlation of the configured score; None if undefined or not measured."""
+        estimate = None if self.run.scored is None else self.run.scored.estimates.get(name)
+        return None if estimate is None or estimate.value is None else estimate
 
     @cached_property
     def losses(self) -> dict[str, float]:
-        """By stage, the mean of the last logged losses; of a running stage those so far."""
-        found = {}
+        """The mean of the last logged losses by stage, also of a running stage."""
+        by_stage = {}
         for stage in self.run.stages:
             values = stage.columns.get("loss", np.zeros(0))
             kept = values[np.isfinite(values)][-LAST:]
             if len(kept):
-                found[stage.name] = float(kept.mean())
-        return found
+                by_stage[stage.name] = float(kept.mean())
+        return by_stage
 
     @property
     def running(self) -> StageMetrics | None:
@@ -69,13 +69,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Statistic:
-    """What the jobs are compared by."""
+    """The statistic that compares the jobs."""
 
     name: str
     sign: int
-    """-1 where less is better."""
+    """-1 if less is better."""
     stage: str | None
-    """Whose final loss it is; None for Kendall's tau-b, also where the jobs' last stages differ."""
+    """The stage of the final loss; None for Kendall's tau-b, also if the jobs' last stages differ."""
 
     def of(self, job: Job) -> float | None:
         """The job's value; an unfinished one has no final loss."""
@@ -87,23 +87,23 @@ class Statistic:
 
 @dataclass(frozen=True)
 class Setting:
-    """The jobs that agree in all swept keys but the seed."""
+    """The jobs that agree in all swept keys except the seed."""
 
     places: tuple[int, ...]
-    """Of its values, one a factor."""
+    """Places of its values, one per factor."""
     label: str
     jobs: tuple[Job, ...]
     by_seed: Mapping[str, float]
-    """The statistic; the mean where jobs share a seed, as they repeat the same draws."""
+    """The statistic; the mean over jobs that share a seed, as they repeat the same draws."""
 
     @cached_property
     def mean(self) -> float:
-        """Over the seeds; nan without a result."""
+        """Mean over the seeds; nan without a result."""
         return float(np.mean(list(self.by_seed.values()))) if self.by_seed else np.nan
 
     @cached_property
     def std(self) -> float | None:
-        """Over the seeds, of a sample; None with fewer than two."""
+        """Sample standard deviation over the seeds; None with fewer than two."""
         return float(np.std(list(self.by_seed.values()), ddof=1)) if len(self.by_seed) > 1 else None
 
 
@@ -118,7 +118,7 @@ class Sweep:
     settings: tuple[Setting, ...]
     """Best mean first, those without a result last."""
     unread: tuple[tuple[str, str], ...] = ()
-    """The name of each job with a file that is not what it should be, and what is wrong with it."""
+    """The name of each job with a wrong file, and what is wrong with it."""
 
     @property
     def ranked(self) -> tuple[Setting, ...]:
@@ -178,7 +178,7 @@ def _read_job(sweep: Path, place: str) -> Job:
         truth = hashlib.sha256(repr(known).encode()).hexdigest()
     return Job(
         clean(place),
-        replace(run, ranking=None, config_text=None, protocol=None, alone=None),  # 50,000 candidates a job are many
+        replace(run, ranking=None, config_text=None, protocol=None, alone=None),  # 50,000 candidates per job are many
         read_leaves(run.config or {}, folder / "config.yaml"),
         _seconds(finished) if finished.is_file() else None,
         truth,
@@ -194,7 +194,7 @@ def _seconds(path: Path) -> float:
 
 
 def _statistic(jobs: Sequence[Job]) -> Statistic:
-    """Kendall's tau-b where a job has it, else the final loss of the last stage that all finished jobs share."""
+    """Kendall's tau-b if any job has it, else the final loss of the last stage that all finished jobs share."""
     kendall = Statistic("Kendall tau-b of the configured score", 1, None)
     labels = {job.run.label for job in jobs if kendall.of(job) is not None}
     if labels:
@@ -220,7 +220,7 @@ def _settings(jobs: Sequence[Job], factors: Sequence[Factor], statistic: Statist
 
 
 def _label(factors: Sequence[Factor], places: Sequence[int]) -> str:
-    """The first key of each factor tells settings apart; those that change with it come last, where there is room."""
+    """The first key of each factor distinguishes settings; keys that change with it come last, if there is room."""
     pairs = [list(zip(factor.names, factor.values[place], strict=True)) for factor, place in zip(factors, places, strict=True)]
     words = [f"{name} {value}" for group in (*(pair[:1] for pair in pairs), *(pair[1:] for pair in pairs)) for name, value in group]
     return clean(listed(words) or "the one setting")

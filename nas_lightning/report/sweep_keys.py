@@ -1,4 +1,4 @@
-"""The swept keys of a multirun: those in which the jobs' configs differ."""
+"""The swept keys of a multirun: the keys in which the jobs' configs differ."""
 
 import math
 from collections import Counter
@@ -13,13 +13,13 @@ from nas_lightning.report.drawing import short
 SEED = "seed"
 """The key whose values repeat a setting."""
 ELSEWHERE = ("run_dir", "resume", "dry_run", "hydra", "data.root", "data.download")
-"""Keys that say where a run is, not what; with all below them."""
+"""Keys of where a run is, not what it is; with all keys below them."""
 ABSENT = "none"
-"""The value of a key that a config does not have."""
+"""The value of a key that a config lacks."""
 MOST_VALUES, DEEPEST = 20_000, 40
-"""Of one job's config; ours have some 200 values in 6 levels, and a file that holds itself has no end."""
+"""Limits of one job's config; ours have some 200 values in 6 levels, and a file that contains itself has no end."""
 LONGEST = 160
-"""Characters of a key or a value that a report shows."""
+"""Maximum characters of a key or a value in a report."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Factor:
 
     keys: tuple[str, ...]
     names: tuple[str, ...]
-    """The keys' shortest ends that tell them apart."""
+    """The keys' shortest distinct ends."""
     places: Mapping[str, int]
     """By the text of the first key's value: numbers ascending, others in the jobs' order."""
     values: tuple[tuple[str, ...], ...]
-    """As they are shown, by place, an entry a key."""
+    """Shown values by place, one entry per key."""
     numeric: bool
 
     def of(self, leaves: Mapping[str, str]) -> int:
@@ -53,13 +53,13 @@ def read_leaves(config: Mapping[str, Any], path: Path) -> dict[str, str]:
     """The values of a config as text by dotted key, a list as one value.
 
     Raises:
-        InputError: if there are too many of them.
+        InputError: if there are too many.
     """
     return dict(_leaves(config, "", 0, iter(range(MOST_VALUES)), path))
 
 
 def find_factors(jobs: Sequence[Mapping[str, str]]) -> tuple[Factor, ...]:
-    """Groups the keys that differ between the jobs, seed and places aside, by how they change from job to job."""
+    """Groups the keys that differ between the jobs, except seed and places, by how they change from job to job."""
     together: dict[tuple[int, ...], list[str]] = {}
     for key in dict.fromkeys(key for job in jobs for key in job):
         values = [job.get(key, ABSENT) for job in jobs]
@@ -73,12 +73,12 @@ def find_factors(jobs: Sequence[Mapping[str, str]]) -> tuple[Factor, ...]:
 
 
 def listed(words: Sequence[str], most: int = 6) -> str:
-    """The first ``most`` words, and how many follow."""
+    """The first ``most`` words, and the number of others."""
     return ", ".join([*words[:most], *([f"{len(words) - most:,} more"] if len(words) > most else [])])
 
 
 def clean(text: str) -> str:
-    """Text of a file as a report of a sweep shows it."""
+    """Text of a file as shown in a sweep's report."""
     return short(text, LONGEST)
 
 
@@ -96,13 +96,13 @@ def _leaves(node: Any, key: str, depth: int, budget: Iterator[int], path: Path) 
 
 
 def _leaf(value: Any) -> str:
-    """The same text for the same value: 1 and 1.0 are."""
+    """The same text for equal values, such as 1 and 1.0."""
     if value is None:
         return ABSENT
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int) and abs(value) > 2**63:
-        return hex(value)  # Python writes no decimals of very large ones
+        return hex(value)  # Python refuses to write very large integers in decimal
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return str(int(value))
     return str(value)
@@ -120,7 +120,7 @@ def _factor(keys: Sequence[str], names: Sequence[str], jobs: Sequence[Mapping[st
 
 
 def _shown(key: str, value: str) -> str:
-    """A value as it is shown: of a class its last name."""
+    """A value as shown; of a class only its last name."""
     return clean(value.rsplit(".", 1)[-1] if key.endswith("_target_") else value)
 
 

@@ -1,4 +1,4 @@
-"""Reads a run folder, or that of a multirun, and writes its report into it."""
+"""Reads the folder of a run or a multirun and writes its report into it."""
 
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -28,13 +28,13 @@ def write_report(folder: Path, points: int) -> list[Path]:
 
     Args:
         folder: of the run.
-        points: of candidates that a figure draws at most.
+        points: maximum candidates in a figure.
 
     Returns:
         The two pages.
 
     Raises:
-        InputError: naming the file of the run that is not what it should be; then nothing is written.
+        InputError: naming the wrong file of the run; then nothing is written.
     """
     run = read_run(folder)
     return _write(folder, "report", [run], make_parts(run, points))
@@ -44,7 +44,7 @@ def write_sweep_report(folder: Path) -> list[Path]:
     """Writes ``sweep.html``, ``sweep.md`` and the pictures in ``sweep`` into the folder of a multirun, likewise.
 
     Raises:
-        InputError: if the folder holds no multirun, or no job that can be read; then nothing is written.
+        InputError: if the folder holds no multirun, or no readable job; then nothing is written.
     """
     sweep = read_sweep(folder)
     return _write(folder, "sweep", [job.run for job in sweep.jobs], make_sweep_parts(sweep))

@@ -1,1 +1,1 @@
-"""The run folder, the contract between rooms."""
+"""The run folder: the contract between rooms."""

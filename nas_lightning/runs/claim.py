@@ -1,4 +1,4 @@
-"""The run folder's first files: the config that it belongs to, compared on resume, and the environment."""
+"""The run folder's first files: its config, compared on resume, and the environment."""
 
 import json
 import platform
@@ -40,21 +40,21 @@ MAY_CHANGE_ON_RESUME = (
     "scores",
     "plugins",
 )
-"""Keys that may change when a run goes on: they decide where and how fast, or what is remade from files."""
+"""Keys that may change on resume: they decide where and how fast, or what is remade from files."""
 MUST_MATCH_ON_RESUME = tuple(
     f"trainer.{key}"
     for key in ("precision", "gradient_clip_val", "gradient_clip_algorithm", "limit_train_batches", "overfit_batches", "sync_batchnorm")
 )
-"""Keys below the free ones that decide what is learnt all the same."""
+"""Exceptions: these change the result and must match on resume."""
 IMPLIED_BY_OLDER_FILES = {"across_devices": "same", "rate_scaling": "none"}
-"""What the config of an older run means by a stage's key that it does not hold."""
+"""Values of a stage's keys that are missing from an older run's config."""
 REPORTED = ("nas_lightning", "torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "torchmetrics", "scipy", "numpy")
 
 
 def claim_config(folder: Path, config: Mapping[str, Any]) -> None:
     """Writes ``config.yaml`` and ``environment.json``, or checks that the folder belongs to this config.
 
-    The last stage may have more epochs than before, as long as nothing was ranked. Of the processes of a launch all compare, one writes.
+    The last stage may have more epochs than before, as long as nothing was ranked. All processes compare, one writes.
 
     Raises:
         InputError: naming the keys that differ, with both values.
@@ -63,31 +63,31 @@ def claim_config(folder: Path, config: Mapping[str, Any]) -> None:
     if path.is_file():
         try:
             kept = read_yaml(path)
-            found = _flat(kept)
+            before = _flat(kept)
         except (TypeError, ValueError, RecursionError) as error:  # InputError is a ValueError
             raise InputError(f"{path}: is not a config ({str(error).removeprefix(f'{path}: ')})") from None
         wanted = _flat(config)
-        found["the order of stages"], wanted["the order of stages"] = (_stages(one) for one in (kept, config))
-        for key in wanted.keys() - found.keys():
+        before["the order of stages"], wanted["the order of stages"] = _stages(kept), _stages(config)
+        for key in wanted.keys() - before.keys():
             if key.startswith("stages.") and (last := key.rsplit(".", 1)[1]) in IMPLIED_BY_OLDER_FILES:
-                found[key] = IMPLIED_BY_OLDER_FILES[last]
-        differing = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key) and not _is_free(key)]
-        if differing == [grown := _last_epochs(config)] and isinstance(found.get(grown), int) and found[grown] < wanted[grown]:
+                before[key] = IMPLIED_BY_OLDER_FILES[last]
+        differing = [key for key in sorted({*before, *wanted}) if before.get(key) != wanted.get(key) and not _is_free(key)]
+        if differing == [grown := _last_epochs(config)] and isinstance(before.get(grown), int) and before[grown] < wanted[grown]:
             if (folder / "ranking" / "protocol.json").exists():
-                change = f"{grown} was {found[grown]}, is {wanted[grown]}"
+                change = f"{grown} was {before[grown]}, is {wanted[grown]}"
                 raise InputError(f"{folder}: {change}, but ranking/ is of the weights before; move it away")
             if is_rank_zero():
                 write_source(path, OmegaConf.to_yaml(OmegaConf.create(dict(config))), [folder / "finished.json"])
         elif differing:
-            shown = "; ".join(f"{cut(key)} was {cut(repr(found.get(key)))}, is {cut(repr(wanted.get(key)))}" for key in differing[:5])
+            changes = "; ".join(f"{cut(key)} was {cut(repr(before.get(key)))}, is {cut(repr(wanted.get(key)))}" for key in differing[:5])
             more = f" (and {len(differing) - 5} more)" if len(differing) > 5 else ""
-            raise InputError(f"{folder}: holds a run with another config: {shown}{more}; give another run_dir")
+            raise InputError(f"{folder}: holds a run with another config: {changes}{more}; give another run_dir")
     elif is_rank_zero():
         write_text(path, OmegaConf.to_yaml(OmegaConf.create(dict(config))))
     if not is_rank_zero():
         return
     path = folder / "environment.json"
-    if path.is_file():  # the folder goes on: what made its first files stays on record
+    if path.is_file():  # a resumed run keeps its first environment on record
         first = read_json(path)
         continued = first.get("continued", [])
         write_json(path, {**first, "continued": [*(continued if isinstance(continued, list) else []), environment(config)]})
@@ -96,7 +96,7 @@ def claim_config(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def environment(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What the run ran on: commit, versions, device, threads, command line."""
+    """The run's environment: commit, versions, device, threads, command line."""
     import torch
 
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
@@ -117,11 +117,11 @@ def environment(config: Mapping[str, Any]) -> dict[str, Any]:
 def _git(*arguments: str) -> str | None:
     here = Path(__file__).parents[2]
     if not (here / "conf" / "config.yaml").is_file():
-        return None  # installed from a wheel: the folder may lie in another project's repository
+        return None  # installed from a wheel: the folder may be in another project's repository
     try:
         done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
-        return None  # no git on the machine, or no repository
+        return None  # no git, or no repository
     return done.stdout.strip()
 
 

@@ -1,5 +1,5 @@
-"""One process at a time works in a run folder, or in each part of its ranking; those that Lightning starts for other devices belong to the
-first. No run folder lies in another."""
+"""Locks a run folder, or each part of its ranking, for one process; those that Lightning starts share its lock.
+No run folder lies in another."""
 
 import json
 import os
@@ -18,27 +18,27 @@ from nas_lightning.errors import InputError
 from nas_lightning.runs.writing import TEMPORARY, write_json
 
 WRITTEN = ("", "stages/*", "standalone", "ranking", "ranking/*", "ranking/*/*", "ranking/*/*/*", "report")
-"""Where a run folder's owner writes."""
+"""Places where a run folder's owner writes."""
 CLAIMED = ("", "ranking", "standalone")
-"""Where the two files may lie that every run folder begins with."""
+"""Places of the two first files of every run folder."""
 MOST_OF_CONFIG = 2**20
-"""Characters of a config that are looked at."""
+"""Characters of a config to search."""
 LONGEST_CLAIM = 30.0
-"""Seconds that a part waits for the others' claims."""
+"""Seconds that a part waits for the claims of other parts."""
 MOST_LOOKED_AT = 20_000
-"""Files and folders below a new run folder among which another run is looked for."""
+"""Maximum files and folders below a new run folder to search for another run."""
 
 
 @contextmanager
 def only_owner(folder: Path, part: str = "") -> Iterator[None]:
-    """Holds the folder. A process that dies lets go of it with its life, so that no lock outlives its owner.
+    """Locks the folder. The lock ends with its process, so that none outlives its owner.
 
     Args:
-        part: name of the part that this process alone works on; others may work on other parts at the same time, on other machines too,
-            but not on the whole; empty for the whole.
+        part: name of the part to lock, empty for the whole. Other processes, on other machines too, may hold other
+            parts at the same time, but not the whole.
 
     Raises:
-        InputError: if another process holds it, naming that one, or if the folder lies in a run's or has one below it.
+        InputError: if another process holds it, naming that process, or if the folder lies in or above another run's.
     """
     if not is_rank_zero():
         yield
@@ -55,12 +55,12 @@ def only_owner(folder: Path, part: str = "") -> Iterator[None]:
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror or error})") from None
     try:
-        # Each locks first and looks then: of two that come at the same time at least one sees the other.
-        for other in () if part else folder.glob(".*.lock"):
-            if _is_held(other):
-                raise _in_use(folder, other.with_suffix(".owner.json"))
+        # Each locks first and then checks, so that of two simultaneous processes at least one sees the other.
+        for part_lock in () if part else folder.glob(".*.lock"):
+            if _is_held(part_lock):
+                raise _in_use(folder, part_lock.with_suffix(".owner.json"))
         _remove_unfinished(folder, [f"ranking/parts/{part}", f"ranking/*/parts/{part}"] if part else WRITTEN)
-        with suppress(InputError):  # on a full disk: it only tells others whom to wait for
+        with suppress(InputError):  # on a full disk: the file only names the owner to other processes
             write_json(owner, {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")})
         yield
     finally:
@@ -70,7 +70,7 @@ def only_owner(folder: Path, part: str = "") -> Iterator[None]:
 
 @contextmanager
 def claiming(folder: Path, part: str) -> Iterator[None]:
-    """For its duration no other process writes what all parts have in common; the owner of the whole folder has it to itself anyway.
+    """Locks the files that all parts share; the owner of the whole folder holds them anyway.
 
     Raises:
         InputError: if another process holds the whole folder for longer than a claim takes.
@@ -86,28 +86,28 @@ def claiming(folder: Path, part: str) -> Iterator[None]:
 
 
 def check_apart(folder: Path, *, holds_runs: bool = False) -> None:
-    """Refuses a run folder in or above another run's: one would take the other's files for its own.
+    """Refuses a run folder in or above another run's, as one would take the other's files for its own.
 
     Args:
         holds_runs: whether runs may lie below the folder.
 
     Raises:
-        InputError: naming the other run; also for a folder of another purpose with too many files to look for one.
+        InputError: naming the other run; also for a folder with too many files to search.
     """
-    place = folder.resolve()
-    if outer := next((parent for parent in place.parents if _is_run(parent)), None):
+    path = folder.resolve()
+    if outer := next((parent for parent in path.parents if _is_run(parent)), None):
         raise InputError(f"run_dir: {folder} lies in the run folder {outer}; give another run_dir")
-    if not holds_runs and not _is_run(place) and (inner := _run_below(place)):
+    if not holds_runs and not _is_run(path) and (inner := _run_below(path)):
         raise InputError(f"run_dir: {folder} has the run folder {inner} below it; give another run_dir")
 
 
 def _is_run(folder: Path) -> bool:
-    """Whether a run was begun there or a living process holds it."""
+    """Whether a run was begun in the folder, or a living process holds it."""
     try:
         if any(_is_claimed(folder / part, part) for part in CLAIMED):
             return True
         return (folder / ".owner.json").is_file() and is_owned(folder)
-    except OSError:  # somebody else's
+    except OSError:  # another user's
         return False
 
 
@@ -117,7 +117,7 @@ def _is_claimed(folder: Path, part: str) -> bool:
     if not part:
         return True
     with (folder / "config.yaml").open(encoding="utf-8", errors="replace") as file:
-        # A whole run that somebody named ranking or standalone is not a part of a run above it.
+        # A whole run whose folder is named ranking or standalone is not a part of a run above it.
         return re.search(r"^stages:", file.read(MOST_OF_CONFIG), re.MULTILINE) is None
 
 
@@ -138,7 +138,7 @@ def _run_below(folder: Path) -> Path | None:
 
 
 def _remove_unfinished(folder: Path, places: Sequence[str]) -> None:
-    """Removes what a killed owner was writing."""
+    """Removes the temporary files of a killed owner."""
     for place in places:
         for left in folder.glob(f"{place}/.*.tmp".removeprefix("/")):
             if TEMPORARY.fullmatch(left.name):
@@ -161,8 +161,8 @@ def _is_held(lock: Path) -> bool:
 
 def _in_use(folder: Path, owner: Path) -> InputError:
     try:
-        said = json.loads(owner.read_text(encoding="utf-8"))
-        name = f"process {said['process']} on {said['host']} since {said['since']}"
+        content = json.loads(owner.read_text(encoding="utf-8"))
+        name = f"process {content['process']} on {content['host']} since {content['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         name = "another process"
     return InputError(f"{folder}: is in use by {name}; wait until it has ended, or give another run_dir")

@@ -1,4 +1,4 @@
-"""Files that are made from other files: none outlives a change of its source, and a reader can tell one that is of another source."""
+"""Files made from other files: none outlives a change of its source, and a reader can detect another source."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ from nas_lightning.errors import InputError
 from nas_lightning.runs.writing import write_text
 
 KEY = "made_from"
-"""Of a JSON file: the sha256 of each file that it was made from, by name."""
+"""Key in a JSON file of the sha256 of each of its sources, by name."""
 
 
 def file_hash(path: Path) -> str:
@@ -19,15 +19,15 @@ def file_hash(path: Path) -> str:
 
 
 def hashes(sources: Mapping[str, Path]) -> dict[str, str]:
-    """What a file keeps under ``KEY``: the sha256 of each source, by its name."""
+    """The value under ``KEY``: the sha256 of each source, by its name."""
     return {name: file_hash(path) for name, path in sources.items()}
 
 
 def write_source(path: Path, text: str, made_from_it: Iterable[Path]) -> list[Path]:
-    """Writes a file as a whole. Where that changes it, what was made from it is removed first, so that a kill leaves nothing stale.
+    """Writes a file atomically. If it changes, first removes what was made from it: a kill leaves nothing stale.
 
     Returns:
-        What was removed.
+        The removed files.
 
     Raises:
         InputError: if a file cannot be written or removed.
@@ -40,30 +40,30 @@ def write_source(path: Path, text: str, made_from_it: Iterable[Path]) -> list[Pa
 
 
 def remove(paths: Iterable[Path]) -> list[Path]:
-    """Removes those of the files that exist, and returns them.
+    """Removes and returns those of the files that exist.
 
     Raises:
         InputError: if one cannot be removed.
     """
-    found = [path for path in paths if path.is_file()]
-    for path in found:
+    existing = [path for path in paths if path.is_file()]
+    for path in existing:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise InputError(f"{path}: was made from files that change, and cannot be removed ({error.strerror})") from error
-    return found
+    return existing
 
 
 def changed_source(path: Path, content: Mapping[str, Any], sources: Mapping[str, Path], others: Mapping[str, Path]) -> str | None:
-    """The first source that is not the file that ``content`` was made from; None where all are, or ``content`` is of an older version.
+    """The first source that changed since ``content`` was made; None if all match, or for files of older versions.
 
     Args:
         path: of ``content``.
-        sources: by the names under which ``content`` must know them.
-        others: by the names under which it may know them.
+        sources: files that ``content`` must name.
+        others: files that it may name.
 
     Raises:
-        InputError: if ``content`` does not hold a text for each name.
+        InputError: if ``content`` does not hold a string for each name.
     """
     if KEY not in content:
         return None

@@ -1,4 +1,4 @@
-"""Reads single files of a user's; what is wrong with one is told in one line that names it."""
+"""Reads single files of a user; reports any fault in one line that names the file."""
 
 import csv
 import io
@@ -15,42 +15,42 @@ import yaml
 from nas_lightning.errors import InputError, cut
 
 MAX_MIB = 64
-"""Of one file; 50,000 candidates take 6. The variable sets another."""
+"""Maximum size of one file; 50,000 candidates take 6 MiB. The variable sets another."""
 MAX_MIB_VARIABLE = "NAS_LIGHTNING_MAX_MIB"
 MAX_TABLE_MIB = 256
-"""Of a CSV table, which is read row by row; a row of scores takes some 150 bytes."""
+"""Maximum size of a CSV table, which is read row by row; a row of scores takes some 150 bytes."""
 MAX_TABLE_ROWS = 1_000_000
-"""In memory a row of scores takes some 700 bytes."""
+"""A row of scores takes some 700 bytes in memory."""
 MAX_YAML_MIB = 0.5
-"""A config takes some kilobytes, and a reader of YAML in Python seconds a mebibyte."""
+"""A config takes some kilobytes, and PyYAML some seconds per MiB."""
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
-"""How a text begins that a spreadsheet takes for a formula, or that ``safe_cell`` made of one."""
+"""Start of a text that a spreadsheet reads as a formula, or that ``safe_cell`` made of one."""
 
 
 def read_bytes(path: Path, max_mib: float | None = None) -> bytes:
-    """The whole of a regular file; never waits, as for who writes to a FIFO.
+    """The content of a regular file; never blocks, as on a FIFO.
 
     Args:
-        max_mib: its largest size; None takes that of every file.
+        max_mib: its largest size; None takes the limit of ``MAX_MIB_VARIABLE``.
 
     Raises:
-        InputError: if it cannot be read, is no regular file (a folder, a device, a FIFO) or is larger than ``max_mib``.
+        InputError: if it cannot be read, is not a regular file (a folder, a device, a FIFO) or is too large.
     """
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "rb") as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 raise InputError(f"{path}: cannot be read (not a regular file)")
-            size = found.st_size
+            size = status.st_size
             limit, advice = (_max_mib(), f" ({MAX_MIB_VARIABLE} sets another limit)") if max_mib is None else (max_mib, "")
             if size > limit * 2**20:
                 raise InputError(f"{path}: has {size / 2**20:.1f} MiB; may have {limit:g} MiB{advice}")
             content = file.read(size + 1)
     except InputError:
         raise
-    except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
+    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
         raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
-    if len(content) > size:  # as a file of /proc, which is made while it is read
+    if len(content) > size:  # as of a file in /proc, made while it is read
         raise InputError(f"{path}: cannot be read (it grows while it is read)")
     return content
 
@@ -63,7 +63,7 @@ def _max_mib() -> float:
 
 
 def read_text(path: Path, max_mib: float | None = None) -> str:
-    """The whole of a UTF-8 file, with or without a byte order mark, lines ended as Python ends them.
+    """The text of a UTF-8 file, with or without a byte order mark, with Python's line ends.
 
     Raises:
         InputError: if it cannot be read, is too large or is no text.
@@ -79,7 +79,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object.
 
     Raises:
-        InputError: also for the NaN and Infinity that Python takes for JSON.
+        InputError: also for NaN and Infinity, which Python's reader accepts.
     """
     try:
         content = json.loads(read_text(path), parse_constant=_no_number)
@@ -93,7 +93,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A mapping of YAML without aliases, as this project writes it; interpolations stay as they are written.
+    """A YAML mapping without aliases, as this project writes it; interpolations stay as written.
 
     Raises:
         InputError: if it is anything else.
@@ -109,10 +109,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def read_rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of a CSV table, each with its line, as they are asked for; cells of ``safe_cell`` as they were before.
+    """Yields the rows of a CSV table, each with its line number; undoes ``safe_cell``.
 
     Raises:
-        InputError: if a needed column is missing, or naming the first line that has more or fewer cells than the header.
+        InputError: if a needed column is missing, or naming the first line with more or fewer cells than the header.
     """
     text = io.TextIOWrapper(io.BytesIO(read_bytes(path, MAX_TABLE_MIB)), encoding="utf-8-sig", newline="")
     reader = csv.reader(text)
@@ -136,17 +136,17 @@ def read_rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str
 
 
 def safe_cell(text: str) -> str:
-    """A text for a CSV table, which a spreadsheet takes for a text too; ``read_rows`` gives it back as it was."""
+    """A cell of a CSV table that no spreadsheet reads as a formula; ``read_rows`` undoes it."""
     return f"'{text}" if FORMULA.match(text) else text
 
 
 def plain_cell(text: str) -> str:
-    """What ``safe_cell`` was given."""
+    """Undoes ``safe_cell``."""
     return text[1:] if text.startswith("'") and FORMULA.match(text) else text
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """Refuses aliases: nested, a few lines of them stand for more values than a memory holds."""
+    """Refuses aliases: a few nested lines of them can stand for more values than memory holds."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent."""
+"""Writes files atomically: they are either whole or absent."""
 
 import json
 import os
@@ -11,11 +11,11 @@ from typing import Any
 from nas_lightning.errors import InputError
 
 TEMPORARY = re.compile(r"\..+\.nas_lightning-[0-9]+\.tmp")
-"""The name of a file that is being written, with the number of the process that writes it."""
+"""Name of a temporary file, with the id of the process that writes it."""
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Lets ``write`` fill a temporary neighbour of ``path``, then renames it: a reader never meets a torn file.
+    """Lets ``write`` fill a temporary file next to ``path``, then renames it, so that no reader meets a torn file.
 
     Raises:
         InputError: if the file cannot be written (read-only folder, full disk).
@@ -30,17 +30,17 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
-        with suppress(OSError):  # none was written, or its place cannot be
+        with suppress(OSError):  # none was written, or its folder is not writable
             temporary.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text as a whole."""
+    """Writes UTF-8 text atomically."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes indented JSON as a whole."""
+    """Writes indented JSON atomically."""
     write_text(path, as_json(value))
 
 

@@ -1,1 +1,1 @@
-"""Scores every candidate and keeps the table."""
+"""Scores candidates and keeps the table of scores."""

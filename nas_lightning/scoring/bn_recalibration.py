@@ -1,7 +1,7 @@
-"""Statistics of a candidate's norms from training images, so that a score does not depend on which test images share a batch.
+"""Recalibrates a candidate's norms on training images, so that a score does not depend on how test images are batched.
 
-With the statistics of the batch a candidate is judged by how the other test images of the batch happen to lie. Recalibrated, the candidate
-is cut out of the supernet, its norms take mean and variance from unaugmented training images, and it scores the test images with those.
+With batch statistics, the score of an image depends on the other test images in its batch. To recalibrate, the
+candidate is cut out of the supernet, and its norms take mean and variance from unaugmented training images.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,16 +18,16 @@ from nas_lightning.supernet.cpu_kernels import at_least_float32, check_several_v
 
 
 class Recalibration(NamedTuple):
-    """Training images from which each candidate's norms take their statistics before it is scored.
+    """Training images for the statistics of each candidate's norms before it is scored.
 
-    The images run in batches, and on its way each batch is normalised by its own statistics, as is usual. At every norm the statistics of
-    the batches are pooled as if over all images: the mean of their variances plus the variance of their means, weighted by size.
+    The images run in batches, each normalised by its own statistics. Every norm then pools the statistics of the
+    batches: the mean of their variances plus the variance of their means, weighted by size.
     """
 
     images: Tensor
     """(n, channels, H, W), normalised, in fixed order."""
     batch_size: int
-    """Images a batch; the last may be smaller."""
+    """Images per batch; the last may be smaller."""
     data: str = ""
     """sha256 of the images and labels, for the protocol."""
 
@@ -51,7 +51,7 @@ class Recalibration(NamedTuple):
             yield _recalibrated(cut(supernet, architecture), batches)(images)
 
     def protocol(self) -> dict[str, object]:
-        """What a score means beside the other entries of ``protocol.json``."""
+        """Entries for ``protocol.json``."""
         return {
             "statistics": "recalibrated",
             "recalibration_images": len(self.images),
@@ -61,7 +61,7 @@ class Recalibration(NamedTuple):
 
 
 def _recalibrated(network: nn.Module, batches: Sequence[Tensor]) -> nn.Module:
-    """The network in evaluation mode, its norms with the pooled statistics of the batches, whatever they had learnt."""
+    """The network in evaluation mode, with the pooled statistics of the batches in place of its own."""
     moments: dict[nn.Module, list[tuple[Tensor, ...]]] = {norm: [] for norm in network.modules() if isinstance(norm, nn.BatchNorm2d)}
 
     def keep(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:

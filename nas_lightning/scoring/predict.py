@@ -1,4 +1,4 @@
-"""Ranks a whole list through ``Trainer.predict``: chunks of candidates, the images resident, finished rows written at once."""
+"""Ranks a list through ``Trainer.predict``: chunks of candidates, images on the device, each chunk written at once."""
 
 import sys
 import time
@@ -41,16 +41,16 @@ def rank_to_folder(
     label: str = "ranking",
     shard: str = "",
 ) -> list[Score]:
-    """The scores in the list's order; rows that ``folder`` holds already are not computed again.
+    """The scores in the list's order; skips rows that ``folder`` holds already.
 
     Args:
         images: (n, channels, H, W), normalised.
         labels: (n,) integers.
         folder: receives a file for each finished chunk.
         trainer_arguments: of pl.Trainer.
-        keep_losses: also writes what ``read_losses`` reads.
-        label: what the progress bar is called.
-        shard: the name of a part of the ranking, which has a folder of its own below; rows of the others are not computed again either.
+        keep_losses: also writes the losses for ``read_losses``.
+        label: name of the progress bar.
+        shard: name of this part of the ranking, written to a folder of its own; rows of other parts are skipped too.
     """
     done = read_parts(folder, population.space)
     # Sorted, so that neighbours share their first layers.
@@ -62,19 +62,19 @@ def rank_to_folder(
             callbacks=[_PartWriter(folder / shard, keep_losses), _RankingProgress(label, len(ordered), len(ordered) - len(missing))],
             default_root_dir=folder,
             enable_checkpointing=False,
-            use_distributed_sampler=True,  # in prediction it deals out chunks without padding or repeating
+            use_distributed_sampler=True,  # for prediction it splits chunks without padding or repeating
         )
         chunks: list[Chunk] = [
             (run[0], [ordered[number] for number in run])
             for run in _runs(missing, _even(scorer.chunk_size, len(missing), trainer.world_size))
         ]
-        chunks += [(len(ordered), [])] * (trainer.world_size - len(chunks))  # none of the processes may go without
-        # Numbers of chunks, not chunks: Lightning looks for tensors in a batch, and stumbles over candidates in double precision.
+        chunks += [(len(ordered), [])] * (trainer.world_size - len(chunks))  # every process needs one
+        # Indices, not chunks: Lightning searches a batch for tensors, and fails on candidates in double precision.
         loader = DataLoader(cast(Dataset[int], range(len(chunks))), batch_size=None)
         module = _Ranking(supernet, chunks, images, labels, scorer)
         dtype = next(supernet.parameters()).dtype
         trainer.predict(module, loader, return_predictions=False)
-        supernet.to(dtype)  # precision=64-true makes the weights double, and leaves them so
+        supernet.to(dtype)  # precision=64-true leaves the weights in double precision
         trainer.strategy.barrier()
         done = read_parts(folder, population.space)
     lost = [candidate for candidate in ordered if candidate.architecture not in done]
@@ -87,18 +87,18 @@ def read_losses(folder: Path, architectures: Sequence[Architecture]) -> npt.NDAr
     """(n, images) cross entropies that ``rank_to_folder`` kept of these candidates.
 
     Raises:
-        InputError: if a file is damaged, or a candidate's are missing or of another number of images.
+        InputError: if a file is damaged, or a candidate's losses are missing or of another number of images.
     """
-    found: dict[Architecture, npt.NDArray[np.float32]] = {}
+    by_architecture: dict[Architecture, npt.NDArray[np.float32]] = {}
     for path in sorted(folder.glob("*.safetensors")):
         try:
-            found.update({Architecture.parse(key): losses.float().numpy() for key, losses in read_safetensors(path)[1].items()})
+            by_architecture.update({Architecture.parse(key): losses.float().numpy() for key, losses in read_safetensors(path)[1].items()})
         except (Damaged, ValueError) as error:
             raise InputError(f"{path}: does not hold the losses of candidates ({error}); remove the folder to rank again") from None
-    missing = [architecture for architecture in architectures if architecture not in found]
+    missing = [architecture for architecture in architectures if architecture not in by_architecture]
     if missing:
         raise InputError(f"{folder}: lacks the losses of {missing[0]} ({len(missing)} candidates in all); remove the folder to rank again")
-    rows = [found[architecture] for architecture in architectures]
+    rows = [by_architecture[architecture] for architecture in architectures]
     if len({row.shape for row in rows}) != 1 or rows[0].ndim != 1 or not all(np.isfinite(row).all() for row in rows):
         raise InputError(f"{folder}: holds losses that are not one finite number an image; remove the folder to rank again")
     return np.stack(rows)
@@ -106,12 +106,12 @@ def read_losses(folder: Path, architectures: Sequence[Architecture]) -> npt.NDAr
 
 def _write_losses(folder: Path, start: int, candidates: Sequence[Candidate], losses: Tensor) -> None:
     path = part_path(folder, str(start), ".safetensors")
-    rows = {str(one.architecture): row.clone() for one, row in zip(candidates, losses.cpu(), strict=True)}
+    rows = {str(candidate.architecture): row.clone() for candidate, row in zip(candidates, losses.cpu(), strict=True)}
     write_atomically(path, lambda temporary: temporary.write_bytes(save(rows)))
 
 
 def _even(chunk_size: int, count: int, processes: int) -> int:
-    """The largest size of chunks, up to the given one, that gives every process as many of them, where there are several."""
+    """The largest chunk size, up to ``chunk_size``, that gives every one of several processes equally many chunks."""
     return chunk_size if processes == 1 else -(-count // (processes * -(-count // (processes * chunk_size))))
 
 
@@ -135,7 +135,7 @@ class _Ranking(pl.LightningModule):
         self.register_buffer("labels", labels, persistent=False)
 
     def predict_step(self, number: int, _: int) -> Prediction:
-        architectures = [one.architecture for one in self.chunks[number][1]]
+        architectures = [candidate.architecture for candidate in self.chunks[number][1]]
         if not architectures:
             return [], self.images.new_empty(0, len(self.images))
         return rank_by_image(self.supernet, architectures, self.images, self.labels, self.scorer)
@@ -159,7 +159,7 @@ class _PartWriter(BasePredictionWriter):
         start, candidates = cast(_Ranking, pl_module).chunks[batch]
         if not candidates:
             return
-        if self.keep_losses:  # first: a row of the part says that its candidate is finished
+        if self.keep_losses:  # first: a row of the part marks its candidate as finished
             _write_losses(self.folder, start, candidates, losses)
         write_part(self.folder, start, candidates, scores)
 
@@ -186,7 +186,7 @@ class _RankingProgress(pl.Callback):
         self.bar.update(len(outputs[0]) * trainer.world_size)
 
     def on_exception(self, trainer: pl.Trainer, _: pl.LightningModule, __: BaseException) -> None:  # noqa: ARG002
-        self.bar.close()  # what is reported of it stands below
+        self.bar.close()  # the error is printed below it
 
     def on_predict_end(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
         self.bar.close()

@@ -1,4 +1,4 @@
-"""Evaluates many candidates on the same images, and what their first layers have in common once."""
+"""Evaluates many candidates on the same images and computes shared prefixes only once."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise, takewhile
@@ -11,21 +11,21 @@ from nas_lightning.supernet.network import Features
 
 
 def walk_prefixes(supernet: Supernet, architectures: Sequence[Architecture], images: Features, memory: int) -> Iterator[Tensor]:
-    """Yields each candidate's logits, (batch, classes), those of ``supernet(images, architecture)`` to rounding.
+    """Yields each candidate's logits, (batch, classes), equal to ``supernet(images, architecture)`` up to rounding.
 
-    Goes down the tree of prefixes depth first: features that the next candidate shares are kept for it, all others are let go. A layer
-    in which neighbours part is computed once, as wide as the widest of them has it, and the others take its first channels. A sorted
-    list makes the most of both.
+    Walks the tree of prefixes depth first, keeping only the features that the next candidate shares. A layer where
+    neighbours differ is computed once, at their largest width, and the others take its first channels. A sorted list
+    shares most.
 
     Args:
         images: ``supernet.begin(images)``, before any layer.
-        memory: bytes that kept features may take. Where they would take more, the shallowest are computed anew when they are needed:
-            few candidates branch off there. With 0 each candidate runs alone, equal to the last bit.
+        memory: bytes for kept features. Beyond it, the shallowest, where few candidates branch off, are recomputed when
+            needed. With 0 each candidate runs alone, equal to the last bit.
     """
     agreements = _agreements(architectures)
     widest = _widest_siblings(architectures, agreements)
-    kept: dict[int, Features] = {0: images}  # by how many layers have run: what the next candidate goes on from
-    wide: dict[int, Features] = {}  # likewise, but the last layer as wide as the widest of those needs it that agree on the others
+    kept: dict[int, Features] = {0: images}  # by number of layers: where the next candidate continues
+    wide: dict[int, Features] = {}  # the same, with the last layer at the largest width any candidate with this prefix needs
     for number, (architecture, agreement) in enumerate(zip(architectures, agreements, strict=True)):
         start = max(kept)
         features = kept[start]
@@ -36,7 +36,7 @@ def walk_prefixes(supernet: Supernet, architectures: Sequence[Architecture], ima
                 together = (
                     largest > width
                     and features.bytes_if_extended(largest) <= memory
-                    and all(supernet.nests(features, layer, one) for one in (width, largest))
+                    and all(supernet.nests(features, layer, nested) for nested in (width, largest))
                 )
                 whole = supernet.extend(features, layer, largest if together else width)
                 if together:
@@ -52,25 +52,25 @@ def walk_prefixes(supernet: Supernet, architectures: Sequence[Architecture], ima
 
 
 def _agreements(architectures: Sequence[Architecture]) -> list[int]:
-    """How many first layers each has in common with the next one; -1 for the last."""
-    pairs = [zip(one.widths, other.widths, strict=True) for one, other in pairwise(architectures)]
+    """Number of first layers that each shares with the next one; -1 for the last."""
+    pairs = [zip(first.widths, second.widths, strict=True) for first, second in pairwise(architectures)]
     return [sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], widths)) for widths in pairs] + [-1]
 
 
 def _widest_siblings(architectures: Sequence[Architecture], agreements: Sequence[int]) -> list[tuple[int, ...]]:
-    """For each layer of each candidate, its largest width in the candidate and those behind it that agree on all layers before."""
-    found: list[tuple[int, ...]] = []
+    """For each layer of each candidate, the largest width in it and in later candidates with the same prefix."""
+    widest: list[tuple[int, ...]] = []
     behind: tuple[int, ...] = ()
     for architecture, agreement in zip(reversed(architectures), reversed(agreements), strict=True):
-        common = agreement + 1  # the first layer in which both differ has still the same layers before it
+        common = agreement + 1  # the first differing layer still has the same layers before it
         widths = architecture.widths
         behind = (*map(max, widths[:common], behind[:common]), *widths[common:])
-        found.append(behind)
-    return found[::-1]
+        widest.append(behind)
+    return widest[::-1]
 
 
 def _forget_shallow(kept: dict[int, Features], wide: dict[int, Features], memory: int) -> None:
-    """Lets go of the shallowest features, but the images themselves, until the others fit."""
+    """Drops the shallowest features, except the images themselves, until the others fit."""
     stores = (kept, wide)
     depths = sorted({depth for store in stores for depth in store} - {0})
     while depths and _bytes([store[depth] for store in stores for depth in depths if depth in store]) > memory:
@@ -80,6 +80,6 @@ def _forget_shallow(kept: dict[int, Features], wide: dict[int, Features], memory
 
 
 def _bytes(features: Sequence[Features]) -> int:
-    # Counted once where a block's input stands in two of them.
-    tensors = {id(tensor): tensor for one in features for tensor in one.outputs.values()}
+    # Counts a block's input once even if two features hold it.
+    tensors = {id(tensor): tensor for kept in features for tensor in kept.outputs.values()}
     return sum(tensor.nbytes for tensor in tensors.values())

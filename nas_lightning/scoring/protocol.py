@@ -1,4 +1,4 @@
-"""What a score means: everything that decides it, kept beside the scores and compared before they are continued."""
+"""What a score means: everything that decides it, kept next to the scores and compared before they are resumed."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ from nas_lightning.runs.writing import as_json, write_json
 from nas_lightning.scoring.table import SUBMISSION, made_by_the_run
 
 IMPLIED_BY_OLDER_FILES = {"statistics": "batch", "cheap_first": False}
-"""What a key means that a protocol does not hold: the defaults are not written."""
+"""Values of keys that are missing from a protocol: defaults are not written."""
 ORDERED_BY = "ordered_by"
 """The key of the score that orders the candidates, as ``ranking.score`` names it."""
 LAYERS = "layers"
@@ -36,10 +36,10 @@ def make_protocol(
 
     Args:
         data: sha256 of the images and labels.
-        images: how many there are.
-        batch_size: images a pass; None is all in one.
-        precision: that the Trainer computes in, such as ``32-true``: ``trainer.precision_of``.
-        recalibration: entries of a ranking whose norms take their statistics from training images.
+        images: their number.
+        batch_size: images per pass; None is all in one.
+        precision: the Trainer's, such as ``32-true``: ``trainer.precision_of``.
+        recalibration: entries of a ranking with recalibrated norms.
         cheap_first: the rule of a ranking that gives most candidates few images.
     """
     protocol = {
@@ -51,12 +51,12 @@ def make_protocol(
         "checkpoint_sha256": file_hash(checkpoint),
         "data_sha256": data,
     }
-    further = {} if cheap_first is None else {"cheap_first": dict(cheap_first)}
-    return {**protocol, **(recalibration or {}), **further}
+    halving = {} if cheap_first is None else {"cheap_first": dict(cheap_first)}
+    return {**protocol, **(recalibration or {}), **halving}
 
 
 def claim(folder: Path, protocol: dict[str, Any]) -> None:
-    """Writes ``protocol.json``, or checks that the folder's scores were made in the same way.
+    """Writes ``protocol.json``, or checks that the folder's scores follow the same protocol.
 
     Raises:
         InputError: naming the first key that differs, with both values.
@@ -71,11 +71,11 @@ def claim(folder: Path, protocol: dict[str, Any]) -> None:
 
 
 def write_order(folder: Path, score: str, layers: int) -> list[Path]:
-    """Adds to ``protocol.json`` which score orders; where that changes, what was made by the order before is removed, and returned.
+    """Adds the ordering score to ``protocol.json``; if it changes, removes and returns files made in the old order.
 
     Args:
         score: as ``ranking.score`` names it.
-        layers: how many entries of a code a layer reads: codes that agree in these are one architecture.
+        layers: number of entries of a code that layers read: codes that agree in these are one architecture.
     """
     path = folder / "protocol.json"
     content = {**read_json(path), ORDERED_BY: score, LAYERS: layers}
@@ -83,7 +83,7 @@ def write_order(folder: Path, score: str, layers: int) -> list[Path]:
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """The keys that decide a score in which two protocols differ, with both values."""
+    """The score-deciding keys in which two protocols differ, with both values."""
     keys = [key for key in {**second, **first} if key not in DECIDE_NO_SCORE]
-    values = [(key, *(one.get(key, IMPLIED_BY_OLDER_FILES.get(key)) for one in (first, second))) for key in keys]
+    values = [(key, *(protocol.get(key, IMPLIED_BY_OLDER_FILES.get(key)) for protocol in (first, second))) for key in keys]
     return [(key, old, new) for key, old, new in values if old != new]

@@ -1,4 +1,4 @@
-"""The score of a candidate: how its slice of the supernet does on fixed images."""
+"""The score of a candidate: how well its slice of the supernet does on fixed images."""
 
 import math
 from collections.abc import Sequence
@@ -23,19 +23,19 @@ from nas_lightning.supernet.cpu_kernels import at_least_float32
 class Scorer:
     """How candidates are scored; its keys are among those of ``ranking``.
 
-    With batch statistics the norms use those of each batch: ``batch_size`` is part of what a score means. What candidates share of
-    their first layers is computed once; that changes a score by rounding at most.
+    With batch statistics, ``batch_size`` is part of what a score means. Shared first layers are computed once, which
+    changes a score only by rounding.
     """
 
     batch_size: int | None = number(None, least=1)
-    """Images a pass, whose statistics the norms use; None takes all images in one, the original protocol."""
+    """Images per pass, whose statistics the norms use; None takes all images in one, the original protocol."""
     prefix_memory: float = number(1.0, least=0)
-    """GiB for features that several candidates share, per device; with less, more is computed again, with 0 nothing is shared."""
+    """GiB per device for features that candidates share; with less, more is recomputed; with 0, nothing is shared."""
     chunk_size: int = number(50, least=1)
     """Candidates between two writes to disk."""
     recalibration: Recalibration | None = made(None)
-    """Where the norms take their statistics from instead, whatever the supernet's norms are; then the batch size does not matter to a
-    score, but the training images run again with each batch, and candidates share nothing."""
+    """Source of the norms' statistics instead of the supernet's own. Then the batch size does not affect a score, but
+    the training images run again with each batch, and candidates share nothing."""
 
 
 def rank(
@@ -46,13 +46,13 @@ def rank(
     batch_size: int | None = None,
     **settings: Any,
 ) -> list[Score]:
-    """The scores of candidates, in their order, computed on the device of the images.
+    """The scores of candidates, in the given order, computed on the images' device.
 
     Args:
         images: (n, channels, H, W), normalised, in fixed order.
         labels: (n,) integers.
         batch_size: as ``Scorer``'s.
-        settings: its other fields.
+        settings: other fields of ``Scorer``.
 
     Raises:
         InputError: if an architecture is not in the supernet's space, or a score is not finite.
@@ -79,24 +79,24 @@ def rank_by_image(
             walk = scorer.recalibration.logits(supernet, ordered, batch)
         for row, by_image, logits in zip(sums, part, walk, strict=True):
             logits = at_least_float32(logits)
-            one = F.cross_entropy(logits, wanted, reduction="none")
-            row += _sums(logits, wanted, one)
-            by_image.copy_(one)
+            loss = F.cross_entropy(logits, wanted, reduction="none")
+            row += _sums(logits, wanted, loss)
+            by_image.copy_(loss)
     # Read once for all candidates, so that a GPU never waits for the CPU in between.
     scores = {architecture: Score(*row) for architecture, row in zip(ordered, (sums / len(images)).tolist(), strict=True)}
-    places = {architecture: place for place, architecture in enumerate(ordered)}
+    rows = {architecture: row for row, architecture in enumerate(ordered)}
     for architecture, score in scores.items():
         if not all(map(math.isfinite, score)):
             raise InputError(f"checkpoint: the score of {architecture} is not finite; the supernet's weights have diverged")
-    return [scores[one] for one in architectures], losses[[places[one] for one in architectures]]
+    return [scores[architecture] for architecture in architectures], losses[[rows[architecture] for architecture in architectures]]
 
 
 def score(supernet: Supernet, architecture: Architecture, images: Tensor, labels: Tensor, batch_size: int | None = None) -> Score:
-    """One candidate alone; arguments as ``rank``'s."""
+    """The score of one candidate; arguments as for ``rank``."""
     return rank(supernet, [architecture], images, labels, batch_size)[0]
 
 
 def _sums(logits: Tensor, labels: Tensor, losses: Tensor) -> Tensor:
-    """The fields of Score, summed over the images, whose cross entropies are ``losses``: (3,) float64."""
+    """The fields of Score summed over the images, (3,) float64; ``losses`` are the images' cross entropies."""
     hits = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
     return torch.stack([hits[:, 0].sum(), hits.sum(), losses.double().sum()]).double()

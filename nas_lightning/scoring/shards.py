@@ -1,4 +1,4 @@
-"""One ranking shared by machines that know nothing of each other: each scores its shard of the list into the one run folder."""
+"""One ranking split over machines that do not communicate: each scores its shard of the list into one run folder."""
 
 import re
 from dataclasses import dataclass
@@ -18,26 +18,26 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> "Shard":
-        """``3/16``.
+        """Reads the form ``3/16``.
 
         Raises:
             InputError: if it is anything else.
         """
-        found = re.fullmatch(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5})", text)
-        if found is None or int(found[1]) > int(found[2]):
+        match = re.fullmatch(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5})", text)
+        if match is None or int(match[1]) > int(match[2]):
             raise InputError(f"ranking.shard: {text!r} must be k/n, the k-th of n parts, such as 3/16")
-        return cls(int(found[1]), int(found[2]))
+        return cls(int(match[1]), int(match[2]))
 
     def __str__(self) -> str:
         return f"{self.number}/{self.count}"
 
     @property
     def name(self) -> str:
-        """Of its folder of finished rows, and of its lock."""
+        """Name of its folder of finished rows, and of its lock."""
         return f"shard_{self.number}_of_{self.count}"
 
     def of(self, population: Population) -> Population:
-        """The shard's candidates in the list's order: neighbours in the sorted list, so that they share their first layers.
+        """The shard's candidates in the list's order: neighbours in the sorted list, which share their first layers.
 
         Raises:
             InputError: if there are more shards than candidates.
@@ -54,7 +54,7 @@ def check_no_older_shard(folder: Path) -> None:
     """Refuses a ranking's folder of version 0.1 or older, where a shard had a run folder of its own.
 
     Raises:
-        InputError: naming what to copy where, so that none of its scores need be computed again.
+        InputError: naming what to copy where, so that no score is computed again.
     """
     if not (folder / "shard.json").is_file():
         return

@@ -1,4 +1,4 @@
-"""The score table: a row a candidate, as ``scores.csv``, as parts while a ranking runs, and as the challenge's submission."""
+"""The score table, one row per candidate: ``scores.csv``, parts during a ranking, and the challenge's submission."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ from nas_lightning.space import Architecture, Candidate, CandidateRows, Candidat
 
 
 class Score(NamedTuple):
-    """Of one candidate on n images."""
+    """The scores of one candidate on n images."""
 
     top1: float
     """Fraction of the images whose label has the highest logit."""
@@ -31,26 +31,26 @@ class Score(NamedTuple):
 PART_COLUMNS = ("architecture", *Score._fields)
 COLUMNS = ("name", *PART_COLUMNS, "macs", "parameters")
 MOST = 2**63 - 1
-"""Of multiply-adds and parameters, which are kept in 64 bits."""
+"""Maximum of multiply-adds and parameters, which are stored in 64 bits."""
 SUBMISSION = "submission.json"
 OF_THE_RUN = ("report.html", "report.md", "finished.json")
 FROM_SCORES = (SUBMISSION, "known_accuracies.json", "agreement.json", "cheap_first.json", "../by_checkpoint.json")
 LABELS = {"top1": "top-1", "cross_entropy": "negative cross entropy", "smoothed": "smoothed"}
-"""What agreements call a score, by ``ranking.score``."""
+"""Name of a score in agreements, by ``ranking.score``."""
 
 
 def made_by_the_run(folder: Path) -> list[Path]:
-    """What a run makes from a ranking's files, in the run's folder.
+    """Files that a run makes from a ranking's files, in the run folder.
 
     Args:
-        folder: ``ranking``, or one of a checkpoint in it.
+        folder: ``ranking``, or a checkpoint's folder in it.
     """
     run = folder.parent if folder.name == "ranking" else folder.parent.parent
     return [run / name for name in OF_THE_RUN]
 
 
 def made_from_scores(folder: Path) -> list[Path]:
-    """What is made from the ``scores.csv`` of a ranking's folder."""
+    """Files made from the ``scores.csv`` of a ranking's folder."""
     return [*(folder / name for name in FROM_SCORES), *made_by_the_run(folder)]
 
 
@@ -63,7 +63,7 @@ class ScoreTable:
     multiply_adds: npt.NDArray[np.int64]
     parameters: npt.NDArray[np.int64]
     smoothed: npt.NDArray[np.float64] | None = None
-    """Cross entropies smoothed over the widths, where asked for."""
+    """Cross entropies smoothed over the widths, if configured."""
 
     @classmethod
     def of(
@@ -78,16 +78,16 @@ class ScoreTable:
         return cls(population, tuple(scores), costs.multiply_adds, costs.parameters, smoothed)
 
     def quality(self, key: str) -> npt.NDArray[np.float64]:
-        """(n,) numbers, higher is better, by ``top1``, ``top5``, or the negative of ``cross_entropy`` or ``smoothed``."""
+        """(n,) higher is better: ``top1``, ``top5``, or the negative of ``cross_entropy`` or ``smoothed``."""
         if key == "smoothed":
             if self.smoothed is None:
                 raise ValueError("the scores were not smoothed")
             return -self.smoothed
-        values = np.array([getattr(one, key) for one in self.scores], dtype=np.float64)
+        values = np.array([getattr(score, key) for score in self.scores], dtype=np.float64)
         return -values if key == "cross_entropy" else values
 
     def qualities(self) -> dict[str, npt.NDArray[np.float64]]:
-        """The scores that agreements tell of, by label: (n,) each."""
+        """The scores that agreements report, by label: (n,) each."""
         return {label: self.quality(key) for key, label in LABELS.items() if key != "smoothed" or self.smoothed is not None}
 
     def order(self, key: str) -> npt.NDArray[np.int64]:
@@ -100,19 +100,19 @@ class ScoreTable:
 
     def as_csv(self) -> str:
         """The text of ``scores.csv``."""
-        further = [] if self.smoothed is None else [self.smoothed]
-        rows = zip(self.population, self.scores, self.multiply_adds, self.parameters, *further, strict=True)
+        smoothed = [] if self.smoothed is None else [self.smoothed]
+        rows = zip(self.population, self.scores, self.multiply_adds, self.parameters, *smoothed, strict=True)
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow((*COLUMNS, "smoothed") if further else COLUMNS)
+        writer.writerow((*COLUMNS, "smoothed") if smoothed else COLUMNS)
         writer.writerows(
-            (safe_cell(one.name), one.text, *map(repr, s), int(macs), int(parameters), *(repr(float(value)) for value in more))
-            for one, s, macs, parameters, *more in rows
+            (safe_cell(candidate.name), candidate.text, *map(repr, score), int(macs), int(size), *(repr(float(value)) for value in more))
+            for candidate, score, macs, size, *more in rows
         )
         return text.getvalue()
 
     def write_submission(self, path: Path, key: str) -> None:
-        """Writes the list again with ``acc`` filled: the same keys and codes as they were given."""
+        """Writes the list with ``acc`` filled in; keys and codes stay as given."""
         self.population.write(path, (float(value) for value in self.quality(key)))
 
 
@@ -132,13 +132,13 @@ def read_table(path: Path, space: ReadsCodes) -> ScoreTable:
     """A whole ``scores.csv``.
 
     Args:
-        space: of the candidates, or ``AnyWidths`` where no file says which space it is.
+        space: of the candidates, or ``AnyWidths`` where no file names it.
 
     Raises:
         InputError: as ``read_scores``.
     """
     candidates, scores, costs = [], [], []
-    smoothed: list[float] = []  # stays empty where the table has no such column
+    smoothed: list[float] = []  # stays empty if the table has no such column
     seen: dict[Architecture, tuple[float, ...]] = {}
     for line, row, architecture, score in _read(path, space, COLUMNS):
         place = f"{path}: line {line}"
@@ -158,13 +158,13 @@ def read_table(path: Path, space: ReadsCodes) -> ScoreTable:
 
 def write_part(folder: Path, start: int, candidates: Sequence[Candidate], scores: Sequence[Score]) -> None:
     """Writes the finished rows ``start`` to ``start + n - 1`` of a ranking in progress."""
-    lines = [",".join([one.text, *map(repr, row)]) for one, row in zip(candidates, scores, strict=True)]
+    lines = [",".join([candidate.text, *map(repr, score)]) for candidate, score in zip(candidates, scores, strict=True)]
     path = part_path(folder, f"{start}-{start + len(lines) - 1}", ".csv")
     write_text(path, "\n".join([",".join(PART_COLUMNS), *lines, ""]))
 
 
 def part_path(folder: Path, name: str, suffix: str) -> Path:
-    """Where a part may be written: a file that exists is of another list, whose rows count differently, and may hold finished rows."""
+    """A free path for a part: an existing file may hold finished rows of another list, numbered differently."""
     path, number = folder / f"{name}{suffix}", 1
     while path.exists():
         number += 1
@@ -173,7 +173,7 @@ def part_path(folder: Path, name: str, suffix: str) -> Path:
 
 
 def read_parts(folder: Path, space: ReadsCodes) -> dict[Architecture, Score]:
-    """The rows that a ranking in progress, or several, have finished, those of all shards too."""
+    """The finished rows of one or more rankings in progress, all shards included."""
     scores: dict[Architecture, Score] = {}
     for path in sorted([*folder.glob("*-*.csv"), *folder.glob("shard_*/*-*.csv")]):
         scores.update(read_scores(path, space))
@@ -183,7 +183,7 @@ def read_parts(folder: Path, space: ReadsCodes) -> dict[Architecture, Score]:
 def _read(
     path: Path, space: ReadsCodes, columns: Sequence[str] = PART_COLUMNS
 ) -> Iterator[tuple[int, dict[str, str], Architecture, Score]]:
-    """The rows of a table with their lines."""
+    """The rows of a table with their line numbers."""
     seen: dict[Architecture, Score] = {}
     layers = 0
     for line, row in read_rows(path, columns):

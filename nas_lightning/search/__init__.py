@@ -1,1 +1,1 @@
-"""Choosing from what was scored."""
+"""Chooses among scored candidates."""

@@ -1,4 +1,4 @@
-"""Which candidates to look at first: the best of all, and the best under budgets of multiply-adds."""
+"""The best candidates of all, and the best under budgets of multiply-adds."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from nas_lightning.scoring.table import LABELS, ScoreTable
 
 
 class Budget(NamedTuple):
-    """The best candidate that costs at most so much."""
+    """The best candidate of at most this cost."""
 
     multiply_adds: int
     row: int | None
@@ -28,7 +28,7 @@ def best_under_budgets(table: ScoreTable, key: str, budgets: Sequence[int] | Non
     """The best candidate by ``key`` under each budget.
 
     Args:
-        budgets: multiply-adds for one image; None takes the quartiles of the list's own costs.
+        budgets: multiply-adds per image; None takes the quartiles of the list's costs.
     """
     if budgets is None:
         macs = table.multiply_adds[list(table.population.distinct_rows)]
@@ -44,7 +44,7 @@ def best_under_budgets(table: ScoreTable, key: str, budgets: Sequence[int] | Non
 
 
 def summary(table: ScoreTable, key: str, budgets: Sequence[int] | None) -> str:
-    """The ten best architectures by the score ``key``, and the best under the budgets."""
+    """Tables of the ten best architectures by the score ``key``, and of the best under each budget."""
     best = [_row(table, row) for row in best_rows(table, key)]
     chosen = best_under_budgets(table, key, budgets)
     under = [
@@ -65,11 +65,11 @@ def _ordered(table: ScoreTable, key: str) -> npt.NDArray[np.int64]:
 
 
 def _row(table: ScoreTable, row: int) -> list[str]:
-    candidate, one = table.population[row], table.scores[row]
+    candidate, score = table.population[row], table.scores[row]
     return [
         candidate.name,
-        f"{one.top1:.4f}",
-        f"{one.cross_entropy:.4f}",
+        f"{score.top1:.4f}",
+        f"{score.cross_entropy:.4f}",
         _millions(int(table.multiply_adds[row])),
         f"{int(table.parameters[row]):,}",
         candidate.text,

@@ -1,12 +1,12 @@
-"""All candidates on a few images, and more images only for those that may still be among the best.
+"""Evaluates all candidates on a few images, and on more images only those that may still be among the best.
 
 **Rungs.** The first takes one batch of images, each further one as many again as all before it, the last what is left. Batches have one
 size throughout, so that a batch's norms, and with them the losses of its images, are those of the full evaluation.
 
-**Who goes on.** After each rung its candidates are ordered by their mean cross entropy over the images so far. The best
-``ceil(keep * n)``, of n distinct candidates in all, go on. Any other goes on only if it may belong among them: it is compared with the
-candidate at that rank, image by image on the same images, and stays unless the mean difference exceeds ``STANDARD_ERRORS`` times its
-standard error. This bounds one comparison: a tie is lost with a probability of about 2 % a rung, a clearly better one hardly ever.
+**Who stays.** Each rung orders its candidates by mean cross entropy over the images so far. The best ``ceil(keep * n)``
+of n distinct candidates stay. Any other is compared with the candidate at that rank, image by image, and stays unless
+the mean difference exceeds ``STANDARD_ERRORS`` times its standard error. This bounds one comparison: a tie is lost with
+a probability of about 2 % per rung, a clearly better candidate hardly ever.
 
 **The order.** Those that reach the last rung have the scores of the full evaluation. Of the others each has its mean over the images that
 it was given, with two constants added for all that were dropped together. The first puts it on the scale of all images: how much the
@@ -27,9 +27,9 @@ from nas_lightning.scoring.table import Score
 from nas_lightning.space import Population
 
 STANDARD_ERRORS = 2.0
-"""Standard errors of a mean difference that may be chance."""
+"""Largest mean difference that may be chance, in standard errors."""
 MIN_GAP_NATS = 1e-6
-"""Nats between the worst of those given more images and the best of those given fewer, at least."""
+"""Smallest gap between the worst candidate with more images and the best with fewer."""
 
 CROSS_ENTROPY = Score._fields.index("cross_entropy")
 HITS = [number for number in range(len(Score._fields)) if number != CROSS_ENTROPY]
@@ -37,11 +37,11 @@ HITS = [number for number in range(len(Score._fields)) if number != CROSS_ENTROP
 Losses = npt.NDArray[np.float32]
 """(candidates, images) cross entropies, in nats."""
 Evaluate = Callable[[Population, int, int], tuple[list[Score], Losses]]
-"""Scores of candidates on images first to end - 1, with the losses of every image."""
+"""Scores of candidates on images first to end - 1, with the loss of every image."""
 
 
 class Rung(NamedTuple):
-    """The images first to end - 1, given to the candidates that are left."""
+    """Evaluates the remaining candidates on images first to end - 1."""
 
     first: int
     end: int
@@ -54,24 +54,24 @@ class RungResult:
     images: int
     """That its candidates have been given, with those of the rungs before."""
     candidates: int
-    """That were given them."""
+    """Candidates evaluated at this rung."""
     dropped: int
     """Of these, that were given no more; 0 at the last rung."""
     scale: float = 0.0
-    """Nats added to the cross entropies of the dropped, as if on all images."""
+    """Nats added to the cross entropies of the dropped, to estimate those on all images."""
     raised: float = 0.0
-    """Nats added to put them behind those given more."""
+    """Nats added to rank them behind candidates with more images."""
 
 
 @dataclass(frozen=True)
 class Halving:
-    """A ranking, and what it spared."""
+    """A ranking, and the work it saved."""
 
     scores: list[Score]
     """In the list's order."""
     rungs: list[RungResult]
     place: int
-    """How many of the best are kept."""
+    """Number of best candidates kept at every rung."""
 
     @property
     def evaluated(self) -> int:
@@ -98,7 +98,7 @@ class Halving:
 
 
 def make_rungs(images: int, batch_size: int | None) -> list[Rung]:
-    """One batch, one more, two more, four more, and so on; the last takes what is left.
+    """Rungs of one batch, one more, two more, four more, and so on; the last takes the rest.
 
     Raises:
         InputError: if the images are not whole batches of at least two.
@@ -114,7 +114,7 @@ def make_rungs(images: int, batch_size: int | None) -> list[Rung]:
 
 
 def may_be_among(losses: Losses, place: int) -> npt.NDArray[np.bool_]:
-    """(n,) whether each candidate may be among the best ``place``, as the head of this file tells.
+    """(n,) whether each candidate may be among the best ``place``, by the rule at the head of this file.
 
     Args:
         losses: on the same images, at least two.

@@ -1,4 +1,4 @@
-"""What a candidate is."""
+"""Candidates, lists of candidates, and the spaces they belong to."""
 
 from nas_lightning.space.architecture import AnyWidths, Architecture, ReadsCodes
 from nas_lightning.space.population import Candidate, CandidateRows, Candidates, Population, read_accuracies

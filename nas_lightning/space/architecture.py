@@ -6,7 +6,7 @@ from typing import Protocol
 from nas_lightning.errors import InputError
 
 MOST_DIGITS = 6
-"""Of a width in a file whose space is not known."""
+"""Maximum digits of a width in a file of unknown space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +20,11 @@ class Architecture:
         """Reads the file form, such as ``16-8-12``.
 
         Raises:
-            ValueError: if an entry is not a plain decimal integer. Whether the widths are legal is the space's question.
+            ValueError: if an entry is not a plain decimal integer. The space checks whether the widths are legal.
         """
         entries = text.split("-")
         for entry in entries:
-            # int() alone would take "+4", " 4", "1_6" and digits of other scripts.
+            # int() would also accept "+4", " 4", "1_6" and digits of other scripts.
             if not (entry.isascii() and entry.isdigit()):
                 raise ValueError(f"{entry!r} is not an integer")
         return cls(tuple(int(entry) for entry in entries))
@@ -34,22 +34,22 @@ class Architecture:
 
 
 class ReadsCodes(Protocol):
-    """What reads the codes of a file: the space, or ``AnyWidths`` where no file says which space it is."""
+    """Reads the codes of a file: the space, or ``AnyWidths`` if the space is unknown."""
 
     def parse(self, text: str) -> Architecture:
-        """The architecture of a code, without the trailing entries that no layer reads.
+        """The architecture of a code, without trailing entries that no layer reads.
 
         Raises:
-            InputError: if it is no code.
+            InputError: if it is not a code.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class AnyWidths:
-    """Takes any integers joined by '-' for a code."""
+    """Accepts any integers joined by '-' as a code."""
 
     layers: int | None = None
-    """Entries of a code that a layer reads; None takes all."""
+    """Entries of a code that layers read; None takes all."""
 
     def parse(self, text: str) -> Architecture:
         """The first ``layers`` entries.

@@ -20,16 +20,16 @@ from nas_lightning.space.search_space import SearchSpace
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One row of a list. Two rows are equal if their architectures are: trailing entries of the text are read by no layer."""
+    """One row of a list. Rows are equal if their architectures are: no layer reads trailing entries of the text."""
 
     name: str = field(compare=False)
     text: str = field(compare=False)
-    """The code as it was given, for output."""
+    """The code as given, for output."""
     architecture: Architecture
 
 
 class CandidateRows:
-    """Candidates in their file's order, of whatever space."""
+    """Candidates in their file's order, of any space."""
 
     candidates: tuple[Candidate, ...]
 
@@ -49,12 +49,12 @@ class CandidateRows:
 
     @property
     def widths(self) -> npt.NDArray[np.int64]:
-        """(n, layers) integers, a row a candidate."""
+        """(n, layers) integers, one row per candidate."""
         return np.array([candidate.architecture.widths for candidate in self.candidates], dtype=np.int64)
 
     @cached_property
     def distinct_rows(self) -> tuple[int, ...]:
-        """The rows at which an architecture stands for the first time: the others are copies under other names."""
+        """The rows of each architecture's first occurrence; other rows are copies under other names."""
         first: dict[Architecture, int] = {}
         for row, candidate in enumerate(self.candidates):
             first.setdefault(candidate.architecture, row)
@@ -67,11 +67,11 @@ class CandidateRows:
         return f"{names:,} candidates" if distinct == names else f"{distinct:,} architectures under {names:,} names"
 
     def write(self, path: Path, accuracies: Iterable[float] | None = None) -> None:
-        """Writes the challenge's format, codes as they were given; without accuracies ``acc`` is 0, as in the official list."""
+        """Writes the challenge's format, codes as given; without accuracies ``acc`` is 0, as in the official list."""
         write_text(path, self.as_json(accuracies))
 
     def as_json(self, accuracies: Iterable[float] | None = None) -> str:
-        """The text that ``write`` writes."""
+        """The text for ``write``."""
         values = [0] * len(self) if accuracies is None else list(accuracies)
         rows = zip(self.candidates, values, strict=True)
         return as_json({candidate.name: {"acc": acc, "arch": candidate.text} for candidate, acc in rows})
@@ -79,7 +79,7 @@ class CandidateRows:
 
 @dataclass(frozen=True)
 class Candidates(CandidateRows):
-    """Candidates of a file whose space is not known."""
+    """Candidates of a file of unknown space."""
 
     candidates: tuple[Candidate, ...]
 
@@ -95,7 +95,7 @@ class Population(CandidateRows):
     def of(cls, space: SearchSpace, architectures: Iterable[Architecture]) -> "Population":
         """Names architectures ``arch1``, ``arch2``, ... and writes their codes at full length."""
         numbered = enumerate(architectures, start=1)
-        return cls(space, tuple(Candidate(f"arch{number}", space.text(one), one) for number, one in numbered))
+        return cls(space, tuple(Candidate(f"arch{number}", space.text(arch), arch) for number, arch in numbered))
 
     @classmethod
     def draw(cls, space: SearchSpace, count: int, seed: int) -> "Population":
@@ -107,7 +107,7 @@ class Population(CandidateRows):
         """Reads a list in the challenge's format and checks every code.
 
         Raises:
-            InputError: naming file, key, value and rule of the first wrong entry, and how many more there are.
+            InputError: naming file, key, value and rule of the first wrong entry, and the number of others.
         """
         return cls(space, tuple(candidate for candidate, _ in _read_rows(path, space)))
 
@@ -118,10 +118,10 @@ class Population(CandidateRows):
         return Population(self.space, tuple(self.candidates[row] for row in self.distinct_rows))
 
     def sample(self, count: int, seed: int, purpose: str) -> "Population":
-        """``count`` candidates at random without replacement, in the list's order, the same for the same seed and purpose.
+        """``count`` random candidates without replacement, in the list's order; determined by seed and purpose.
 
         Args:
-            purpose: what they are for; a sample to rank must not be the sample that was trained on because both have seed 0.
+            purpose: of the sample; with the same seed, samples to train on and to rank still differ.
         """
         if not 1 <= count <= len(self):
             raise InputError(f"cannot take {count} candidates at random: the list has {len(self)}")
@@ -131,7 +131,7 @@ class Population(CandidateRows):
 
 @dataclass(frozen=True)
 class EveryKth:
-    """Chooses every ``step``-th candidate of a list from the first, ``count`` of them."""
+    """Chooses ``count`` candidates of a list, every ``step``-th from the first."""
 
     step: int
     count: int | None = None
@@ -167,7 +167,7 @@ class RandomSubset:
 
 @dataclass(frozen=True)
 class ListFile:
-    """Takes the candidates of a file of its own instead of the run's list."""
+    """Takes the candidates of another file instead of the run's list."""
 
     path: str
 
@@ -177,10 +177,10 @@ class ListFile:
 
 
 def read_accuracies(path: Path, space: ReadsCodes) -> dict[Architecture, float]:
-    """Reads known accuracies, fractions in (0, 1], in the challenge's format; an ``acc`` of exactly 0 is unknown, and left out.
+    """Reads known accuracies, fractions in (0, 1], in the challenge's format; omits an ``acc`` of exactly 0 as unknown.
 
     Raises:
-        InputError: also where an accuracy is not a fraction, or one architecture has two different ones.
+        InputError: also if an accuracy is not a fraction, or an architecture has two different ones.
     """
     known: dict[Architecture, float] = {}
     for candidate, row in _read_rows(path, space):
@@ -199,7 +199,7 @@ def _read_rows(path: Path, space: ReadsCodes) -> list[tuple[Candidate, Mapping[s
         raise InputError(f'{path}: must be a JSON object of one or more entries such as "arch1": {{"acc": 0, "arch": "16-8"}}')
     rows, wrong = [], []
     for name, row in content.items():
-        if not name.isprintable():  # it goes into tables, pages and terminals
+        if not name.isprintable():  # names go into tables, pages and terminals
             wrong.append(f"name {name!a} holds characters that cannot be printed")
             continue
         text = row.get("arch") if isinstance(row, dict) else None

@@ -1,4 +1,4 @@
-"""Which candidates exist: a family of residual networks that differ in the width of every layer."""
+"""The search space: residual networks that differ in the width of every layer."""
 
 import math
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ MOST_TRAILING = 1000
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Where a residual block of two 3x3 convolutions sits.
+    """A residual block of two 3x3 convolutions.
 
-    ``source``, ``first`` and ``second`` are indices into an architecture's widths: of the layer that the block reads, and of its two.
+    ``source``, ``first`` and ``second`` index an architecture's widths: the layer that the block reads, and its two.
     """
 
     source: int
@@ -35,12 +35,12 @@ class SearchSpace:
     """A stem convolution, then stages of residual blocks; every 3x3 convolution chooses its own width.
 
     Args:
-        name: how files and errors call the space.
+        name: of the space in files and errors.
         blocks: blocks in each stage; each stage after the first halves the resolution.
-        max_widths: the largest width of each stage's layers, in channels, a multiple of ``width_step``. The stem belongs to the first.
+        max_widths: the largest width in each stage, in channels, a multiple of ``width_step``. The first has the stem.
         width_step: legal widths are its multiples up to the stage's largest.
         resolution: height and width of the images, in pixels.
-        trailing_entries: how many entries a written code may carry at its end that no layer reads.
+        trailing_entries: number of entries at the end of a written code that no layer reads.
     """
 
     name: str
@@ -76,12 +76,12 @@ class SearchSpace:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What every layer is called."""
+        """The name of every layer."""
         return ("stem", *(f"blocks.{block}.conv{number}" for block in range(sum(self.blocks)) for number in (1, 2)))
 
     @property
     def layers(self) -> int:
-        """How many widths an architecture has."""
+        """Number of widths of an architecture."""
         return 1 + 2 * sum(self.blocks)
 
     @cached_property
@@ -96,12 +96,12 @@ class SearchSpace:
         return tuple(blocks)
 
     def last_side(self, resolution: int | None = None) -> int:
-        """Height and width of the last layers' features, in pixels, for images of ``resolution``; None takes the space's."""
+        """Height and width of the last features, in pixels, for images of ``resolution``; None takes the space's."""
         return _halved(self.resolution if resolution is None else resolution, len(self.blocks) - 1)
 
     @property
     def size(self) -> int:
-        """How many candidates there are."""
+        """Number of candidates."""
         return math.prod(len(widths) for widths in self.choices)
 
     @property
@@ -119,7 +119,7 @@ class SearchSpace:
         self._check_entries(architecture.widths, str(architecture), self.choices)
 
     def parse(self, text: str) -> Architecture:
-        """Reads a code of one entry a layer, with or without the trailing entries that no layer reads.
+        """Reads a code of one entry per layer, with or without the trailing entries that no layer reads.
 
         Raises:
             InputError: naming the entry (counted from 1), its layer, its value and the legal widths.
@@ -134,11 +134,11 @@ class SearchSpace:
         return Architecture(entries[: self.layers])
 
     def text(self, architecture: Architecture) -> str:
-        """The written form at its full length: trailing entries repeat the last width, which no layer reads."""
+        """The full written form; its trailing entries, which no layer reads, repeat the last width."""
         return "-".join(str(width) for width in architecture.widths + architecture.widths[-1:] * self.trailing_entries)
 
     def sample(self, rng: np.random.Generator) -> Architecture:
-        """One candidate, each width uniform over its legal ones."""
+        """One candidate, each width uniform over its legal values."""
         return Architecture(tuple(widths[rng.integers(len(widths))] for widths in self.choices))
 
     def sample_distinct(self, count: int, rng: np.random.Generator) -> list[Architecture]:
@@ -149,7 +149,7 @@ class SearchSpace:
         """
         if not 1 <= count <= self.size:
             raise InputError(f"cannot draw {count} distinct candidates: space {self.name} has {self.size}")
-        if self.size <= 4 * count:  # rejection would be slow where most of the space is wanted
+        if self.size <= 4 * count:  # rejection would be slow if most of the space is wanted
             return [self._numbered(int(number)) for number in rng.permutation(self.size)[:count]]
         drawn: dict[Architecture, None] = {}
         while len(drawn) < count:
@@ -189,5 +189,5 @@ class SearchSpace:
 
 
 def _halved(side: int, times: int) -> int:
-    """Upwards each time, as a padded convolution of stride 2 does."""
+    """Halved and rounded up each time, as by a padded convolution of stride 2."""
     return -(-side // 2**times)

@@ -1,4 +1,4 @@
-"""The residual networks of a space as data, read by whatever builds, runs, cuts or costs one."""
+"""The residual networks of a space as data, for code that builds, runs, cuts or costs them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ from nas_lightning.space.search_space import SearchSpace
 Integers = npt.NDArray[np.int64]
 T = TypeVar("T")
 IMAGES = -1
-"""What a unit reads that reads no layer."""
+"""Source of a unit that reads the images, not a layer."""
 
 
 class ShortcutRule(StrEnum):
-    """When the shortcut of a residual block is a 1x1 convolution with norm, and not the identity."""
+    """When the shortcut of a residual block is a 1x1 convolution with norm instead of the identity."""
 
     ALWAYS = "always"
-    """Every block, also where the widths agree: a finding of the 2nd-place solution."""
+    """In every block, even if the widths agree: a finding of the 2nd-place solution."""
 
     WHERE_NEEDED = "where_needed"
-    """The first block of each stage, and wherever input and output width differ: the official builder of single networks."""
+    """In the first block of each stage, and if input and output width differ: as in the official single networks."""
 
     def applies(self, opens_stage: bool, in_width: int, out_width: int) -> bool:
         """Whether a block has the convolution."""
@@ -34,25 +34,25 @@ class ShortcutRule(StrEnum):
 
 
 class Unit(NamedTuple):
-    """A convolution that keeps the size but for its stride, then a batch norm.
+    """A convolution that keeps the size except for its stride, then a batch norm.
 
-    A layer's output is the relu of the sum of the units that make it; the classifier reads the last layer's, averaged over its pixels.
+    A layer's output is the relu of the sum of its units; the classifier reads the last output, averaged over pixels.
     """
 
     name: str
-    """Of its module, in the network or in its block."""
+    """Name of its module, in the network or in its block."""
     kernel: int
     stride: int
     source: int
-    """The layer that it reads, by its index in an architecture's widths, or ``IMAGES``."""
+    """Index of its input layer in an architecture's widths, or ``IMAGES``."""
     layer: int
-    """The layer that it makes, and whose width it has."""
+    """Index of its output layer, whose width it has."""
     side: int
     """Height and width of its output, in pixels."""
     affine: bool = True
     """Whether its norm scales and shifts."""
     may_be_identity: bool = False
-    """Whether its input stands for its output where both have one width."""
+    """Whether it is the identity when input and output widths agree."""
 
 
 class Cost(NamedTuple):
@@ -61,15 +61,15 @@ class Cost(NamedTuple):
     parameters: Integers
     """Weights of convolutions and classifier, its bias, and scale and shift of the norms."""
     multiply_adds: Integers
-    """Of convolutions and classifier, for one image."""
+    """Of convolutions and classifier, per image."""
 
 
 @dataclass(frozen=True)
 class ResidualStructure:
-    """What the networks of a space consist of.
+    """The structure of a space's networks.
 
     Args:
-        space: which candidates there are.
+        space: of the candidates.
         classes: outputs of the classifier.
         channels: channels of the images.
         shortcuts: which blocks have a 1x1 convolution on their shortcut.
@@ -83,30 +83,30 @@ class ResidualStructure:
     @cached_property
     def blocks(self) -> tuple[tuple[Unit, ...], ...]:
         """The units of every block."""
-        sometimes = {at: not self.shortcuts.applies(at.opens_stage, 1, 1) for at in self.space.residual_blocks}
+        may_be_identity = {block: not self.shortcuts.applies(block.opens_stage, 1, 1) for block in self.space.residual_blocks}
         return tuple(
             (
-                Unit("unit1", 3, at.stride, at.source, at.first, at.side),
-                Unit("unit2", 3, 1, at.first, at.second, at.side),
-                Unit("shortcut", 1, at.stride, at.source, at.second, at.side, may_be_identity=sometimes[at]),
+                Unit("unit1", 3, block.stride, block.source, block.first, block.side),
+                Unit("unit2", 3, 1, block.first, block.second, block.side),
+                Unit("shortcut", 1, block.stride, block.source, block.second, block.side, may_be_identity=may_be_identity[block]),
             )
-            for at in self.space.residual_blocks
+            for block in self.space.residual_blocks
         )
 
     @cached_property
     def units(self) -> tuple[Unit, ...]:
-        """All, in forward order."""
+        """All units, in forward order."""
         return (Unit("stem", 3, 1, IMAGES, 0, self.space.resolution, affine=False), *chain.from_iterable(self.blocks))
 
     def by_layer(self, parts: Iterable[T]) -> list[list[tuple[Unit, T]]]:
-        """The units that make each layer, each with its part of a network; ``parts`` are in the order of the units."""
+        """The units of each layer, each with its part of a network; ``parts`` are in the order of the units."""
         layers: list[list[tuple[Unit, T]]] = [[] for _ in range(self.space.layers)]
         for unit, part in zip(self.units, parts, strict=True):
             layers[unit.layer].append((unit, part))
         return layers
 
     def with_output(self, outputs: Mapping[int, T], layer: int, output: T) -> dict[int, T]:
-        """The outputs that later layers read: those of ``outputs`` that they need, and the layer's own."""
+        """The outputs that later layers need: some of ``outputs``, and the layer's own."""
         return {**{source: x for source, x in outputs.items() if source in self._read_later[layer]}, layer: output}
 
     @cached_property
@@ -118,7 +118,7 @@ class ResidualStructure:
         return {IMAGES: self.channels, **dict(enumerate(architecture.widths))}
 
     def cost(self, widths: npt.ArrayLike) -> Cost:
-        """Counts parameters and multiply-adds of (n, layers) integers, a row a candidate."""
+        """Counts parameters and multiply-adds of (n, layers) widths, one row per candidate."""
         columns = np.ascontiguousarray(np.asarray(widths, dtype=np.int64).T)
         width_of = {IMAGES: np.full_like(columns[0], self.channels), **dict(enumerate(columns))}
         parameters = columns[-1] * self.classes + self.classes
@@ -126,7 +126,7 @@ class ResidualStructure:
         for unit in self.units:
             in_width, out_width = width_of[unit.source], width_of[unit.layer]
             if unit.may_be_identity:
-                out_width = out_width * (in_width != out_width)  # 0 where the unit is left out
+                out_width = out_width * (in_width != out_width)  # 0 if the unit is the identity
             weights = unit.kernel**2 * in_width * out_width
             parameters += weights + 2 * out_width if unit.affine else weights
             multiply_adds += weights * unit.side**2

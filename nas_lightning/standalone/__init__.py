@@ -1,4 +1,4 @@
-"""Candidates trained alone: the truth that a ranking is compared with."""
+"""Stand-alone training of candidates: the ground truth of a ranking."""
 
 from nas_lightning.standalone.choice import check_seeds, spread_by_accuracy, spread_by_cost
 from nas_lightning.standalone.side_by_side import on_one_device, pack

@@ -1,4 +1,4 @@
-"""Which candidates of a list are trained alone."""
+"""Chooses which candidates of a list to train stand-alone."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,11 +9,11 @@ from nas_lightning.errors import InputError, check_at_least
 from nas_lightning.space import Architecture, Population, ResidualStructure
 
 LARGEST_SEED = 2**64 - 1
-"""That PyTorch's generator takes."""
+"""Largest seed of PyTorch's generator."""
 
 
 def check_seeds(seeds: Sequence[int]) -> None:
-    """Refuses seeds of which a training cannot be made, or that would pass the same training for two.
+    """Refuses seeds that are out of range, or given twice.
 
     Raises:
         InputError: naming the first.
@@ -35,7 +35,7 @@ def spread_by_cost(population: Population, count: int, structure: ResidualStruct
 
 
 def spread_by_accuracy(population: Population, known: Mapping[Architecture, float], count: int) -> Population:
-    """``count`` candidates at evenly spaced quantiles of known accuracy, the lowest and the highest among them, in the list's order.
+    """``count`` candidates at evenly spaced quantiles of known accuracy, both extremes included, in the list's order.
 
     Args:
         known: an accuracy for every candidate, a fraction.
@@ -46,5 +46,5 @@ def spread_by_accuracy(population: Population, known: Mapping[Architecture, floa
 def _spread(population: Population, values: npt.NDArray[np.int64] | npt.NDArray[np.float64], count: int) -> Population:
     if not 1 <= count <= len(population):
         raise InputError(f"standalone.count: {count} candidates cannot be taken from a list of {len(population)}")
-    places = np.linspace(0, len(population) - 1, count).round().astype(int)
-    return Population(population.space, tuple(population[row] for row in sorted(np.argsort(values, kind="stable")[places])))
+    ranks = np.linspace(0, len(population) - 1, count).round().astype(int)
+    return Population(population.space, tuple(population[row] for row in sorted(np.argsort(values, kind="stable")[ranks])))

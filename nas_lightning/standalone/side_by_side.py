@@ -1,4 +1,4 @@
-"""Trains several candidates at a time, in worker processes that share out the machine's threads. Never run on a GPU by us."""
+"""Trains several candidates at a time, in worker processes that divide the machine's threads. Not tested on a GPU."""
 
 import copy
 import multiprocessing
@@ -33,7 +33,7 @@ class Training(NamedTuple):
 
 
 Result = float | Diverged
-"""An accuracy, a fraction, or why there is none."""
+"""An accuracy, a fraction, or the reason for its absence."""
 
 
 def side_by_side(
@@ -43,16 +43,16 @@ def side_by_side(
     trainer_arguments: Mapping[str, Any],
     processes: int,
 ) -> Generator[tuple[Training, Result], None, None]:
-    """Each training with its result, as it ends: what one process with a worker's threads gives.
+    """Yields each training with its result, as it ends; the results are those of one process with a worker's threads.
 
-    The workers are spawned, so a script that calls this needs its ``if __name__ == "__main__"``. They end with the iterator.
+    Workers are spawned, so a calling script needs ``if __name__ == "__main__"``. They end with the iterator.
 
     Args:
-        processes: at most so many trainings at a time; each has 1 / processes of this process's threads, at least one, also when fewer
-            trainings are left, so that a call that goes on gives the same accuracies.
+        processes: maximum number of trainings at a time; each has 1 / processes of this process's threads, at least
+            one, even when fewer trainings are left, so that a resumed call gives the same accuracies.
 
     Raises:
-        InputError: as ``train_alone``; also if an object cannot be handed over to a worker, or, once the others have trained what they can,
+        InputError: as ``train_alone``; also if an object cannot be sent to a worker, or, once the others have finished,
             if a training is missing because a worker died.
     """
     threads = max(1, torch.get_num_threads() // processes)
@@ -66,12 +66,12 @@ def side_by_side(
             ours, worker = _start(threads)
             workers[ours], running[ours] = worker, None
         for ours, job in zip(workers, jobs, strict=True):
-            with suppress(OSError):  # it is dead: the pipe's end says so
+            with suppress(OSError):  # a dead worker is noticed when its pipe closes
                 ours.send_bytes(job)
         while running:
             failure: InputError | None = None
             ready = set(wait(list(running)))
-            for ours in [connection for connection in running if connection in ready]:  # all: a failure must not lose another's accuracy
+            for ours in [connection for connection in running if connection in ready]:  # all, so that one failure loses no accuracy
                 training = running.pop(ours)
                 try:
                     answer: Result | InputError | None = ours.recv()
@@ -91,7 +91,7 @@ def side_by_side(
                 raise failure
     finally:
         for started in workers.values():
-            started.kill()  # Lightning would put off a gentler signal while it trains
+            started.kill()  # Lightning defers a gentler signal while it trains
         for started in workers.values():
             started.join()
     if deaths:
@@ -99,14 +99,14 @@ def side_by_side(
 
 
 def _start(threads: int) -> tuple[Connection, BaseProcess]:
-    """A worker, and the end of its pipe that is ours."""
+    """A worker, and our end of its pipe."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    # It gets its job through our pipe, not as an argument: multiprocessing writes arguments into a pipe whose reading end it holds open
-    # itself, and waits for ever if they are longer than the pipe's buffer and the worker dies before it reads them.
+    # It gets its job through our pipe, not as an argument: multiprocessing holds the reading end of its own pipe open,
+    # and waits forever if the arguments exceed the pipe's buffer and the worker dies before reading them.
     worker = context.Process(target=_work, args=(theirs, threads), daemon=True)
     worker.start()
-    theirs.close()  # the worker holds the only one: when it dies, ours ends
+    theirs.close()  # only the worker holds it now: when the worker dies, ours closes
     return ours, worker
 
 
@@ -120,7 +120,7 @@ def _cause_of_death(worker: BaseProcess) -> str:
 
 
 def _report(deaths: Sequence[tuple[Training | None, str]], waiting: int) -> None:
-    """Raises if a training is missing; workers that died while they started have cost time only."""
+    """Raises if a training is missing; workers that died while starting have only cost time."""
     lost = [(training, cause) for training, cause in deaths if training is not None]
     training, cause = (lost or deaths)[0]
     doing = "that had not started yet" if training is None else f"that trained {training.candidate.name} with seed {training.seed}"
@@ -132,7 +132,7 @@ def _report(deaths: Sequence[tuple[Training | None, str]], waiting: int) -> None
 
 
 def on_one_device(trainer_arguments: Mapping[str, Any], processes: int) -> list[dict[str, Any]]:
-    """For each process the arguments of a Trainer on one device; the processes take turns on the configured devices.
+    """For each process, the arguments of a Trainer on one device; configured devices are assigned round robin.
 
     Args:
         trainer_arguments: of pl.Trainer, of which only ``TAKEN`` are used.
@@ -146,16 +146,16 @@ def on_one_device(trainer_arguments: Mapping[str, Any], processes: int) -> list[
 
 
 def pack(dataset: ImageDataset, recipe: Recipe, trainer_arguments: Mapping[str, Any], processes: int) -> list[bytes]:
-    """What each of the workers is handed.
+    """The pickled job of each worker.
 
     Raises:
-        InputError: if an object cannot be handed over, or the arguments make no Trainer.
+        InputError: if an object cannot be pickled, or the arguments make no Trainer.
     """
     return [_packed(_unread(dataset), recipe, arguments) for arguments in on_one_device(trainer_arguments, processes)]
 
 
 def _packed(*objects: Any) -> bytes:
-    # By plain pickle: multiprocessing's own would move every tensor of this process into shared memory, which may be small.
+    # Plain pickle: multiprocessing's own would move every tensor into shared memory, which may be small.
     try:
         return pickle.dumps(objects)
     except (pickle.PicklingError, TypeError, AttributeError) as error:
@@ -163,7 +163,7 @@ def _packed(*objects: Any) -> bytes:
 
 
 def _unread(dataset: ImageDataset) -> ImageDataset:
-    """The dataset without its images, and whatever else it computes at first use: each worker reads, or maps, them itself."""
+    """The dataset without its images and other cached properties: each worker reads or maps them itself."""
     twin = copy.copy(dataset)
     for name in [name for name in vars(twin) if isinstance(getattr(type(twin), name, None), cached_property)]:
         vars(twin).pop(name)
@@ -189,7 +189,7 @@ def _work(parent: Connection, threads: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """Ends this process when its parent was killed, rather than after a training that nobody waits for."""
+    """Ends this process when its parent is killed, not only after a training that nobody waits for."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

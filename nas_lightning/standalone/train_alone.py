@@ -1,4 +1,4 @@
-"""Trains one candidate alone, from scratch, and tests it."""
+"""Trains one candidate from scratch, without a supernet, and tests it."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ from nas_lightning.supernet import ResidualFamily, SingleNetwork
 from nas_lightning.training.schedules import Schedule
 
 TEST_BATCH = 1000
-"""Images a pass of the test; they matter only where the norms use batch statistics."""
+"""Images per pass of the test; matters only to norms with batch statistics."""
 TRIED = 4
-"""Images of the step that shows whether a recipe works."""
+"""Images of the trial step that checks a recipe."""
 TAKEN = (
     "accelerator",
     "strategy",
@@ -37,39 +37,39 @@ TAKEN = (
     "gradient_clip_val",
     "gradient_clip_algorithm",
 )
-"""Arguments of pl.Trainer that say where, how fast and how exactly to compute; the others belong to a stage or cut a training short."""
+"""The pl.Trainer arguments of device, speed and precision; others belong to a stage or would cut a training short."""
 SHARED = ("log_every_n_steps",)
-"""Arguments that the shipped configs give to every command, without a meaning here."""
+"""Arguments that the shipped configs give to every command; ignored here."""
 
 
 class Diverged(InputError):
-    """A training whose loss, weights or test logits are nan or infinite: it has no accuracy."""
+    """A training has nan or infinite loss, weights or test logits, and so no accuracy."""
 
 
 class CutShort(InputError):
-    """A training that took fewer steps than its recipe has: it has no accuracy yet."""
+    """A training took fewer steps than its recipe has, and so has no accuracy yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a candidate is trained alone; its keys are among those of ``standalone``."""
+    """How a candidate is trained stand-alone; its keys are among those of ``standalone``."""
 
     epochs: int = number(least=1)
     """Passes over the training split."""
     batch_size: int = number(128, least=2)
-    """Training images a step."""
+    """Training images per step."""
     optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] = target(roles.OPTIMIZER, is_partial=True)
     """Its ``lr`` is the schedule's peak."""
     schedule: Schedule = target(roles.SCHEDULE)
     augmentation: Augmentation | PerImage = target(roles.AUGMENTATION)
     norm: str = choice("running", among=("batch", "running"))
-    """As the supernet's."""
+    """As ``supernet.norm``."""
     family: ResidualFamily = made()
-    """What is trained."""
+    """Builds the networks to train."""
 
 
 def check_trainer_arguments(arguments: Mapping[str, Any]) -> None:
-    """Refuses arguments of pl.Trainer that candidates trained alone do not take.
+    """Refuses pl.Trainer arguments that stand-alone training does not take.
 
     Raises:
         InputError: naming the first.
@@ -83,7 +83,7 @@ def check_trainer_arguments(arguments: Mapping[str, Any]) -> None:
 
 
 def try_one_step(dataset: ImageDataset, recipe: Recipe) -> None:
-    """Takes one step with the smallest candidate on a few images, so that a recipe that cannot work stops here, not after hours.
+    """Takes one step with the smallest candidate on a few images, so that a broken recipe fails now, not after hours.
 
     Raises:
         InputError: if the step fails.
@@ -124,15 +124,15 @@ def train_alone(
 
     Args:
         seed: of weights, batch order and augmentation.
-        trainer_arguments: of pl.Trainer, of which only ``TAKEN`` are used.
+        trainer_arguments: of pl.Trainer; only ``TAKEN`` are used.
 
     Raises:
-        Diverged: if the loss, a weight or a logit of the test is nan or infinite.
+        Diverged: if the loss, a weight or a test logit is nan or infinite.
         CutShort: if something ended the training before its last step.
     """
     taken = {key: value for key, value in trainer_arguments.items() if key in TAKEN}
     network = recipe.family.alone(architecture, recipe.norm, seed)
-    network = network.to(memory_format=torch.channels_last)  # on a CPU 0.7 of the time a step
+    network = network.to(memory_format=torch.channels_last)  # on a CPU, a step takes 0.7 of the time
     clip = (taken.get("gradient_clip_val"), taken.get("gradient_clip_algorithm") or "norm")
     module = _StandaloneTraining(network, recipe, clip)
     data = ImageDataModule(dataset, recipe.augmentation, batch_size=recipe.batch_size, seed=seed)
@@ -167,7 +167,7 @@ class _StandaloneTraining(pl.LightningModule):
         self.total = torch.zeros((), device=self.device)
 
     def on_train_epoch_end(self) -> None:
-        # Once an epoch: reading a number from a GPU waits for all work before it.
+        # Only once per epoch, as reading a number from a GPU waits for all its work.
         if not self.total.isfinite():
             raise Diverged(f"the loss is nan or infinite in epoch {self.current_epoch + 1} of {self.recipe.epochs}")
 

@@ -1,4 +1,4 @@
-"""Trains a list of candidates alone, each with several seeds, and keeps what is done."""
+"""Trains a list of candidates stand-alone, each with several seeds, and keeps finished results."""
 
 import csv
 import io
@@ -41,11 +41,11 @@ class GroundTruth:
     """Accuracies of n candidates over s seeds."""
 
     population: Population
-    """Those that have an accuracy with every seed."""
+    """The candidates with an accuracy for every seed."""
     accuracies: npt.NDArray[np.float64]
     """(n, s) fractions."""
     failures: tuple[Failure, ...] = ()
-    """The trainings that diverged; their candidates are left out of the population, whatever their other seeds gave."""
+    """Diverged trainings; their candidates are left out of the population, whatever the other seeds gave."""
 
     @property
     def left_out(self) -> tuple[Candidate, ...]:
@@ -64,7 +64,7 @@ class GroundTruth:
 
     @property
     def seed_noise(self) -> float | None:
-        """Standard deviation of one candidate's accuracy from seed to seed, pooled over the candidates; None with one seed."""
+        """Standard deviation of an accuracy over seeds, pooled over the candidates; None with one seed."""
         return float(np.sqrt(self.accuracies.var(axis=1, ddof=1).mean())) if self.accuracies.shape[1] > 1 else None
 
 
@@ -77,19 +77,19 @@ def train_ground_truth(
     trainer_arguments: Mapping[str, Any],
     processes: int = 1,
 ) -> GroundTruth:
-    """Trains what ``folder`` does not hold yet; writes ``accuracies.csv`` after each training, ``known_accuracies.json`` at the end.
+    """Trains what ``folder`` lacks, updates ``accuracies.csv`` after each training, then writes the known accuracies.
 
-    A training that diverges is written there as a failure, is not repeated (it would diverge again), and does not stop the others.
+    A diverged training is recorded as a failure, not repeated (it would diverge again), and does not stop the others.
 
-    A training runs on one device, as its recipe says. Of a launch of several processes each trains its share, and writes a table of its
-    own until all have ended.
+    Each training runs on one device. In a launch of several processes each trains its share, and writes its own table
+    until all have ended.
 
     Args:
-        trainer_arguments: of pl.Trainer, of which only those are used that say where, how fast and how exactly to compute.
+        trainer_arguments: of pl.Trainer; only those of device, speed and precision are used.
         processes: trainings at a time; 1 trains in this process with all its threads.
 
     Raises:
-        InputError: if the seeds are none, or a training was cut short; what is finished is kept.
+        InputError: if there are no seeds, or a training was cut short; finished results are kept.
     """
     check_seeds(seeds)
     rank, world_size = rank_and_world_size()
@@ -115,8 +115,8 @@ def train_ground_truth(
     if rank > 0:
         return truth
     _write(path, population, seeds, done)
-    for other in folder.glob(OF_A_PROCESS):
-        other.unlink()
+    for table in folder.glob(OF_A_PROCESS):
+        table.unlink()
     known = folder / "known_accuracies.json"
     if not len(truth.population):
         known.unlink(missing_ok=True)
@@ -137,7 +137,7 @@ def check_enough(truth: GroundTruth, fewest: int) -> None:
 
 
 def describe_failures(truth: GroundTruth) -> str:
-    """How many candidates have no accuracy, and why the first has none, in one line."""
+    """The number of candidates without an accuracy, and the reason of the first, in one line."""
     count, total = len(truth.left_out), len(truth.population) + len(truth.left_out)
     return (
         f"{count:,} of {total:,} candidates diverged and are left out, such as {truth.failures[0]}; accuracies.csv names each; "
@@ -146,7 +146,7 @@ def describe_failures(truth: GroundTruth) -> str:
 
 
 def _truth(population: Population, seeds: Sequence[int], done: "Done") -> GroundTruth:
-    """Of what is done: candidates that have an accuracy with every seed, and the failures of the others."""
+    """The candidates with an accuracy for every seed, and the failures of the others."""
     rows: list[tuple[Candidate, list[float]]] = []
     failures: list[Failure] = []
     for candidate in population:
@@ -182,7 +182,7 @@ COLUMNS = ("name", "architecture", "seed", "accuracy", "failure")
 OF_A_PROCESS = "accuracies.[0-9]*.csv"
 """The table of one of several processes, until all have ended."""
 Done = dict[tuple[Architecture, int], float | str]
-"""The accuracy of each training, or why it has none."""
+"""The accuracy of each training, or the reason for its absence."""
 
 
 def _write(path: Path, population: Population, seeds: Sequence[int], done: Done) -> None:
@@ -193,9 +193,9 @@ def _write(path: Path, population: Population, seeds: Sequence[int], done: Done)
         trained = [seed for seed in seeds if (candidate.architecture, seed) in done]
         name = safe_cell(candidate.name)
         writer.writerows((name, candidate.text, seed, *_cells(done[candidate.architecture, seed])) for seed in trained)
-    asked = set(population.architectures)
-    others = {key: value for key, value in done.items() if key[0] not in asked or key[1] not in seeds}  # of an earlier call
-    writer.writerows((one, population.space.text(one), seed, *_cells(value)) for (one, seed), value in others.items())
+    current, text_of = set(population.architectures), population.space.text
+    earlier = {key: value for key, value in done.items() if key[0] not in current or key[1] not in seeds}  # from previous calls
+    writer.writerows((architecture, text_of(architecture), seed, *_cells(value)) for (architecture, seed), value in earlier.items())
     write_text(path, text.getvalue())
 
 
@@ -204,26 +204,26 @@ def _cells(result: float | str) -> tuple[str, str]:
 
 
 def read_accuracies_so_far(folder: Path, population: Population) -> Done:
-    """What is in ``accuracies.csv``, and in the tables of processes that were stopped, by candidate and seed.
+    """The results in ``accuracies.csv`` and in the tables of stopped processes, by candidate and seed.
 
     Args:
-        population: of the space that the candidates belong to.
+        population: of the candidates' space.
 
     Raises:
         InputError: naming the first file and line that is not a row of such a table.
     """
-    found: Done = {}
+    done: Done = {}
     for path in (folder / "accuracies.csv", *sorted(folder.glob(OF_A_PROCESS))):
         if path.is_file():
-            found.update(_read(path, population))
-    return found
+            done.update(_read(path, population))
+    return done
 
 
 def _read(path: Path, population: Population) -> Done:
     done: Done = {}
     line_place = ""
     try:
-        for line, row in read_rows(path, ("name", "architecture", "seed", "accuracy")):  # older versions wrote no failures
+        for line, row in read_rows(path, ("name", "architecture", "seed", "accuracy")):  # older files lack failures
             line_place, failure = f"line {line}: ", row.get("failure", "")
             accuracy = None if failure and not row["accuracy"] else float(row["accuracy"])
             if accuracy is not None and not 0 <= accuracy <= 1:

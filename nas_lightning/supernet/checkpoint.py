@@ -17,23 +17,23 @@ from nas_lightning.supernet.network import Supernet
 from nas_lightning.supernet.tensor_files import Damaged, read_lightning, read_safetensors, what_differs
 
 HEADER_KEY = "nas_lightning"
-"""Under which a checkpoint of either kind keeps its header."""
+"""Key of the header in a checkpoint of either kind."""
 FORMAT = 1
 MOST_VALUES = 1000
-"""In a header."""
+"""Maximum number of values in a header."""
 
 
 def make_header(supernet: Supernet, data: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint says of itself, as plain values.
+    """The description of a checkpoint, as plain values.
 
     Args:
-        data: what is needed to read the same images again: name, arguments, mean, std.
+        data: identifies the training images: name, arguments, mean, std.
     """
     return {"format": FORMAT, "supernet": supernet.header(), "data": data}
 
 
 def save_supernet(path: Path, supernet: Supernet, header: dict[str, Any]) -> None:
-    """Writes weights and header as safetensors, as a whole."""
+    """Writes weights and header atomically, as safetensors."""
     tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in supernet.state_dict().items()}
     write_atomically(path, lambda temporary: temporary.write_bytes(save(tensors, metadata={HEADER_KEY: json.dumps(header)})))
 
@@ -42,14 +42,14 @@ def load_supernet(path: Path) -> tuple[Supernet, dict[str, Any]]:
     """The supernet in evaluation mode, and its header.
 
     Raises:
-        InputError: if the file is missing, truncated, of another kind, diverged, or does not hold what its header says.
+        InputError: if the file is missing, truncated, of another kind, diverged, or does not match its header.
     """
     if not path.is_file():
         raise InputError(f"checkpoint: {path} is not a file")
     header, tensors = _read_safetensors(path) if path.suffix == ".safetensors" else _read_lightning(path)
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        found = shorten(header.get("format")) if isinstance(header, dict) else "no header"
-        raise InputError(f"checkpoint: {path} is not a supernet of this version (format {found}, expected {FORMAT})")
+        version = shorten(header.get("format")) if isinstance(header, dict) else "no header"
+        raise InputError(f"checkpoint: {path} is not a supernet of this version (format {version}, expected {FORMAT})")
     if not is_plain(header):
         raise InputError(f"checkpoint: {path} has a header that is not up to {MOST_VALUES} plain values")
     data = header.get("data")
@@ -80,23 +80,23 @@ def supernet_weights(content: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def is_plain(value: Any) -> bool:
-    """Whether a value of a file is what a header is: up to ``MOST_VALUES`` mappings by texts, lists, texts and numbers."""
+    """Whether a file's value may be a header: up to ``MOST_VALUES`` mappings by strings, lists, strings and numbers."""
     left, count = [value], 0
     while left:
-        one = left.pop()
-        if (count := count + 1) > MOST_VALUES:  # also where few containers hold each other without end
+        item = left.pop()
+        if (count := count + 1) > MOST_VALUES:  # also reached by containers that hold each other
             return False
-        if isinstance(one, dict) and all(isinstance(name, str) for name in one) and len(one) <= MOST_VALUES:
-            left += one.values()
-        elif isinstance(one, list | tuple) and len(one) <= MOST_VALUES:
-            left += one
-        elif not (one is None or isinstance(one, str | int | float)):
+        if isinstance(item, dict) and all(isinstance(name, str) for name in item) and len(item) <= MOST_VALUES:
+            left += item.values()
+        elif isinstance(item, list | tuple) and len(item) <= MOST_VALUES:
+            left += item
+        elif not (item is None or isinstance(item, str | int | float)):
             return False
     return True
 
 
 def _check_fits(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Raises ValueError unless the tensors are those of the supernet that the header describes, before one of its size is made."""
+    """Raises ValueError unless the tensors fit the header's supernet, before allocating a supernet of that size."""
     layers = SearchSpace(**header["space"]).layers
     if layers > len(tensors):
         raise ValueError(f"{layers} layers, and {len(tensors)} tensors")

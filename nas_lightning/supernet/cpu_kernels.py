@@ -1,8 +1,8 @@
-"""The two operations that a sliced network consists of, with forward and backward written by hand for CPUs.
+"""The two operations of a sliced network, with forward and backward written by hand for CPUs.
 
-On a CPU PyTorch's own way loses most of its time between the convolutions: its batch norm reads narrow channels_last images in short rows,
-a slice of a weight is padded with zeros twice, and the weight gradient costs as much as the wider side. The plain way stays for what runs
-elsewhere or under autocast; tests hold both together.
+On a CPU, PyTorch loses most of its time between the convolutions. Its batch norm reads narrow channels_last images in
+short rows, a slice of a weight is padded with zeros twice, and the weight gradient costs as much as the wider side.
+Other devices and autocast use PyTorch's operations; tests check that both agree.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ aten = torch.ops.aten
 
 
 class NormTerm(NamedTuple):
-    """An image to be normalised, and with what."""
+    """Images to normalise, and the parameters of their norm."""
 
     x: Tensor
     """(batch, channels, H, W)."""
@@ -29,7 +29,7 @@ class NormTerm(NamedTuple):
     variance: Tensor
     """(channels,), biased."""
     weight: Tensor | None
-    """(at least channels,): the first ones scale; None scales by 1."""
+    """(at least channels,): the first entries scale; None scales by 1."""
     bias: Tensor | None
     """As ``weight``, added."""
     eps: float
@@ -38,7 +38,7 @@ class NormTerm(NamedTuple):
 
 
 def is_hand_written(x: Tensor) -> bool:
-    """Whether the hand-written way serves this tensor: on a CPU, in full precision."""
+    """Whether the hand-written kernels can run this tensor: on a CPU, in full precision."""
     return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled("cpu")
 
 
@@ -48,14 +48,14 @@ def sliced_conv2d(x: Tensor, weight: Tensor, out_width: int, stride: int, channe
     Args:
         x: (batch, in_width, H, W).
         weight: (max_out_width, max_in_width, k, k), k odd.
-        channels_last: how the plain way lays out memory; the hand-written one knows no other.
+        channels_last: memory format of PyTorch's convolution; the hand-written one is always channels_last.
 
     Returns:
         (batch, out_width, H / stride, W / stride).
     """
     if is_hand_written(x):
         return _SlicedConv2d.apply(x, weight, out_width, stride)
-    # A slice is not contiguous; left so, some channels_last kernels fall back to a reference implementation.
+    # Some channels_last kernels fall back to a reference implementation on a slice, which is not contiguous.
     part = weight[:out_width, : x.shape[1]].contiguous(memory_format=CHANNELS_LAST if channels_last else torch.contiguous_format)
     return F.conv2d(x, part, stride=stride, padding=weight.shape[2] // 2)
 
@@ -66,12 +66,12 @@ def at_least_float32(x: Tensor) -> Tensor:
 
 
 def full_precision(x: Tensor) -> AbstractContextManager[Any]:
-    """Within it autocast lowers nothing that is made of ``x``: for sums over many numbers, such as a norm's."""
+    """Disables autocast for what is computed from ``x``, such as a norm's sums over many numbers."""
     return torch.autocast(x.device.type, enabled=False) if x.dtype in (torch.bfloat16, torch.float16) else nullcontext()
 
 
 def check_several_values(x: Tensor) -> None:
-    """Raises ValueError if a channel of (batch, channels, H, W) has a single value: its statistics would make every image the same."""
+    """Raises ValueError if a channel of (batch, channels, H, W) has a single value, which any norm would map to 0."""
     if x.numel() == x.shape[1]:
         raise ValueError(f"one value a channel in {tuple(x.shape)}: a norm cannot take statistics from it; use larger batches")
 
@@ -86,14 +86,14 @@ def batch_moments(x: Tensor) -> tuple[Tensor, Tensor]:
     check_several_values(x)
     width, channels = x.shape[3], x.shape[1]
     moments = aten.batch_norm_update_stats(_rows(x), None, None, 0.0)
-    # Along contiguous rows the order of a sum does not depend on how many channels there are: a slice keeps its last bits.
+    # Along contiguous rows the order of a sum does not depend on the number of channels: slices agree to the last bit.
     means, variances = (moment.view(width, channels).t().contiguous() for moment in moments)
     spread, mean = torch.var_mean(means, dim=1, correction=0)
     return mean, variances.mean(1).add_(spread)
 
 
 def norm_add_relu(terms: Sequence[NormTerm], identity: Tensor | None = None) -> Tensor:
-    """The relu of the sum of normalised images, and of ``identity`` where there is one: (batch, channels, H, W), for CPUs."""
+    """relu(sum of the normalised images + ``identity``, if given): (batch, channels, H, W), for CPUs."""
     tensors = [tensor for term in terms for tensor in (term.x, term.weight, term.bias)]
     return _NormAddRelu.apply(terms, identity, *tensors)
 
@@ -123,7 +123,7 @@ class _SlicedConv2d(torch.autograd.Function):
             of_weight[: part.shape[0], : part.shape[1]] = of_part
             return of_x, of_weight, None, None
         if of_part is not None and weight.shape[2] == 1:
-            of_part = of_part.flatten(1)[..., None, None]  # DistributedDataParallel minds the strides of dimensions of size 1, too
+            of_part = of_part.flatten(1)[..., None, None]  # DDP compares strides even of dimensions of size 1
         return of_x, of_part, None, None
 
 
@@ -152,7 +152,7 @@ class _NormAddRelu(torch.autograd.Function):
         ctx.save_for_backward(out, *rows, *means, *rates, *scales)
         ctx.count, ctx.width, ctx.channels = batch * height * width, width, channels
         ctx.has_identity = identity is not None
-        ctx.kinds = [(term.from_batch, *(None if one is None else len(one) for one in (term.weight, term.bias))) for term in terms]
+        ctx.kinds = [(term.from_batch, *(None if values is None else len(values) for values in (term.weight, term.bias))) for term in terms]
         return _images(out, channels)
 
     @staticmethod
@@ -169,7 +169,7 @@ class _NormAddRelu(torch.autograd.Function):
             sums = aten.native_batch_norm_backward(gradient, row, None, None, None, *tiled, True, 0.0, [False, True, True])
             product, total = (part.view(width, channels).sum(0) for part in sums[1:])
             if from_batch:
-                # scale * (gradient - total / n - normalised * product / n), as one multiple of the row, one of the gradient, one constant
+                # scale * (gradient - total / n - normalised * product / n) = slope * row + scale * gradient + constant
                 slope = (product * rate).mul_(scale).mul_(-1 / ctx.count)
                 constant = (total * scale).mul_(-1 / ctx.count).addcmul_(slope, mean, value=-1)
                 of_x = torch.addcmul(_tiled(constant, width), row, _tiled(slope, width)).addcmul_(gradient, _tiled(scale, width))
@@ -180,9 +180,9 @@ class _NormAddRelu(torch.autograd.Function):
 
 
 def _rows(x: Tensor) -> Tensor:
-    """(batch, channels, H, W) as (batch, W * channels, H, 1): the same memory where ``x`` is channels last.
+    """(batch, channels, H, W) as (batch, W * channels, H, 1): the same memory if ``x`` is channels_last.
 
-    Channels are few, so that what runs along them alone runs in short rows; along a whole row of pixels it is several times faster.
+    With few channels, operations along a whole row of pixels are several times faster than along the channels alone.
     """
     batch, channels, height, width = x.shape
     return x.permute(0, 2, 3, 1).reshape(batch, height, 1, width * channels).permute(0, 3, 1, 2)
@@ -200,15 +200,15 @@ def _tiled(values: Tensor, width: int) -> Tensor:
 
 
 def _padded(values: Tensor, length: int | None) -> Tensor | None:
-    """Zeros behind ``values``, up to ``length``; None for a parameter that is not there."""
+    """``values`` padded with zeros to ``length``; None for a parameter that is absent."""
     return None if length is None else F.pad(values, (0, length - len(values)))
 
 
 def _convolve(x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """A convolution that keeps the size, of channels_last images.
+    """A convolution of channels_last images that keeps the size.
 
-    Kernels compute a vector of output channels at a time. Where a few channels would leave most of it empty, several neighbouring pixels
-    share it: their filters, each shifted to its pixel, become the filters of one wider kernel that moves several pixels a step.
+    Kernels compute a vector of output channels at a time. When few channels would leave most of it empty, several
+    neighbouring pixels share it: their filters, each shifted to its pixel, form one wider kernel of a larger stride.
     """
     out_width, in_width, size, _ = weight.shape
     pixels = _vector_length() // out_width if size == 3 and stride == 1 else 1
@@ -228,7 +228,7 @@ def _weight_gradient(x: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
     """The gradient of a weight at stride 1."""
     if weight.shape[1] <= weight.shape[0]:
         return _convolution_backward(gradient, x, weight, 1, False, True)[1]
-    # Kernels run along the output channels. The same sums with the roles of both images exchanged run along the larger side.
+    # Kernels run along the output channels. Exchanging the two images gives the same sums along the larger side.
     turned = _convolution_backward(x, gradient, weight.transpose(0, 1), 1, False, True)[1]
     return turned.flip(2, 3).transpose(0, 1)
 
@@ -243,5 +243,5 @@ def _convolution_backward(
 
 @cache
 def _vector_length() -> int:
-    """Numbers of 32 bits in a vector of this CPU; 1 where it is not known to pay."""
+    """SIMD width in 32-bit lanes; 1 where packing pixels is not known to help."""
     return {"AVX512": 16, "AVX2": 8}.get(torch.backends.cpu.get_cpu_capability(), 1)

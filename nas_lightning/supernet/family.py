@@ -1,4 +1,4 @@
-"""A kind of network: what its candidates are and cost, how its supernet is built, and how one candidate alone."""
+"""A kind of network: its candidates and their costs, its supernet, and its stand-alone networks."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ from nas_lightning.supernet.single_network import SingleNetwork
 
 @dataclass(frozen=True)
 class ResidualFamily(ResidualStructure):
-    """The residual networks of a space."""
+    """Builds the residual networks of a space."""
 
     def supernet(self, norm: NormStatistics | str, seed: int, channels_last: bool = True) -> Supernet:
-        """All candidates in one; arguments as Supernet's."""
+        """All candidates in one network; arguments as for Supernet."""
         return Supernet(self.space, self.classes, self.channels, self.shortcuts, norm, seed, channels_last)
 
     def alone(self, architecture: Architecture, norm: NormStatistics | str, seed: int = 0) -> SingleNetwork:
-        """One candidate with weights of its own; arguments as SingleNetwork's."""
+        """One candidate with weights of its own; arguments as for SingleNetwork."""
         return SingleNetwork(self, architecture, norm, seed)

@@ -1,4 +1,4 @@
-"""Layers that hold the weights of the widest candidate and lend every narrower one its slice."""
+"""Layers with the weights of the widest candidate, of which every narrower one uses a slice."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -18,17 +18,17 @@ from nas_lightning.supernet.cpu_kernels import (
 )
 
 MOMENTUM = 0.1
-"""Of running averages, PyTorch's default."""
+"""Momentum of running averages, PyTorch's default."""
 
 
 class NormStatistics(StrEnum):
-    """Where a batch norm takes mean and variance from."""
+    """Source of a batch norm's mean and variance."""
 
     BATCH = "batch"
-    """The current batch, in training and in evaluation: no slice is judged with another slice's statistics."""
+    """The current batch, in training and in evaluation: no slice is evaluated with another slice's statistics."""
 
     RUNNING = "running"
-    """The current batch in training, averages kept over all paths in evaluation."""
+    """The current batch in training; in evaluation, running averages over all paths."""
 
 
 class SlicedConv2d(nn.Module):
@@ -67,7 +67,7 @@ class SlicedBatchNorm2d(nn.Module):
             )
 
     def term(self, x: Tensor) -> NormTerm:
-        """What ``forward`` would do to ``x``, for ``norm_add_relu`` to do; running averages move as they would."""
+        """The arguments of ``norm_add_relu`` that do the work of ``forward``; updates running averages as it would."""
         full, width = self.full, x.shape[1]
         averages = None if full.running_mean is None or full.running_var is None else (full.running_mean[:width], full.running_var[:width])
         if averages is not None and not self.training:
@@ -102,8 +102,8 @@ def rectified_sum(branches: Sequence[tuple[SlicedUnit, Tensor]], out_width: int,
     """relu(sum of unit(x) over the branches + identity), each unit with its first ``out_width`` channels.
 
     Args:
-        branches: units, each with what it reads, (batch, in_width, H, W).
-        identity: added as it is, (batch, out_width, H / stride, W / stride), the shape of what comes back.
+        branches: units, each with its input, (batch, in_width, H, W).
+        identity: added as it is, (batch, out_width, H / stride, W / stride), the shape of the output.
     """
     outputs = [(unit.norm, unit.conv(x, out_width)) for unit, x in branches]
     if is_hand_written(outputs[0][1]):
@@ -129,7 +129,7 @@ class SlicedLinear(nn.Module):
 def initialise(module: nn.Module, seed: int) -> None:
     """Kaiming uniform (fan_out, relu) on convolution and linear weights, PyTorch's default on biases, norms at 1 and 0.
 
-    Drawn from a generator of its own: neither reads nor moves the global one.
+    Draws from its own generator and leaves the global one alone.
     """
     generator = torch.Generator().manual_seed(seed)
     for layer in module.modules():

@@ -1,4 +1,4 @@
-"""The supernet: one set of weights whose slices are all candidates of a space."""
+"""The supernet: one set of weights whose slices are the candidates of a space."""
 
 from typing import Any, NamedTuple
 
@@ -21,10 +21,10 @@ class SlicedBlock(nn.ModuleDict):
 
 
 class Features(NamedTuple):
-    """What the first layers of a candidate have made of the images: enough to continue from there."""
+    """Outputs of a candidate's first layers, enough to continue from there."""
 
     outputs: dict[int, Tensor]
-    """(batch, width, H, W) of the last layer, and of those before it that later ones read; by index, the images as ``IMAGES``."""
+    """By layer (the images as ``IMAGES``): (batch, width, H, W) of the last, and of earlier ones still needed."""
 
     @property
     def newest(self) -> Tensor:
@@ -32,13 +32,13 @@ class Features(NamedTuple):
         return self.outputs[max(self.outputs)]
 
     def narrowed(self, width: int) -> "Features":
-        """Only the first channels of the last layer."""
+        """The same, with only the first channels of the last layer."""
         if self.newest.shape[1] == width:
             return self
         return Features({**self.outputs, max(self.outputs): self.newest[:, :width].contiguous(memory_format=CHANNELS_LAST)})
 
     def bytes_if_extended(self, width: int) -> int:
-        """Of the output of a next layer of ``width`` channels, at most: a stride takes a part of it."""
+        """Upper bound on the bytes of a next layer of ``width`` channels, reached without a stride."""
         return self.newest.nbytes // self.newest.shape[1] * width
 
 
@@ -46,16 +46,16 @@ class Supernet(nn.Module):
     """Weights of every candidate of a space; which one runs is an argument.
 
     Args:
-        space: which candidates there are.
+        space: of the candidates.
         classes: outputs of the classifier.
         channels: channels of the images.
         shortcuts: which blocks have a 1x1 convolution on their shortcut.
-        norm: where the batch norms take their statistics from.
+        norm: source of the batch norms' statistics.
         seed: of the initial weights.
-        channels_last: how the images lie in memory where the hand-written operations do not serve, as on a GPU; results differ by rounding.
+        channels_last: memory format where the hand-written kernels do not apply, as on a GPU; affects only rounding.
     """
 
-    @torch.random.fork_rng(devices=())  # PyTorch's layers draw from the global generator when they are made
+    @torch.random.fork_rng(devices=())  # PyTorch's layers draw from the global generator when constructed
     def __init__(
         self,
         space: SearchSpace,
@@ -95,16 +95,16 @@ class Supernet(nn.Module):
 
     def begin(self, images: Tensor) -> Features:
         """The images, (batch, channels, H, W), before any layer."""
-        if images.shape[1] != self.channels:  # a slice of the stem's weight would take fewer without a word
+        if images.shape[1] != self.channels:  # a slice of the stem's weight would silently take fewer
             raise InputError(f"images have {images.shape[1]} channels, but the supernet was made for {self.channels}")
         layout = CHANNELS_LAST if self.channels_last or is_hand_written(images) else torch.contiguous_format
         return Features({IMAGES: images.contiguous(memory_format=layout)})
 
     def extend(self, features: Features, layer: int, width: int) -> Features:
-        """One searchable layer more: candidates that agree on their first layers agree on the features.
+        """Adds one searchable layer; candidates that share their first layers share the features.
 
         Args:
-            features: of the layers before.
+            features: of the previous layers.
             layer: the index of the layer in an architecture's widths.
             width: its width.
         """
@@ -119,7 +119,7 @@ class Supernet(nn.Module):
         return Features(self.structure.with_output(outputs, layer, rectified_sum(branches, width, identity)))
 
     def nests(self, features: Features, layer: int, width: int) -> bool:
-        """Whether ``extend`` makes the first channels of what it makes with a larger width: not so behind an identity shortcut."""
+        """Whether ``extend`` gives the first channels of a wider output; false behind an identity shortcut."""
         return not any(unit.may_be_identity and features.outputs[unit.source].shape[1] == width for unit, _ in self.of_layer[layer])
 
     def classify(self, features: Features) -> Tensor:
@@ -128,7 +128,7 @@ class Supernet(nn.Module):
 
     @property
     def skips_parameters(self) -> bool:
-        """Whether a path may leave whole tensors without a gradient (a shortcut that is the identity)."""
+        """Whether a path may leave whole tensors without a gradient, as with an identity shortcut."""
         return self.shortcuts is not ShortcutRule.ALWAYS
 
     def header(self) -> dict[str, Any]:

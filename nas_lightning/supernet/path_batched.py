@@ -1,8 +1,8 @@
 """Several candidates in one forward of the supernet at full width, their paths folded into the batch dimension.
 
-The same logits and gradients as one forward each, to rounding. It multiplies what slicing leaves out, so it computes more, in fewer
-and larger operations: for devices that wait for launches rather than for arithmetic. Nothing in it depends on the values of a tensor,
-neither shapes nor which operations run, and nothing is read back from the device: it can be captured as a graph.
+Gives the same logits and gradients as one forward per path, up to rounding. It also multiplies what slicing leaves out:
+more arithmetic in fewer and larger operations, for devices limited by kernel launches. Neither shapes nor operations
+depend on a tensor's values, and nothing is read back from the device, so it can be captured as a graph.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from nas_lightning.supernet.network import Supernet
 
 
 def check_batchable(supernet: Supernet, place: str) -> None:
-    """Raises InputError, naming the key at ``place`` that asks for it, if the supernet's paths cannot run batched."""
+    """Raises InputError, naming the key at ``place``, if the supernet's paths cannot run batched."""
     if supernet.norm is not NormStatistics.BATCH:
         raise InputError(f"{place}: batched needs supernet.norm=batch, not {supernet.norm}, whose averages move from path to path")
 
@@ -34,9 +34,9 @@ def batched_forward(supernet: Supernet, images: Tensor, widths: Tensor) -> Tenso
     """Logits (paths, batch, classes) of several candidates on the same images.
 
     Args:
-        supernet: whose parameters are used, and receive the gradients; its norms must take the statistics of the batch.
+        supernet: its parameters receive the gradients; its norms must use batch statistics.
         images: (batch, channels, H, W).
-        widths: (paths, layers) integers on the images' device, an architecture a row; legal ones, which is not checked.
+        widths: (paths, layers) integers on the images' device, one architecture per row; not checked to be legal.
 
     Raises:
         InputError: if the supernet's norms keep running averages.
@@ -44,8 +44,8 @@ def batched_forward(supernet: Supernet, images: Tensor, widths: Tensor) -> Tenso
     check_batchable(supernet, "path_execution")
     kept = torch.arange(max(supernet.space.max_widths), device=widths.device) < widths[..., None]  # (paths, layers, largest width)
     kept = kept.to(supernet.classifier.full.weight.dtype)
-    # Layers hold (batch, paths, channels, H, W): without moving a number it is a larger batch to a convolution, and to a norm it is more
-    # channels, each with statistics of its own. That takes images which lie channel by channel.
+    # Layers hold (batch, paths, channels, H, W). Without a copy, that is a larger batch to a convolution, and more
+    # channels, each with its own statistics, to a norm. This needs contiguous images, not channels_last.
     stem, norm = supernet.stem.conv.full, supernet.stem.norm.full
     out = stem(images.contiguous())  # the same for every path
     with full_precision(out):

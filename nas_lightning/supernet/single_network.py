@@ -1,4 +1,4 @@
-"""One candidate as a plain network: built on its own, or cut out of the supernet."""
+"""One candidate as a plain network, built on its own or cut out of the supernet."""
 
 from functools import reduce
 
@@ -26,16 +26,16 @@ class PlainUnit(nn.Module):
 
 
 class SingleNetwork(nn.Module):
-    """One candidate with weights of its own; needs nothing of this package but the class.
+    """One candidate with weights of its own.
 
     Args:
-        structure: what the networks of the candidate's space consist of.
+        structure: of the networks in the candidate's space.
         architecture: the candidate.
-        norm: where the batch norms take their statistics from.
+        norm: source of the batch norms' statistics.
         seed: of the initial weights.
     """
 
-    @torch.random.fork_rng(devices=())  # PyTorch's layers draw from the global generator when they are made
+    @torch.random.fork_rng(devices=())  # PyTorch's layers draw from the global generator when constructed
     def __init__(
         self,
         structure: ResidualStructure,
@@ -71,7 +71,7 @@ def _plain(unit: Unit, in_width: int, out_width: int, statistics: NormStatistics
 
 @torch.no_grad()
 def cut(supernet: Supernet, architecture: Architecture) -> SingleNetwork:
-    """The candidate as a plain network with copied weights: the same outputs, no tie to the supernet.
+    """The candidate as a plain network with copied weights: the same outputs, independent of the supernet.
 
     Raises:
         InputError: if the architecture is not in the supernet's space.

@@ -1,4 +1,4 @@
-"""Reads tensors from files that may be damaged or hostile: bounded in memory, and running no code."""
+"""Reads tensors from files that may be damaged or hostile, in bounded memory and without running their code."""
 
 import warnings
 import zipfile
@@ -13,25 +13,25 @@ from torch import Tensor
 from nas_lightning.errors import cut, shorten
 
 MAX_HEADER_MIB = 4
-"""Of a safetensors file, whose names and shapes it holds."""
+"""Maximum size of a safetensors header, which holds names and shapes."""
 MAX_PICKLE_MIB = 8
-"""Of a checkpoint's values that are no tensors; in memory a byte of it can become 60."""
+"""Maximum size of a checkpoint's values besides tensors; one byte of it can take 60 in memory."""
 KINDS = ("F16", "BF16", "F32", "F64", "I64")
-"""Of numbers in a safetensors file: weights, losses, and the count of batches beside a norm's averages."""
+"""Dtypes in a safetensors file: of weights, losses, and the batch counts next to a norm's averages."""
 
 
 class Damaged(Exception):
-    """A file is not what it should be; the text says why, in up to 200 characters."""
+    """A file is not what it should be; the message gives the reason in up to 200 characters."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(cut(" ".join(reason.split()) or "no reason given", 200))
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """The metadata and the tensors, of ``KINDS`` all.
+    """The metadata and the tensors, all of ``KINDS``.
 
     Raises:
-        Damaged: if it is no such file.
+        Damaged: if it is not a safetensors file.
     """
     try:
         with path.open("rb") as file:
@@ -48,26 +48,26 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 
 
 def read_lightning(path: Path) -> dict[str, Any]:
-    """The content of a Lightning checkpoint, of no more memory than the file has.
+    """The content of a Lightning checkpoint, which takes no more memory than the file.
 
     Raises:
-        Damaged: if it is no such file, a member is packed (torch packs none) or damaged, or ``state_dict`` is not tensors by name.
+        Damaged: if it is no such file, a member is damaged or compressed, or ``state_dict`` is not tensors by name.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-            sizes = {one.filename.rpartition("/")[2]: one.file_size for one in members}
-            if any(one.compress_type for one in members) or sum(one.file_size for one in members) > path.stat().st_size:
-                raise Damaged("its members are packed")
+            sizes = {member.filename.rpartition("/")[2]: member.file_size for member in members}
+            if any(member.compress_type for member in members) or sum(member.file_size for member in members) > path.stat().st_size:
+                raise Damaged("its members are packed")  # torch packs none
             if sizes.get("data.pkl", 0) > MAX_PICKLE_MIB * 2**20:
                 raise Damaged(f"its values besides tensors have {sizes['data.pkl']} bytes; may have {MAX_PICKLE_MIB} MiB")
             if (damaged := archive.testzip()) is not None:
                 raise Damaged(f"{shorten(damaged)} is damaged")
-        with warnings.catch_warnings(action="ignore"):  # of odd pickles; what is wrong with the file is told below
+        with warnings.catch_warnings(action="ignore"):  # of odd pickles; faults are reported below
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Damaged:
         raise
-    except Exception as error:  # a damaged pickle makes torch stumble in any way: KeyError, IndexError, struct.error, ...
+    except Exception as error:  # a damaged pickle can raise anything: KeyError, IndexError, struct.error, ...
         raise Damaged(str(error).splitlines()[0] if str(error) else type(error).__name__) from None
     if not isinstance(content, dict) or not isinstance(state := content.get("state_dict"), dict):
         raise Damaged("it holds no state_dict")
@@ -78,7 +78,7 @@ def read_lightning(path: Path) -> dict[str, Any]:
 
 
 def is_whole(value: object) -> bool:
-    """Whether a value of a file is a plain tensor in memory that is as large as it looks: an expanded one may be any size."""
+    """Whether a file's value is a plain tensor with storage for all its elements; an expanded one may be any size."""
     return (
         isinstance(value, Tensor)
         and value.layout is torch.strided
@@ -89,15 +89,13 @@ def is_whole(value: object) -> bool:
 
 
 def what_differs(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str | None:
-    """What is wrong with the tensors of a file, in words; None if they have the expected names, shapes and kinds of numbers.
-
-    Floating point numbers may be of any precision, other numbers are as expected.
-    """
+    """What is wrong with a file's tensors, in words; None if names, shapes and dtypes (any float precision) match."""
     differing = [name for name in {**expected, **found} if not _is_alike(expected.get(name), found.get(name))]
     if not differing:
         return None
     name = differing[0]
-    kinds = (f"{tuple(one.shape)} of {one.dtype}" if one is not None else "absent" for one in (found.get(name), expected.get(name)))
+    tensors = (found.get(name), expected.get(name))
+    kinds = (f"{tuple(tensor.shape)} of {tensor.dtype}" if tensor is not None else "absent" for tensor in tensors)
     return f"{len(differing)} tensors differ, such as {cut(name)}: {', expected '.join(kinds)}"
 
 

@@ -21,14 +21,14 @@ DIVERGED = (EarlyStoppingReason.NON_FINITE_METRIC, EarlyStoppingReason.DIVERGENC
 class StageCheckpoints(Checkpoint):
     """Writes ``last.ckpt`` after every epoch and before leaving on request, and others where asked for.
 
-    A stage that is to stop within an epoch (a signal, ``trainer.max_time``, a callback that sets ``should_stop``) leaves at once: Lightning
-    would run the hooks of the epoch's end, and a checkpoint written there calls the epoch whole.
+    A stop within an epoch (a signal, ``trainer.max_time``, a callback's ``should_stop``) takes effect at once:
+    Lightning would run the hooks of the epoch's end, where a checkpoint counts the epoch as complete.
 
     Args:
         folder: of the stage.
-        interruption: says whether the stage is to stop.
-        keep_every: also ``epoch_<k>.ckpt`` after every so many epochs, counted from 1.
-        every_steps: ``last.ckpt`` also after every so many steps.
+        interruption: knows whether the stage is to stop.
+        keep_every: also ``epoch_<k>.ckpt`` after every N epochs, counted from 1.
+        every_steps: ``last.ckpt`` also after every N steps.
     """
 
     def __init__(self, folder: Path, interruption: Interruption, keep_every: int | None = None, every_steps: int | None = None) -> None:
@@ -44,7 +44,7 @@ class StageCheckpoints(Checkpoint):
         asked, is_cut = self.interruption.agree(trainer.should_stop or self._put_off)
         is_due = self._is_owed or (self.every_steps is not None and trainer.global_step % self.every_steps == 0)
         if isinstance(trainer.val_check_batch, int) and (batch_idx + 1) % trainer.val_check_batch == 0:
-            # Lightning takes the evaluation that follows for done in what is written here; all of this waits for the next step.
+            # A checkpoint written here counts the evaluation that follows as done, so it waits for the next step.
             trainer.should_stop, self._put_off, self._is_owed = False, is_cut, is_due
             return
         trainer.should_stop, self._put_off, self._is_owed = is_cut, False, False
@@ -55,7 +55,7 @@ class StageCheckpoints(Checkpoint):
             raise StoppedWithinEpoch
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Puts off a stop that an evaluation within an epoch asks for until the next step, after which its place can be written down."""
+        """Defers a stop requested by an evaluation within an epoch until the next step, which can be saved."""
         if trainer.sanity_checking or trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
             return
         _, trainer.should_stop = self.interruption.agree(trainer.should_stop)
@@ -63,7 +63,7 @@ class StageCheckpoints(Checkpoint):
             trainer.should_stop, self._put_off = False, True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Writes what is due; marks a stage that EarlyStopping ends as finished at once, so that no kill makes it train on."""
+        """Writes what is due; marks a stage ended by EarlyStopping as finished at once, so that no kill resumes it."""
         asked, trainer.should_stop = self.interruption.agree(trainer.should_stop or self._put_off)
         if trainer.should_stop:
             self._end_early(trainer, cast(SupernetTraining, pl_module))
@@ -75,7 +75,7 @@ class StageCheckpoints(Checkpoint):
         leave_if_asked(asked, trainer, self.folder / "last.ckpt")
 
     def _end_early(self, trainer: pl.Trainer, module: SupernetTraining) -> None:
-        """Finishes the stage where EarlyStopping stops it; what it monitors may differ between processes, and its verdict is one of all."""
+        """Finishes the stage if EarlyStopping ends it in any process: what it monitors may differ between processes."""
         reason, has_diverged = _verdict(trainer)
         if (diverged := self.interruption.any_of(reason if has_diverged else None)) is not None:
             raise NonFiniteLoss(f"EarlyStopping after step {trainer.global_step}: {diverged}")
@@ -83,7 +83,7 @@ class StageCheckpoints(Checkpoint):
             module.finished, module.ended_early = True, ended
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
-        """Leaves out the time that the stage took: ``trainer.max_time`` is of one call."""
+        """Drops the stage's elapsed time: ``trainer.max_time`` applies to one call."""
         checkpoint["callbacks"].pop(Timer().state_key, None)
 
     def _write_last(self, trainer: pl.Trainer) -> None:
@@ -93,11 +93,11 @@ class StageCheckpoints(Checkpoint):
 
 
 def save_whole(trainer: pl.Trainer, path: Path) -> None:
-    """Writes a checkpoint beside its place, then renames it: Lightning may copy over the old file, which a kill would tear.
+    """Writes a checkpoint next to its path, then renames it: Lightning may overwrite in place, which a kill would tear.
 
     Raises:
-        InputError: if it cannot be written (full disk, read-only folder); an older one is still there. Of several processes the first
-            says so, and the others leave with it.
+        InputError: if it cannot be written (full disk, read-only folder); an older one is kept. Only rank zero raises
+            it; the other processes exit.
     """
     cast(SupernetTraining, trainer.lightning_module).join_counts()
     failure: str | None = None
@@ -117,12 +117,12 @@ def _save(trainer: pl.Trainer, path: Path) -> None:
     try:
         trainer.save_checkpoint(path)
     except OSError:
-        trainer.strategy.barrier()  # at which the others wait for this one
+        trainer.strategy.barrier()  # the other processes wait here
         raise
 
 
 def _verdict(trainer: pl.Trainer) -> tuple[str | None, bool]:
-    """Why EarlyStopping says that the stage is over, in this process, and whether it has no result; None where something else stops it."""
+    """EarlyStopping's reason in this process, and whether the stage has no result; None if something else stops it."""
     rules = [callback for callback in cast(Any, trainer).callbacks if isinstance(callback, EarlyStopping)]
     for rule in rules:
         if rule.stopping_reason is not EarlyStoppingReason.NOT_STOPPED:

@@ -1,4 +1,4 @@
-"""A Lightning logger that keeps one growing CSV, a row a log step, and continues it when a stage is resumed."""
+"""A Lightning logger that keeps one growing CSV, one row per log step, and continues it when a stage is resumed."""
 
 import csv
 import io
@@ -41,7 +41,7 @@ class MetricsTable(Logger):
         return ""
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *_: Any, **__: Any) -> None:
-        """The run folder's config.yaml has them already."""
+        """Does nothing: the run folder's config.yaml has them already."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -54,7 +54,7 @@ class MetricsTable(Logger):
 
     @rank_zero_only
     def save(self) -> None:
-        """Writes the whole file once there is a row; Lightning calls this often, so the rows are kept few (``log_every_n_steps``)."""
+        """Writes the whole file once there is a row; called often, so rows are few (``log_every_n_steps``)."""
         if not self._rows:
             return
         columns = list(dict.fromkeys(name for row in self._rows for name in row))
@@ -66,7 +66,7 @@ class MetricsTable(Logger):
 
 
 def _rows_before(path: Path, step: int) -> list[dict[str, str]]:
-    if not read_text(path).strip():  # an earlier version left it so where it was stopped before the first row
+    if not read_text(path).strip():  # left by an earlier version that was stopped before the first row
         return []
     try:
         return [row for _, row in read_rows(path, ["step"]) if int(row["step"]) < step]

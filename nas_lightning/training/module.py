@@ -29,7 +29,7 @@ class SupernetTraining(pl.LightningModule):
         clip_norm: largest norm (or value) of the gradients of a step; None does not clip.
         clip_algorithm: ``norm`` or ``value``, as pl.Trainer's ``gradient_clip_algorithm``.
         panel: candidates that validation evaluates.
-        header: what the stage's checkpoints say of themselves.
+        header: describes the stage's checkpoints, and is stored in them.
     """
 
     def __init__(
@@ -48,16 +48,16 @@ class SupernetTraining(pl.LightningModule):
         self.clip_norm, self.clip_algorithm = clip_norm, clip_algorithm
         self.panel, self.header = panel, dict(header or {})
         self.finished = False
-        """Set by who ran the stage to its end; checkpoints carry it."""
+        """Set once the stage has run to its end; stored in checkpoints."""
         self.ended_early: str | None = None
         """Why it ended before its last epoch; likewise."""
         self.accuracy, self.epoch_loss = accuracies(supernet.classes), MeanMetric(nan_strategy="disable")
-        # In float64, so that a resumed epoch's sum is that of one which several devices added up without a stop.
+        # In float64, so that a resumed epoch on several devices has the sum of an uninterrupted one.
         self.epoch_loss.set_dtype(torch.float32 if torch.backends.mps.is_available() else torch.float64)
         for metric in (self.accuracy, self.epoch_loss):
             metric.persistent(True)  # a resumed epoch has all its steps in it
         self.joined: dict[str, Tensor] = {}
-        """What all devices counted, for the next checkpoint."""
+        """Counts summed over all devices, for the next checkpoint."""
         self.skipped: Tensor
         self.register_buffer("skipped", torch.zeros((), dtype=torch.long))
 
@@ -70,7 +70,7 @@ class SupernetTraining(pl.LightningModule):
 
     @property
     def logged(self) -> list[str]:
-        """What callbacks may monitor: of each step, of each epoch, and of the panel."""
+        """Metrics that callbacks may monitor: of each step, of each epoch, and of the panel."""
         of_the_panel = [] if self.panel is None else self.panel.logged
         return ["loss", "lr", "skipped_steps", "epoch_loss", *map(str, self.accuracy), *of_the_panel]
 
@@ -91,7 +91,7 @@ class SupernetTraining(pl.LightningModule):
         rate = self._set_rate(optimizer, elapsed)
         optimizer.zero_grad()
         paths = self.stage.sampler.sample(self.position)
-        # On other devices a look at every pass would hold them up.
+        # Reading every pass's loss would stall any other device.
         looks = images.device.type == "cpu" and self.trainer.world_size == 1
         total, scored, architectures = self.stage.run_passes(
             self.supernet, batch, paths, elapsed / self.epochs, self._backward, stops_at_non_finite=looks
@@ -105,23 +105,23 @@ class SupernetTraining(pl.LightningModule):
         loss = total / len(paths)
         if scored:
             self.accuracy.update(torch.cat(scored), labels.repeat(len(scored)))
-        self.epoch_loss.update(loss.expand(len(labels)))  # nan_strategy="disable", which spares a look at the value, ignores weights
+        self.epoch_loss.update(loss.expand(len(labels)))  # with nan_strategy="disable", MeanMetric ignores weights
         self._log({"loss": loss, "lr": rate})
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clips; here, where mixed precision has taken its scale off the gradients."""
+        """Clips here, where mixed precision has already unscaled the gradients."""
         if self.clip_norm is not None:
             self.clip_gradients(optimizer, gradient_clip_val=self.clip_norm, gradient_clip_algorithm=self.clip_algorithm)
 
     def on_train_epoch_end(self) -> None:
-        """Logs the means of the epoch's steps: Lightning would only after the checkpoint, and a run stopped in between lose them."""
-        found = {name: float(value) for name, value in {"epoch_loss": self.epoch_loss.compute(), **self.accuracy.compute()}.items()}
+        """Logs the epoch's means; Lightning would do so after the checkpoint, too late for a run stopped in between."""
+        means = {name: float(value) for name, value in {"epoch_loss": self.epoch_loss.compute(), **self.accuracy.compute()}.items()}
         self.accuracy.reset()
         self.epoch_loss.reset()
-        if math.isnan(found["epoch_loss"]):  # every step was skipped
+        if math.isnan(means["epoch_loss"]):  # every step was skipped
             return
-        self.log_dict(found, logger=False)
-        self._to_loggers(found)
+        self.log_dict(means, logger=False)
+        self._to_loggers(means)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         """Evaluates the panel on held-out training images."""
@@ -129,27 +129,27 @@ class SupernetTraining(pl.LightningModule):
             self.panel.update(self.supernet, *batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Logs what the panel found."""
+        """Logs the panel's metrics."""
         if self.panel is not None:
             self.log_dict(self.panel.compute())
 
     def join_counts(self) -> None:
-        """Puts what all devices counted of the epoch into the next checkpoint, not the first's alone; each must call this."""
+        """Puts the epoch's counts of all devices, not only one's, into the next checkpoint; all must call this."""
         if self.trainer.world_size == 1 or self.finished:  # a finished stage has counted its last epoch
             return
         reduce, device = self.trainer.strategy.reduce, self.trainer.strategy.root_device
         counts = self._counts(self.state_dict())
-        self.joined = {name: reduce(one.to(device, copy=True), reduce_op="sum").to(one.device) for name, one in counts.items()}
+        self.joined = {name: reduce(count.to(device, copy=True), reduce_op="sum").to(count.device) for name, count in counts.items()}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the header, so that the file says what it holds."""
+        """Adds the header, so that the file describes itself."""
         end = {"finished": self.finished, "ended_early": self.ended_early}
         checkpoint[HEADER_KEY] = {**self.header, **end, "devices": self.trainer.world_size}
         checkpoint["state_dict"] |= self.joined
         self.joined = {}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leaves what all devices counted with the first."""
+        """Keeps the counts of all devices on rank zero alone."""
         if self.trainer.global_rank > 0:
             state = checkpoint["state_dict"]
             state |= {name: torch.zeros_like(counts) for name, counts in self._counts(state).items()}
@@ -159,7 +159,7 @@ class SupernetTraining(pl.LightningModule):
         return {name: value for name, value in state.items() if name.startswith(("accuracy.", "epoch_loss."))}
 
     def _may_be_bad(self, loss: Tensor) -> bool:
-        # Reading a number from a GPU waits for all work before it: only where it decides the step, or is read anyway.
+        # Reading a number from a GPU waits for all its work, so only where it decides the step or is logged anyway.
         due = self.global_step % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
         return loss.device.type == "cpu" or self.stage.non_finite.decides_the_step or due
 
@@ -171,17 +171,17 @@ class SupernetTraining(pl.LightningModule):
 
     def _stop_or_skip(self, loss: Tensor, architectures: Sequence[Architecture], rate: float, optimizer: LightningOptimizer) -> None:
         among = ", ".join(map(str, architectures))
-        found = f"is {float(loss)}" if not loss.isfinite() else "of another device is nan or infinite"
+        verdict = f"is {float(loss)}" if not loss.isfinite() else "of another device is nan or infinite"
         where = f"at step {self.global_step}, learning rate {rate:.6g}, with {among}"
-        self.stage.non_finite.meet(NonFiniteLoss(f"the loss {found} {where}"))
+        self.stage.non_finite.meet(NonFiniteLoss(f"the loss {verdict} {where}"))
         self.skipped += 1
         optimizer.zero_grad()
         optimizer.step()  # without gradients it changes nothing, and counts the step
         self._log({"skipped_steps": float(self.skipped), "lr": rate})
 
     def _log(self, values: Mapping[str, Tensor | float]) -> None:
-        # Lightning would hand them to the loggers only after the callbacks, and a run stopped by one of them lose the row.
-        # As tensors: Lightning would carry a plain number to the device, and wait for it.
+        # Lightning would log them only after the callbacks, and a run stopped by a callback would lose the row.
+        # As tensors: Lightning would copy a plain number to the device and wait for it.
         self.log_dict({name: value if isinstance(value, Tensor) else torch.tensor(value) for name, value in values.items()}, logger=False)
         if self.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self._to_loggers({name: float(value) for name, value in values.items()})
@@ -205,7 +205,7 @@ class SupernetTraining(pl.LightningModule):
         return strategy.block_backward_sync() if hasattr(strategy, "block_backward_sync") else nullcontext()
 
     def _fill_missing_gradients(self) -> None:
-        # A masked full-width network gives zeros where a path does not pass, and momentum and weight decay act on zeros.
+        # A masked full-width network gives zeros off the path; momentum and weight decay then still act.
         for parameter in self.supernet.parameters():
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)

@@ -1,4 +1,4 @@
-"""A few fixed candidates that are evaluated while a stage trains: how the ranking comes along, long before it is made."""
+"""A few fixed candidates, evaluated while a stage trains: an early look at the ranking."""
 
 from collections.abc import Mapping
 from typing import cast
@@ -15,16 +15,16 @@ from nas_lightning.space import Architecture
 from nas_lightning.supernet import Supernet
 
 FEWEST = 3
-"""Candidates with a known accuracy that an agreement needs."""
+"""Minimum number of candidates with a known accuracy for a rank correlation."""
 
 
 class ProbeSet(nn.Module):
-    """Adds up what candidates do on batches of held-out images.
+    """Accumulates the accuracy and loss of candidates over batches of held-out images.
 
     Args:
         architectures: candidates by name.
         classes: of the images.
-        known: accuracies, fractions, of candidates of the panel by name; only measured against.
+        known: accuracies, fractions, of candidates of the panel by name; only compared with, never trained on.
     """
 
     def __init__(self, architectures: Mapping[str, Architecture], classes: int, known: Mapping[str, float] | None = None) -> None:
@@ -48,23 +48,23 @@ class ProbeSet(nn.Module):
             cast(MeanMetric, self.loss[name]).update(F.cross_entropy(logits, labels), weight=len(labels))
 
     def compute(self) -> dict[str, float]:
-        """Of all batches since the last call: accuracies and cross entropy of each candidate, and ``panel/kendall``.
+        """Accuracies and cross entropy of each candidate, and ``panel/kendall``, over all batches since the last call.
 
-        The last is the tau-b of negative cross entropies and known accuracies; it is left out where either side has no order.
+        ``panel/kendall`` is the tau-b of negative cross entropies and known accuracies, left out if either is constant.
         """
-        found: dict[str, float] = {}
+        metrics: dict[str, float] = {}
         for name in self.architectures:
             accuracy, loss = cast(MetricCollection, self.accuracy[name]), cast(MeanMetric, self.loss[name])
-            found |= {f"{name}/{key}": float(value) for key, value in accuracy.compute().items()}
-            found[f"{name}/cross_entropy"] = float(loss.compute())
+            metrics |= {f"{name}/{key}": float(value) for key, value in accuracy.compute().items()}
+            metrics[f"{name}/cross_entropy"] = float(loss.compute())
             accuracy.reset()
             loss.reset()
         if len(self.known) >= FEWEST:
-            losses = np.array([found[f"{name}/cross_entropy"] for name in self.known])
+            losses = np.array([metrics[f"{name}/cross_entropy"] for name in self.known])
             tau = stats.kendalltau(-losses, np.array(list(self.known.values()))).statistic
             if np.isfinite(tau):
-                found["panel/kendall"] = float(tau)
-        return found
+                metrics["panel/kendall"] = float(tau)
+        return metrics
 
 
 def accuracies(classes: int) -> MetricCollection:

@@ -1,4 +1,4 @@
-"""How the passes of a step run; the gradients are the same to rounding."""
+"""Ways to run the passes of a step, with the same gradients up to rounding."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from nas_lightning.training.objectives import Objective, PathLoss
 Batch = tuple[Tensor, Tensor]
 """Images (batch, channels, H, W), normalised, and labels (batch,)."""
 Losses = Iterator[tuple[Tensor, list[PathLoss]]]
-"""Each to be run backward before the next is asked for, with the passes whose losses it adds up."""
+"""Sums of losses, each with its passes; run each backward before requesting the next."""
 
 
 class PathExecution(Protocol):
-    """What a stage asks at every step."""
+    """Runs the passes of a step."""
 
     def check(self, supernet: Supernet, place: str) -> None:
-        """Raises InputError, naming the key at ``place``, if the supernet's paths cannot run so."""
+        """Raises InputError, naming the key at ``place``, if the supernet's paths cannot run this way."""
         ...
 
     def losses(self, objective: Objective, supernet: Supernet, batch: Batch, paths: Sequence[Architecture]) -> Losses:
@@ -32,7 +32,7 @@ class PathExecution(Protocol):
 
 @dataclass(frozen=True)
 class Sequential:
-    """One after another, each sliced, a backward each: one graph is alive at a time."""
+    """One sliced pass after another, each with its own backward: one graph is alive at a time."""
 
     def check(self, supernet: Supernet, place: str) -> None:
         """See PathExecution."""
@@ -45,7 +45,7 @@ class Sequential:
 
 @dataclass(frozen=True)
 class Batched:
-    """In one full-width pass with one backward: fewer and larger operations, all graphs alive at once."""
+    """All in one full-width pass with one backward: fewer and larger operations, all graphs alive at once."""
 
     def check(self, supernet: Supernet, place: str) -> None:
         """See PathExecution."""

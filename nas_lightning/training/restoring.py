@@ -1,4 +1,4 @@
-"""Reads a stage's ``last.ckpt``, and checks it whole before Lightning restores it: what is wrong with the file is one line."""
+"""Reads a stage's ``last.ckpt`` and checks all of it before Lightning restores it; reports any fault in one line."""
 
 import re
 from collections.abc import Mapping
@@ -15,18 +15,18 @@ from nas_lightning.supernet.tensor_files import Damaged, is_whole, read_lightnin
 from nas_lightning.training.module import SupernetTraining
 
 OLDEST_LIGHTNING = (2, 6)
-"""That this project works with; Lightning would convert a checkpoint of an older one in place."""
+"""Lightning would convert a checkpoint of an older version in place."""
 ORDER = ("ready", "started", "processed", "completed")
-"""In which Lightning counts an event."""
+"""Lightning's counts of an event, in the order of counting."""
 COUNTED = ("epoch_progress", "epoch_loop.batch_progress", "epoch_loop.manual_optimization.optim_step_progress")
-"""Of the loops' counts those that say where the stage is."""
+"""The loops' counts that locate the stage."""
 
 
 def read_last(path: Path) -> dict[str, Any] | None:
     """The content of a stage's checkpoint; None where there is none.
 
     Raises:
-        InputError: if it is damaged or not one of this project's; what only resuming needs, ``check_resumable`` looks at.
+        InputError: if it is damaged or not one of this project's; ``check_resumable`` checks what only resuming needs.
     """
     if not path.is_file():
         if path.exists():
@@ -41,7 +41,7 @@ def read_last(path: Path) -> dict[str, Any] | None:
 
 
 def check_resumable(saved: Mapping[str, Any], module: SupernetTraining, trainer: pl.Trainer, path: Path) -> None:
-    """Compares a stage's checkpoint with what a stage of this config writes.
+    """Compares a stage's checkpoint with what a stage of this config would write.
 
     Raises:
         InputError: naming what is missing or odd.
@@ -96,23 +96,23 @@ def _check_counts(state: Mapping[str, Tensor]) -> None:
 
 
 def _check_version(version: object) -> None:
-    found = re.match(r"(\d{1,4})\.(\d{1,4})(\.\d{1,4})?(\.?(a|b|rc|dev|post)\d{1,8})*$", version) if isinstance(version, str) else None
-    if found is None or (int(found[1]), int(found[2])) < OLDEST_LIGHTNING:
+    match = re.match(r"(\d{1,4})\.(\d{1,4})(\.\d{1,4})?(\.?(a|b|rc|dev|post)\d{1,8})*$", version) if isinstance(version, str) else None
+    if match is None or (int(match[1]), int(match[2])) < OLDEST_LIGHTNING:
         raise _OddError("pytorch-lightning_version", f"{shorten(version)} must be a version from {'.'.join(map(str, OLDEST_LIGHTNING))}")
 
 
 def _check_loops(saved: Mapping[str, Any], trainer: pl.Trainer) -> None:
     loops = saved.get("loops")
-    found = loops.get("fit_loop") if isinstance(loops, dict) else None
-    if not isinstance(found, dict):
+    saved_loop = loops.get("fit_loop") if isinstance(loops, dict) else None
+    if not isinstance(saved_loop, dict):
         raise _OddError("loops.fit_loop", "is missing")
     expected = trainer.fit_loop.state_dict()
-    expected["state_dict"] = {"combined_loader": [{}]}  # the loader's, which has nothing to keep; without it an epoch would begin anew
-    _check_alike(expected, found, "loops.fit_loop")
+    expected["state_dict"] = {"combined_loader": [{}]}  # the loader's; without it an epoch would restart
+    _check_alike(expected, saved_loop, "loops.fit_loop")
     for name in COUNTED:
-        _check_order(found[name], f"loops.fit_loop.{name}")
-    epochs, batches = (found[name] for name in ("epoch_progress", "epoch_loop.batch_progress"))
-    steps = found["epoch_loop.manual_optimization.optim_step_progress"]["total"]
+        _check_order(saved_loop[name], f"loops.fit_loop.{name}")
+    epochs, batches = (saved_loop[name] for name in ("epoch_progress", "epoch_loop.batch_progress"))
+    steps = saved_loop["epoch_loop.manual_optimization.optim_step_progress"]["total"]
     for key, counted in (
         ("epoch", epochs["current"]["completed"]),
         ("global_step", steps["completed"]),
@@ -127,7 +127,7 @@ def _check_loops(saved: Mapping[str, Any], trainer: pl.Trainer) -> None:
 
 
 def _check_order(progress: Mapping[str, Any], place: str) -> None:
-    """What has begun has been made ready, and so on; at most one event is between its begin and its end."""
+    """Checks that no count exceeds the one before it in ``ORDER``, and that at most one event is unfinished."""
     total, current = ([progress[name][event] for event in ORDER if event in progress[name]] for name in ("total", "current"))
     for counts in (total, current):
         if counts != sorted(counts, reverse=True) or counts[0] - counts[-1] > 1:
@@ -137,7 +137,7 @@ def _check_order(progress: Mapping[str, Any], place: str) -> None:
 
 
 def _check_optimizer(saved: Mapping[str, Any], module: SupernetTraining, *, skips_steps: bool) -> None:
-    """A step of a new optimizer, on zeros, tells which state its steps leave, whatever class it is of.
+    """Compares with the state that a new optimizer of any class has after one step on zeros.
 
     Args:
         skips_steps: whether the first steps may have changed nothing, as with the scaled gradients of 16-mixed.
@@ -145,19 +145,19 @@ def _check_optimizer(saved: Mapping[str, Any], module: SupernetTraining, *, skip
     states = saved.get("optimizer_states")
     if not isinstance(states, list) or len(states) != 1 or not isinstance(states[0], dict):
         raise _OddError("optimizer_states", "must be a list of one mapping")
-    parameters = [nn.Parameter(torch.zeros_like(one, device="cpu")) for one in module.supernet.parameters()]
+    parameters = [nn.Parameter(torch.zeros_like(weight, device="cpu")) for weight in module.supernet.parameters()]
     optimizer = module.stage.optimizer(parameters)
     before = optimizer.state_dict()["param_groups"]
     for parameter in parameters:
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
-    expected, found = optimizer.state_dict(), states[0]
+    expected, state = optimizer.state_dict(), states[0]
     steps = saved["global_step"] - int(saved["state_dict"]["skipped"])
-    if (steps == 0 or skips_steps) and found.get("state") == {}:  # none has changed the weights yet
+    if (steps == 0 or skips_steps) and state.get("state") == {}:  # no step has changed the weights yet
         expected = {**expected, "state": {}}
-    _check_alike(expected, found, "optimizer_states.0")
-    for index, (old, new, group) in enumerate(zip(before, expected["param_groups"], found["param_groups"], strict=True)):
-        for key in old.keys() - {"lr"}:  # the schedule's; what a step leaves as it is, the config decides
+    _check_alike(expected, state, "optimizer_states.0")
+    for index, (old, new, group) in enumerate(zip(before, expected["param_groups"], state["param_groups"], strict=True)):
+        for key in old.keys() - {"lr"}:  # lr is the schedule's; keys that a step leaves alone are the config's
             if old[key] == new[key] != group[key]:
                 raise _OddError(f"optimizer_states.0.param_groups.{index}.{key}", f"{shorten(group[key])} is not {shorten(new[key])}")
         if not group["lr"] >= 0:
@@ -165,12 +165,12 @@ def _check_optimizer(saved: Mapping[str, Any], module: SupernetTraining, *, skip
 
 
 def _check_states(saved: Mapping[str, Any], trainer: pl.Trainer) -> None:
-    """Of callbacks, and of the precision where it has one."""
+    """Checks the states of callbacks, and of the precision plugin if it has one."""
     callbacks = saved.get("callbacks")
     if not isinstance(callbacks, dict) or not all(isinstance(name, str) for name in callbacks):
         raise _OddError("callbacks", "must be a mapping by names")
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        is_own = type(callback).__module__.startswith(("pytorch_lightning.", "nas_lightning."))  # of others we do not know the state
+        is_own = type(callback).__module__.startswith(("pytorch_lightning.", "nas_lightning."))  # others are unknown
         if is_own and (state := callbacks.get(callback.state_key)) is not None:
             _check_alike(callback.state_dict(), state, f"callbacks.{callback.state_key}", is_new=True)
     name = type(trainer.precision_plugin).__qualname__
@@ -181,10 +181,10 @@ def _check_states(saved: Mapping[str, Any], trainer: pl.Trainer) -> None:
 
 
 def _check_alike(expected: Any, found: Any, place: str, *, is_new: bool = False) -> None:
-    """Raises _OddError at the first place where a value is of another kind, or a container holds other names.
+    """Raises _OddError at the first value of another kind, or container of other names.
 
     Args:
-        is_new: whether what is None or empty in the expected value may have become something.
+        is_new: whether anything may stand where the expected value is None or empty.
     """
     if is_new and (expected is None or expected == {} or expected == []):
         return

@@ -1,4 +1,4 @@
-"""Trains a recipe's stages in order, each from the weights of the one before; goes on where an earlier run stopped."""
+"""Trains a recipe's stages in order, each from the previous one's weights; resumes where an earlier run stopped."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -41,16 +41,16 @@ def train_stages(
     save_every_steps: int | None = None,
     watching: Sequence[pl.Callback] = (),
 ) -> None:
-    """Trains the supernet in place and writes ``stages/<name>/``; a finished stage is read, not repeated.
+    """Trains the supernet in place and writes ``stages/<name>/``; reads finished stages instead of repeating them.
 
     Args:
         make_data: the data module of a stage, given its index.
-        header: what the checkpoints say of themselves.
-        make_arguments: those of pl.Trainer that do not belong to a stage, made anew for each: callbacks and loggers have state.
-        panel: candidates that are evaluated on the hold-out, where there is one.
-        every_epochs: how often.
-        save_every_steps: writes a checkpoint within an epoch, too.
-        watching: further callbacks.
+        header: describes the checkpoints, and is stored in them.
+        make_arguments: pl.Trainer's arguments that belong to no stage, new for each: callbacks and loggers have state.
+        panel: candidates to evaluate on the hold-out, if there is one.
+        every_epochs: evaluates the panel every N epochs.
+        save_every_steps: also writes a checkpoint every N steps.
+        watching: other callbacks.
     """
     for stage in stages:
         folder = run_dir / "stages" / stage.name
@@ -97,13 +97,13 @@ def train_stages(
                 pass
             except NonFiniteLoss as error:
                 if not trainer.is_global_zero:
-                    raise SystemExit(0) from None  # the first process says so
+                    raise SystemExit(0) from None  # rank zero reports it
                 good = f"the last good checkpoint is {last}" if last.is_file() else "no checkpoint had been written"
                 raise InputError(f"stages.{stage.name}: {error}; {good}; try a lower stages.{stage.name}.optimizer.lr") from error
             done = f"{trainer.global_step} of {stage.steps(int(trainer.num_training_batches))} steps"
             if module.ended_early is None and not _is_complete(trainer, stage):
                 if not trainer.is_global_zero:
-                    raise SystemExit(0)  # the first process says so
+                    raise SystemExit(0)  # rank zero reports it
                 raise InputError(
                     f"stages.{stage.name}: was stopped after {done} (trainer.max_time, which each stage has anew, or a callback); "
                     f"give run_dir={run_dir} again to resume"
@@ -117,10 +117,10 @@ def train_stages(
 
 
 def check_stages(stages: Sequence[Stage], run_dir: Path) -> None:
-    """Reads the checkpoints and metrics that ``train_stages`` would, so that a damaged one stops a run before an earlier stage trains.
+    """Reads the checkpoints and metrics that ``train_stages`` would, so that a damaged one stops a run early.
 
     Raises:
-        InputError: naming the first that is not whole.
+        InputError: naming the first damaged file.
     """
     for stage in stages:
         folder = run_dir / "stages" / stage.name
@@ -129,14 +129,14 @@ def check_stages(stages: Sequence[Stage], run_dir: Path) -> None:
 
 
 def _is_complete(trainer: pl.Trainer, stage: Stage) -> bool:
-    """Whether a stage ran to its end; by its epochs, as their steps depend on how many devices each was trained on."""
+    """Whether a stage ran to its end, counted in epochs: their steps depend on the number of devices."""
     if stage.max_steps is not None and trainer.global_step >= stage.max_steps:
         return True
     return trainer.current_epoch >= stage.epochs and trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
 
 
 def _check_devices(saved: Mapping[str, Any], devices: int, path: Path) -> None:
-    """Refuses to go on within an epoch whose images were dealt out to another number of devices."""
+    """Refuses to resume within an epoch whose images were split over another number of devices."""
     epoch, before = saved["loops"]["fit_loop"]["epoch_progress"]["current"], saved[HEADER_KEY].get("devices", 1)
     if epoch["started"] > epoch["processed"] and before != devices:
         raise InputError(
@@ -146,14 +146,14 @@ def _check_devices(saved: Mapping[str, Any], devices: int, path: Path) -> None:
 
 
 def _has_grown(stage: Stage, saved: Mapping[str, Any]) -> bool:
-    """Whether a finished stage was given more epochs since; one that EarlyStopping ended takes none."""
+    """Whether a finished stage has more epochs to train; a stage ended by EarlyStopping never has."""
     if saved[HEADER_KEY].get("ended_early") is not None:
         return False
     return saved["epoch"] < stage.epochs and (stage.max_steps is None or saved["global_step"] < stage.max_steps)
 
 
 def _check_monitored(trainer: pl.Trainer, module: SupernetTraining) -> None:
-    """Refuses a callback of Lightning's that waits for a metric which nothing logs; it would say so after an epoch."""
+    """Refuses a Lightning callback that monitors a metric never logged; Lightning would report it an epoch later."""
     callbacks = cast(Any, trainer).callbacks
     if any(not type(callback).__module__.startswith(("pytorch_lightning.", "nas_lightning.")) for callback in callbacks):
         return  # the user's own may log more

@@ -11,7 +11,7 @@ from nas_lightning.space import Architecture, Population, SearchSpace
 
 
 class Position(NamedTuple):
-    """Where a run is: draws depend on it and on the seed, on nothing else."""
+    """Where a run is; draws depend on it and on the seed alone."""
 
     stage: int
     epoch: int
@@ -21,19 +21,19 @@ class Position(NamedTuple):
 
 
 class Sampler(Protocol):
-    """What a stage asks at every step."""
+    """Chooses the candidates of a step."""
 
     paths: int
     """Candidates a step."""
 
     def sample(self, position: Position) -> list[Architecture]:
-        """The step's candidates, the same whenever it is asked for this position."""
+        """The step's candidates, always the same for the same position."""
         ...
 
 
 @dataclass(frozen=True)
 class UniformSampler:
-    """Every width of every path uniform over the legal ones, independently."""
+    """Draws every width of every path independently and uniformly from the legal ones."""
 
     space: SearchSpace
     seed: int
@@ -50,7 +50,7 @@ class UniformSampler:
 
 @dataclass(frozen=True)
 class ListedSampler:
-    """Walks a list in a seeded shuffle, one candidate a path, and shuffles anew when it is used up.
+    """Walks a list in a seeded shuffle, one candidate per path, and reshuffles when it is used up.
 
     Args:
         population: the run's list.
@@ -64,7 +64,7 @@ class ListedSampler:
 
     def __post_init__(self) -> None:
         _check_paths(self.paths)
-        _ = self.listed  # a list that cannot be chosen stops the run before it starts
+        _ = self.listed  # fails before the run starts if the list cannot be chosen
 
     @cached_property
     def listed(self) -> Population:
@@ -77,10 +77,10 @@ class ListedSampler:
         return [self._walked(number, position) for number in range(first, first + self.paths)]
 
     def _walked(self, number: int, position: Position) -> Architecture:
-        round_number, place = divmod(number, len(self.listed))
-        # Anew for every path: a permutation of a few hundred costs microseconds, and there is no state to resume.
+        round_number, index = divmod(number, len(self.listed))
+        # Recomputed for every path: permuting a few hundred costs microseconds, and leaves no state to resume.
         order = generator(self.seed, "list order", position.stage, round_number, position.rank).permutation(len(self.listed))
-        return self.listed[int(order[place])].architecture
+        return self.listed[int(order[index])].architecture
 
 
 def _check_paths(paths: int) -> None:

@@ -1,4 +1,4 @@
-"""The learning rate as a pure function of where a stage is: nothing to step, nothing to save."""
+"""The learning rate as a pure function of a stage's progress: nothing to step, nothing to save."""
 
 import math
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from nas_lightning.errors import InputError
 
 
 class Schedule(Protocol):
-    """What a stage asks at every step."""
+    """Sets the learning rate of a step."""
 
     def rate(self, peak: float, elapsed: float, epochs: float) -> float:
         """The learning rate.
 
         Args:
             peak: the optimizer's configured learning rate.
-            elapsed: epochs since the stage began, with the fraction of the current one.
+            elapsed: epochs since the stage began, including the fraction of the current one.
             epochs: the stage's whole length, in epochs.
         """
         ...
@@ -39,7 +39,7 @@ class EpochwiseCosine:
 
 @dataclass(frozen=True)
 class Cosine:
-    """A plain cosine, new at every step, after a linear rise over the first ``warmup`` share of the stage."""
+    """A cosine, updated at every step, after a linear warm-up over the first ``warmup`` share of the stage."""
 
     final_lr: float = number(0.0, least=0)
     warmup: float = 0.0
@@ -60,12 +60,12 @@ class Cosine:
 
 @dataclass(frozen=True)
 class LowFirst:
-    """Trains on smaller images in the first part of a stage: a step costs less in proportion to the pixels, and the end sees them whole."""
+    """Trains on smaller images in the first part of a stage, where a step costs less in proportion to the pixels."""
 
     side: int = number(least=4)
     """Height and width in the first part, in pixels."""
     share: float = number(above=0, most=1)
-    """Of the stage, that the first part takes."""
+    """Share of the stage that the first part takes."""
 
     def __post_init__(self) -> None:
         check_fields(self, "low_resolution")
@@ -76,10 +76,10 @@ class LowFirst:
             raise InputError(f"{place}.side: {self.side} must be below the images' {resolution} pixels")
 
     def side_at(self, progress: float) -> int | None:
-        """The side where this share of the stage is over; None for whole images."""
+        """The side when this share of the stage is over; None for whole images."""
         return self.side if progress < self.share else None
 
     @property
     def parts(self) -> list[tuple[float, float]]:
-        """Where the two parts begin, and how long they are, as shares of the stage."""
+        """Start and length of the two parts, as shares of the stage."""
         return [(0.0, self.share), (self.share, 1 - self.share)]

@@ -1,4 +1,4 @@
-"""A stage as data: what trains, how, for how long. Each key of ``stages.<name>`` is declared here, and the step is taken here."""
+"""A stage as data: what trains, how, for how long. Declares each key of ``stages.<name>``, and takes the step."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -24,12 +24,12 @@ MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One entry of the run's recipe; it starts from the weights of the one before."""
+    """One entry of the run's recipe; starts from the weights of the previous entry."""
 
     name: str = made("stage")
     """Also the name of its folder."""
     index: int = made(0)
-    """Its place in the recipe, from 0; keys its draws, so that stages do not share them."""
+    """Position in the recipe, from 0; part of the key of its draws, so that stages do not share them."""
     epochs: int = number(least=1)
     """Passes over the training split."""
     sampler: Sampler = target(roles.SAMPLER)
@@ -41,21 +41,21 @@ class Stage:
     schedule: Schedule = target(roles.SCHEDULE)
     """The learning rate over the stage."""
     gradients: rules.GradientRule = word("sum", among={"sum": rules.Sum(), "mean": rules.Mean()})
-    """Over the passes of a step; sum makes the effective rate grow with the paths."""
+    """How gradients combine over the passes of a step; with sum the effective rate grows with the paths."""
     path_execution: PathExecution = word("sequential", among={"sequential": Sequential(), "batched": Batched()})
     """A step's passes one after another, or in one full-width pass; the same gradients to rounding."""
     across_devices: rules.PathsAcrossDevices = word("same", among={"same": rules.Same(), "different": rules.Different()})
-    """Whether several devices train the same candidates at a step, on different images, or each its own."""
+    """Whether several devices train the same candidates at a step, or each its own; images always differ."""
     rate_scaling: rules.RateScaling = word("none", among={"none": rules.Power(0), "linear": rules.Power(1), "sqrt": rules.Power(0.5)})
-    """How the learning rate grows with the devices, a step of which sees that many times ``loader.batch_size`` images."""
+    """How the learning rate grows with the number of devices; each sees ``loader.batch_size`` images per step."""
     non_finite: rules.NonFiniteRule = word("stop", among={"stop": rules.Stop(), "skip": rules.Skip()})
-    """At a step whose loss is nan or infinite: end the stage, or leave the weights as they are and count it."""
+    """At a step whose loss is nan or infinite: end the stage, or skip and count the step."""
     low_resolution: LowFirst | None = None
     """Smaller images in the first part; None trains on whole images throughout."""
     max_steps: int | None = number(None, least=1)
-    """Ends the stage, and its schedule, after so many optimizer steps."""
+    """Ends the stage, and its schedule, after N optimizer steps."""
     keep_every: int | None = number(None, least=1)
-    """Keeps a checkpoint every so many epochs, beside the last one."""
+    """Keeps a checkpoint every N epochs, besides the last one."""
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -72,12 +72,12 @@ class Stage:
         return steps if self.max_steps is None else min(steps, self.max_steps)
 
     def side(self, progress: float) -> int | None:
-        """Height and width that images are reduced to where this share of the stage is over; None for whole images."""
+        """Height and width of the reduced images when this share of the stage is over; None for whole images."""
         return None if self.low_resolution is None else self.low_resolution.side_at(progress)
 
     @property
     def parts(self) -> list[tuple[float, float]]:
-        """Where the parts with images of one size begin, and how long they are, as shares of the stage."""
+        """Start and length of each part with one image size, as shares of the stage."""
         return [(0.0, 1.0)] if self.low_resolution is None else self.low_resolution.parts
 
     def run_passes(
@@ -93,13 +93,13 @@ class Stage:
         """The forward and backward passes of one step.
 
         Args:
-            progress: the share of the stage that lies before the step, in [0, 1).
+            progress: the share of the stage before this step, in [0, 1).
             backward: takes each loss, and whether it is the step's last.
             stops_at_non_finite: whether to look at each loss and end at one that is nan or infinite.
 
         Returns:
-            The loss of all passes that ran, added up and detached; the logits (batch, classes) of each path, detached; and the candidates
-            of the passes, where one ended the step early those that its loss adds up.
+            The loss of all passes that ran, added up; the logits (batch, classes) of each path; and the candidates of
+            the passes, or only of the non-finite loss that ended the step early. Tensors are detached.
         """
         if (side := self.side(progress)) is not None:
             batch = (F.interpolate(batch[0], size=(side, side), mode="area"), batch[1])
@@ -112,7 +112,7 @@ class Stage:
             total += loss.detach()
             if stops_at_non_finite and not total.isfinite():
                 return total, logits, architectures[done - len(group) : done]
-            logits += [one.logits.detach() for one in group if one.is_student]
+            logits += [path.logits.detach() for path in group if path.is_student]
         if done != len(architectures):
             raise RuntimeError(f"{type(self.objective).__name__} yielded {done} passes, not the {len(architectures)} it told")
         return total, logits, architectures
@@ -121,7 +121,7 @@ class Stage:
 def check_name(name: str) -> None:
     """Raises InputError if a stage's folder cannot have this name."""
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,98}[A-Za-z0-9_-])?", name):
-        shown = name if len(name) <= 100 else f"{name[:100]}..."
+        start = name if len(name) <= 100 else f"{name[:100]}..."
         raise InputError(
-            f"stages.{shown}: a stage's name is letters, digits, '_', '-' and '.', up to 100, no '.' at an end, as it names a folder"
+            f"stages.{start}: a stage's name is letters, digits, '_', '-' and '.', up to 100, no '.' at an end, as it names a folder"
         )

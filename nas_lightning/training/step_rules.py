@@ -1,4 +1,4 @@
-"""What a stage may do in one way or another at a step: add up gradients, share out candidates, scale its rate, meet a bad loss."""
+"""The rules of a step: how gradients add up, who trains which candidates, how the rate scales, what a bad loss does."""
 
 import math
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from nas_lightning.errors import InputError
 
 
 class GradientRule(Protocol):
-    """How the gradients of a step's passes become one; the effective learning rate differs by the number of paths."""
+    """How the gradients of a step's passes combine; the effective learning rate differs by the number of paths."""
 
     def share(self, paths: int) -> float:
-        """What each loss of a step of that many paths is multiplied by."""
+        """Factor of each loss in a step of ``paths`` paths."""
         ...
 
 
@@ -43,7 +43,7 @@ class PathsAcrossDevices(Protocol):
 
 @dataclass(frozen=True)
 class Same:
-    """All the same, on different images: what one device with their joined batch would train, but for the norms' statistics."""
+    """All the same, on different images: one device with their joined batch, except for the norms' statistics."""
 
     def rank(self, device: int) -> int:  # noqa: ARG002
         """See PathsAcrossDevices."""
@@ -52,7 +52,7 @@ class Same:
 
 @dataclass(frozen=True)
 class Different:
-    """Each its own: as many times more candidates a step, each on one device's images."""
+    """Each its own: N times more candidates per step on N devices, each on one device's images."""
 
     def rank(self, device: int) -> int:
         """See PathsAcrossDevices."""
@@ -60,20 +60,20 @@ class Different:
 
 
 class RateScaling(Protocol):
-    """How the learning rate grows with the number of devices, as a step sees that many times more images."""
+    """How the learning rate grows with the number of devices: N devices see N times more images per step."""
 
     def factor(self, devices: int) -> float:
-        """What the configured rate is multiplied by."""
+        """Factor of the configured rate."""
         ...
 
 
 @dataclass(frozen=True)
 class Power:
-    """A power of their number.
+    """A power of the number of devices.
 
     Args:
-        exponent: 0 leaves the rate; 1 is linear (Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.1); 0.5 is the square root
-            (Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014, section 5).
+        exponent: 0 keeps the rate; 1 is linear (Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.1); 0.5
+            is the square root (Krizhevsky, One weird trick for parallelizing convolutional networks, 2014, section 5).
     """
 
     exponent: float
@@ -91,16 +91,16 @@ class NonFiniteRule(Protocol):
     """What happens at a step whose loss is nan or infinite."""
 
     decides_the_step: bool
-    """Whether every loss must be known before its step, for which a GPU waits."""
+    """Whether every loss must be known before its step, which makes a GPU wait."""
 
     def meet(self, loss: NonFiniteLoss) -> None:
-        """Raises it, or returns: then the step is skipped and counted."""
+        """Raises it, or returns to have the step skipped and counted."""
         ...
 
 
 @dataclass(frozen=True)
 class Stop:
-    """The stage ends with a line; weights and the last checkpoint are from before the step."""
+    """Ends the stage with one line; weights and the last checkpoint are from before the step."""
 
     decides_the_step = False
 
@@ -111,7 +111,7 @@ class Stop:
 
 @dataclass(frozen=True)
 class Skip:
-    """The weights stay as they are, and the step is counted."""
+    """Leaves the weights as they are and counts the step."""
 
     decides_the_step = True
 

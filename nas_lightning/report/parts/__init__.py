@@ -1,1 +1,1 @@
-"""The parts of a report, each from a run to what it says and shows."""
+"""The parts of a report, each made from a run."""

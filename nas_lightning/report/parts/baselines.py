@@ -1,4 +1,4 @@
-"""Agreement beside baselines: three correlations of every score with the known accuracies, each with its interval."""
+"""Agreement next to baselines: three correlations of every score with the known accuracies, with intervals."""
 
 import textwrap
 from collections.abc import Sequence
@@ -24,22 +24,22 @@ STATISTICS = {
 PANELS = ("kendall", "pearson", "spearman")
 SCORE, BASELINE, FITTED = "score", "baseline", "fitted on known accuracies"
 MARKERS = {SCORE: ("o", ACCENT, ACCENT), BASELINE: ("s", MUTED, MUTED), FITTED: ("D", INK, "white")}
-"""Symbol, colour, colour of the inside."""
+"""Symbol, colour, fill colour."""
 ROW_HEIGHT = 34  # CSS pixels
 OF_THE_BEST = {"top_k_overlap": "top-{} overlap", "best_rank": "best place of top {}", "regret": "regret of top {}"}
 
 
 class Row(NamedTuple):
-    """A score, or what it is compared with."""
+    """A score, or a baseline that it is compared with."""
 
     name: str
     kind: str
     score: ScoreAgreement
 
     def estimate(self, statistic: str) -> Estimate | None:
-        """None where it is undefined or was not measured."""
-        found = self.score.estimates.get(statistic)
-        return None if found is None or found.value is None else found
+        """The estimate of a statistic; None if undefined or not measured."""
+        estimate = self.score.estimates.get(statistic)
+        return None if estimate is None or estimate.value is None else estimate
 
 
 def baselines(run: RunFiles) -> Part:
@@ -51,7 +51,7 @@ def baselines(run: RunFiles) -> Part:
     scores = sorted(agreement.scores.items(), key=lambda item: item[0] != run.label)  # stable: the configured one first
     rows = [Row(name, SCORE, score) for name, score in scores]
     rows += [Row(name, BASELINE, score) for name, score in agreement.baselines.items()]
-    rows += [Row(f"fitted on {count} known", FITTED, ScoreAgreement(found.estimates)) for count, found in agreement.fitted.items()]
+    rows += [Row(f"fitted on {count} known", FITTED, ScoreAgreement(fit.estimates)) for count, fit in agreement.fitted.items()]
     panels = [statistic for statistic in PANELS if any(row.estimate(statistic) is not None for row in rows)]
     tables = [_table(agreement, rows, run.label), *_wins_table(agreement, run.label)]
     if not panels:
@@ -67,7 +67,7 @@ def baselines(run: RunFiles) -> Part:
         means = f" (means over {ceiling.seeds} trainings)" if ceiling.seeds else ""
         notes.append(f"Dashed: what a perfect predictor would reach, because the known accuracies{means} are noisy.")
     limits = {} if ceiling is None else ceiling.estimates
-    each = 70 + ROW_HEIGHT * len(rows)
+    height = 70 + ROW_HEIGHT * len(rows)
 
     def draw(canvas: Canvas) -> list[Hover]:
         shape = (len(panels), 1) if is_narrow(canvas) else (1, len(panels))
@@ -81,8 +81,8 @@ def baselines(run: RunFiles) -> Part:
             "baselines",
             f"Correlations of {len(rows)} scores with the known accuracies, with intervals",
             draw,
-            each,
-            each * len(panels),
+            height,
+            height * len(panels),
         ),
         notes=notes,
         tables=tables,
@@ -133,12 +133,12 @@ def _table(agreement: Agreement, rows: Sequence[Row], ordered_by: str) -> Table:
 
 
 def _cell(score: ScoreAgreement, name: str, form: str, factor: float = 1) -> str:
-    found = score.estimates.get(name)
-    return "" if found is None else found.scaled(factor).text(form)
+    estimate = score.estimates.get(name)
+    return "" if estimate is None else estimate.scaled(factor).text(form)
 
 
 def _wins_table(agreement: Agreement, score: str) -> list[Table]:
-    measured = dict.fromkeys(name for found in agreement.win_shares.get(score, {}).values() for name in found)
+    measured = dict.fromkeys(name for shares in agreement.win_shares.get(score, {}).values() for name in shares)
     columns = {statistic: agreement.wins_over_baselines(score, statistic) for statistic in measured}
     names = dict.fromkeys(name for shares in columns.values() for name in shares)
     if not names:
@@ -149,6 +149,6 @@ def _wins_table(agreement: Agreement, score: str) -> list[Table]:
 
 
 def _statistic(name: str) -> str:
-    """In words, also of the k best."""
+    """A statistic in words, also one of the k best."""
     start, _, k = name.rpartition("_")
     return OF_THE_BEST[start].format(k) if start in OF_THE_BEST else STATISTICS.get(name, name)

@@ -1,4 +1,4 @@
-"""A point a candidate: its score against its known accuracy and its cost, and its places in both orders."""
+"""One point per candidate: its score against its known accuracy and its cost, and its places in both orders."""
 
 import math
 
@@ -12,7 +12,7 @@ from nas_lightning.report.drawing import ACCENT, INK, MUTED, PALE, Figure, Hover
 from nas_lightning.report.run import Ranking
 
 ENTRIES_A_LINE = 10
-"""Of an architecture in a hover text, so that a phone has room for it."""
+"""Entries of an architecture per line of a hover text, to fit a phone."""
 
 
 def against_truth(ranking: Ranking, most: int) -> Part:
@@ -25,15 +25,15 @@ def against_truth(ranking: Ranking, most: int) -> Part:
     ordered = ranking.known[np.argsort(-ranking.quality[ranking.known], kind="stable")]
     best, others = ordered[:10], spaced(ordered[10:], max(most - 10, 1))
     rows = np.concatenate([others, best])
-    shown, accuracy = ranking.shown, 100 * ranking.truth
+    scores, accuracy = ranking.shown, 100 * ranking.truth
     texts = [f"{text}\nknown accuracy {accuracy[row]:.2f} %" for text, row in zip(_hover_texts(ranking, rows), rows, strict=True)]
 
     def draw(canvas: Canvas) -> list[Hover]:
         axes = canvas.subplots()
-        axes.scatter(shown[others], accuracy[others], **crowd(len(others)))
-        axes.scatter(shown[best], accuracy[best], s=40, color=ACCENT, edgecolors=INK)
+        axes.scatter(scores[others], accuracy[others], **crowd(len(others)))
+        axes.scatter(scores[best], accuracy[best], s=40, color=ACCENT, edgecolors=INK)
         axes.set(xlabel=f"score: {ranking.label}, {ranking.unit}", ylabel="known accuracy, %")
-        return [Hover(axes, shown[rows].tolist(), accuracy[rows].tolist(), texts)]
+        return [Hover(axes, scores[rows].tolist(), accuracy[rows].tolist(), texts)]
 
     return Part(
         title,
@@ -84,7 +84,7 @@ def places(ranking: Ranking, most: int) -> Part:
 def costs(ranking: Ranking, most: int) -> Part:
     """Score against multiply-adds: the Pareto front and at most ``most`` other points."""
     title = "Score against cost"
-    macs, shown = ranking.table.multiply_adds / 1e6, ranking.shown
+    macs, scores = ranking.table.multiply_adds / 1e6, ranking.shown
     front = ranking.distinct[pareto_front(macs[ranking.distinct], ranking.quality[ranking.distinct])]
     rest = ranking.order[~np.isin(ranking.order, front)]
     others = spaced(rest, most)
@@ -93,11 +93,11 @@ def costs(ranking: Ranking, most: int) -> Part:
 
     def draw(canvas: Canvas) -> list[Hover]:
         axes = canvas.subplots()
-        axes.scatter(macs[others], shown[others], s=18, color=PALE, alpha=0.6, linewidths=0)
-        axes.step(macs[front], shown[front], where="post", color=ACCENT, linewidth=1.5)
-        axes.scatter(macs[front], shown[front], s=32, color=ACCENT, zorder=3)
+        axes.scatter(macs[others], scores[others], s=18, color=PALE, alpha=0.6, linewidths=0)
+        axes.step(macs[front], scores[front], where="post", color=ACCENT, linewidth=1.5)
+        axes.scatter(macs[front], scores[front], s=32, color=ACCENT, zorder=3)
         axes.set(xlabel="multiply-adds, millions", ylabel=f"score: {ranking.label}, {ranking.unit}")
-        return [Hover(axes, macs[rows].tolist(), shown[rows].tolist(), texts)]
+        return [Hover(axes, macs[rows].tolist(), scores[rows].tolist(), texts)]
 
     sample = "" if len(others) == len(rest) else f" Of the others {len(others):,} of {len(rest):,} are drawn, evenly spaced by score."
     return Part(
@@ -110,7 +110,7 @@ def costs(ranking: Ranking, most: int) -> Part:
 
 
 def pareto_front(macs: npt.NDArray[np.float64], quality: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Rows, cheapest first, of the candidates whose score no candidate of the same or a lower cost reaches."""
+    """Rows, cheapest first, of candidates whose score no other reaches at the same or a lower cost."""
     order = np.lexsort((-quality, macs))
     best_before = np.concatenate([[-math.inf], np.maximum.accumulate(quality[order])[:-1]])
     return order[quality[order] > best_before]

@@ -12,15 +12,15 @@ from nas_lightning.report.sweep import Setting, Sweep
 from nas_lightning.report.sweep_keys import clean, listed
 
 MOST_EFFECTS = 8
-"""Swept keys that have a part each."""
+"""Maximum swept keys with a part of their own."""
 MOST_TICKS = 12
-"""Values of a key that an axis names."""
+"""Maximum values of a key named on an axis."""
 MOST_WRITTEN = 40
-"""Cells of a map whose means are written into them."""
+"""Maximum cells of a map with written means."""
 
 
 def sweep_effects(sweep: Sweep) -> list[Part]:
-    """A map of the first two numeric keys, then a part a swept key."""
+    """A map of the first two numeric keys, then one part per swept key."""
     if not sweep.ranked:
         return []
     if not sweep.factors:
@@ -73,7 +73,7 @@ def _effect(sweep: Sweep, number: int) -> Part:
 
 
 def _mean(settings: Sequence[Setting]) -> float:
-    """Each setting counts by its mean over seeds: one with more seeds does not count for more."""
+    """The mean of the settings' means over seeds, so that more seeds do not weigh more."""
     return float(np.mean([setting.mean for setting in settings]))
 
 
@@ -88,7 +88,7 @@ def _jobs(sweep: Sweep, settings: Sequence[Setting]) -> list[tuple[float, str]]:
 
 
 def _comparable(sweep: Sweep, number: int, levels: Sequence[Sequence[Setting]]) -> str:
-    """What else differs between the values of a key."""
+    """Other differences between the values of a key."""
     factor = sweep.factors[number]
     others = [other.title for other in sweep.factors if other is not factor]
     sentences = []
@@ -107,7 +107,7 @@ def _comparable(sweep: Sweep, number: int, levels: Sequence[Sequence[Setting]]) 
 
 
 def _map(sweep: Sweep) -> list[Part]:
-    """The mean for each pair of values of the first two numeric keys; none where there are no two."""
+    """The mean for each pair of values of the first two numeric keys; empty with fewer than two."""
     numeric = [number for number, factor in enumerate(sweep.factors) if factor.numeric]
     if len(numeric) < 2:
         return []

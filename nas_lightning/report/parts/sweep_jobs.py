@@ -1,4 +1,4 @@
-"""A row a job: what was swept, agreement, how its setting does, final losses, time and commit."""
+"""One row per job: swept keys, agreement, standing of its setting, final losses, time and commit."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from nas_lightning.report.sweep_keys import clean
 
 MOST_ROWS = 500
 MOST_KEYS = 8
-"""Swept keys that have a column."""
+"""Maximum swept keys with a column."""
 STANDING = ("setting's mean", "std over seeds", "behind the best", "beyond the noise")
 CORRELATIONS = {"kendall": "Kendall tau-b", "pearson": "Pearson"}
 
@@ -50,7 +50,7 @@ def sweep_jobs(sweep: Sweep) -> Part:
 
 
 def duration(seconds: float) -> str:
-    """In the unit that reads best."""
+    """A duration in its most readable unit."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
@@ -62,9 +62,9 @@ def _standing(sweep: Sweep, setting: Setting) -> list[str]:
     spread = "one seed" if setting.std is None else f"{setting.std:.4f}"
     if setting is sweep.ranked[0]:
         return [f"{setting.mean:.4f}", spread, "the best", ""]
-    found = lead(sweep, sweep.ranked[0], setting)
-    noise = "" if found.needed is None else f" (noise {found.needed:.4f})"
-    return [f"{setting.mean:.4f}", spread, f"{found.difference:.4f}{noise}", found.shown.value]
+    behind = lead(sweep, sweep.ranked[0], setting)
+    noise = "" if behind.needed is None else f" (noise {behind.needed:.4f})"
+    return [f"{setting.mean:.4f}", spread, f"{behind.difference:.4f}{noise}", behind.shown.value]
 
 
 def _loss(job: Job, stage: str) -> str:

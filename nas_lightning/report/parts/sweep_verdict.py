@@ -13,11 +13,11 @@ from nas_lightning.report.sweep import Setting, Sweep
 from nas_lightning.report.sweep_keys import listed
 
 LEVEL = 0.95
-"""Of the interval that a lead must leave."""
+"""Level of the interval that a lead must exceed."""
 
 
 class Shown(Enum):
-    """What the data say of a lead."""
+    """Whether the data show that a lead is real."""
 
     YES = "yes"
     NO = "no"
@@ -38,15 +38,15 @@ LOSS_WARNING = (
 
 
 class Pooled(NamedTuple):
-    """The standard deviation over seeds, taken to be the same in all settings."""
+    """The standard deviation over seeds, assumed equal in all settings."""
 
     std: float
     freedom: int
-    """Degrees of freedom: seeds minus settings, of the settings with at least two seeds."""
+    """Degrees of freedom: seeds minus settings, over settings with at least two seeds."""
 
     @property
     def factor(self) -> float:
-        """Student's t."""
+        """Quantile of Student's t."""
         return float(t.ppf((1 + LEVEL) / 2, self.freedom))
 
 
@@ -56,12 +56,12 @@ class Lead(NamedTuple):
     difference: float
     """In the statistic's unit, positive if ahead."""
     needed: float | None
-    """A difference beyond it exceeds the noise; None where one of them has a single seed."""
+    """The noise that the difference must exceed; None if either has a single seed."""
     shown: Shown
 
 
 def pooled(settings: Sequence[Setting]) -> Pooled | None:
-    """Over the settings with at least two seeds; None where there is none."""
+    """The pooled deviation over settings with at least two seeds; None if there are none."""
     known = [(setting.std, len(setting.by_seed) - 1) for setting in settings if setting.std is not None]
     freedom = sum(weight for _, weight in known)
     return Pooled(math.sqrt(sum(std**2 * weight for std, weight in known) / freedom), freedom) if known else None
@@ -70,9 +70,9 @@ def pooled(settings: Sequence[Setting]) -> Pooled | None:
 def lead(sweep: Sweep, first: Setting, second: Setting) -> Lead:
     """Compares two settings with results.
 
-    With two seeds each or more, the noise is the standard error of the difference, from the pooled standard deviation, times Student's t.
-    With a single seed each, all that is known is each job's interval over candidates. It leaves out the seeds: apart, the intervals
-    show a little; overlapping, or with a single seed on one side only, nothing.
+    With two or more seeds each, the noise is the standard error of the difference, from the pooled standard deviation,
+    times Student's t. With a single seed each, only each job's interval over candidates is known, without the noise of
+    seeds: disjoint intervals show a little. Overlapping ones, or a single seed on one side only, show nothing.
     """
     difference = sweep.statistic.sign * (first.mean - second.mean)
     counts = len(first.by_seed), len(second.by_seed)
@@ -92,7 +92,7 @@ def interval(sweep: Sweep, setting: Setting) -> Estimate | None:
     """Kendall's tau-b with its interval over candidates, of a setting with a single seed."""
     if sweep.statistic.stage is not None or len(setting.by_seed) != 1:
         return None
-    return next((found for job in setting.jobs if (found := job.statistic("kendall")) is not None), None)
+    return next((kendall for job in setting.jobs if (kendall := job.statistic("kendall")) is not None), None)
 
 
 def sweep_verdict(sweep: Sweep) -> Part:
@@ -114,11 +114,11 @@ def sweep_verdict(sweep: Sweep) -> Part:
     }
     title, results = "One setting has a result: nothing to compare it with.", _result(best)
     if others:
-        found = lead(sweep, best, others[0])
-        title = "The first two settings are equal." if found.difference == 0 else HEADLINES[found.shown].format(best.label)
-        tiles.append(Tile("lead over the next", f"{found.difference:.4f}", "" if found.needed is None else f"noise {found.needed:.4f}"))
-        results = f"First: {results} Next: {_result(others[0])} Lead: {found.difference:.4f}."
-        statements["Noise"] = _noise(sweep, best, others[0], found)
+        ahead = lead(sweep, best, others[0])
+        title = "The first two settings are equal." if ahead.difference == 0 else HEADLINES[ahead.shown].format(best.label)
+        tiles.append(Tile("lead over the next", f"{ahead.difference:.4f}", "" if ahead.needed is None else f"noise {ahead.needed:.4f}"))
+        results = f"First: {results} Next: {_result(others[0])} Lead: {ahead.difference:.4f}."
+        statements["Noise"] = _noise(sweep, best, others[0], ahead)
     return Part(title, (results,), statements, tiles)
 
 
@@ -127,13 +127,13 @@ def _result(setting: Setting) -> str:
     return f"{setting.label}, mean {setting.mean:.4f} (seeds: {len(setting.by_seed)}{spread})."
 
 
-def _noise(sweep: Sweep, best: Setting, following: Setting, found: Lead) -> str:
+def _noise(sweep: Sweep, best: Setting, following: Setting, ahead: Lead) -> str:
     noise = pooled(sweep.ranked)
-    if found.needed is not None and noise is not None:
-        if found.needed == 0:
+    if ahead.needed is not None and noise is not None:
+        if ahead.needed == 0:
             return "Every seed gave its setting the same value, so they measure no noise: nothing is shown."
         return (
-            f"A lead must exceed {found.needed:.4f}: the standard error of a difference over seeds times {noise.factor:.2f} (Student's t, "
+            f"A lead must exceed {ahead.needed:.4f}: the standard error of a difference over seeds times {noise.factor:.2f} (Student's t, "
             f"{100 * LEVEL:.0f} %). It comes from a standard deviation of {noise.std:.4f} from seed to seed, pooled over all settings with "
             f"two seeds or more (degrees of freedom: {noise.freedom})."
         )
@@ -141,7 +141,7 @@ def _noise(sweep: Sweep, best: Setting, following: Setting, found: Lead) -> str:
     first, second = interval(sweep, best), interval(sweep, following)
     if first is None or second is None:
         return unknown
-    apart = "they lie apart" if found.shown is Shown.CANDIDATES else "they are not known to lie apart"
+    apart = "they lie apart" if ahead.shown is Shown.CANDIDATES else "they are not known to lie apart"
     return f"{unknown} A lower bound are the intervals over candidates, {first.text()} and {second.text()}: {apart}."
 
 
@@ -153,15 +153,15 @@ def _jobs(sweep: Sweep) -> str:
             job.name for job in sweep.jobs if job.seconds is not None and sweep.statistic.of(job) is None
         ],
     }
-    return " ".join(f"{what}: {len(names):,} ({listed(names)})." for what, names in groups.items() if names)
+    return " ".join(f"{title}: {len(names):,} ({listed(names)})." for title, names in groups.items() if names)
 
 
 def _mind(sweep: Sweep, best: Setting) -> str:
-    """Best values at the end of those tried, and what besides the swept keys may stand behind a difference."""
+    """Best values at the end of their range, and causes of a difference besides the swept keys."""
     sentences = []
     for place, factor in zip(best.places, sweep.factors, strict=True):
         last = len(factor.values) - 1
-        is_least_count = factor.text(place) in ("0", "1")  # such as of paths: nothing lies below
+        is_least_count = factor.text(place) in ("0", "1")  # such as a number of paths: nothing lies below
         if len(factor.keys) == 1 and factor.numeric and last > 1 and (place == last or (place == 0 and not is_least_count)):
             which = "highest" if place else "lowest"
             sentences.append(f"{factor.title} {factor.text(place)} is the {which} value tried: a better one may lie beyond.")

@@ -11,11 +11,11 @@ from nas_lightning.report.content import Part, Table
 from nas_lightning.report.run import Ranking, RunFiles
 
 LONGEST_VALUE = 400
-"""Characters of a cell."""
+"""Maximum characters of a cell."""
 MOST_ALONE = 50
-"""Candidates trained alone that are listed."""
+"""Maximum stand-alone candidates to list."""
 SECTIONS = ("space", "supernet", "data", "augmentation", "loader", "population", "monitor", "ranking", "standalone")
-"""Of the config, that a table shows beside the stages."""
+"""Sections of the config in a table next to the stages."""
 STAGE_KEYS = ("epochs", "max_steps", "sampler", "objective", "optimizer", "schedule", "gradients", "path_execution")
 
 
@@ -97,12 +97,12 @@ def environment(run: RunFiles) -> Part:
     """Commit, versions, machine, command line."""
     if not run.environment:
         return Part("Environment", ("Missing: environment.json.",))
-    shown = dict(run.environment)
-    if isinstance(shown.get("command"), list):
-        shown["command"] = " ".join(map(str, shown["command"]))
-    if isinstance(shown.get("continued"), list):
-        shown["continued"] = f"{len(shown['continued'])} times"
-    return Part("Environment", tables=(Table(["key", "value"], [[key, _short(value)] for key, value in shown.items()]),), is_folded=True)
+    content = dict(run.environment)
+    if isinstance(content.get("command"), list):
+        content["command"] = " ".join(map(str, content["command"]))
+    if isinstance(content.get("continued"), list):
+        content["continued"] = f"{len(content['continued'])} times"
+    return Part("Environment", tables=(Table(["key", "value"], [[key, _short(value)] for key, value in content.items()]),), is_folded=True)
 
 
 def _alone(values: list[tuple[float, ...]], diverged: int) -> list[list[str]]:
@@ -127,7 +127,7 @@ def _mapping(node: Any) -> Mapping[str, Any]:
 
 
 def _short(value: Any) -> str:
-    """A value in one line: the class of a node by its last name, and its arguments."""
+    """A value in one line; of a node the last name of its class and its arguments."""
     return cut(_written(value, 0), LONGEST_VALUE)
 
 

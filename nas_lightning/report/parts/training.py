@@ -1,4 +1,4 @@
-"""How the stages went: what their metrics tables say, one stage after the other."""
+"""The training curves of the stages, one after the other, from their metrics."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -13,13 +13,13 @@ from nas_lightning.report.run import RunFiles, StageMetrics
 
 TITLE = "Training"
 MOST_POINTS = 600
-"""Of one curve in one stage; of longer ones neighbours are averaged."""
+"""Maximum points of one curve in one stage; longer curves average neighbours."""
 WIDE_GAP, NARROW_GAP = 0.03, 0.1
-"""Of all steps, between the names of two stages; the text above the figure names them all."""
+"""Minimum share of all steps between the names of two stages; the text above the figure names them all."""
 MOST_PANEL = 12
-"""ProbeSet candidates that are drawn."""
+"""Maximum monitored candidates to draw."""
 FEW = 40
-"""Values, each of which is marked."""
+"""Maximum values of a curve with a marker each."""
 
 
 class Look(NamedTuple):
@@ -28,13 +28,13 @@ class Look(NamedTuple):
     column: str
     label: str
     meaning: str = ""
-    """What the note under the figure says of the curve."""
+    """Description of the curve in the note under the figure."""
     colour: str = ACCENT
     width: float = 1.6
 
 
 Curve = tuple[Look, npt.NDArray[np.float64], npt.NDArray[np.float64]]
-"""Steps and values of one column over all stages; nan parts the stages."""
+"""Steps and values of one column over all stages, with nan between stages."""
 
 
 def training(run: RunFiles) -> Part:
@@ -68,8 +68,8 @@ def training(run: RunFiles) -> Part:
         last = -np.inf
         for start, name in zip(starts[:-1], names, strict=True):
             if start - last >= (NARROW_GAP if is_narrow(canvas) else WIDE_GAP) * starts[-1]:
-                place = (start, 1.02)
-                all_axes[0].annotate(short(name), place, xycoords=("data", "axes fraction"), fontsize=8, color=MUTED, rotation=35)
+                above = (start, 1.02)
+                all_axes[0].annotate(short(name), above, xycoords=("data", "axes fraction"), fontsize=8, color=MUTED, rotation=35)
                 last = start
         all_axes[-1].set_xlabel("optimizer step, over all stages")
         return hovers
@@ -108,8 +108,8 @@ def _strips(stages: Sequence[StageMetrics], starts: npt.NDArray[np.int64]) -> di
         "panel, Kendall": (Look("panel/kendall", "Kendall tau-b of the panel"),),
         "learning rate": (Look("lr", "learning rate", colour=MUTED),),
     }
-    found = {title: [_curve(stages, starts, look, 100 if "%" in title else 1) for look in looks] for title, looks in strips.items()}
-    drawn = {title: [curve for curve in curves if np.isfinite(curve[2]).any()] for title, curves in found.items()}
+    by_title = {title: [_curve(stages, starts, look, 100 if "%" in title else 1) for look in looks] for title, looks in strips.items()}
+    drawn = {title: [curve for curve in curves if np.isfinite(curve[2]).any()] for title, curves in by_title.items()}
     return {title: curves for title, curves in drawn.items() if curves}
 
 
@@ -124,6 +124,6 @@ def _curve(stages: Sequence[StageMetrics], starts: npt.NDArray[np.int64], look: 
 
 
 def _means(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """At most MOST_POINTS of them, each the mean of as many neighbours."""
+    """At most ``MOST_POINTS`` values, each the mean of equally many neighbours."""
     together = max(1, -(-len(values) // MOST_POINTS))
     return np.array([values[start : start + together].mean() for start in range(0, len(values), together)], dtype=np.float64)

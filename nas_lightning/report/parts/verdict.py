@@ -1,4 +1,4 @@
-"""The verdict: how far the order can be trusted, whether it beats what costs nothing, whether it finds the best."""
+"""The verdict: how far the order can be trusted, whether it beats free baselines, whether it finds the best."""
 
 from nas_lightning.agreement import Agreement, Estimate, ScoreAgreement
 from nas_lightning.agreement.summary import SURE, baselines_by_outcome
@@ -6,10 +6,10 @@ from nas_lightning.report.content import Part, Tile
 from nas_lightning.report.run import RunFiles
 
 SHOWN = (1, 10)
-"""Of how many best by score the verdict says how good the best of them is."""
+"""Each k for which the verdict reports the best of the k best by score."""
 FEW = 30
-"""Known accuracies below which an agreement is a hint."""
-TRUST = (  # least lower end of Kendall's interval -> headline, and what to do with such an order
+"""Known accuracies below which an agreement is only a hint."""
+TRUST = (  # minimum lower end of Kendall's interval -> headline, and advice
     (0.75, "The order can be trusted, close neighbours aside.", "Use it to choose; settle close calls by training the candidates alone."),
     (
         0.5,
@@ -121,18 +121,18 @@ def _finding_the_best(score: ScoreAgreement, agreement: Agreement, name: str) ->
 
 
 def _overlap(score: ScoreAgreement, agreement: Agreement, name: str) -> str:
-    """Beside chance, and beside the baseline that is best at it."""
+    """The overlap of the best, next to chance and the best baseline for it."""
     k, overlap = min(score.by_k("top_k_overlap").items())
     statistic = f"top_k_overlap_{k}"
     others = {other: baseline.estimates.get(statistic) for other, baseline in agreement.baselines.items()}
-    values = {other: found.value for other, found in others.items() if found is not None and found.value is not None}
-    beside = ""
+    values = {other: estimate.value for other, estimate in others.items() if estimate is not None and estimate.value is not None}
+    baseline_text = ""
     if values:
         best = max(values, key=lambda other: values[other])
         share = agreement.wins(name, best, statistic)
         better = "" if share is None else f"; the score is better in {wins(share)} of paired resamples"
-        beside = f"; the best baseline for this, {best}: {100 * values[best]:.0f} %{better}"
+        baseline_text = f"; the best baseline for this, {best}: {100 * values[best]:.0f} %{better}"
     return (
         f"Of its {k} best by score, {overlap.text('.0%')} are among the {k} truly best "
-        f"(chance: {100 * k / max(agreement.n, k):.0f} %{beside})."
+        f"(chance: {100 * k / max(agreement.n, k):.0f} %{baseline_text})."
     )

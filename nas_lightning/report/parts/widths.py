@@ -1,4 +1,4 @@
-"""What each layer's width does to the score: the mean score of the candidates that have it."""
+"""The effect of each layer's width on the score: the mean score of the candidates with that width."""
 
 import numpy as np
 from matplotlib.figure import Figure as Canvas
@@ -9,23 +9,23 @@ from nas_lightning.report.run import Ranking
 
 TITLE = "What each layer's width does"
 STRONG = 0.97
-"""Share of the cells whose effect the colours tell apart; the few stronger ones have the last colour."""
+"""Share of the cells with distinct colours; the few stronger ones share the last colour."""
 MOST_CELLS = 5000
-"""Of the figure; a space of more widths is not drawn."""
+"""Maximum cells of the figure; a larger space is not drawn."""
 
 
 def widths(ranking: Ranking) -> Part:
     """A heat map of layer and width."""
     rows = ranking.table.population.widths[ranking.distinct]
-    legal, place = np.unique(rows, return_inverse=True)
+    legal, index = np.unique(rows, return_inverse=True)
     layers = rows.shape[1]
     if layers * len(legal) > MOST_CELLS:
         return Part(TITLE, (f"Not drawn: {layers} layers of {len(legal):,} different widths are too many for a figure.",))
-    cell = place.reshape(-1, layers) * layers + np.arange(layers)
+    cell = index.reshape(-1, layers) * layers + np.arange(layers)
     counts = np.bincount(cell.ravel(), minlength=len(legal) * layers).reshape(len(legal), layers)
-    shown = ranking.shown[ranking.distinct]
-    sums = np.bincount(cell.ravel(), weights=np.repeat(shown, layers), minlength=len(legal) * layers).reshape(counts.shape)
-    effect = np.divide(sums, counts, out=np.full(counts.shape, np.nan), where=counts > 0) - shown.mean()
+    scores = ranking.shown[ranking.distinct]
+    sums = np.bincount(cell.ravel(), weights=np.repeat(scores, layers), minlength=len(legal) * layers).reshape(counts.shape)
+    effect = np.divide(sums, counts, out=np.full(counts.shape, np.nan), where=counts > 0) - scores.mean()
     largest = float(np.nanquantile(np.abs(effect), STRONG)) or float(np.nanmax(np.abs(effect))) or 1.0
     unit = ranking.unit.replace("%", "points")
     strongest = sorted(range(layers), key=lambda layer: float(np.nanmin(effect[:, layer]) - np.nanmax(effect[:, layer])))[:3]

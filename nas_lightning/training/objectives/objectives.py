@@ -1,4 +1,4 @@
-"""What the candidates of a step learn: each objective yields one loss per pass, so that only one graph is alive at a time."""
+"""What the candidates of a step learn: one loss per pass, so that only one graph is alive at a time."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Network = Callable[[Tensor, Architecture], Tensor]
 
 
 class PathLoss(NamedTuple):
-    """One forward pass; its loss is to be run backward before the next is asked for."""
+    """One forward pass; run its loss backward before requesting the next."""
 
     loss: Tensor
     """Scalar; the losses of a step add up to the step's objective."""
@@ -26,14 +26,14 @@ class PathLoss(NamedTuple):
 
 
 class Objective(Protocol):
-    """What a stage asks at every step."""
+    """Yields the losses of a step."""
 
     def architectures(self, paths: Sequence[Architecture]) -> list[Architecture]:
-        """Those of a step's passes, in order."""
+        """The candidates of a step's passes, in order."""
         ...
 
     def __call__(self, network: Network, images: Tensor, labels: Tensor, paths: Sequence[Architecture]) -> Iterator[PathLoss]:
-        """Yields the passes of one step, all on the same batch, and asks ``network`` for nothing beside ``architectures(paths)``."""
+        """Yields one step's passes on the same batch; requests only ``architectures(paths)`` from ``network``."""
         ...
 
 
@@ -60,7 +60,7 @@ class CrossEntropy:
 
 @dataclass(frozen=True)
 class InplaceDistillation:
-    """Each path learns the labels and the largest network's answers, which learns the labels at the same time.
+    """Each path learns the labels and the outputs of the largest network, which learns the labels at the same time.
 
     Per path: hard_weight * (CE(path) + CE(largest)) + soft_weight * soft-CE(path, softmax(largest), detached).
     The largest network is the same for all paths of a step, so one pass whose cross entropy weighs paths * hard_weight is exactly
