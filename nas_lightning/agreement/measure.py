@@ -76,7 +76,7 @@ def measure(
     if n > MOST_PAIRED:
         values = {name: others | kendalls_of_all(columns[name], truth) for name, others in values.items()}
         for name, distances in _kendalls_of_some(columns, truth, resamples, seed).items():
-            resampled[name] |= {statistic: values[name][statistic] + distance for statistic, distance in distances.items()}
+            resampled[name] |= {statistic: (values[name][statistic] + distance).clip(-1, 1) for statistic, distance in distances.items()}
     agreements = {name: _agreement(column, values[name], resampled[name]) for name, column in columns.items()}
     return Agreement(
         n,

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from nas_lightning.config.roles import as_of_today
 from nas_lightning.errors import InputError
 from nas_lightning.runs.made_from import file_hash
-from nas_lightning.runs.reading import read_json, read_rows
+from nas_lightning.runs.reading import read_json, read_rows, read_yaml
 from nas_lightning.runs.writing import write_json
 from nas_lightning.scoring.table import LABELS
 
@@ -39,7 +40,11 @@ def finished(run_dir: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     outcome = read_json(path)
-    return outcome if outcome.get("config_sha256") == _hash(config) else None
+    configs = [config]
+    if (run_dir / "config.yaml").is_file():  # perhaps of an older version, which wrote the same in other words
+        kept = read_yaml(run_dir / "config.yaml")
+        configs += [kept] if isinstance(kept, dict) and _here(as_of_today(kept)) == _here(as_of_today(config)) else []
+    return outcome if outcome.get("config_sha256") in [_hash(candidate) for candidate in configs] else None
 
 
 def value_of(run_dir: Path, config: Mapping[str, Any], agreement: Mapping[str, Any] | None) -> float | None:
@@ -60,9 +65,13 @@ def value_of(run_dir: Path, config: Mapping[str, Any], agreement: Mapping[str, A
     return float(np.mean([float(value) for key, value in rows[-1].items() if key.endswith("/cross_entropy")]))
 
 
+def _here(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in ELSEWHERE}
+
+
 def _hash(config: Mapping[str, Any]) -> str:
     """The sha256 of the config and of the files it names, which may affect the value."""
-    kept = {key: value for key, value in config.items() if key not in ELSEWHERE}
+    kept = _here(config)
     named = {f"{section}.{key}": (config.get(section) or {}).get(key) for section, key in FILES}
     contents = {place: file_hash(Path(name)) for place, name in named.items() if name is not None and Path(name).is_file()}
     kept |= {"contents": contents} if contents else {}

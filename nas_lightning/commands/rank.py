@@ -4,7 +4,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from nas_lightning.console.start import hold, plain, run_folder, start
+from nas_lightning.console.start import hold, is_folder_given, plain, run_folder, start
+from nas_lightning.errors import InputError
 
 
 def task(cfg: DictConfig) -> dict[str, Any]:
@@ -20,12 +21,13 @@ def task(cfg: DictConfig) -> dict[str, Any]:
     from nas_lightning.runs.lock import claiming
 
     checkpoints = prepare_rankings(config)
-    run_dir = run_folder(config.run_dir, config.resume, "ranking")
     shard = choose_shard(config.ranking)
+    if shard is not None and not (is_folder_given() or config.resume):
+        raise InputError(f"ranking.shard: {shard} needs run_dir, the one folder that all shards share; no multirun can give it")
+    run_dir = run_folder(config.run_dir, config.resume, "ranking")
     part = "" if shard is None else shard.name
     with hold(run_dir, config.resume, part) as run_dir:
-        with claiming(run_dir, part):
-            claim_config(run_dir / "ranking", node)
+        claim_config(run_dir / "ranking", node, claiming(run_dir, part))
         return rank_checkpoints(checkpoints, config, run_dir)
 
 

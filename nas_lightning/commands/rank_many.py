@@ -73,7 +73,7 @@ def rank_checkpoints(checkpoints: Sequence[Checkpoint], config: RankConfig, run_
             print(f"\n{path}")
         arguments = builder.build_values(config.trainer, "trainer")  # a strategy serves only one Trainer
         results[label] = rank_checkpoint(path, config.ranking, dataset, run_dir, arguments, folder_name=folder)
-    if len(checkpoints) > 1 and is_rank_zero():
+    if len(checkpoints) > 1 and config.ranking.shard is None and is_rank_zero():
         _compare(SearchSpace(**checkpoints[-1].header["supernet"]["space"]), results, run_dir, config.ranking.score)
     return results
 

@@ -9,7 +9,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, TypeVar
 
 from nas_lightning.config.fields import Later, Target, check_value
-from nas_lightning.config.roles import Role
+from nas_lightning.config.roles import GONE, Role
 from nas_lightning.errors import InputError, check_known
 
 T = TypeVar("T")
@@ -47,6 +47,8 @@ def _values(kind: type, node: Any, place: str, make: Make) -> dict[str, Any]:
     if not isinstance(node, Mapping):
         raise InputError(f"{place or 'config'}: {node!r} must be a mapping of keys to values")
     for key in node:
+        if key in GONE:
+            raise InputError(f"{join(place, str(key))}: is no key any more: {GONE[key]}")
         check_known(join(place, str(key)), str(key), _keys(kind))
     hints = typing.get_type_hints(kind)
     values: dict[str, Any] = {}

@@ -20,11 +20,22 @@ MOVED = {
     "nas_lightning.schedule.": "nas_lightning.training.schedules.",
 }
 """Old and new places of classes that configs of older versions name."""
+GONE = {"max_mib": "the variable NAS_LIGHTNING_MAX_MIB sets the limit of all files"}
+"""Keys of configs of older versions, and their replacements."""
 
 
 def of_today(name: str) -> str:
     """The current dotted path of a class."""
     return next((name.replace(old, new, 1) for old, new in MOVED.items() if name.startswith(old)), name)
+
+
+def as_of_today(node: Any, key: str = "") -> Any:
+    """A config of an older version as today's writes it: classes by their present paths, without the keys that are gone."""
+    if isinstance(node, Mapping):
+        return {name: as_of_today(value, str(name)) for name, value in node.items() if name not in GONE}
+    if isinstance(node, list):
+        return [as_of_today(item) for item in node]
+    return of_today(node) if key == "_target_" and isinstance(node, str) else node
 
 
 @dataclass(frozen=True)

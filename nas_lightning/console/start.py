@@ -138,7 +138,7 @@ def run_folder(configured: str, resume: str | None, claimed: str = "") -> Path:
         InputError: if both a folder and ``auto`` are given.
     """
     hydra_config = HydraConfig.get()
-    is_given = _is_folder_given()
+    is_given = is_folder_given()
     if resume == "auto" and is_given:
         raise InputError("resume: auto cannot go with run_dir, which names a folder itself; give one of them")
     if hydra_config.mode == RunMode.MULTIRUN:
@@ -164,13 +164,14 @@ def hold(folder: Path, resume: str | None, part: str = "") -> Iterator[Path]:
         part: of the folder, to hold; empty for the whole.
     """
     hydra_config = HydraConfig.get()
-    if not (_is_folder_given() or resume or hydra_config.mode == RunMode.MULTIRUN or is_started_by_lightning()):
+    if not (is_folder_given() or resume or hydra_config.mode == RunMode.MULTIRUN or is_started_by_lightning()):
         folder = _passed_on(_new_folder(folder))
     with only_owner(folder, part):
         yield folder
 
 
-def _is_folder_given() -> bool:
+def is_folder_given() -> bool:
+    """Whether the command line gives run_dir."""
     return any(override.lstrip("+").startswith("run_dir=") for override in HydraConfig.get().overrides.task)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nas_lightning.config.roles import GONE, of_today
 from nas_lightning.errors import InputError
 from nas_lightning.report.drawing import short
 
@@ -87,12 +88,14 @@ def _leaves(node: Any, key: str, depth: int, budget: Iterator[int], path: Path) 
         raise InputError(f"{path}: {key[:80]!r}: a config has at most {MOST_VALUES:,} values in {DEEPEST} levels")
     if isinstance(node, dict) and node:
         for name, value in node.items():
+            if name in GONE:
+                continue
             yield from _leaves(value, f"{key}.{name}" if key else str(name), depth + 1, budget, path)
     elif isinstance(node, list | tuple):
         entries = (", ".join(text for _, text in _leaves(value, key, depth + 1, budget, path)) for value in node)
         yield key, f"[{', '.join(entries)}]"
     else:
-        yield key, _leaf(node)
+        yield key, _leaf(of_today(node) if key.endswith("._target_") and isinstance(node, str) else node)
 
 
 def _leaf(value: Any) -> str:

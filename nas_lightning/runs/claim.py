@@ -5,13 +5,14 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
-from nas_lightning.config.roles import of_today
+from nas_lightning.config.roles import as_of_today
 from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.errors import InputError, cut
 from nas_lightning.runs.made_from import write_source
@@ -51,22 +52,31 @@ IMPLIED_BY_OLDER_FILES = {"across_devices": "same", "rate_scaling": "none"}
 REPORTED = ("nas_lightning", "torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "torchmetrics", "scipy", "numpy")
 
 
-def claim_config(folder: Path, config: Mapping[str, Any]) -> None:
+def claim_config(folder: Path, config: Mapping[str, Any], lock: AbstractContextManager[None] | None = None) -> None:
     """Writes ``config.yaml`` and ``environment.json``, or checks that the folder belongs to this config.
 
     The last stage may have more epochs than before, as long as nothing was ranked. All processes compare, one writes.
 
+    Args:
+        lock: held while files are compared and written; None if the folder is locked.
+
     Raises:
         InputError: naming the keys that differ, with both values.
     """
+    present = environment(config) if is_rank_zero() else {}  # takes seconds, for which others need not wait
+    with lock or nullcontext():
+        _claim(folder, config, present)
+
+
+def _claim(folder: Path, config: Mapping[str, Any], present: dict[str, Any]) -> None:
     path = folder / "config.yaml"
     if path.is_file():
         try:
             kept = read_yaml(path)
-            before = _flat(kept)
+            before = _flat(as_of_today(kept))
         except (TypeError, ValueError, RecursionError) as error:  # InputError is a ValueError
             raise InputError(f"{path}: is not a config ({str(error).removeprefix(f'{path}: ')})") from None
-        wanted = _flat(config)
+        wanted = _flat(as_of_today(config))
         before["the order of stages"], wanted["the order of stages"] = _stages(kept), _stages(config)
         for key in wanted.keys() - before.keys():
             if key.startswith("stages.") and (last := key.rsplit(".", 1)[1]) in IMPLIED_BY_OLDER_FILES:
@@ -90,9 +100,9 @@ def claim_config(folder: Path, config: Mapping[str, Any]) -> None:
     if path.is_file():  # a resumed run keeps its first environment on record
         first = read_json(path)
         continued = first.get("continued", [])
-        write_json(path, {**first, "continued": [*(continued if isinstance(continued, list) else []), environment(config)]})
+        write_json(path, {**first, "continued": [*(continued if isinstance(continued, list) else []), present]})
     else:
-        write_json(path, environment(config))
+        write_json(path, present)
 
 
 def environment(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,14 +153,10 @@ def _stages(config: Any) -> list[str]:
 
 
 def _is_free(key: str) -> bool:
-    return key.endswith(".max_mib") or (
-        key not in MUST_MATCH_ON_RESUME and any(key == free or key.startswith(f"{free}.") for free in MAY_CHANGE_ON_RESUME)
-    )
+    return key not in MUST_MATCH_ON_RESUME and any(key == free or key.startswith(f"{free}.") for free in MAY_CHANGE_ON_RESUME)
 
 
 def _flat(node: Any, place: str = "") -> dict[str, Any]:
     if isinstance(node, Mapping):
         return {key: value for name, item in node.items() for key, value in _flat(item, f"{place}.{name}" if place else str(name)).items()}
-    if place.endswith("._target_") and isinstance(node, str):
-        node = of_today(node)
     return {place: json.loads(json.dumps(node))}

@@ -23,7 +23,7 @@ CLAIMED = ("", "ranking", "standalone")
 """Places of the two first files of every run folder."""
 MOST_OF_CONFIG = 2**20
 """Characters of a config to search."""
-LONGEST_CLAIM = 30.0
+LONGEST_CLAIM = 300.0
 """Seconds that a part waits for the claims of other parts."""
 MOST_LOOKED_AT = 20_000
 """Maximum files and folders below a new run folder to search for another run."""
@@ -53,7 +53,7 @@ def only_owner(folder: Path, part: str = "") -> Iterator[None]:
     except Timeout:
         raise _in_use(folder, owner) from None
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror or error})") from None
+        raise _unwritable(folder, error) from None
     try:
         # Each locks first and then checks, so that of two simultaneous processes at least one sees the other.
         for part_lock in () if part else folder.glob(".*.lock"):
@@ -78,11 +78,19 @@ def claiming(folder: Path, part: str) -> Iterator[None]:
     if not part or not is_rank_zero():
         yield
         return
+    owner = folder / ".owner.json"
+    # Written by the owner of the whole folder, who holds the lock for as long as it works; parts hold it for their claims.
+    lock = FileLock(folder / ".lock", timeout=LONGEST_CLAIM / 10 if owner.is_file() else LONGEST_CLAIM)
     try:
-        with FileLock(folder / ".lock", timeout=LONGEST_CLAIM):
-            yield
+        lock.acquire()
     except Timeout:
-        raise _in_use(folder, folder / ".owner.json") from None
+        raise _in_use(folder, owner) from None
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def check_apart(folder: Path, *, holds_runs: bool = False) -> None:
@@ -157,6 +165,12 @@ def _is_held(lock: Path) -> bool:
             return False
     except Timeout:
         return True
+    except OSError as error:
+        raise _unwritable(lock, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path}: cannot be written ({error.strerror or error})")
 
 
 def _in_use(folder: Path, owner: Path) -> InputError:

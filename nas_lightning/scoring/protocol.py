@@ -11,7 +11,7 @@ from nas_lightning.runs.reading import read_json
 from nas_lightning.runs.writing import as_json, write_json
 from nas_lightning.scoring.table import SUBMISSION, made_by_the_run
 
-IMPLIED_BY_OLDER_FILES = {"statistics": "batch", "cheap_first": False}
+IMPLIED_BY_OLDER_PROTOCOLS = {"statistics": "batch", "cheap_first": False}
 """Values of keys that are missing from a protocol: defaults are not written."""
 ORDERED_BY = "ordered_by"
 """The key of the score that orders the candidates, as ``ranking.score`` names it."""
@@ -85,5 +85,5 @@ def write_order(folder: Path, score: str, layers: int) -> list[Path]:
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
     """The score-deciding keys in which two protocols differ, with both values."""
     keys = [key for key in {**second, **first} if key not in DECIDE_NO_SCORE]
-    values = [(key, *(protocol.get(key, IMPLIED_BY_OLDER_FILES.get(key)) for protocol in (first, second))) for key in keys]
+    values = [(key, *(protocol.get(key, IMPLIED_BY_OLDER_PROTOCOLS.get(key)) for protocol in (first, second))) for key in keys]
     return [(key, old, new) for key, old, new in values if old != new]

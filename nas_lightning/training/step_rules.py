@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+from nas_lightning.config.fields import check_fields, number
 from nas_lightning.errors import InputError
 
 
@@ -76,7 +77,12 @@ class Power:
             is the square root (Krizhevsky, One weird trick for parallelizing convolutional networks, 2014, section 5).
     """
 
-    exponent: float
+    exponent: float = number(least=0, most=1)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.exponent, int | float) or isinstance(self.exponent, bool):
+            raise InputError(f"rate_scaling.exponent: {self.exponent!r} must be a number")
+        check_fields(self, "rate_scaling")
 
     def factor(self, devices: int) -> float:
         """See RateScaling."""

@@ -112,6 +112,31 @@ def test_a_shard_that_cannot_be_is_refused_in_one_line(arguments: list[str], say
     assert says in done.err
 
 
+def test_a_shard_without_the_common_folder_is_refused(rank: list[str], command: Callable, tmp_path: Path):
+    for more, lines in (([], 1), (["-m", f"hydra.sweep.dir={tmp_path}/sweep"], 2)):  # of a multirun Hydra names the job first
+        done = command("rank", *more, *rank, "ranking.shard=1/3")
+        assert (done.code, done.err.count("\n")) == (2, lines), done.err
+        assert "ranking.shard: 1/3 needs run_dir" in done.err
+
+
+def test_shards_of_several_checkpoints_become_their_comparison(rank: list[str], micro: Path, command: Callable, tmp_path: Path):
+    both = [f"checkpoint={micro}/stages/pretrain/epoch_*.ckpt", *rank[1:], f"run_dir={tmp_path}/run"]
+    for shard in ("1/2", "2/2"):
+        done = command("rank", *both, f"ranking.shard={shard}")
+        assert done.code == 0, done.err
+    assert not (tmp_path / "run/ranking/by_checkpoint.json").exists()
+    done = command("rank", *both)
+    assert (done.code, "candidates in" in done.err) == (0, False), done.err
+    assert (tmp_path / "run/ranking/by_checkpoint.json").exists()
+
+
+def test_a_lock_that_cannot_be_taken_is_one_line(rank: list[str], command: Callable, tmp_path: Path):
+    (tmp_path / ".lock").mkdir()
+    done = command("rank", *rank, "ranking.shard=1/3", f"run_dir={tmp_path}")
+    assert (done.code, done.err.count("\n")) == (2, 1), done.err
+    assert "cannot be written" in done.err
+
+
 def test_a_run_that_trains_takes_no_shard(command: Callable, tmp_path: Path):
     done = command("train", "experiment=micro", "ranking.shard=1/3", f"run_dir={tmp_path}/run")
     assert (done.code, done.err.count("\n")) == (2, 1)

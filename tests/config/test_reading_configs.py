@@ -189,3 +189,8 @@ def test_a_dataclass_whose_keys_stand_among_its_owners_is_read_from_them():
 def test_a_field_that_is_no_key_cannot_be_given():
     with pytest.raises(InputError, match=r"^ranking\.recalibration: is not a key"):
         read(RankingConfig, {"recalibration": None}, "ranking")
+
+
+def test_a_key_of_an_older_version_is_refused_with_what_replaces_it():
+    with pytest.raises(InputError, match=r"^population\.max_mib: is no key any more: the variable NAS_LIGHTNING_MAX_MIB"):
+        read(schema.PopulationConfig, {"max_mib": 64}, "population")

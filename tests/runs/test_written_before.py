@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
+
+from nas_lightning.commands.outcome import finished
+from nas_lightning.config.roles import as_of_today
+from nas_lightning.report.sweep_keys import read_leaves
 
 RUN = ["experiment=micro", "seed=3", "save_every_steps=1"]
 pytestmark = pytest.mark.slow
@@ -68,3 +73,15 @@ def test_parts_that_an_older_version_wrote_are_not_scored_again(before: Path, co
     assert "ranking: 7 candidates in" in done.err
     assert len((before / "finished/ranking/scores.csv").read_bytes().splitlines()) == len(kept.splitlines())
     assert scores(before / "finished").keys() == {row.split(",")[1] for row in kept.decode().splitlines()[1:]}
+
+
+def test_an_older_run_is_finished_and_of_the_same_setting_as_a_new_one(before: Path):
+    config = yaml.safe_load((before / "finished/config.yaml").read_text())
+    now = {**as_of_today(config), "run_dir": "elsewhere"}
+    assert config["population"].pop("max_mib") == 64  # a key that is gone
+    assert "nas_lightning.sampling." in str(config["stages"])
+    assert finished(before / "finished", now) is not None
+    assert finished(before / "finished", {**now, "seed": 4}) is None
+    path = before / "finished/config.yaml"
+    leaves = read_leaves(yaml.safe_load(path.read_text()), path)
+    assert leaves == read_leaves(as_of_today(yaml.safe_load(path.read_text())), path)

@@ -26,6 +26,8 @@ SCORE, BASELINE, FITTED = "score", "baseline", "fitted on known accuracies"
 MARKERS = {SCORE: ("o", ACCENT, ACCENT), BASELINE: ("s", MUTED, MUTED), FITTED: ("D", INK, "white")}
 """Symbol, colour, fill colour."""
 ROW_HEIGHT = 34  # CSS pixels
+MOST_ROWS = 40
+"""Maximum rows of the figure; the table has all."""
 OF_THE_BEST = {"top_k_overlap": "top-{} overlap", "best_rank": "best place of top {}", "regret": "regret of top {}"}
 
 
@@ -67,6 +69,9 @@ def baselines(run: RunFiles) -> Part:
         means = f" (means over {ceiling.seeds} trainings)" if ceiling.seeds else ""
         notes.append(f"Dashed: what a perfect predictor would reach, because the known accuracies{means} are noisy.")
     limits = {} if ceiling is None else ceiling.estimates
+    if len(rows) > MOST_ROWS:
+        notes.append(f"Drawn are the first {MOST_ROWS} of {len(rows):,}; the table has all.")
+        rows = rows[:MOST_ROWS]
     height = 70 + ROW_HEIGHT * len(rows)
 
     def draw(canvas: Canvas) -> list[Hover]:

@@ -1,0 +1,19 @@
+"""The rules of a step, by their numbers."""
+
+from typing import Any
+
+import pytest
+
+from nas_lightning.errors import InputError
+from nas_lightning.training.step_rules import Mean, Power, Sum
+
+
+def test_shares_and_factors_are_the_hand_computed_ones():
+    assert (Sum().share(4), Mean().share(4)) == (1.0, 0.25)
+    assert [Power(exponent).factor(4) for exponent in (0.0, 0.5, 1.0)] == [1.0, 2.0, 4.0]
+
+
+@pytest.mark.parametrize("exponent", ["abc", None, True, -0.1, 1.5, float("nan"), 1e9])
+def test_an_exponent_that_is_no_share_is_refused(exponent: Any):
+    with pytest.raises(InputError, match=r"rate_scaling\.exponent: .* must be"):
+        Power(exponent)
