@@ -112,6 +112,8 @@ def _blaming_the_lost(task: Task, cfg: DictConfig) -> Any:
         raise
     except Exception as error:
         if (line := lost_process()) is None:
+            if is_started_by_lightning():
+                time.sleep(GRACE_SECONDS)  # if the first process is ending, it has reported why, and this one ends with it
             raise
         raise InputError(line) from error
 

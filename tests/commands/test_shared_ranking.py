@@ -47,6 +47,7 @@ def test_the_ranking_of_all_shards_is_the_whole_ones(shards: Path, whole: Path, 
     assert json.loads((shards / "ranking/protocol.json").read_text()) == json.loads((whole / "protocol.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_whole_scores_what_no_shard_has(rank: list[str], whole: Path, command: Callable, tmp_path: Path):
     assert command("rank", *rank, "ranking.shard=2/3", f"run_dir={tmp_path}").code == 0
     assert "16 candidates in" not in command("rank", *rank, "ranking.shard=2/3", f"run_dir={tmp_path}").err
@@ -55,6 +56,7 @@ def test_the_whole_scores_what_no_shard_has(rank: list[str], whole: Path, comman
     assert (tmp_path / "ranking/scores.csv").read_bytes() == (whole / "scores.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_shard_of_other_images_or_weights_is_refused(rank: list[str], micro: Path, command: Callable, tmp_path: Path):
     assert command("rank", *rank, "ranking.shard=2/3", f"run_dir={tmp_path}").code == 0
     for other in ("ranking.images=200", f"checkpoint={micro}/stages/pretrain/last.ckpt"):
@@ -71,6 +73,7 @@ def test_the_whole_waits_for_no_shard_that_is_at_work(rank: list[str], command: 
         assert command("rank", *rank, "ranking.shard=2/3", f"run_dir={tmp_path}").code == 0
 
 
+@pytest.mark.slow
 def test_an_older_shards_folder_says_how_its_scores_are_kept(rank: list[str], whole: Path, command: Callable, tmp_path: Path):
     """Until version 0.1 each shard had a run folder with shard.json and scores.csv."""
     for number in (1, 2):
@@ -119,6 +122,7 @@ def test_a_shard_without_the_common_folder_is_refused(rank: list[str], command: 
         assert "ranking.shard: 1/3 needs run_dir" in done.err
 
 
+@pytest.mark.slow
 def test_shards_of_several_checkpoints_become_their_comparison(rank: list[str], micro: Path, command: Callable, tmp_path: Path):
     both = [f"checkpoint={micro}/stages/pretrain/epoch_*.ckpt", *rank[1:], f"run_dir={tmp_path}/run"]
     for shard in ("1/2", "2/2"):
