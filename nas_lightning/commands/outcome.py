@@ -40,11 +40,13 @@ def finished(run_dir: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     outcome = read_json(path)
-    configs = [config]
-    if (run_dir / "config.yaml").is_file():  # perhaps of an older version, which wrote the same in other words
-        kept = read_yaml(run_dir / "config.yaml")
-        configs += [kept] if isinstance(kept, dict) and _here(as_of_today(kept)) == _here(as_of_today(config)) else []
-    return outcome if outcome.get("config_sha256") in [_hash(candidate) for candidate in configs] else None
+    written = outcome.get("config_sha256")
+    if written == _hash(config):
+        return outcome
+    # An older version wrote the same config in other words.
+    kept = read_yaml(run_dir / "config.yaml") if (run_dir / "config.yaml").is_file() else None
+    is_same = isinstance(kept, dict) and _here(as_of_today(kept)) == _here(as_of_today(config)) and written == _hash(kept)
+    return outcome if is_same else None
 
 
 def value_of(run_dir: Path, config: Mapping[str, Any], agreement: Mapping[str, Any] | None) -> float | None:

@@ -90,7 +90,7 @@ def rank_checkpoint(
     else:
         scores = ranking(candidates, images, labels, folder / "parts")
     if shard is not None:
-        tell_shard(shard, whole, folder)
+        _report_shard(shard, len(candidates), whole, folder)
         return None
     table = ScoreTable.of(candidates, scores, supernet.structure, smoothed)
     if not is_rank_zero():
@@ -98,7 +98,7 @@ def rank_checkpoint(
     return write_and_print(table, folder, config.score, config.budgets, config.resamples, known, cheap_first)
 
 
-def tell_shard(shard: Shard, whole: Population, folder: Path) -> None:
+def _report_shard(shard: Shard, scored: int, whole: Population, folder: Path) -> None:
     """Prints how much of the list all shards have scored."""
     if not is_rank_zero():
         return
@@ -106,7 +106,7 @@ def tell_shard(shard: Shard, whole: Population, folder: Path) -> None:
     count = sum(architecture in done for architecture in whole.architectures)
     left = "" if count == len(whole) else "once the other shards are done, "
     print(
-        f"\nshard {shard}: {len(shard.of(whole)):,} candidates scored; {count:,} of {len(whole):,} in all shards\n"
+        f"\nshard {shard}: {scored:,} candidates scored; {count:,} of {len(whole):,} in all shards\n"
         f"{left}the same command without ranking.shard makes the ranking"
     )
 

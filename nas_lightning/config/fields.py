@@ -8,6 +8,7 @@ from nas_lightning.config import roles
 from nas_lightning.errors import InputError
 
 T = TypeVar("T")
+BOUNDS = ("least", "most", "above")
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,14 @@ def made(default: Any = MISSING) -> Any:
 
 
 def check_fields(instance: Any, place: str) -> None:
-    """Checks a dataclass against its declared bounds; for ``__post_init__``, so that code obeys them like a config."""
+    """Checks a dataclass's numbers against its declared bounds; for ``__post_init__``, so that code obeys them like a config."""
     for declared in fields(instance):
-        check_value(declared.metadata, getattr(instance, declared.name), f"{place}.{declared.name}")
+        value, key = getattr(instance, declared.name), f"{place}.{declared.name}"
+        is_bounded = any(declared.metadata.get(bound) is not None for bound in BOUNDS)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_bounded and not is_number and not (value is None and declared.default is None):
+            raise InputError(f"{key}: {value!r} must be a number")
+        check_value(declared.metadata, value, key)
 
 
 def check_value(metadata: Mapping[str, Any], value: Any, place: str) -> None:
@@ -82,7 +88,7 @@ def check_value(metadata: Mapping[str, Any], value: Any, place: str) -> None:
         raise InputError(f"{place}: {value!r} is not one of {', '.join(among)}")
     if metadata.get("is_path") and not value.strip():
         raise InputError(f"{place}: is empty; give the path of a file or folder")
-    least, most, above = (metadata.get(bound) for bound in ("least", "most", "above"))
+    least, most, above = (metadata.get(bound) for bound in BOUNDS)
     for item in value if isinstance(value, list) else [value]:
         if least is not None and not item >= least:
             raise InputError(f"{place}: {item} must be at least {least}")

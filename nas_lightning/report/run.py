@@ -14,7 +14,7 @@ import numpy.typing as npt
 from nas_lightning.agreement import Agreement, ScoreAgreement, read_agreement
 from nas_lightning.errors import InputError
 from nas_lightning.runs.made_from import changed_source
-from nas_lightning.runs.reading import read_json, read_rows, read_text, read_yaml
+from nas_lightning.runs.reading import finite, read_json, read_rows, read_text, read_yaml
 from nas_lightning.scoring.table import LABELS, ScoreTable, read_table
 from nas_lightning.space import AnyWidths, read_accuracies
 
@@ -249,11 +249,7 @@ def _read_stage(name: str, path: Path) -> StageMetrics:
 
 
 def _read_number(text: str, place: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
+    if (value := finite(text)) is None:
         raise InputError(f"{place}: {text[:80]!r} is not a finite number")
     return value
 

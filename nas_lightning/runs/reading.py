@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import os
 import re
 import stat
@@ -60,6 +61,15 @@ def _max_mib() -> float:
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
         raise InputError(f"{MAX_MIB_VARIABLE}: {cut(repr(text))} must be a number of MiB, such as {MAX_MIB}")
     return float(text)
+
+
+def finite(text: str) -> float | None:
+    """The number that a cell holds; None if it is none, nan or infinite."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def read_text(path: Path, max_mib: float | None = None) -> str:

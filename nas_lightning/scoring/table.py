@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nas_lightning.errors import InputError
-from nas_lightning.runs.reading import read_rows, safe_cell
+from nas_lightning.runs.reading import finite, read_rows, safe_cell
 from nas_lightning.runs.writing import write_text
 from nas_lightning.space import Architecture, Candidate, CandidateRows, Candidates, Population, ReadsCodes, ResidualStructure
 
@@ -225,10 +225,6 @@ def _whole(text: str, place: str) -> int:
 
 
 def _number(text: str, place: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
+    if (value := finite(text)) is None:
         raise InputError(f"{place}: a smoothed score is no finite number: {text[:80]!r}")
     return value

@@ -80,8 +80,6 @@ class Power:
     exponent: float = number(least=0, most=1)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.exponent, int | float) or isinstance(self.exponent, bool):
-            raise InputError(f"rate_scaling.exponent: {self.exponent!r} must be a number")
         check_fields(self, "rate_scaling")
 
     def factor(self, devices: int) -> float:

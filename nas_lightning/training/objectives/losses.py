@@ -1,8 +1,9 @@
 """Losses as pure functions of tensors, in float32 at least, whatever the precision of the network."""
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from nas_lightning.supernet.cpu_kernels import at_least_float32
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
@@ -24,8 +25,3 @@ def soft_cross_entropy(logits: Tensor, probabilities: Tensor, temperature: float
         temperature: divides the logits; the teacher's must have been divided already.
     """
     return -(probabilities * F.log_softmax(at_least_float32(logits) / temperature, dim=1)).sum(dim=1).mean()
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    """The tensor in float32 if its precision is lower."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
