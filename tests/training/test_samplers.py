@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ from scipy import stats
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture, Population, SearchSpace
 from nas_lightning.space.population import EveryKth, ListFile, RandomSubset
-from nas_lightning.training.samplers import ListedSampler, Position, Sampler, UniformSampler
+from nas_lightning.training.samplers import ListedSampler, Position, Sampler, UniformSampler, WideSampler
 
 SPACE = SearchSpace("small", (1, 1), (4, 8), 2, 8)  # 128 candidates
 LIST = Population.draw(SPACE, 60, seed=0)
@@ -30,9 +31,10 @@ def walked(sampler: Sampler, steps: int, stage: int = 0, rank: int = 0) -> list[
 
 SAMPLERS: list[Callable[[int, int], Sampler]] = [
     lambda seed, paths: UniformSampler(SPACE, seed, paths),
+    lambda seed, paths: WideSampler(SPACE, seed, paths),
     lambda seed, paths: ListedSampler(LIST, seed, RandomSubset(7), paths),
 ]
-both = pytest.mark.parametrize("make", SAMPLERS, ids=["uniform", "listed"])
+each = pytest.mark.parametrize("make", SAMPLERS, ids=["uniform", "wide", "listed"])
 
 
 def test_uniform_paths_are_uniform_over_the_widths_of_every_layer() -> None:
@@ -59,7 +61,31 @@ def test_the_paths_of_a_step_are_independent_of_one_another() -> None:
     assert stats.chi2_contingency(table).pvalue > 1e-4
 
 
-@both
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.75, 1.0])
+def test_wide_paths_have_each_width_as_often_as_it_is_wide(share: float) -> None:
+    paths = walked(WideSampler(SPACE, seed=1, paths=8, share=share), 1000)
+    for column, legal in zip(np.array([one.widths for one in paths]).T, SPACE.choices, strict=True):
+        expected = [share * width / sum(legal) + (1 - share) / len(legal) for width in legal]
+        counts = [int((column == width).sum()) for width in legal]
+        assert stats.chisquare(counts, np.array(expected) * len(column)).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_a_wide_path_is_of_one_kind_in_all_its_layers(share: float) -> None:
+    counts = Counter(one.widths for one in walked(WideSampler(SPACE, seed=2, paths=8, share=share), 1000))
+    total = math.prod(sum(legal) for legal in SPACE.choices)
+    expected = [share * math.prod(widths) / total + (1 - share) / SPACE.size for widths in itertools.product(*SPACE.choices)]
+    observed = [counts[widths] for widths in itertools.product(*SPACE.choices)]
+    assert stats.chisquare(observed, np.array(expected) * sum(observed)).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan"), "half", None])
+def test_a_share_outside_0_to_1_is_refused(share: Any) -> None:
+    with pytest.raises(InputError, match=r"^sampler\.share: "):
+        WideSampler(SPACE, seed=0, share=share)
+
+
+@each
 @pytest.mark.parametrize("paths", [1, 6, 20])
 def test_a_step_has_as_many_paths_as_asked_for(make: Callable[[int, int], Sampler], paths: int) -> None:
     sampler = make(0, paths)
@@ -67,7 +93,7 @@ def test_a_step_has_as_many_paths_as_asked_for(make: Callable[[int, int], Sample
     assert len(sampler.sample(Position(0, 0, 0))) == paths
 
 
-@both
+@each
 def test_paths_are_a_function_of_seed_and_position_only(make: Callable[[int, int], Sampler]) -> None:
     positions = [Position(stage, step // 5, step, rank) for stage, step, rank in itertools.product((0, 1), range(12), (0, 1))]
     expected = {position: make(4, 3).sample(position) for position in positions}
@@ -76,14 +102,14 @@ def test_paths_are_a_function_of_seed_and_position_only(make: Callable[[int, int
         assert used.sample(position) == expected[position]
 
 
-@both
+@each
 @pytest.mark.parametrize("other", [Position(1, 0, 0), Position(0, 0, 0, 1)], ids=["stage", "rank"])
 def test_stages_and_ranks_draw_differently(make: Callable[[int, int], Sampler], other: Position) -> None:
     sampler = make(0, 6)
     assert walked(sampler, 3) != walked(sampler, 3, other.stage, other.rank)
 
 
-@both
+@each
 def test_steps_and_seeds_draw_differently(make: Callable[[int, int], Sampler]) -> None:
     first, other = make(0, 6), make(1, 6)
     steps = [tuple(first.sample(Position(0, 0, step))) for step in range(7)]
@@ -134,7 +160,7 @@ def test_a_list_that_cannot_be_chosen_is_refused_before_any_stage() -> None:
             ListedSampler(LIST, seed=0, choose=choose)
 
 
-@both
+@each
 @pytest.mark.parametrize("paths", [0, -1, 1.0, True, "6", None, 1025])
 def test_a_number_of_paths_that_makes_no_sense_is_refused_naming_it(make: Callable[[int, Any], Sampler], paths: Any) -> None:
     with pytest.raises(InputError, match=r"sampler\.paths: .* must be an integer from 1 to 1024") as refused:
@@ -142,7 +168,7 @@ def test_a_number_of_paths_that_makes_no_sense_is_refused_naming_it(make: Callab
     assert repr(paths) in str(refused.value)
 
 
-@both
+@each
 def test_a_sampler_has_no_state_to_change(make: Callable[[int, int], Sampler]) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         make(0, 6).paths = 7
