@@ -133,7 +133,7 @@ def test_cifar_is_a_choice_for_the_recipe_without_its_files(data: str):
 
 
 def test_the_ranking_command_composes_for_every_ranking_of_all_options():
-    for option in ("whole", "official", "sample"):
+    for option in ("whole", "official", "sample", "predicted"):
         config = read(RankConfig, composed("rank", "checkpoint=x.safetensors", f"ranking={option}"))
         assert config.ranking.scorer.chunk_size >= 1
 

@@ -18,7 +18,7 @@ from nas_lightning.rng import generator
 from nas_lightning.scoring.table import ScoreTable
 from nas_lightning.space import Architecture
 
-BASELINES = ("parameters", "multiply-adds", "last width", "sum of widths")
+BASELINES = ("parameters", "multiply-adds", "last width", "sum of widths", "size and last width")
 LOWER_IS_BETTER = ("best_rank", "regret")
 ROUNDING = 1e-12
 """Statistics closer than this are equal."""
@@ -130,6 +130,13 @@ def _win_shares(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray
     return shares
 
 
+def _size_and_last_width(table: ScoreTable) -> np.ndarray:
+    """(n,) the logarithm of the parameters and -1 / last width, each in standard deviations over the table's architectures."""
+    parts = np.stack([np.log(np.maximum(table.parameters, 1)), -1 / table.population.widths[:, -1]])
+    distinct = parts[:, list(table.population.distinct_rows)]
+    return ((parts - distinct.mean(axis=1, keepdims=True)) / np.maximum(distinct.std(axis=1, keepdims=True), 1e-12)).sum(axis=0)
+
+
 def agreement_with(
     table: ScoreTable, known: Mapping[Architecture, float], resamples: int, seed: int = 0, by_seed: npt.NDArray[np.float64] | None = None
 ) -> Agreement:
@@ -149,6 +156,7 @@ def agreement_with(
         "multiply-adds": table.multiply_adds[rows].astype(float),
         "last width": widths[:, -1].astype(float),
         "sum of widths": widths.sum(axis=1).astype(float),
+        "size and last width": _size_and_last_width(table)[rows],
     }
     return replace(
         measure(scores, truth, baselines=BASELINES, resamples=resamples, seed=seed),

@@ -10,6 +10,7 @@ from nas_lightning.agreement.noise_ceiling import NoiseCeiling
 from nas_lightning.agreement.supervised_predictor import SupervisedPredictor
 from nas_lightning.errors import InputError
 from nas_lightning.runs.reading import read_json
+from nas_lightning.scoring.table import OLDER
 
 LARGEST = 1e300
 """Largest magnitude of a legal number."""
@@ -45,7 +46,7 @@ def read_agreement(path: Path) -> Agreement:
 
 
 def _scores(content: Mapping[str, Any], key: str, place: str) -> dict[str, ScoreAgreement]:
-    return {name: _score(node, f"{place}: {key}.{name}") for name, node in _objects(content, key, place).items()}
+    return {OLDER.get(name, name): _score(node, f"{place}: {key}.{name}") for name, node in _objects(content, key, place).items()}
 
 
 def _score(node: Mapping[str, Any], place: str) -> ScoreAgreement:
@@ -67,7 +68,8 @@ def _win_shares(content: Mapping[str, Any], place: str) -> dict[str, dict[str, d
         for other in others:
             where = f"{place}: beats.{score}"
             by_statistic = _mapping(others, other, where)
-            shares.setdefault(score, {})[other] = {name: _number(value, f"{where}.{other}.{name}") for name, value in by_statistic.items()}
+            values = {name: _number(value, f"{where}.{other}.{name}") for name, value in by_statistic.items()}
+            shares.setdefault(OLDER.get(score, score), {})[other] = values
     return shares
 
 

@@ -19,12 +19,19 @@ def agreement_summary(agreement: Agreement) -> str:
 
 
 def against_baselines(agreement: Agreement, score: str) -> str:
-    """One sentence on the baselines that a score beats or not by Kendall; p is the share of resamples that it wins."""
-    shares, outcomes = agreement.wins_over_baselines(score), baselines_by_outcome(agreement, score)
-    groups = [f"{words} {', '.join(f'{name} (p = {shares[name]:.2f})' for name in names)}" for words, names in outcomes.items()]
-    if not groups:
+    """One sentence on whether a score beats the best baseline by Kendall; p is the share of resamples that it wins."""
+    shares, best = agreement.wins_over_baselines(score), best_baseline(agreement)
+    if best not in shares:
         return f"{score} cannot be compared with a baseline: one side has no order"
-    return f"{score} {'; '.join([f'{groups[0]} by Kendall', *groups[1:]])}"
+    outcome = next(words for words, names in baselines_by_outcome(agreement, score).items() if best in names)
+    return f"{score} {outcome} the best baseline, {best}, by Kendall (p = {shares[best]:.2f})"
+
+
+def best_baseline(agreement: Agreement) -> str | None:
+    """The baseline with the highest Kendall correlation; None if none has an order."""
+    found = {name: baseline.estimates["kendall"].value for name, baseline in agreement.baselines.items()}
+    values = {name: value for name, value in found.items() if value is not None}
+    return max(values, key=lambda name: values[name]) if values else None
 
 
 def baselines_by_outcome(agreement: Agreement, score: str) -> dict[str, list[str]]:

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from nas_lightning.config import roles
-from nas_lightning.config.fields import Later, Target, choice, inline, number, path, target
+from nas_lightning.config.fields import Later, Target, choice, inline, number, path, target, word
 from nas_lightning.config.schema import LoaderConfig, MonitorConfig, PopulationConfig, RootConfig, SupernetConfig
+from nas_lightning.scoring.predictors import FEWEST, PREDICTORS, Predictor
 from nas_lightning.scoring.score import Scorer
 from nas_lightning.standalone import Recipe
 from nas_lightning.training.stage import Stage
@@ -39,12 +40,14 @@ class RankingConfig:
     """Gives all candidates one batch of images, and more only to those that may be among the best."""
     cheap_first_keep: float = number(0.1, least=0, most=1)
     """Share of the candidates that is ranked as if all had all images; at least the best one."""
-    score: str = choice("cross_entropy", among=("top1", "cross_entropy", "smoothed"))
+    score: str = choice("predicted", among=("top1", "cross_entropy", "predicted"))
     """Orders the candidates, and fills the submission's ``acc`` (cross entropies as their negative)."""
-    smoothing: bool = False
-    """Adds cross entropies smoothed over the widths, by a regression on the supernet's own scores."""
-    smoothing_candidates: int = number(400, least=30, most=1_000_000)
+    predictor: Predictor | None = word("monotone", among=PREDICTORS)
+    """Adds cross entropies predicted from the widths, by a fit on the supernet's own scores."""
+    fitted_on: int = number(200, least=FEWEST, most=1_000_000)
     """Candidates to fit on; if the list has fewer, others are drawn from the space and scored."""
+    scored: int | None = number(None, least=FEWEST)
+    """Scores only N candidates of the list, drawn at random with ``seed``, and predicts the others; None scores all."""
     known_accuracies: str | None = path(None)
     """A file in the challenge's format with true accuracies as fractions, an ``acc`` of 0 for unknown; only compared
     with: no score is fitted on them."""

@@ -19,11 +19,11 @@ from nas_lightning.errors import InputError
 from nas_lightning.runs.lock import claiming
 from nas_lightning.scoring.bn_recalibration import Recalibration
 from nas_lightning.scoring.predict import rank_to_folder, read_losses
+from nas_lightning.scoring.predictors import FEWEST, extra_candidates, predict
 from nas_lightning.scoring.protocol import claim, make_protocol
 from nas_lightning.scoring.score import Scorer
 from nas_lightning.scoring.shards import Shard, check_no_older_shard
-from nas_lightning.scoring.smoothing import FEWEST, extra_candidates, smoothed_cross_entropies
-from nas_lightning.scoring.table import Score, ScoreTable, read_parts
+from nas_lightning.scoring.table import NOT_SCORED, Score, ScoreTable, read_parts
 from nas_lightning.search.successive_halving import STANDARD_ERRORS, Halving, Losses, Rung, make_rungs, successive_halving
 from nas_lightning.space import Architecture, CandidateRows, Population, SearchSpace, read_accuracies
 from nas_lightning.supernet.checkpoint import load_supernet
@@ -50,13 +50,11 @@ def rank_checkpoint(
         The agreement with known accuracies, if there are any.
     """
     supernet, _ = load_supernet(checkpoint)
-    candidates = whole = choose_candidates(config, supernet.space, population)
-    if (shard := choose_shard(config)) is not None:
-        candidates = shard.of(whole)
-    elif config.known_accuracies is not None:
+    candidates = choose_candidates(config, supernet.space, population)
+    if (shard := choose_shard(config)) is None and config.known_accuracies is not None:
         known = Known(read_accuracies(Path(config.known_accuracies), supernet.space))
         check_enough_known(known.accuracies, candidates, config.known_accuracies)
-    check_smoothing(config, supernet.space)
+    check_predictor(config, candidates)
     images, labels = evaluation_images(dataset, config.images)
     rungs, scorer = plan_rungs(config, len(images)), make_scorer(config, dataset)
     test = dataset.test()
@@ -78,24 +76,35 @@ def rank_checkpoint(
     with claiming(run_dir, name):
         claim(folder, protocol)
     ranking = partial(rank_to_folder, supernet, scorer=scorer, trainer_arguments=trainer_arguments, label=folder_name, shard=name)
-    smoothed, cheap_first = None, None
-    if rungs is not None:
-        cheap_first = _rank_cheap_first(ranking, candidates, rungs, config.cheap_first_keep, (images, labels), folder)
-        scores = cheap_first.scores
-    elif config.smoothing:
-        extra = extra_candidates(candidates, config.smoothing_candidates, config.seed)
-        fitted_on = Population(supernet.space, (*candidates, *extra))
-        all_scores = ranking(fitted_on, images, labels, folder / "parts")
-        scores, smoothed = all_scores[: len(candidates)], smoothed_cross_entropies(fitted_on, all_scores, len(candidates))
-    else:
-        scores = ranking(candidates, images, labels, folder / "parts")
+    cheap_first, predicted, prediction = None, None, None
+    scored = to_score(config, candidates)
     if shard is not None:
-        _report_shard(shard, len(candidates), whole, folder)
+        part = shard.of(scored)
+        ranking(part, images, labels, folder / "parts")
+        _report_shard(shard, len(part), scored, folder)
         return None
-    table = ScoreTable.of(candidates, scores, supernet.structure, smoothed)
+    if rungs is not None:
+        cheap_first = _rank_cheap_first(ranking, scored, rungs, config.cheap_first_keep, (images, labels), folder)
+        scores = cheap_first.scores
+    else:
+        scores = ranking(scored, images, labels, folder / "parts")
     if not is_rank_zero():
         return None
-    return write_and_print(table, folder, config.score, config.budgets, config.resamples, known, cheap_first)
+    if config.predictor is not None:
+        predicted, prediction = predict(config.predictor, supernet.structure, scored, scores, candidates, config.seed)
+    by_architecture = dict(zip(scored.architectures, scores, strict=True))
+    listed = [by_architecture.get(architecture, NOT_SCORED) for architecture in candidates.architectures]
+    table = ScoreTable.of(candidates, listed, supernet.structure, predicted)
+    return write_and_print(table, folder, config.score, config.budgets, config.resamples, known, cheap_first, prediction)
+
+
+def to_score(config: RankingConfig, candidates: Population) -> Population:
+    """The candidates of the list that are scored, and others of the space that the predictor is fitted on as well."""
+    if config.scored is not None and config.scored < len(candidates):
+        candidates = candidates.sample(config.scored, config.seed, "scored")
+    if config.predictor is None:
+        return candidates
+    return Population(candidates.space, (*candidates, *extra_candidates(candidates, config.fitted_on, config.seed)))
 
 
 def _report_shard(shard: Shard, scored: int, whole: Population, folder: Path) -> None:
@@ -134,7 +143,7 @@ def check_ranking(config: RankingConfig, dataset: ImageDataset, candidates: Popu
     choose_shard(config)
     plan_rungs(config, len(evaluation_images(dataset, config.images)[1]))
     make_scorer(config, dataset)
-    check_smoothing(config, candidates.space)
+    check_predictor(config, candidates)
     if config.known_accuracies is not None:
         known = read_accuracies(Path(config.known_accuracies), candidates.space)
         check_enough_known(known, candidates, config.known_accuracies)
@@ -148,9 +157,11 @@ def plan_rungs(config: RankingConfig, images: int) -> list[Rung] | None:
     """
     if not config.cheap_first:
         return None
-    if config.score != "cross_entropy" or config.smoothing:
-        wrong = f"score: {config.score}" if config.score != "cross_entropy" else "smoothing: true"
-        raise InputError(f"ranking.{wrong} cannot go with cheap_first, whose final order is that of the plain cross entropies")
+    if config.score != "cross_entropy" or config.predictor is not None:
+        raise InputError(
+            "ranking.cheap_first: true gives most candidates few images, and its order is that of the plain cross entropies; "
+            "it needs ranking.predictor=none ranking.score=cross_entropy"
+        )
     if config.statistics != "batch":
         raise InputError(
             f"ranking.statistics: {config.statistics} cannot go with cheap_first: the training images would run again with every batch"
@@ -166,12 +177,21 @@ def make_scorer(config: RankingConfig, dataset: ImageDataset) -> Scorer:
     return replace(config.scorer, recalibration=recalibration)
 
 
-def check_smoothing(config: RankingConfig, space: SearchSpace) -> None:
-    """Raises InputError if smoothing is enabled but impossible, or needed but not enabled."""
-    if config.score == "smoothed" and not config.smoothing:
-        raise InputError("ranking.score: smoothed needs ranking.smoothing=true")
-    if config.smoothing and space.size < FEWEST:
-        raise InputError(f"ranking.smoothing: needs {FEWEST} candidates to fit on; space {space.name} has {space.size}")
+def check_predictor(config: RankingConfig, candidates: Population) -> None:
+    """Raises InputError if a predictor is chosen but impossible, or needed but not chosen."""
+    space = candidates.space
+    if config.predictor is None:
+        if config.score == "predicted":
+            raise InputError("ranking.score: predicted needs a ranking.predictor; without one give ranking.score=cross_entropy")
+        if config.scored is not None:
+            raise InputError(f"ranking.scored: {config.scored} needs a ranking.predictor, for the others of the list")
+    elif space.size < FEWEST:
+        raise InputError(
+            f"ranking.predictor: needs {FEWEST} candidates to fit on, but space {space.name} has {space.size}; "
+            "give ranking.predictor=none ranking.score=cross_entropy"
+        )
+    if config.scored is not None and config.scored < len(candidates) and config.score != "predicted":
+        raise InputError(f"ranking.score: {config.score} cannot order a list of which only ranking.scored={config.scored} are scored")
 
 
 def choose_shard(config: RankingConfig) -> Shard | None:
@@ -186,8 +206,6 @@ def choose_shard(config: RankingConfig) -> Shard | None:
         raise InputError(
             f"ranking.cheap_first: true cannot go with shard={config.shard}: which candidates may be among the best, all decide"
         )
-    if config.smoothing:
-        raise InputError(f"ranking.smoothing: true cannot go with shard={config.shard}; give it to the ranking of the whole list")
     return Shard.parse(config.shard)
 
 

@@ -13,8 +13,9 @@ from nas_lightning.agreement.measure import agreement_with
 from nas_lightning.agreement.summary import agreement_summary
 from nas_lightning.runs.made_from import KEY, hashes, write_source
 from nas_lightning.runs.writing import write_json
+from nas_lightning.scoring.prediction import Prediction
 from nas_lightning.scoring.protocol import write_order
-from nas_lightning.scoring.table import LABELS, SUBMISSION, ScoreTable, made_by_the_run, made_from_scores
+from nas_lightning.scoring.table import LABELS, PREDICTION, SUBMISSION, ScoreTable, made_by_the_run, made_from_scores
 from nas_lightning.search.budgets import summary
 from nas_lightning.search.successive_halving import Halving
 from nas_lightning.space import Architecture, Candidates
@@ -40,6 +41,7 @@ def write_and_print(
     resamples: int,
     known: Known | None,
     cheap_first: Halving | None = None,
+    prediction: Prediction | None = None,
 ) -> dict[str, Any] | None:
     """Writes and prints a whole ranking.
 
@@ -50,17 +52,21 @@ def write_and_print(
         resamples: of the bootstrap.
         known: None compares with nothing.
         cheap_first: the result of successive halving, if used.
+        prediction: the predictor's, if there is one.
 
     Returns:
         The agreement with known accuracies, if there are any.
     """
     removed = write_source(folder / "scores.csv", table.as_csv(), made_from_scores(folder))
-    removed += write_order(folder, score, table.population.widths.shape[1])
+    removed += write_order(folder, score, table.population.widths.shape[1], None if prediction is None else prediction.predictor)
     table.write_submission(folder / SUBMISSION, score)
     written, paragraphs = ["scores.csv", SUBMISSION], [summary(table, score, budgets)]
     if cheap_first is not None:
         write_json(folder / "cheap_first.json", cheap_first.to_json())
         written, paragraphs = [*written, "cheap_first.json"], [str(cheap_first), *paragraphs]
+    if prediction is not None:
+        write_json(folder / PREDICTION, prediction.to_json())
+        written, paragraphs = [*written, PREDICTION], [str(prediction), *paragraphs]
     result = None
     if known is not None:
         agreement = agreement_with(table, known.accuracies, resamples, by_seed=known.by_seed)

@@ -47,9 +47,10 @@ def _values(kind: type, node: Any, place: str, make: Make) -> dict[str, Any]:
     if not isinstance(node, Mapping):
         raise InputError(f"{place or 'config'}: {node!r} must be a mapping of keys to values")
     for key in node:
-        if key in GONE:
-            raise InputError(f"{join(place, str(key))}: is no key any more: {GONE[key]}")
-        check_known(join(place, str(key)), str(key), _keys(kind))
+        where = join(place, str(key))
+        if instead := next((said for gone, said in GONE.items() if f".{where}".endswith(f".{gone}")), None):
+            raise InputError(f"{where}: is no key any more: {instead}")
+        check_known(where, str(key), _keys(kind))
     hints = typing.get_type_hints(kind)
     values: dict[str, Any] = {}
     for name, declared in _declared(kind).items():
@@ -128,9 +129,12 @@ def _target(role: Role, value: Any, place: str, is_partial: bool = False) -> Tar
 
 def _word(words: Mapping[str, Any], protocol: type, value: Any, place: str, make: Make) -> Any:
     if isinstance(value, Mapping):
-        classes = tuple(f"{type(known).__module__}.{type(known).__qualname__}" for known in words.values())
+        protocol = next(kind for kind in getattr(protocol, "__args__", (protocol,)) if kind is not type(None))
+        classes = tuple({f"{type(known).__module__}.{type(known).__qualname__}": None for known in words.values() if known is not None})
         role = Role(f"a {protocol.__name__}", f"{protocol.__module__}.{protocol.__qualname__}", classes=classes)
         return make(_target(role, value, place), place)
+    if value is None and None in words.values():
+        return None
     if not isinstance(value, str) or value not in words:
         raise InputError(f"{place}: {value!r} is not one of {', '.join(words)}")
     return words[value]

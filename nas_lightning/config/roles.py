@@ -20,8 +20,12 @@ MOVED = {
     "nas_lightning.schedule.": "nas_lightning.training.schedules.",
 }
 """Old and new places of classes that configs of older versions name."""
-GONE = {"max_mib": "the variable NAS_LIGHTNING_MAX_MIB sets the limit of all files"}
-"""Keys of configs of older versions, and their replacements."""
+GONE = {
+    "max_mib": "the variable NAS_LIGHTNING_MAX_MIB sets the limit of all files",
+    "ranking.smoothing": "ranking.predictor chooses what is predicted from the widths",
+    "ranking.smoothing_candidates": "ranking.fitted_on sets their number",
+}
+"""Ends of keys of older versions, and their replacements."""
 
 
 def of_today(name: str) -> str:

@@ -15,7 +15,7 @@ from nas_lightning.agreement import Agreement, ScoreAgreement, read_agreement
 from nas_lightning.errors import InputError
 from nas_lightning.runs.made_from import changed_source
 from nas_lightning.runs.reading import finite, read_json, read_rows, read_text, read_yaml
-from nas_lightning.scoring.table import LABELS, ScoreTable, read_table
+from nas_lightning.scoring.table import LABELS, OLDER, ScoreTable, read_table
 from nas_lightning.space import AnyWidths, read_accuracies
 
 MOST_LAYERS = 100_000
@@ -197,6 +197,7 @@ def _key(folder: Path, config: Mapping[str, Any] | None, protocol: Mapping[str, 
     if key is None:
         node = _section(read_yaml(own) if own.is_file() else config, "ranking")
         place, key = f"{folder}: ranking.score", node.get("score", "top1")
+    key = OLDER.get(str(key), key)
     if not isinstance(key, str) or key not in LABELS:
         raise InputError(f"{place}: {str(key)[:80]!r} is not one of {', '.join(LABELS)}")
     return key
@@ -204,7 +205,7 @@ def _key(folder: Path, config: Mapping[str, Any] | None, protocol: Mapping[str, 
 
 def _read_ranking(folder: Path, key: str, layers: int | None) -> Ranking:
     table = read_table(folder / "ranking" / "scores.csv", AnyWidths(layers))
-    if key == "smoothed" and table.smoothed is None:
+    if key == "predicted" and table.predicted is None:
         raise InputError(f"{folder}/ranking/scores.csv: has no column {key}, by which it is to be ordered; rank again")
     path = _first(*(folder / place / "known_accuracies.json" for place in ("ranking", "standalone")))
     if path is None:

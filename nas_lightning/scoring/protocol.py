@@ -16,7 +16,9 @@ IMPLIED_BY_OLDER_PROTOCOLS = {"statistics": "batch", "cheap_first": False}
 ORDERED_BY = "ordered_by"
 """The key of the score that orders the candidates, as ``ranking.score`` names it."""
 LAYERS = "layers"
-DECIDE_NO_SCORE = (ORDERED_BY, LAYERS)
+PREDICTOR = "predictor"
+"""The key of the predictor's name."""
+DECIDE_NO_SCORE = (ORDERED_BY, LAYERS, PREDICTOR)
 """Keys that may differ between rankings of the same scores."""
 
 
@@ -70,15 +72,16 @@ def claim(folder: Path, protocol: dict[str, Any]) -> None:
         raise InputError(f"{path}: {key} is {old!r}, but this ranking has {new!r}; give another run_dir")
 
 
-def write_order(folder: Path, score: str, layers: int) -> list[Path]:
+def write_order(folder: Path, score: str, layers: int, predictor: str | None = None) -> list[Path]:
     """Adds the ordering score to ``protocol.json``; if it changes, removes and returns files made in the old order.
 
     Args:
         score: as ``ranking.score`` names it.
         layers: number of entries of a code that layers read: codes that agree in these are one architecture.
+        predictor: the name of the predictor; None if there is none.
     """
     path = folder / "protocol.json"
-    content = {**read_json(path), ORDERED_BY: score, LAYERS: layers}
+    content = {**read_json(path), ORDERED_BY: score, LAYERS: layers, PREDICTOR: predictor}
     return write_source(path, as_json(content), [folder / SUBMISSION, *made_by_the_run(folder)])
 
 

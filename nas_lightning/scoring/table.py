@@ -18,7 +18,7 @@ from nas_lightning.space import Architecture, Candidate, CandidateRows, Candidat
 
 
 class Score(NamedTuple):
-    """The scores of one candidate on n images."""
+    """The scores of one candidate on n images; nan if it was only predicted."""
 
     top1: float
     """Fraction of the images whose label has the highest logit."""
@@ -34,9 +34,13 @@ MOST = 2**63 - 1
 """Maximum of multiply-adds and parameters, which are stored in 64 bits."""
 SUBMISSION = "submission.json"
 OF_THE_RUN = ("report.html", "report.md", "finished.json")
-FROM_SCORES = (SUBMISSION, "known_accuracies.json", "agreement.json", "cheap_first.json", "../by_checkpoint.json")
-LABELS = {"top1": "top-1", "cross_entropy": "negative cross entropy", "smoothed": "smoothed"}
+PREDICTION = "predictor.json"
+FROM_SCORES = (SUBMISSION, PREDICTION, "known_accuracies.json", "agreement.json", "cheap_first.json", "../by_checkpoint.json")
+LABELS = {"top1": "top-1", "cross_entropy": "negative cross entropy", "predicted": "predicted"}
 """Name of a score in agreements, by ``ranking.score``."""
+OLDER = {"smoothed": "predicted"}
+"""Names of scores in older files, and what they are read as."""
+NOT_SCORED = Score(math.nan, math.nan, math.nan)
 
 
 def made_by_the_run(folder: Path) -> list[Path]:
@@ -62,8 +66,8 @@ class ScoreTable:
     scores: tuple[Score, ...]
     multiply_adds: npt.NDArray[np.int64]
     parameters: npt.NDArray[np.int64]
-    smoothed: npt.NDArray[np.float64] | None = None
-    """Cross entropies smoothed over the widths, if configured."""
+    predicted: npt.NDArray[np.float64] | None = None
+    """Cross entropies by ``ranking.predictor``, if there is one."""
 
     @classmethod
     def of(
@@ -71,24 +75,30 @@ class ScoreTable:
         population: Population,
         scores: Iterable[Score],
         structure: ResidualStructure,
-        smoothed: npt.NDArray[np.float64] | None = None,
+        predicted: npt.NDArray[np.float64] | None = None,
     ) -> "ScoreTable":
         """Adds the candidates' costs to their scores."""
         costs = structure.cost(population.widths)
-        return cls(population, tuple(scores), costs.multiply_adds, costs.parameters, smoothed)
+        return cls(population, tuple(scores), costs.multiply_adds, costs.parameters, predicted)
 
     def quality(self, key: str) -> npt.NDArray[np.float64]:
-        """(n,) higher is better: ``top1``, ``top5``, or the negative of ``cross_entropy`` or ``smoothed``."""
-        if key == "smoothed":
-            if self.smoothed is None:
-                raise ValueError("the scores were not smoothed")
-            return -self.smoothed
+        """(n,) higher is better: ``top1``, ``top5``, or the negative of ``cross_entropy`` or ``predicted``."""
+        if key == "predicted":
+            if self.predicted is None:
+                raise ValueError("the table has no predicted scores")
+            return -self.predicted
         values = np.array([getattr(score, key) for score in self.scores], dtype=np.float64)
         return -values if key == "cross_entropy" else values
 
     def qualities(self) -> dict[str, npt.NDArray[np.float64]]:
-        """The scores that agreements report, by label: (n,) each."""
-        return {label: self.quality(key) for key, label in LABELS.items() if key != "smoothed" or self.smoothed is not None}
+        """The scores that all candidates have, by label: (n,) each."""
+        keys = [key for key in LABELS if (self.predicted is not None if key == "predicted" else self.is_scored.all())]
+        return {LABELS[key]: self.quality(key) for key in keys}
+
+    @property
+    def is_scored(self) -> npt.NDArray[np.bool_]:
+        """(n,) whether a candidate has scores of its own."""
+        return np.isfinite(self.quality("cross_entropy"))
 
     def order(self, key: str) -> npt.NDArray[np.int64]:
         """(n,) row numbers, best first; ties go by cross entropy, then by the list."""
@@ -100,15 +110,14 @@ class ScoreTable:
 
     def as_csv(self) -> str:
         """The text of ``scores.csv``."""
-        smoothed = [] if self.smoothed is None else [self.smoothed]
-        rows = zip(self.population, self.scores, self.multiply_adds, self.parameters, *smoothed, strict=True)
+        predicted = [] if self.predicted is None else [self.predicted]
+        rows = zip(self.population, self.scores, self.multiply_adds, self.parameters, *predicted, strict=True)
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow((*COLUMNS, "smoothed") if smoothed else COLUMNS)
-        writer.writerows(
-            (safe_cell(candidate.name), candidate.text, *map(repr, score), int(macs), int(size), *(repr(float(value)) for value in more))
-            for candidate, score, macs, size, *more in rows
-        )
+        writer.writerow((*COLUMNS, "predicted") if predicted else COLUMNS)
+        for candidate, score, macs, size, *more in rows:
+            cells = ("" if math.isnan(value) else repr(value) for value in score)
+            writer.writerow((safe_cell(candidate.name), candidate.text, *cells, int(macs), int(size), *(repr(float(one)) for one in more)))
         return text.getvalue()
 
     def write_submission(self, path: Path, key: str) -> None:
@@ -117,12 +126,12 @@ class ScoreTable:
 
 
 def read_scores(path: Path, space: ReadsCodes) -> dict[Architecture, Score]:
-    """The scores of a ``scores.csv``, or of a part.
+    """The scores of a ``scores.csv``, or of a part; not of candidates that were only predicted.
 
     Raises:
         InputError: naming the first line that is not a whole row.
     """
-    scores = {architecture: score for _, _, architecture, score in _read(path, space)}
+    scores = {architecture: score for _, _, architecture, score in _read(path, space) if score is not NOT_SCORED}
     if not scores:
         raise InputError(f"{path}: holds no scores")
     return scores
@@ -138,22 +147,23 @@ def read_table(path: Path, space: ReadsCodes) -> ScoreTable:
         InputError: as ``read_scores``.
     """
     candidates, scores, costs = [], [], []
-    smoothed: list[float] = []  # stays empty if the table has no such column
+    predicted: list[float] = []  # stays empty if the table has no such column
     seen: dict[Architecture, tuple[float, ...]] = {}
     for line, row, architecture, score in _read(path, space, COLUMNS):
         place = f"{path}: line {line}"
         candidates.append(Candidate(row["name"], row["architecture"], architecture))
         scores.append(score)
         costs.append((_whole(row["macs"], place), _whole(row["parameters"], place)))
-        smoothed += [_number(row["smoothed"], place)] if "smoothed" in row else []
-        values = (*costs[-1], *(smoothed[-1:] or [0.0]))
+        text = row.get("predicted", row.get("smoothed"))
+        predicted += [] if text is None else [_number(text, place)]
+        values = (*costs[-1], *(predicted[-1:] or [0.0]))
         first = seen.setdefault(architecture, values)
         if first is not values and not all(map(math.isclose, first, values)):
             raise _differs(place, row)
     if not candidates:
         raise InputError(f"{path}: holds no scores")
     multiply_adds, parameters = np.array(costs, dtype=np.int64).reshape(-1, 2).T
-    return ScoreTable(Candidates(tuple(candidates)), tuple(scores), multiply_adds, parameters, np.array(smoothed) if smoothed else None)
+    return ScoreTable(Candidates(tuple(candidates)), tuple(scores), multiply_adds, parameters, np.array(predicted) if predicted else None)
 
 
 def write_part(folder: Path, start: int, candidates: Sequence[Candidate], scores: Sequence[Score]) -> None:
@@ -195,19 +205,23 @@ def _read(
         layers = layers or len(architecture.widths)
         if len(architecture.widths) != layers:
             raise InputError(f"{place}: {row['architecture'][:80]} has {len(architecture.widths)} entries, the first row {layers}")
-        try:
-            score = Score(*(float(row[key]) for key in Score._fields))
-        except ValueError:
-            raise InputError(f"{place}: is not a row of {','.join(columns)}") from None
-        if not all(map(math.isfinite, score)):
-            raise InputError(f"{place}: a score is not a finite number")
-        if not (0 <= score.top1 <= 1 and 0 <= score.top5 <= 1 and score.cross_entropy >= 0):
-            raise InputError(
-                f"{place}: top1 and top5 must be fractions from 0 to 1, cross_entropy at least 0: {', '.join(map(repr, score))}"
-            )
+        is_predicted = bool(row.get("predicted")) and not any(row[key] for key in Score._fields)
+        score = NOT_SCORED if is_predicted else _score(row, place, columns)
         if seen.setdefault(architecture, score) != score:
             raise _differs(place, row)
         yield line, row, architecture, score
+
+
+def _score(row: dict[str, str], place: str, columns: Sequence[str]) -> Score:
+    try:
+        score = Score(*(float(row[key]) for key in Score._fields))
+    except ValueError:
+        raise InputError(f"{place}: is not a row of {','.join(columns)}") from None
+    if not all(map(math.isfinite, score)):
+        raise InputError(f"{place}: a score is not a finite number")
+    if not (0 <= score.top1 <= 1 and 0 <= score.top5 <= 1 and score.cross_entropy >= 0):
+        raise InputError(f"{place}: top1 and top5 must be fractions from 0 to 1, cross_entropy at least 0: {', '.join(map(repr, score))}")
+    return score
 
 
 def _differs(place: str, row: dict[str, str]) -> InputError:
@@ -226,5 +240,5 @@ def _whole(text: str, place: str) -> int:
 
 def _number(text: str, place: str) -> float:
     if (value := finite(text)) is None:
-        raise InputError(f"{place}: a smoothed score is no finite number: {text[:80]!r}")
+        raise InputError(f"{place}: a predicted score is no finite number: {text[:80]!r}")
     return value

@@ -1,5 +1,6 @@
 """The best candidates of all, and the best under budgets of multiply-adds."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -51,6 +52,8 @@ def summary(table: ScoreTable, key: str, budgets: Sequence[int] | None) -> str:
         [f"<= {_millions(budget.multiply_adds)}", *(_row(table, budget.row) if budget.row is not None else ["none"])] for budget in chosen
     ]
     columns = ["name", "top-1", "cross entropy", "multiply-adds", "parameters", "architecture"]
+    if table.predicted is not None:
+        columns.insert(1, "predicted")
     ordered = f"ordered by {LABELS[key]}"
     tables = {
         f"The best of {table.population.count}, {ordered}": (best, columns),
@@ -68,8 +71,8 @@ def _row(table: ScoreTable, row: int) -> list[str]:
     candidate, score = table.population[row], table.scores[row]
     return [
         candidate.name,
-        f"{score.top1:.4f}",
-        f"{score.cross_entropy:.4f}",
+        *([] if table.predicted is None else [f"{table.predicted[row]:.4f}"]),
+        *(f"{value:.4f}" if math.isfinite(value) else "" for value in (score.top1, score.cross_entropy)),
         _millions(int(table.multiply_adds[row])),
         f"{int(table.parameters[row]):,}",
         candidate.text,

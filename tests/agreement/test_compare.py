@@ -12,7 +12,7 @@ from nas_lightning.agreement import measure
 from nas_lightning.agreement.compare import compare_scores, compare_with_known, other_protocol
 from nas_lightning.agreement.measure import agreement_with
 from nas_lightning.agreement.resampling import resample_counts
-from nas_lightning.agreement.summary import against_baselines, agreement_summary
+from nas_lightning.agreement.summary import against_baselines, agreement_summary, baselines_by_outcome
 from nas_lightning.errors import InputError
 from nas_lightning.scoring.table import Score, ScoreTable
 from nas_lightning.space import Population, ResidualStructure, SearchSpace
@@ -65,17 +65,17 @@ def test_swapping_two_tables_swaps_their_shares(files: tuple[Path, Path, Path]):
             assert other[score][name] == {"first": better["second"], "second": better["first"]}
 
 
-def test_smoothed_scores_are_compared_where_both_rankings_have_them(files: tuple[Path, Path, Path]):
+def test_predicted_scores_are_compared_where_both_rankings_have_them(files: tuple[Path, Path, Path]):
     good, poor, _ = files
-    assert "smoothed" not in compare_scores(poor, good, SPACE, 20).by_name
-    replace(table(0.02, seed=1), smoothed=1 - TRUTH).write(good)
-    assert "smoothed" not in compare_scores(poor, good, SPACE, 20).by_name
-    assert "smoothed" not in compare_with_known(*files, SPACE, 20).to_json()["better"]
-    replace(table(0.2, seed=1), smoothed=TRUTH).write(poor)
-    assert compare_scores(poor, good, SPACE, 20).by_name["smoothed"].estimates["kendall"].value == pytest.approx(-1)
+    assert "predicted" not in compare_scores(poor, good, SPACE, 20).by_name
+    replace(table(0.02, seed=1), predicted=1 - TRUTH).write(good)
+    assert "predicted" not in compare_scores(poor, good, SPACE, 20).by_name
+    assert "predicted" not in compare_with_known(*files, SPACE, 20).to_json()["better"]
+    replace(table(0.2, seed=1), predicted=TRUTH).write(poor)
+    assert compare_scores(poor, good, SPACE, 20).by_name["predicted"].estimates["kendall"].value == pytest.approx(-1)
     found = compare_with_known(*files, SPACE, 20)
-    assert found.to_json()["better"]["smoothed"]["kendall"] == {"first": 1.0, "second": 0.0}
-    assert "smoothed: first" in found.table()
+    assert found.to_json()["better"]["predicted"]["kendall"] == {"first": 1.0, "second": 0.0}
+    assert "predicted: first" in found.table()
 
 
 def test_too_few_known_accuracies_are_an_input_error_with_their_file(files: tuple[Path, Path, Path]):
@@ -120,9 +120,10 @@ def test_the_verdict_sorts_baselines_by_the_share_of_resamples():
     agreement = measure(scores, truth, baselines=["poor", "much alike", "perfect", "constant"], resamples=60)
     alike = agreement.wins("score", "much alike")
     assert 0.05 < alike < 0.95
-    assert against_baselines(agreement, "score") == (
-        f"score beats poor (p = 1.00) by Kendall; does not beat much alike (p = {alike:.2f}); is beaten by perfect (p = 0.00)"
-    )
+    assert baselines_by_outcome(agreement, "score") == {"beats": ["poor"], "does not beat": ["much alike"], "is beaten by": ["perfect"]}
+    assert against_baselines(agreement, "score") == "score is beaten by the best baseline, perfect, by Kendall (p = 0.00)"
+    without = measure({name: scores[name] for name in ("score", "poor")}, truth, baselines=["poor"], resamples=60)
+    assert against_baselines(without, "score") == "score beats the best baseline, poor, by Kendall (p = 1.00)"
 
 
 def test_a_score_without_order_is_compared_with_no_baseline():

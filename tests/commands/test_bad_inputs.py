@@ -204,7 +204,7 @@ BAD = [
     train("nan for a number", ["stages.pretrain.optimizer.lr=nan"], ["stages.pretrain.optimizer.lr", "nan", "finite"]),
     train("a number that no one needs", ["loader.batch_size=1e30"], ["loader.batch_size", "1e+30", "integer"]),
     train("more images than there are", ["ranking.images=2000"], ["ranking.images: 2000", "1597"]),
-    train("contradictory options", ["ranking.score=smoothed", "ranking.smoothing=false"], ["ranking.score: smoothed", "smoothing=true"]),
+    train("contradictory options", ["ranking.predictor=none"], ["ranking.score: predicted", "needs a ranking.predictor"]),
     train("contradictory spaces", ["space.resolution=16", "data.resolution=8"], ["space.resolution: 16", "8"]),
     train("a path with spaces and quotes", ["population.file=\"HERE/it's here/no \\\"file\\\".json\""], ["it's here/no \"file\".json"]),
     # Data.

@@ -69,10 +69,10 @@ def test_a_table_compared_with_itself_agrees_in_every_score(micro: Path, command
     done = command("compare", f"first={table}", f"second={table}", "space=resnet_tiny", "resamples=20", f"run_dir={tmp_path}")
     assert done.code == 0, done.err
     written = json.loads((tmp_path / "agreement.json").read_text())["scores"]
-    assert list(written) == ["top-1", "negative cross entropy"]
+    assert list(written) == ["top-1", "negative cross entropy", "predicted"]
     for score in written.values():
         assert [score[name]["value"] for name in ("pearson", "kendall", "spearman")] == pytest.approx([1, 1, 1])
-    cells = [line.split("  ") for line in done.out.splitlines() if line.startswith(("top-1", "negative cross entropy"))]
+    cells = [line.split("  ") for line in done.out.splitlines() if line.startswith(("top-1", "negative cross entropy", "predicted"))]
     for cell in cells[:2]:
         assert [part.strip() for part in cell if part.strip()][1:4] == ["1.000 [1.000, 1.000]"] * 3
 
@@ -86,4 +86,6 @@ def test_a_changed_top_1_changes_the_agreement_of_top_1_alone(micro: Path, comma
     tables = [f"first={micro}/ranking/scores.csv", f"second={tmp_path}/scores.csv", "space=resnet_tiny", "resamples=20"]
     assert command("compare", *tables, f"run_dir={tmp_path}/out").code == 0
     written = json.loads((tmp_path / "out/agreement.json").read_text())["scores"]
-    assert {name: score["kendall"]["value"] for name, score in written.items()} == pytest.approx({"top-1": -1, "negative cross entropy": 1})
+    assert {name: score["kendall"]["value"] for name, score in written.items()} == pytest.approx(
+        {"top-1": -1, "negative cross entropy": 1, "predicted": 1}
+    )

@@ -22,7 +22,7 @@ def test_a_dry_run_names_every_stage_with_its_steps_and_passes(command: Callable
 
 def test_a_dry_run_tells_of_ranking_truth_time_and_memory(command: Callable, tmp_path: Path):
     out = command("train", "experiment=micro", "dry_run=true", f"run_dir={tmp_path / 'run'}").out
-    assert "24 candidates on 300 images" in out
+    assert "30 candidates on 300 images" in out
     assert "6 trainings of 2 epochs" in out
     assert re.search(r"total of what was measured: \d+", out)
     assert re.search(r"peak memory so far: \d+\.\d\d GiB", out)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,9 @@ import torch
 
 from nas_lightning import agreement
 from nas_lightning.data import Digits, evaluation_images
-from nas_lightning.space import Population
+from nas_lightning.space import Population, SearchSpace
 from nas_lightning.supernet import cut
-from nas_lightning.supernet.checkpoint import load_supernet
+from nas_lightning.supernet.checkpoint import load_supernet, read_header
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -24,7 +25,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def protocol(micro: Path) -> list[str]:
     """Arguments of the run's own ranking."""
-    return [f"ranking.list={micro}/ranking/submission.json", "ranking.images=300"]
+    return [f"ranking.list={micro}/ranking/submission.json", "ranking.images=300", "ranking.fitted_on=30"]
 
 
 def test_a_runs_scores_are_those_of_its_cut_out_networks(micro: Path):
@@ -37,7 +38,7 @@ def test_a_runs_scores_are_those_of_its_cut_out_networks(micro: Path):
         assert float(row["top1"]) == pytest.approx(float((logits.argmax(1) == labels).double().mean()))
         assert float(row["cross_entropy"]) == pytest.approx(float(torch.nn.functional.cross_entropy(logits, labels)), rel=1e-5)
     submission = json.loads((micro / "ranking/submission.json").read_text())
-    assert [one["acc"] for one in submission.values()] == [-float(row["cross_entropy"]) for row in rows(micro / "ranking/scores.csv")]
+    assert [one["acc"] for one in submission.values()] == [-float(row["predicted"]) for row in rows(micro / "ranking/scores.csv")]
     assert list(submission) == [f"arch{number}" for number in range(1, 25)]
 
 
@@ -49,7 +50,7 @@ def test_the_agreement_of_a_run_is_with_its_own_truth(micro: Path):
     expected = agreement.kendall_tau([-float(table[code]["cross_entropy"]) for code in known], list(known.values()))
     assert written["n"] == 6
     assert written["scores"]["negative cross entropy"]["kendall"]["value"] == pytest.approx(expected)
-    assert set(written["baselines"]) == {"parameters", "multiply-adds", "last width", "sum of widths"}
+    assert set(written["baselines"]) == {"parameters", "multiply-adds", "last width", "sum of widths", "size and last width"}
 
 
 def test_known_accuracies_are_written_under_the_lists_names(micro: Path):
@@ -75,7 +76,8 @@ def test_the_terminal_says_which_baselines_a_score_beats(micro: Path, protocol: 
     done = command("rank", f"checkpoint={micro}/supernet.safetensors", *protocol, known, "ranking.resamples=50", f"run_dir={tmp_path}")
     assert done.code == 0, done.err
     verdicts = [line for line in done.out.splitlines() if " by Kendall" in line]
-    assert [line.startswith(name) for line, name in zip(verdicts, ("top-1 ", "negative cross entropy "), strict=True)] == [True, True]
+    assert [line.split(" ")[0] for line in verdicts] == ["top-1", "negative", "predicted"]
+    assert all("the best baseline, " in line for line in verdicts)
     assert json.loads((tmp_path / "ranking/agreement.json").read_text())["ceiling"] is None  # its own truth is another's
 
 
@@ -104,7 +106,7 @@ def test_several_checkpoints_are_ranked_each_and_compared_with_the_last(
     assert first != second
     compared = json.loads((tmp_path / "many/ranking/by_checkpoint.json").read_text())
     assert [row["checkpoint"] for row in compared] == ["pretrain_epoch_1", "pretrain_epoch_2"]
-    losses = [[-float(row["cross_entropy"]) for row in table] for table in (first, second)]
+    losses = [[-float(row["predicted"]) for row in table] for table in (first, second)]
     assert [row["kendall with the last"] for row in compared] == pytest.approx([agreement.kendall_tau(*losses), 1])
 
 
@@ -276,26 +278,74 @@ def test_a_data_set_of_ones_own_trains_and_ranks(tmp_path: Path, command: Callab
     arguments = ["--config-dir", f"{tmp_path}/my_conf", "experiment=micro", "data=mine", "plugins=[stripes_plugin]", "standalone=none"]
     trained = command("train", *arguments, "ranking.images=60", f"run_dir={tmp_path}/run")
     assert trained.code == 0, trained.err
-    lists = [f"ranking.list={tmp_path}/run/ranking/submission.json", "ranking.images=60", "plugins=[stripes_plugin]"]
+    lists = [
+        f"ranking.list={tmp_path}/run/ranking/submission.json",
+        "ranking.images=60",
+        "ranking.fitted_on=30",
+        "plugins=[stripes_plugin]",
+    ]
     ranked = command("rank", f"checkpoint={tmp_path}/run/supernet.safetensors", *lists, f"run_dir={tmp_path}/ranked")
     assert ranked.code == 0, ranked.err
     assert (tmp_path / "ranked/ranking/scores.csv").read_bytes() == (tmp_path / "run/ranking/scores.csv").read_bytes()
 
 
-def test_smoothing_adds_a_column_and_a_row_and_changes_no_score(micro: Path, protocol: list[str], tmp_path: Path, command: Callable):
+def test_a_predictor_adds_a_column_and_a_row_and_changes_no_score(micro: Path, protocol: list[str], tmp_path: Path, command: Callable):
     known = f"ranking.known_accuracies={micro}/standalone/known_accuracies.json"
-    smoothing = ("ranking.smoothing=true", "ranking.smoothing_candidates=60", "ranking.score=smoothed")
-    done = command("rank", f"checkpoint={micro}/supernet.safetensors", *protocol, *smoothing, known, f"run_dir={tmp_path}/1")
+    predictor = ("ranking.predictor=monotone_with_capacity", "ranking.fitted_on=60")
+    done = command("rank", f"checkpoint={micro}/supernet.safetensors", *protocol, *predictor, known, f"run_dir={tmp_path}/1")
     assert done.code == 0, done.err
-    plain, smooth = rows(micro / "ranking/scores.csv"), rows(tmp_path / "1/ranking/scores.csv")
-    assert [float(row.pop("smoothed")) for row in smooth] == [-one["acc"] for one in _read(tmp_path / "1/ranking/submission.json").values()]
-    assert smooth == plain
+    plain, found = rows(micro / "ranking/scores.csv"), rows(tmp_path / "1/ranking/scores.csv")
+    assert [float(row.pop("predicted")) for row in plain] != [-one["acc"] for one in _read(tmp_path / "1/ranking/submission.json").values()]
+    assert [float(row.pop("predicted")) for row in found] == [-one["acc"] for one in _read(tmp_path / "1/ranking/submission.json").values()]
+    assert found == plain
     agreed = _read(tmp_path / "1/ranking/agreement.json")
-    assert list(agreed["scores"]) == ["top-1", "negative cross entropy", "smoothed"]
+    assert list(agreed["scores"]) == ["top-1", "negative cross entropy", "predicted"]
     parts = [row for path in (tmp_path / "1/ranking/parts").glob("*.csv") for row in rows(path)]
     assert len(parts) == 60  # the list's 24 candidates, and 36 that it is fitted on beside them
-    again = command("rank", f"checkpoint={micro}/supernet.safetensors", *protocol, "ranking.score=smoothed", f"run_dir={tmp_path}/2")
-    assert (again.code, again.err) == (2, "error: ranking.score: smoothed needs ranking.smoothing=true\n")
+    assert _read(tmp_path / "1/ranking/protocol.json")["predictor"] == "monotone_with_capacity"
+    kept = _read(tmp_path / "1/ranking/predictor.json")
+    assert (kept["predictor"], kept["scored"], len(kept["effects"])) == ("monotone_with_capacity", 60, 7)
+    assert "predicted by monotone_with_capacity from 60 scored candidates" in done.out
+
+
+def test_a_long_list_is_predicted_from_some_of_its_candidates(micro: Path, tmp_path: Path, command: Callable):
+    drawn = Population.draw(SearchSpace(**read_header(micro / "supernet.safetensors")["supernet"]["space"]), 500, 3)
+    drawn.write(tmp_path / "list.json", (0.0 for _ in drawn))
+    known = Population(drawn.space, drawn.candidates[:40])
+    known.write(tmp_path / "known.json", (0.5 + row / 100 for row in range(40)))
+    start = ("rank", f"checkpoint={micro}/supernet.safetensors", f"ranking.list={tmp_path}/list.json", "ranking.images=60")
+    several = ("ranking=predicted", "ranking.scored=50", "ranking.fitted_on=30", f"ranking.known_accuracies={tmp_path}/known.json")
+    done = command(*start, *several, "ranking.images=60", f"run_dir={tmp_path}/1")
+    assert done.code == 0, done.err
+    table = rows(tmp_path / "1/ranking/scores.csv")
+    assert len(table) == 500
+    scored = [row for row in table if row["cross_entropy"]]
+    assert len(scored) == 50
+    assert all(row["top1"] == row["top5"] == "" for row in table if row not in scored)
+    assert list(_read(tmp_path / "1/ranking/agreement.json")["scores"]) == ["predicted"]
+    assert _read(tmp_path / "1/ranking/agreement.json")["n"] == 40
+    assert command("report", f"run_dir={tmp_path}/1").code == 0
+    assert "nan" not in (tmp_path / "1/report.md").read_text()
+    best = min(table, key=lambda row: float(row["predicted"]))["name"]
+    assert re.search(rf"^{best} ", done.out, re.MULTILINE)
+    whole = command(*start, "ranking.fitted_on=30", f"run_dir={tmp_path}/2")  # the scores of these 50 are the same in the whole list's
+    assert whole.code == 0, whole.err
+    by_name = {row["name"]: row for row in rows(tmp_path / "2/ranking/scores.csv")}
+    assert all(float(row["cross_entropy"]) == pytest.approx(float(by_name[row["name"]]["cross_entropy"]), rel=1e-5) for row in scored)
+    for more, says in (
+        ("ranking.score=cross_entropy", "ranking.score: cross_entropy cannot order a list of which only"),
+        ("ranking.predictor=none", "ranking.score: predicted needs a ranking.predictor"),
+    ):
+        refused = command(*start, "ranking.scored=50", more, f"run_dir={tmp_path}/3")
+        assert refused.code == 2
+        assert says in refused.err
+
+
+def test_keys_that_are_gone_name_their_successors(micro: Path, tmp_path: Path, command: Callable):
+    for key, says in (("smoothing", "ranking.predictor"), ("smoothing_candidates", "ranking.fitted_on")):
+        arguments = (f"checkpoint={micro}/supernet.safetensors", f"ranking.list={micro}/ranking/submission.json", f"run_dir={tmp_path}")
+        refused = command("rank", *arguments, f"+ranking.{key}=1")
+        assert (refused.code, says in refused.err) == (2, True), refused.err
 
 
 def _read(path: Path) -> dict:

@@ -45,8 +45,8 @@ def test_a_real_run_gets_its_report_without_importing_torch(run: Path):
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"written: {run}/report.html, report.md\nimported: []\n"
     text = (run / "report.md").read_text(encoding="utf-8")
-    assert "24 candidates are ranked by negative cross entropy; the order is compared with 6 known accuracies, which are few" in text
-    kendall = json.loads((run / "ranking/agreement.json").read_text())["scores"]["negative cross entropy"]["kendall"]["value"]
+    assert "24 candidates are ranked by predicted; the order is compared with 6 known accuracies, which are few" in text
+    kendall = json.loads((run / "ranking/agreement.json").read_text())["scores"]["predicted"]["kendall"]["value"]
     assert f"{kendall:.3f}" in text
     assert "Missing" not in text
     assert sorted(path.stem for path in (run / "report").iterdir()) == [
@@ -75,7 +75,7 @@ def test_a_sweep_gets_its_report_without_importing_torch(run: Path):
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"written: {sweep}/sweep.html, sweep.md\nimported: []\n"
     text = (sweep / "sweep.md").read_text(encoding="utf-8")
-    kendall = json.loads((run / "ranking/agreement.json").read_text())["scores"]["negative cross entropy"]["kendall"]["value"]
+    kendall = json.loads((run / "ranking/agreement.json").read_text())["scores"]["predicted"]["kendall"]["value"]
     assert text.count(f"| {kendall:.3f} ") == 2  # a row a job
     assert not (sweep / "sweep").exists()  # two jobs of one setting: nothing was swept
 

@@ -38,8 +38,9 @@ def test_the_run_folder_holds_the_files_of_the_contract_and_no_others(micro: Pat
     listed = {f"stages/{stage}/architectures.json" for stage in ("finetune", "distill_1")}
     kept = {f"stages/pretrain/epoch_{epoch}.ckpt" for epoch in (1, 2)}
     truth = {"standalone/accuracies.csv", "standalone/known_accuracies.json"}
-    parts = {f"ranking/parts/{part}.csv" for part in ("0-6", "7-13", "14-20", "21-23")}
-    ranking = {f"ranking/{file}" for file in ("protocol.json", "scores.csv", "submission.json", "agreement.json", "known_accuracies.json")}
+    parts = {f"ranking/parts/{part}.csv" for part in ("0-6", "7-13", "14-20", "21-27", "28-29")}
+    names = ("protocol", "submission", "predictor", "agreement", "known_accuracies")
+    ranking = {"ranking/scores.csv", *(f"ranking/{name}.json" for name in names)}
     reports = {"report.html", "report.md"}
     rest = {"config.yaml", "environment.json", "supernet.safetensors", "finished.json", ".lock"}
     assert files - reports == {*stages, *listed, *kept, *truth, *parts, *ranking, *rest}

@@ -47,7 +47,7 @@ def test_a_ranking_keeps_its_rows_and_is_resumed(
     signum: signal.Signals, micro: Path, command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     arguments = [f"checkpoint={micro}/supernet.safetensors", f"ranking.list={micro}/ranking/submission.json", "ranking.images=300"]
-    arguments += ["ranking.chunk_size=7", f"run_dir={tmp_path}"]
+    arguments += ["ranking.chunk_size=7", "ranking.fitted_on=30", f"run_dir={tmp_path}"]
     undo = struck(monkeypatch, "nas_lightning.scoring.predict.write_part", signum, call=2)
     before = {one: signal.getsignal(one) for one in SIGNALS}
     done = command("rank", *arguments)

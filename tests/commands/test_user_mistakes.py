@@ -50,7 +50,7 @@ VALUES = {  # key and value of micro's config -> what the line must hold
     "stages.pretrain.low_resolution={side: 8, share: 0.5}": ["stages.pretrain.low_resolution.side: 8", "below the images' 8"],
     "stages.pretrain.low_resolution={side: 4, share: 0}": ["stages.pretrain.low_resolution.share: 0"],
     "stages.pretrain.low_resolution={side: 4}": ["stages.pretrain.low_resolution.share", "missing"],
-    "ranking.score=smoothed": ["ranking.score: smoothed", "ranking.smoothing=true"],
+    "ranking.predictor=none": ["ranking.score: predicted", "ranking.predictor"],
     "supernet.norm=none": ["supernet.norm: 'none'", "batch, running"],
     "loader.holdout=200": ["loader.holdout: 200"],
     "population.file=/nowhere.json": ["/nowhere.json"],

@@ -15,8 +15,6 @@ from nas_lightning.console.start import plain
 from nas_lightning.scoring.table import LABELS
 
 EXPERIMENTS = sorted(path.stem for path in conf_folder().glob("experiment/*.yaml"))
-OFFICIAL = ("official_baseline", "track1")
-OTHERS = {"track1_cpu": "smoothed"}
 
 
 def composed(kind: type, name: str, *overrides: str) -> object:
@@ -25,14 +23,14 @@ def composed(kind: type, name: str, *overrides: str) -> object:
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_an_experiment_orders_by_cross_entropy_but_for_the_challenges(experiment: str):
-    expected = "top1" if experiment in OFFICIAL else OTHERS.get(experiment, "cross_entropy")
+def test_an_experiment_orders_by_predicted_scores_but_for_the_challenges(experiment: str):
+    expected = "top1" if experiment in ("official_baseline", "track1") else "predicted"
     assert composed(TrainConfig, "config", f"experiment={experiment}").ranking.score == expected
 
 
-def test_the_commands_order_by_cross_entropy_unless_asked():
-    assert read(RankingConfig, {}).score == "cross_entropy"
-    for overrides, score in (((), "cross_entropy"), (("ranking=sample",), "cross_entropy"), (("ranking=official",), "top1")):
+def test_the_commands_order_by_predicted_scores_unless_asked():
+    assert read(RankingConfig, {}).score == "predicted"
+    for overrides, score in (((), "predicted"), (("ranking=sample",), "predicted"), (("ranking=official",), "top1")):
         assert composed(RankConfig, "rank", "checkpoint=x", *overrides).ranking.score == score
         assert composed(TrainConfig, "config", "experiment=quickstart", *overrides).ranking.score == score
     assert composed(RankConfig, "rank", "checkpoint=x", "ranking=official", "ranking.score=cross_entropy").ranking.score == "cross_entropy"
@@ -48,7 +46,7 @@ def start(micro: Path) -> list[str]:
     return [f"checkpoint={micro}/supernet.safetensors", f"ranking.list={micro}/ranking/submission.json", "ranking.images=60"]
 
 
-@pytest.mark.parametrize(("more", "score"), [([], "cross_entropy"), (["ranking=official"], "top1")])
+@pytest.mark.parametrize(("more", "score"), [([], "predicted"), (["ranking=official"], "top1")])
 def test_the_order_stands_in_protocol_tables_and_report(
     more: list[str], score: str, start: list[str], micro: Path, tmp_path: Path, command: Callable
 ):

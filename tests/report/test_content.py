@@ -160,13 +160,14 @@ def test_many_candidates_are_sampled_evenly_and_the_report_says_so(tmp_path: Pat
     assert drawn["costs"] == 100 + len(pareto_front(ranking.table.multiply_adds, ranking.quality))
 
 
-def test_a_smoothed_score_is_shown_where_a_ranking_has_it(tmp_path: Path):
-    write_example(tmp_path, score="smoothed")
+@pytest.mark.parametrize("name", ["predicted", "smoothed"])  # as older runs call it
+def test_a_predicted_score_is_shown_where_a_ranking_has_it(name: str, tmp_path: Path):
+    write_example(tmp_path, score=name)
     rows = [[f"a{one}", f"4-8-4-8-{4 * one}-4", 0.5, 0.9, 2.0 + one / 10, 10**6, 1000, 2.5 - one / 10] for one in (1, 2, 3)]
-    write_scores(tmp_path, rows, ["smoothed"])
-    change_json(tmp_path / "ranking/agreement.json", scores={"smoothed": agreement(40)["scores"]["top-1"]})
+    write_scores(tmp_path, rows, [name])
+    change_json(tmp_path / "ranking/agreement.json", scores={name: agreement(40)["scores"]["top-1"]})
     text = text_of(tmp_path)
-    assert "3 candidates are ranked by smoothed" in text
+    assert "3 candidates are ranked by predicted" in text
     assert text.index("| a3 |") < text.index("| a2 |") < text.index("| a1 |")
 
 

@@ -89,7 +89,7 @@ def test_jobs_with_a_score_that_does_not_exist_are_marked(tmp_path: Path):
     sweep = read_sweep(tmp_path)
     assert len(sweep.jobs) == 10
     assert {name: why.partition(": ")[2] for name, why in sweep.unread} == dict.fromkeys(
-        "37", "ranking.score: 'beauty' is not one of top1, cross_entropy, smoothed"
+        "37", "ranking.score: 'beauty' is not one of top1, cross_entropy, predicted"
     )
 
 

@@ -160,7 +160,7 @@ WRONG = [
     ("config.yaml", "stages: [", ["is not YAML"]),
     ("config.yaml", "- a", ["must be a mapping"]),
     ("config.yaml", "ranking: {score: best}", ["'best'", "top1, cross_entropy"]),
-    ("config.yaml", "ranking: {score: smoothed}", ["scores.csv", "smoothed"]),
+    ("config.yaml", "ranking: {score: predicted}", ["scores.csv", "predicted"]),
     ("stages/pretrain/metrics.csv", "loss\n3\n", ["has no column step"]),
     ("stages/pretrain/metrics.csv", "step,loss\n0,1.5\n1", ["line 3", "is not a row of step,loss"]),
     ("stages/pretrain/metrics.csv", "step,loss\n0,high\n", ["line 2", "loss", "'high'"]),

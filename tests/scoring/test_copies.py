@@ -10,7 +10,7 @@ import pytest
 from nas_lightning.agreement.compare import compare_scores, compare_with_known
 from nas_lightning.agreement.measure import agreement_with
 from nas_lightning.errors import InputError
-from nas_lightning.scoring.smoothing import smoothed_cross_entropies
+from nas_lightning.scoring.predictors import Monotone, predict
 from nas_lightning.scoring.table import Score, ScoreTable, read_scores, read_table
 from nas_lightning.search.budgets import best_rows, best_under_budgets, summary
 from nas_lightning.space import Candidate, Population, ResidualStructure, SearchSpace
@@ -56,11 +56,13 @@ def test_a_fit_on_known_accuracies_never_judges_on_a_copy_of_what_it_saw():
     assert "100" not in twice.to_json()["fitted"]  # 80 architectures, not 160
 
 
-def test_smoothing_weighs_no_architecture_twice():
-    population, once = names(40, 3), names(40, 1)
-    smoothed = smoothed_cross_entropies(population, table_of(population).scores, len(population))
-    np.testing.assert_allclose(smoothed[:40], smoothed_cross_entropies(once, table_of(once).scores, 40), rtol=1e-12)
-    assert [*smoothed[:40], *smoothed[:40], *smoothed[:40]] == smoothed.tolist()
+def test_a_predictor_weighs_no_architecture_twice():
+    thrice, once = (
+        predict(Monotone(), ResidualStructure(SPACE, 5, 1), some, table_of(some).scores, some, 0)[0]
+        for some in (names(40, 3), names(40, 1))
+    )
+    np.testing.assert_allclose(thrice[:40], once, rtol=1e-12)
+    assert [*thrice[:40], *thrice[:40], *thrice[:40]] == thrice.tolist()
 
 
 def test_two_tables_are_compared_by_architectures(tmp_path: Path):

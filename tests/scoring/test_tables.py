@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from nas_lightning.agreement.compare import compare_scores
 from nas_lightning.agreement.measure import agreement_with
 from nas_lightning.data.image_dataset import LabelledImages, fingerprint
 from nas_lightning.errors import InputError
 from nas_lightning.scoring.protocol import claim, make_protocol
-from nas_lightning.scoring.table import Score, ScoreTable, read_scores, read_table
+from nas_lightning.scoring.table import NOT_SCORED, Score, ScoreTable, read_scores, read_table
 from nas_lightning.search.budgets import best_rows, best_under_budgets, summary
 from nas_lightning.space import AnyWidths, Population, ResidualStructure, SearchSpace
 
@@ -46,20 +47,31 @@ def test_scores_that_are_written_are_read_again_bit_by_bit(tmp_path: Path):
     assert read_scores(tmp_path / "scores.csv", SPACE) == expected
 
 
-@pytest.mark.parametrize("is_smoothed", [False, True])
-def test_a_table_is_read_as_it_was_written(is_smoothed: bool, tmp_path: Path):
+@pytest.mark.parametrize("kind", ["scored", "predicted", "some only predicted"])
+def test_a_table_is_read_as_it_was_written(kind: str, tmp_path: Path):
     table = make_table()
-    if is_smoothed:
+    if kind != "scored":
         rows = {architecture: row for row, architecture in enumerate(table.population.architectures)}  # copies have one score
-        smoothed = np.random.default_rng(0).random(len(table.scores))[[rows[one] for one in table.population.architectures]]
-        table = replace(table, smoothed=smoothed)
+        predicted = np.random.default_rng(0).random(len(table.scores))[[rows[one] for one in table.population.architectures]]
+        table = replace(table, predicted=predicted)
+    if kind == "some only predicted":
+        table = replace(table, scores=(table.scores[0], *[NOT_SCORED] * (len(table.scores) - 1)))
+        assert list(table.qualities()) == ["predicted"]
     table.write(tmp_path / "scores.csv")
     found = read_table(tmp_path / "scores.csv", SPACE)
     assert [(one.name, one.text) for one in found.population] == [(one.name, one.text) for one in table.population]
     assert found.scores == table.scores
     np.testing.assert_array_equal(found.multiply_adds, table.multiply_adds)
     np.testing.assert_array_equal(found.parameters, table.parameters)
-    np.testing.assert_equal(found.smoothed, table.smoothed)
+    np.testing.assert_equal(found.predicted, table.predicted)
+    if kind == "some only predicted":
+        assert read_scores(tmp_path / "scores.csv", SPACE) == {table.population[0].architecture: table.scores[0]}
+
+
+def test_an_older_tables_smoothed_scores_are_read_as_predicted(tmp_path: Path):
+    table = replace(make_table(), predicted=np.array([score.top1 for score in make_table().scores]))
+    (tmp_path / "scores.csv").write_text(table.as_csv().replace(",predicted\n", ",smoothed\n", 1))
+    np.testing.assert_equal(read_table(tmp_path / "scores.csv", SPACE).predicted, table.predicted)
 
 
 NAMES = ("=1+1", "+49", "-5", "@SUM(A1)", "'=quoted", "'quoted", 'a, "b"', "plain")
@@ -174,7 +186,11 @@ def test_agreement_is_measured_on_candidates_with_known_accuracy():
     agreement = agreement_with(table, known, resamples=20)
     assert (agreement.n, agreement.missing) == (14, 0)
     assert agreement.by_name["negative cross entropy"].estimates["kendall"].value == pytest.approx(1)
-    assert set(agreement.baselines) == {"parameters", "multiply-adds", "last width", "sum of widths"}
+    assert set(agreement.baselines) == {"parameters", "multiply-adds", "last width", "sum of widths", "size and last width"}
+    untrained = stats.zscore(np.log(table.parameters)) + stats.zscore(-1 / table.population.widths[:, -1])
+    rows = range(0, 40, 3)
+    expected = stats.kendalltau(untrained[rows], [known[table.population[row].architecture] for row in rows]).statistic
+    assert agreement.by_name["size and last width"].estimates["kendall"].value == pytest.approx(expected)
 
 
 # --- protocol

@@ -253,7 +253,13 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-ARGUMENTS = ("ranking.score=cross_entropy", "ranking.images=300", "ranking.batch_size=50", "ranking.cheap_first=true")
+ARGUMENTS = (
+    "ranking.predictor=none",
+    "ranking.score=cross_entropy",
+    "ranking.images=300",
+    "ranking.batch_size=50",
+    "ranking.cheap_first=true",
+)
 
 
 def test_the_command_tells_what_was_given_to_whom(micro: Path, tmp_path: Path, command: Callable):
@@ -267,7 +273,7 @@ def test_the_command_tells_what_was_given_to_whom(micro: Path, tmp_path: Path, c
     assert told["kept_best"] == 3
     assert 0 < told["images_saved"] < 1
     assert [level["images"] for level in told["levels"]] == [50, 100, 200, 300]
-    assert list(rows(tmp_path / "run/ranking/scores.csv")[0]) == list(rows(micro / "ranking/scores.csv")[0])
+    assert [*rows(tmp_path / "run/ranking/scores.csv")[0], "predicted"] == list(rows(micro / "ranking/scores.csv")[0])
     before = (tmp_path / "run/ranking/scores.csv").read_bytes()
     assert command("rank", *start, f"run_dir={tmp_path}/run").code == 0
     assert (tmp_path / "run/ranking/scores.csv").read_bytes() == before
@@ -283,7 +289,7 @@ def test_the_command_tells_what_was_given_to_whom(micro: Path, tmp_path: Path, c
 @pytest.mark.parametrize(
     ("argument", "says"),
     [
-        ("ranking.score=top1", "ranking.score: top1 cannot go with cheap_first"),
+        ("ranking.score=top1", "ranking.cheap_first: true gives most candidates few images"),
         ("ranking.statistics=recalibrated", "ranking.statistics: recalibrated cannot go with cheap_first"),
         ("ranking.batch_size=null", "ranking.batch_size: None must be at least 2"),
         ("ranking.batch_size=70", "ranking.images: 300 are not whole batches of ranking.batch_size=70"),

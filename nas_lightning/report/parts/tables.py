@@ -26,11 +26,11 @@ def best(ranking: Ranking) -> Part:
     columns = [
         ("", [str(place) for place in range(1, len(rows) + 1)]),
         ("name", [population[row].name for row in rows]),
-        ("top-1", [f"{100 * scores.scores[row].top1:.2f} %" for row in rows]),
-        ("cross entropy", [f"{scores.scores[row].cross_entropy:.4f}" for row in rows]),
+        ("top-1", [f"{100 * scores.scores[row].top1:.2f} %" if scores.is_scored[row] else "" for row in rows]),
+        ("cross entropy", [f"{scores.scores[row].cross_entropy:.4f}" if scores.is_scored[row] else "" for row in rows]),
     ]
-    if scores.smoothed is not None:
-        columns.append(("smoothed", [f"{scores.smoothed[row]:.4f}" for row in rows]))
+    if scores.predicted is not None:
+        columns.append(("predicted", [f"{scores.predicted[row]:.4f}" for row in rows]))
     if ranking.truth is not None and len(ranking.known):
         places = dict(zip(ranking.known.tolist(), rankdata(-ranking.truth[ranking.known], method="min"), strict=True))
         columns.append(("known accuracy", [f"{100 * ranking.truth[row]:.2f} %" if row in places else "" for row in rows]))

@@ -1,0 +1,94 @@
+"""What is known of predicted scores: how they were made, and how far they can be trusted."""
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from nas_lightning.errors import InputError
+from nas_lightning.runs.reading import read_json
+
+
+class LayerEffect(NamedTuple):
+    """How a layer's largest width changes the cross entropy of the middle candidate against its smallest, in nats."""
+
+    layer: str
+    stage: str
+    """Side of the layer's output, in pixels."""
+    predicted: float
+    without_assumption: float
+    """By the same fit without the predictor's assumption: what the scores themselves say."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The content of ``predictor.json``."""
+
+    predictor: str
+    scored: int
+    """Candidates that it was fitted on."""
+    explained: float
+    """Share of the variance of scores left out of the fit that it explains, in ten folds."""
+    error: float
+    """Root mean square of its differences from scores left out, in nats."""
+    kendall: float
+    """Kendall tau-b with scores left out."""
+    explained_without_assumption: float
+    doubtful: bool
+    """The fit without the assumption is clearly better: some layers do seem to be better narrower."""
+    effects: tuple[LayerEffect, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "effects": [effect._asdict() for effect in self.effects]}
+
+    def shares(self) -> dict[str, float]:
+        """Each stage's part of the sum of all layers' predicted effects."""
+        total = sum(effect.predicted for effect in self.effects) or math.nan
+        stages = dict.fromkeys(effect.stage for effect in self.effects)
+        return {stage: sum(effect.predicted for effect in self.effects if effect.stage == stage) / total for stage in stages}
+
+    def __str__(self) -> str:
+        text = (
+            f"predicted by {self.predictor} from {self.scored:,} scored candidates; on scores left out of the fit "
+            f"Kendall {self.kendall:.3f}, R2 {self.explained:.3f}, error {self.error:.4f} nats"
+        )
+        return f"{text}\n{self.doubt}" if self.doubtful else text
+
+    @property
+    def doubt(self) -> str:
+        """What a reader should know if the assumption is doubtful."""
+        return (
+            "It assumes that a wider layer is never worse. Without that assumption the same fit explains clearly more of the scores "
+            f"left out (R2 {self.explained_without_assumption:.3f}): some layers score better when narrower."
+        )
+
+
+def read_prediction(path: Path) -> Prediction:
+    """Reads ``predictor.json``.
+
+    Raises:
+        InputError: if it does not hold what a ranking writes.
+    """
+    content = read_json(path)
+    try:
+        effects = tuple(
+            LayerEffect(str(node["layer"]), str(node["stage"]), _number(node["predicted"]), _number(node["without_assumption"]))
+            for node in content["effects"]
+        )
+        numbers = {key: _number(content[key]) for key in ("explained", "error", "kendall", "explained_without_assumption")}
+        return Prediction(
+            predictor=str(content["predictor"]),
+            scored=int(_number(content["scored"])),
+            doubtful=content["doubtful"] is True,
+            effects=effects,
+            **numbers,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: does not hold what a ranking writes there ({type(error).__name__}: {error}); rank again") from None
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:
+        raise ValueError(f"{str(value)[:80]!r} is not a number")
+    return float(value)
