@@ -19,7 +19,7 @@ from nas_lightning.config.schema import CompareConfig, LoaderConfig, MonitorConf
 from nas_lightning.console.start import conf_folder, plain
 from nas_lightning.data.cifar import BinaryCifar
 from nas_lightning.devices.trainer import make_trainer
-from nas_lightning.devices.trainer_arguments import RULES
+from nas_lightning.devices.trainer_arguments import DECIDED_BY
 from nas_lightning.scoring.score import Scorer
 from nas_lightning.space import Population, SearchSpace
 from nas_lightning.standalone import Recipe
@@ -32,7 +32,6 @@ from nas_lightning.training.step_rules import Sum
 CONF = conf_folder()
 EXPERIMENTS = sorted(path.stem for path in CONF.glob("experiment/*.yaml"))
 MOUNTED = {"sampler", "objective", "optimizer", "schedule"}  # on the stages
-SET_BY_OTHER_KEYS = {key: rule.status.removeprefix("decided by ") for key, rule in RULES.items() if rule.status.startswith("decided by ")}
 BASES = {"stage=default", "trainer=arguments"}  # only what the others build on
 # A group with one option has it in the default run already.
 GROUPS = [folder for folder in CONF.iterdir() if folder.is_dir() and folder.name != "experiment" and len([*folder.glob("*.yaml")]) > 1]
@@ -218,7 +217,7 @@ def test_track1_trains_and_ranks_as_the_method_says(track1: Built):
         "Cutout",
     ]
     assert (operations["crop"]["padding"], operations["rotate"]["degrees"], operations["cutout"]["size"]) == (4, 15, 16)
-    assert all(config.trainer[key] is None for key in ("gradient_clip_val", "precision", *SET_BY_OTHER_KEYS))
+    assert all(config.trainer[key] is None for key in ("gradient_clip_val", "precision", *DECIDED_BY))
 
 
 def test_the_trainer_arguments_are_exactly_those_of_lightning():
@@ -227,9 +226,9 @@ def test_the_trainer_arguments_are_exactly_those_of_lightning():
     assert set(ours.values()) == {None}
 
 
-@pytest.mark.parametrize("argument", sorted(SET_BY_OTHER_KEYS))
+@pytest.mark.parametrize("argument", sorted(DECIDED_BY))
 def test_a_trainer_argument_that_has_a_key_of_its_own_is_refused(argument: str):
-    with pytest.raises(ValueError, match=rf"trainer\.{argument}: 3 cannot be given here; use {SET_BY_OTHER_KEYS[argument]}"):
+    with pytest.raises(ValueError, match=rf"trainer\.{argument}: 3 cannot be given here; use {DECIDED_BY[argument]}"):
         make_trainer({"accelerator": "cpu", argument: 3})
 
 

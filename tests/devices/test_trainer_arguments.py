@@ -26,7 +26,7 @@ from nas_lightning.config.read import read
 from nas_lightning.config.roles import OPTIMIZER
 from nas_lightning.console.start import conf_folder, plain
 from nas_lightning.devices.trainer import limited, make_trainer
-from nas_lightning.devices.trainer_arguments import CALLBACKS, PRECISIONS, RULES, STRATEGIES, check_arguments
+from nas_lightning.devices.trainer_arguments import CALLBACKS, DECIDED_BY, PRECISIONS, REFUSED, STRATEGIES, SUPPORTED, check_arguments
 from nas_lightning.errors import InputError
 
 DOCS = Path(__file__).parents[2] / "docs" / "trainer_arguments.md"
@@ -48,7 +48,7 @@ def status_of(reason: str | None) -> tuple[str, str]:
 
 
 def test_every_argument_of_the_installed_lightning_has_a_rule():
-    assert RULES.keys() == inspect.signature(pl.Trainer.__init__).parameters.keys() - {"self"}
+    assert {*SUPPORTED, *REFUSED, *DECIDED_BY} == inspect.signature(pl.Trainer.__init__).parameters.keys() - {"self"}
 
 
 def test_each_callback_and_precision_of_lightning_has_a_rule():
@@ -57,7 +57,14 @@ def test_each_callback_and_precision_of_lightning_has_a_rule():
 
 
 def test_the_docs_have_the_rules_of_the_code():
-    assert table("Arguments") == {name: (rule.status, rule.note) for name, rule in RULES.items()}
+    arguments = table("Arguments")
+    assert {name for name, (status, _) in arguments.items() if status == "supported"} == SUPPORTED.keys()
+    assert {name: reason for name, (status, reason) in arguments.items() if status == "refused"} == {
+        name: reason for name, (reason, _) in REFUSED.items()
+    }
+    assert {name: status for name, (status, _) in arguments.items() if name not in {*SUPPORTED, *REFUSED}} == {
+        name: f"decided by {key}" for name, key in DECIDED_BY.items()
+    }
     assert table("Callbacks") == {name: status_of(reason) for name, reason in CALLBACKS.items()}
     assert table("Precisions") == {name: status_of(reason) for name, reason in PRECISIONS.items()}
 
@@ -70,7 +77,7 @@ def test_the_docs_name_every_strategy_of_the_installed_lightning():
 
 def test_the_conf_group_has_every_argument_that_the_rules_have():
     group = (conf_folder() / "trainer" / "arguments.yaml").read_text()
-    assert set(re.findall(r"^(\w+): null", group, flags=re.MULTILINE)) == RULES.keys()
+    assert set(re.findall(r"^(\w+): null", group, flags=re.MULTILINE)) == {*SUPPORTED, *REFUSED, *DECIDED_BY}
 
 
 def named(value: object) -> str:
@@ -127,9 +134,9 @@ def test_a_precision_is_taken_or_refused_with_its_reason(name: str):
         check_arguments({"precision": name})
 
 
-@pytest.mark.parametrize("name", [name for name, rule in RULES.items() if rule.status.startswith("decided by")])
+@pytest.mark.parametrize("name", DECIDED_BY)
 def test_an_argument_that_another_key_decides_is_refused_with_that_key(name: str):
-    with pytest.raises(InputError, match=f"trainer.{name}: 1 cannot be given here; use {re.escape(RULES[name].status[11:])}$"):
+    with pytest.raises(InputError, match=f"trainer.{name}: 1 cannot be given here; use {re.escape(DECIDED_BY[name])}$"):
         make_trainer({**CPU, name: 1})
 
 
@@ -203,9 +210,8 @@ def test_what_changes_nothing_or_is_supported_is_taken(arguments: dict[str, Any]
 
 
 def test_an_argument_that_a_newer_lightning_adds_is_refused(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(
-        "nas_lightning.devices.trainer_arguments.RULES", {name: rule for name, rule in RULES.items() if name != "benchmark"}
-    )
+    known = {name: check for name, check in SUPPORTED.items() if name != "benchmark"}
+    monkeypatch.setattr("nas_lightning.devices.trainer_arguments.SUPPORTED", known)
     with pytest.raises(InputError, match=r"trainer.benchmark: True cannot be used, this version of Lightning is newer than what was tried"):
         make_trainer({**CPU, "benchmark": True})
 
