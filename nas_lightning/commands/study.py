@@ -42,7 +42,7 @@ def tune(config: TuneConfig) -> None:
     if not choices:
         raise InputError("search: must name at least one key")
     returns = _check(config, choices)
-    check_apart(folder / "trials", holds_runs=True)
+    check_apart(folder / "trials")
     study = Study.open(
         folder,
         choices,
