@@ -1,6 +1,5 @@
 """The run folder's first files: its config, compared on resume, and the environment."""
 
-import json
 import platform
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.errors import InputError, cut
 from nas_lightning.runs.made_from import write_source
 from nas_lightning.runs.reading import read_json, read_yaml
-from nas_lightning.runs.writing import write_json, write_text
+from nas_lightning.runs.writing import write_json
 
 MAY_CHANGE_ON_RESUME = (
     "run_dir",
@@ -64,62 +63,59 @@ def claim_config(folder: Path, config: Mapping[str, Any], lock: AbstractContextM
         InputError: naming the keys that differ, with both values.
     """
     present = environment(config) if is_rank_zero() else {}  # takes seconds, for which others need not wait
+    path, record = folder / "config.yaml", folder / "environment.json"
     with lock or nullcontext():
-        _claim(folder, config, present)
+        is_to_write = not path.is_file() or _is_longer(path, config)
+        if not is_rank_zero():
+            return
+        if is_to_write:
+            write_source(path, OmegaConf.to_yaml(OmegaConf.create(dict(config))), [folder / "finished.json"])
+        if record.is_file():  # a resumed run keeps its first environment on record
+            first = read_json(record)
+            present = {**first, "continued": [*first.get("continued", []), present]}
+        write_json(record, present)
 
 
-def _claim(folder: Path, config: Mapping[str, Any], present: dict[str, Any]) -> None:
-    path = folder / "config.yaml"
-    if path.is_file():
-        try:
-            kept = read_yaml(path)
-            before = _flat(as_of_today(kept))
-        except (TypeError, ValueError, RecursionError) as error:  # InputError is a ValueError
-            raise InputError(f"{path}: is not a config ({str(error).removeprefix(f'{path}: ')})") from None
-        wanted = _flat(as_of_today(config))
-        before["the order of stages"], wanted["the order of stages"] = _stages(kept), _stages(config)
-        for key in wanted.keys() - before.keys():
-            if key.startswith("stages.") and (last := key.rsplit(".", 1)[1]) in IMPLIED_BY_OLDER_FILES:
-                before[key] = IMPLIED_BY_OLDER_FILES[last]
-        differing = [key for key in sorted({*before, *wanted}) if before.get(key) != wanted.get(key) and not _is_free(key)]
-        if differing == [grown := _last_epochs(config)] and isinstance(before.get(grown), int) and before[grown] < wanted[grown]:
-            if (folder / "ranking" / "protocol.json").exists():
-                change = f"{grown} was {before[grown]}, is {wanted[grown]}"
-                raise InputError(f"{folder}: {change}, but ranking/ is of the weights before; move it away")
-            if is_rank_zero():
-                write_source(path, OmegaConf.to_yaml(OmegaConf.create(dict(config))), [folder / "finished.json"])
-        elif differing:
-            changes = "; ".join(f"{cut(key)} was {cut(repr(before.get(key)))}, is {cut(repr(wanted.get(key)))}" for key in differing[:5])
-            more = f" (and {len(differing) - 5} more)" if len(differing) > 5 else ""
-            raise InputError(f"{folder}: holds a run with another config: {changes}{more}; give another run_dir")
-    elif is_rank_zero():
-        write_text(path, OmegaConf.to_yaml(OmegaConf.create(dict(config))))
-    if not is_rank_zero():
-        return
-    path = folder / "environment.json"
-    if path.is_file():  # a resumed run keeps its first environment on record
-        first = read_json(path)
-        continued = first.get("continued", [])
-        write_json(path, {**first, "continued": [*(continued if isinstance(continued, list) else []), present]})
-    else:
-        write_json(path, present)
+def _is_longer(path: Path, config: Mapping[str, Any]) -> bool:
+    """Whether the config gives more epochs to the last stage of the kept one; otherwise they are equal, or it raises."""
+    try:
+        kept = read_yaml(path)
+        before, wanted = _flat(as_of_today(kept)), _flat(as_of_today(config))
+    except (ValueError, RecursionError) as error:  # InputError is a ValueError
+        raise InputError(f"{path}: is not a config ({str(error).removeprefix(f'{path}: ')})") from None
+    before["the order of stages"], wanted["the order of stages"] = _stages(kept), _stages(config)
+    for key in wanted:
+        if key.startswith("stages.") and (last := key.rsplit(".", 1)[1]) in IMPLIED_BY_OLDER_FILES:
+            before.setdefault(key, IMPLIED_BY_OLDER_FILES[last])
+    differing = [key for key in sorted({*before, *wanted}) if before.get(key) != wanted.get(key) and not _is_free(key)]
+    if not differing:
+        return False
+    grown = f"stages.{['', *_stages(config)][-1]}.epochs"
+    if differing == [grown] and isinstance(before.get(grown), int) and before[grown] < wanted[grown]:
+        if (path.parent / "ranking" / "protocol.json").exists():
+            change = f"{grown} was {before[grown]}, is {wanted[grown]}"
+            raise InputError(f"{path.parent}: {change}, but ranking/ is of the weights before; move it away")
+        return True
+    changes = "; ".join(f"{cut(key)} was {cut(repr(before.get(key)))}, is {cut(repr(wanted.get(key)))}" for key in differing[:5])
+    more = f" (and {len(differing) - 5} more)" if len(differing) > 5 else ""
+    raise InputError(f"{path.parent}: holds a run with another config: {changes}{more}; give another run_dir")
 
 
 def environment(config: Mapping[str, Any]) -> dict[str, Any]:
     """The run's environment: commit, versions, device, threads, command line."""
     import torch
 
-    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    commit = _git("rev-parse", "HEAD")
     return {
         "command": sys.argv,
-        "commit": _git("rev-parse", "HEAD"),
-        "dirty": None if _git("rev-parse", "HEAD") is None else bool(_git("status", "--porcelain")),
+        "commit": commit,
+        "dirty": None if commit is None else bool(_git("status", "--porcelain")),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in REPORTED},
         "machine": platform.platform(),
         "processor": platform.processor() or platform.machine(),
         "accelerator": config.get("trainer", {}).get("accelerator"),
-        "gpus": gpus,
+        "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
         "threads": torch.get_num_threads(),
     }
 
@@ -142,14 +138,9 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _last_epochs(config: Mapping[str, Any]) -> str:
-    """The key of the last stage's epochs."""
-    return f"stages.{(_stages(config) or [''])[-1]}.epochs"
-
-
-def _stages(config: Any) -> list[str]:
-    stages = config.get("stages") if isinstance(config, Mapping) else None
-    return [str(name) for name in stages] if isinstance(stages, Mapping) else []
+def _stages(config: Mapping[str, Any]) -> list[str]:
+    stages = config.get("stages")
+    return list(stages) if isinstance(stages, Mapping) else []
 
 
 def _is_free(key: str) -> bool:
@@ -159,4 +150,4 @@ def _is_free(key: str) -> bool:
 def _flat(node: Any, place: str = "") -> dict[str, Any]:
     if isinstance(node, Mapping):
         return {key: value for name, item in node.items() for key, value in _flat(item, f"{place}.{name}" if place else str(name)).items()}
-    return {place: json.loads(json.dumps(node))}
+    return {place: node}

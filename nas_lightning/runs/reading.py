@@ -110,7 +110,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     text = read_text(path, MAX_YAML_MIB)
     try:
-        content = yaml.load(text, _PlainLoader)
+        for token in yaml.scan(text):
+            if isinstance(token, yaml.AliasToken):  # a few nested lines of them can stand for more values than memory holds
+                raise yaml.YAMLError(f"line {token.start_mark.line + 1}: an alias; values must be written out")
+        content = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not YAML ({cut(' '.join(str(error).split()), 300)})") from None
     if not isinstance(content, dict):
@@ -153,21 +156,6 @@ def safe_cell(text: str) -> str:
 def plain_cell(text: str) -> str:
     """Undoes ``safe_cell``."""
     return text[1:] if text.startswith("'") and FORMULA.match(text) else text
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """Refuses aliases: a few nested lines of them can stand for more values than memory holds."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError(f"line {self.peek_event().start_mark.line + 1}: an alias; values must be written out")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if len(set(names)) < len(names):
-            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: a mapping that has a key twice")
-        return super().construct_mapping(node, deep)
 
 
 def _kind(content: object) -> str:
