@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from hydra.utils import get_object
 
 from nas_lightning.config.fields import Later, Target
-from nas_lightning.config.read import join, placed, read
+from nas_lightning.config.read import join, placed, read, walk
 from nas_lightning.config.roles import ARGUMENTS, EVERY, Role, allowed, of_today
 from nas_lightning.errors import InputError, check_known
 
@@ -93,8 +93,9 @@ class Builder:
             where = join(place, str(key))
             if not takes_any or str(key).startswith("_"):
                 check_known(where, str(key), parameters)
-            if not is_own:
-                _check_local(value, where)
+            for inside, _, item in () if is_own else walk(value, where):  # Lightning's writers accept any address that fsspec knows
+                if isinstance(item, str) and "://" in item and not item.startswith("file://"):
+                    raise InputError(f"{inside}: {item!r} must be a path on this machine, no address")
             arguments[str(key)] = self._nested(value, where, EVERY if is_own else ARGUMENTS.get(str(key), ()))
         return made, arguments
 
@@ -145,11 +146,3 @@ def import_plugins(plugins: Sequence[str]) -> None:
             importlib.import_module(plugin)
         except (ImportError, ValueError, TypeError) as error:  # not there, empty, or relative
             raise InputError(f"plugins: {plugin!r} cannot be imported ({error})") from None
-
-
-def _check_local(value: Any, place: str) -> None:
-    """Refuses URLs at any depth: Lightning's writers accept any that fsspec knows."""
-    if isinstance(value, str) and "://" in value and not value.startswith("file://"):
-        raise InputError(f"{place}: {value!r} must be a path on this machine, no address")
-    for key, item in value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ():
-        _check_local(item, f"{place}[{key}]" if isinstance(value, list) else join(place, str(key)))

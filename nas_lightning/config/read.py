@@ -4,7 +4,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, TypeVar
 
@@ -145,16 +145,22 @@ _NAMES = {int: "an integer", float: "a number", str: "text", bool: "true or fals
 
 def _check_numbers(value: Any, place: str) -> None:
     """Refuses nan, infinity and huge integers at any depth, which no class checks for by itself."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            _check_numbers(item, join(place, str(key)))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            _check_numbers(item, f"{place}[{index}]")
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise InputError(f"{place}: {value} must be a finite number")
-    elif isinstance(value, int) and abs(value) > LARGEST:
-        raise InputError(f"{place}: {str(value)[:20]} must lie within 2^53 of 0")
+    for where, _, item in walk(value, place):
+        if isinstance(item, float) and not math.isfinite(item):
+            raise InputError(f"{where}: {item} must be a finite number")
+        if isinstance(item, int) and abs(item) > LARGEST:
+            raise InputError(f"{where}: {str(item)[:20]} must lie within 2^53 of 0")
+
+
+def walk(node: Any, place: str, key: Any = None) -> Iterator[tuple[str, Any, Any]]:
+    """A value and every value in it, at any depth, as (place, key or index, value)."""
+    yield place, key, node
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from walk(value, join(place, str(key)), key)
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from walk(value, f"{place}[{index}]", index)
 
 
 def join(place: str, key: str) -> str:

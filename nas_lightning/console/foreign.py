@@ -9,6 +9,7 @@ a package only if the environment variable ``NAS_LIGHTNING_PLUGINS`` does too: `
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import is_dataclass
@@ -21,23 +22,19 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, QuotedString
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import GrammarParseError
-from omegaconf.grammar_parser import parse
 
+from nas_lightning.config.read import walk
 from nas_lightning.console.hydra_section import check_hydra
 from nas_lightning.errors import InputError
 
 PLUGINS_VARIABLE = "NAS_LIGHTNING_PLUGINS"
 RESOLVERS = ("now", "hydra", "python_version", "oc.select", "oc.dict.keys", "oc.dict.values")
 """Resolvers that a file may call: they only read config and clock. oc.decode and oc.create could spell out others."""
+ALLOWED = re.compile(rf"\$\{{(({'|'.join(map(re.escape, RESOLVERS))}):|[\w.\[\]-]+\}})")
 
 
 class CommandLine:
-    """The overrides that the user typed.
-
-    Args:
-        arguments: the overrides.
-    """
+    """The overrides that the user typed."""
 
     def __init__(self, arguments: Sequence[str]) -> None:
         self.arguments = tuple(arguments)
@@ -53,10 +50,6 @@ class CommandLine:
         trials = [text for text in _texts(settings.get("overrides")) if text.lstrip("+").startswith("plugins=")]
         environment = (name.strip() for name in os.environ.get(PLUGINS_VARIABLE, "").split(","))
         return {*_texts(settings.get("plugins")), *(CommandLine(trials).plugins() if trials else ()), *environment} - {""}
-
-    def holds(self, text: str) -> bool:
-        """Whether the user typed it."""
-        return any(text in argument for argument in self.arguments)
 
 
 class CheckingLoader(ConfigLoaderImpl):
@@ -75,7 +68,7 @@ class CheckingLoader(ConfigLoaderImpl):
         """
         for override in set(overrides).difference(self.command_line.arguments):
             for call in _forbidden_calls(override):
-                if not self.command_line.holds(call):
+                if not any(call in argument for argument in self.command_line.arguments):
                     raise InputError(f"{override[:200]}: {_RULE.format(call)}")
         try:
             config = super().load_configuration(config_name, overrides, *arguments, **named)
@@ -100,8 +93,8 @@ class CheckingRepository(ConfigRepository):
             InputError: naming the file and the key.
         """
         content = None if is_dataclass(OmegaConf.get_type(cfg)) else OmegaConf.to_container(cfg, resolve=False)  # Python, no file
-        for place, text in _strings(content):
-            for call in _forbidden_calls(text):
+        for place, key, value in walk(content, ""):
+            for call in _forbidden_calls(f"{key} {'' if isinstance(value, Mapping | list) else value}"):
                 raise InputError(f"{config_path}: {place}: {_RULE.format(call)}")
         hydra = content.get("hydra") if isinstance(content, dict) else None
         for path in _texts(hydra.get("searchpath") if isinstance(hydra, dict) else None):
@@ -114,11 +107,7 @@ class CheckingRepository(ConfigRepository):
 
 @contextmanager
 def checked(arguments: Sequence[str]) -> Iterator[None]:
-    """Within it Hydra composes with our loader.
-
-    Args:
-        arguments: the overrides of the command line.
-    """
+    """Within it Hydra composes with our loader; ``arguments`` are the overrides of the command line."""
     before, command_line = inner.ConfigLoaderImpl, CommandLine(arguments)
     inner.ConfigLoaderImpl = lambda config_search_path: CheckingLoader(command_line, config_search_path)  # type: ignore[assignment,misc]
     try:
@@ -131,30 +120,8 @@ _RULE = "{} may read more than the config, which only the command line may; a fi
 
 
 def _forbidden_calls(text: str) -> list[str]:
-    """The interpolations in a text that call a resolver outside ``RESOLVERS``."""
-    if "${" not in text:
-        return []
-    try:
-        nodes: list[Any] = [parse(text)]
-    except GrammarParseError:  # neither can OmegaConf
-        return [text]
-    calls = []
-    for node in nodes:  # grows
-        nodes.extend(node.getChildren() if hasattr(node, "getChildren") else ())
-        if type(node).__name__ == "InterpolationResolverContext" and node.resolverName().getText() not in RESOLVERS:
-            calls.append(node.getText())
-    return calls
-
-
-def _strings(node: Any, place: str = "") -> Iterator[tuple[str, str]]:
-    """Every string in a container with its place, keys included."""
-    if isinstance(node, str):
-        yield place, node
-    for key, item in node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ():
-        inside = f"{place}.{key}" if place else str(key)
-        if isinstance(key, str):
-            yield inside, key
-        yield from _strings(item, inside)
+    """The interpolations in a text that are neither a plain key nor a call of ``RESOLVERS``."""
+    return [call for call in re.findall(r"\$\{[^${}]*\}?", text) if not ALLOWED.match(call)]
 
 
 def _texts(value: Any) -> list[str]:

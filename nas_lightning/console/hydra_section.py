@@ -1,7 +1,7 @@
 """Checks the ``hydra:`` section of a composed config, before Hydra makes anything of it."""
 
 import copy
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -9,6 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
+from nas_lightning.config.read import walk
 from nas_lightning.errors import InputError
 
 TARGETS = {
@@ -45,23 +46,31 @@ def check_hydra(config: DictConfig, typed: Mapping[str, Any], plugins: Collectio
     """
     hydra = _resolved(config)
     for section, allowed in TARGETS.items():
-        for place, key, value in _items(hydra.get(section), f"hydra.{section}"):
+        for place, key, value in walk(hydra.get(section), f"hydra.{section}"):
             if key == "_target_" and not _is_allowed(value, allowed, plugins):
                 raise InputError(f"{place}: {value} is not allowed (known: {', '.join(allowed)}; the command line's plugins add your own)")
             if isinstance(value, str) and "${" in value and value not in map(str, typed.values()):  # it would be resolved again
                 raise InputError(f"{place}: {value} must not be written with a backslash, except on the command line")
-    for place, _, value in _items(hydra.get("launcher"), "hydra.launcher"):
+    for place, _, value in walk(hydra.get("launcher"), "hydra.launcher"):
         if isinstance(value, str) and not value.isprintable():
             raise InputError(f"{place}: {value!r} must be one line, as it may stand in a batch script")
     for section in LOGS:
         _check_logging(hydra.get(section), f"hydra.{section}", plugins)
     for name in hydra["job"]["env_copy"]:  # Hydra adds them to env_set
         hydra["job"]["env_set"].pop(name, None)
-    for key in TYPED:
+    for section in TYPED:
         node: Any = hydra
-        for part in key.split("."):
+        for part in section.split("."):
             node = node.get(part) if isinstance(node, Mapping) else None
-        _check_typed(node, f"hydra.{key}", _below(typed, f"hydra.{key}"))
+        typed_here = {
+            (key, str(value))  # Hydra turns variables into strings
+            for name, given in typed.items()
+            if f"{name}.".startswith(f"hydra.{section}.")
+            for _, key, value in walk(given, "", name.rpartition(".")[2])
+        }
+        for place, key, value in walk(node, f"hydra.{section}"):
+            if not isinstance(value, Mapping | list | None) and (key, str(value)) not in typed_here:
+                raise InputError(f"{place}: {value!r} comes from a file; only the command line may set it")
     if (folder := hydra.get("output_subdir")) not in (None, ".hydra", typed.get("hydra.output_subdir")):
         raise InputError(f"hydra.output_subdir: {folder!r} comes from a file; only the command line may name another than .hydra")
 
@@ -82,19 +91,12 @@ def _resolved(config: DictConfig) -> dict[str, Any]:
         singleton.cfg = before
 
 
-def _items(node: Any, place: str) -> Iterator[tuple[str, Any, Any]]:
-    """Every key at any depth, as (place, key, value)."""
-    for key, value in node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ():
-        yield f"{place}.{key}", key, value
-        yield from _items(value, f"{place}.{key}")
-
-
 def _is_allowed(name: Any, allowed: Collection[str], plugins: Collection[str]) -> bool:
     return name in allowed or any(str(name).startswith(f"{plugin}.") for plugin in plugins)
 
 
 def _check_logging(node: Any, place: str, plugins: Collection[str]) -> None:
-    for where, key, value in _items(node, place):
+    for where, key, value in walk(node, place):
         if key in ("class", "()") and not _is_allowed(value, LOGGING, plugins):
             raise InputError(f"{where}: {value} is not allowed (known: {', '.join(LOGGING)}; the command line's plugins add your own)")
         if key == "filename" and (PurePath(str(value)).parts[:1] != (OUTPUT,) or ".." in PurePath(str(value)).parts):
@@ -104,25 +106,3 @@ def _check_logging(node: Any, place: str, plugins: Collection[str]) -> None:
             raise InputError(f"{where}: {value!r} is not one of {', '.join(fixed)}")
         if key == "." or (isinstance(value, str) and value.startswith(("ext://", "cfg://")) and value not in STREAMS):
             raise InputError(f"{where}: {value!r} is not allowed; a logger's parts are plain values")
-
-
-def _below(typed: Mapping[str, Any], place: str) -> Any:
-    """The command line's value at a key, or below it."""
-    below = {key.removeprefix(f"{place}."): value for key, value in typed.items() if key.startswith(f"{place}.")}
-    at = typed.get(place)
-    for key, value in below.items():
-        at = at if isinstance(at, dict) else {}
-        *parents, last = key.split(".")
-        inside = at
-        for parent in parents:
-            inside = inside.setdefault(parent, {})
-        inside[last] = value
-    return at
-
-
-def _check_typed(value: Any, place: str, typed: Any) -> None:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            _check_typed(item, f"{place}.{key}", typed.get(key) if isinstance(typed, Mapping) else None)
-    elif value not in (None, []) and str(value) != str(typed):  # Hydra turns variables into strings
-        raise InputError(f"{place}: {value!r} comes from a file; only the command line may set it")

@@ -31,7 +31,7 @@ FOREIGN = {  # files of a --config-dir, or one experiment -> what the line must 
     ),
     "a callback of Hydra within another": (
         "hydra: {callbacks: {fine: {_target_: hydra.experimental.callbacks.LogJobReturnCallback, x: [" + OPEN + "]}}}",
-        ["hydra.callbacks.fine.x.0._target_: builtins.open is not allowed"],
+        ["hydra.callbacks.fine.x[0]._target_: builtins.open is not allowed"],
     ),
     "a callback of Hydra by another key": (
         "hydra: {callbacks: {evil: '${own}'}}\nown: " + OPEN,
@@ -77,7 +77,7 @@ FOREIGN = {  # files of a --config-dir, or one experiment -> what the line must 
     "the environment within text": ("population: {file: 'x/${oc.env:SECRET,none}/y'}", ["population.file", "oc.env"]),
     "the environment by a decoded text": ("seed: \"${oc.decode:'\\\\${oc.env:SECRET}'}\"", ["seed", "oc.decode"]),
     "the environment by a created text": ("x: \"${oc.create:'a: 3'}\"", ["x", "oc.create"]),
-    "the environment by a name that is put together": ("a: env\nseed: ${oc.${a}:SECRET}", ["seed", "oc.${a}"]),
+    "the environment by a name that is put together": ("a: env\nseed: ${oc.${a}:SECRET}", ["seed", "${oc."]),
     "the environment in an unknown class": ("data: {_target_: 'x.${oc.env:SECRET}'}", ["data._target_", "oc.env"]),
     "the environment in a sweep": (
         "hydra: {mode: MULTIRUN, sweeper: {params: {population.file: '\\${oc.env:SECRET}'}}}",
@@ -173,13 +173,13 @@ COMMANDS = {  # a command's arguments, with files -> what the line must hold
         "train",
         ["--config-dir", "CONF", "-cn", "evil"],
         {"evil": "defaults: [config, _self_]\nhydra: {searchpath: ['file://${oc.env:SECRET}']}"},
-        ["hydra.searchpath.0", "oc.env"],
+        ["hydra.searchpath[0]", "oc.env"],
     ),
     "a default that is the environment": (
         "train",
         ["--config-dir", "CONF", "experiment=mine"],
         {"experiment/mine": "# @package _global_\ndefaults: [/experiment/micro, {override /data: '${oc.env:SECRET}'}]"},
-        ["experiment/mine", "defaults.1", "oc.env"],
+        ["experiment/mine", "defaults[1]", "oc.env"],
     ),
     "a launcher's argument": (
         "train",
@@ -191,7 +191,7 @@ COMMANDS = {  # a command's arguments, with files -> what the line must hold
         "train",
         ["--config-dir", "CONF", "-m", "hydra/launcher=mine", "experiment=micro", "seed=0,1"],
         {"hydra/launcher/mine": "defaults: [submitit_slurm]\nsetup: [touch DEED]"},
-        ["hydra.launcher.setup: ['touch DEED'] comes from a file"],
+        ["hydra.launcher.setup[0]: 'touch DEED' comes from a file"],
     ),
     "a line break in a batch script": (
         "train",
@@ -233,7 +233,7 @@ COMMANDS = {  # a command's arguments, with files -> what the line must hold
         "rank",
         ["--config-dir", "CONF", "trainer=mine", "checkpoint=x"],
         {"trainer/mine": "defaults: [cpu, _self_]\ncallbacks: [{_target_: '${oc.env:SECRET}'}]"},
-        ["trainer/mine", "callbacks.0._target_", "oc.env"],
+        ["trainer/mine", "callbacks[0]._target_", "oc.env"],
     ),
     "nas-standalone": (
         "standalone",
