@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from threading import RLock
 from typing import Any, NoReturn
@@ -22,7 +23,6 @@ from tqdm import tqdm
 from yaml import YAMLError
 
 from nas_lightning.console.conf_folder import conf_folder
-from nas_lightning.console.config_files import bounded_config_files
 from nas_lightning.console.foreign import checked
 from nas_lightning.console.mistakes import in_one_line, is_of_a_lost_worker, unknown_key
 from nas_lightning.console.multirun import as_a_run_of_its_own
@@ -44,7 +44,6 @@ UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """Errors of a library's writer, such as TensorBoard's, on a full or read-only disk; our own writers report theirs."""
 
 
-@bounded_config_files()
 def start(task: Task, config_name: str) -> None:
     """Runs ``task`` on the composed config; no signal or closed terminal costs finished work."""
     _settle()
@@ -56,7 +55,7 @@ def start(task: Task, config_name: str) -> None:
     @functools.wraps(task)
     def guarded(cfg: DictConfig) -> Any:
         nonlocal composed, key
-        composed, is_multirun = True, HydraConfig.get().mode == RunMode.MULTIRUN
+        composed, is_multirun = True, _is_multirun()
         key = "hydra.sweep.dir" if is_multirun else "run_dir"
         try:
             _check_folders()
@@ -65,15 +64,13 @@ def start(task: Task, config_name: str) -> None:
                 with ending_on_request(), as_a_run_of_its_own(task.__module__):
                     return _blaming_the_lost(task, cfg)
             return _blaming_the_lost(task, cfg)
-        except (InputError, OmegaConfBaseException) as error:
-            if is_multirun:
+        except (InputError, OmegaConfBaseException, OSError) as error:
+            if is_multirun or (isinstance(error, OSError) and error.errno not in UNWRITABLE):
                 raise  # a launcher's worker reports it to its parent
+            if isinstance(error, OSError):
+                place = error.filename or f"a file of {os.environ.get(RUN_DIR_VARIABLE, 'the run')}"
+                _stop(f"{place}: cannot be written ({error.strerror})")
             _stop(in_one_line(error))  # at once, before Hydra prints a line of its own
-        except OSError as error:
-            if error.errno not in UNWRITABLE or is_multirun:
-                raise
-            place = error.filename or f"a file of {os.environ.get(RUN_DIR_VARIABLE, 'the run')}"
-            _stop(f"{place}: cannot be written ({error.strerror})")
 
     try:
         with ending_on_request():
@@ -84,7 +81,12 @@ def start(task: Task, config_name: str) -> None:
             with checked(command_line.overrides):
                 hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(guarded)()
     except Interrupted as stop:
-        _leave(stop, f"give the same {key} again to go on" if config_name in RESUMED else "give the same command again")
+        if is_started_by_lightning():
+            sys.exit(0)  # rank zero ends by itself, and would take any other exit code for a failure
+        if is_rank_zero():
+            advice = f"give the same {key} again to go on" if config_name in RESUMED else "give the same command again"
+            print(f"{stop.message}; {advice}", file=sys.stderr, flush=True)
+        sys.exit(stop.code)
     except (InputError, HydraException, OmegaConfBaseException) as error:
         _stop(unknown_key(error, config_name, sys.argv[1:]) or in_one_line(error))
     except (YAMLError, ValueError) as error:
@@ -139,21 +141,24 @@ def run_folder(configured: str, resume: str | None, claimed: str = "") -> Path:
     Raises:
         InputError: if both a folder and ``auto`` are given.
     """
-    hydra_config = HydraConfig.get()
-    is_given = is_folder_given()
+    is_given, is_multirun = is_folder_given(), _is_multirun()
     if resume == "auto" and is_given:
         raise InputError("resume: auto cannot go with run_dir, which names a folder itself; give one of them")
-    if hydra_config.mode == RunMode.MULTIRUN:
-        if is_given:
-            raise InputError("run_dir: cannot go with a multirun, whose jobs have their own folders below hydra.sweep.dir; give that")
-        if resume == "auto":
-            raise InputError("resume: auto cannot go with a multirun; give hydra.sweep.dir, the folder of the one to go on with")
-        check_common_folder(any(override.startswith("hydra.sweep.dir=") for override in hydra_config.overrides.hydra))
-        return _passed_on(Path(hydra_config.runtime.output_dir))
+    if is_multirun and is_given:
+        raise InputError("run_dir: cannot go with a multirun, whose jobs have their own folders below hydra.sweep.dir; give that")
+    if is_multirun and resume == "auto":
+        raise InputError("resume: auto cannot go with a multirun; give hydra.sweep.dir, the folder of the one to go on with")
+    if is_multirun:
+        check_common_folder(any(override.startswith("hydra.sweep.dir=") for override in HydraConfig.get().overrides.hydra))
+        return _passed_on(Path(HydraConfig.get().runtime.output_dir))
     if is_started_by_lightning():
         return Path(os.environ[RUN_DIR_VARIABLE])
     check_common_folder(is_given)
-    return _passed_on(_newest_next_to(Path(configured), claimed) if resume == "auto" else Path(configured))
+    folder = Path(configured)
+    if resume == "auto":
+        begun = {run: config.stat().st_mtime_ns for run in folder.parent.glob("*") if (config := run / claimed / "config.yaml").is_file()}
+        folder = max(begun, key=lambda run: begun[run], default=folder)
+    return _passed_on(folder)
 
 
 @contextmanager
@@ -165,8 +170,7 @@ def hold(folder: Path, resume: str | None, part: str = "") -> Iterator[Path]:
         resume: as given to ``run_folder``.
         part: of the folder, to hold; empty for the whole.
     """
-    hydra_config = HydraConfig.get()
-    if not (is_folder_given() or resume or hydra_config.mode == RunMode.MULTIRUN or is_started_by_lightning()):
+    if not (is_folder_given() or resume or _is_multirun() or is_started_by_lightning()):
         folder = _passed_on(_new_folder(folder))
     with only_owner(folder, part):
         yield folder
@@ -179,53 +183,38 @@ def is_folder_given() -> bool:
 
 def _new_folder(folder: Path) -> Path:
     """Makes the folder, or one with a number after its name if it exists."""
-    made, number = folder, 1
-    while True:
+    for number in count(1):
+        made = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")
         try:
             made.mkdir(parents=True)
-            return made
+            break
         except FileExistsError:
-            number += 1
-            made = folder.with_name(f"{folder.name}_{number}")
+            continue
         except OSError as error:
             raise InputError(f"{made}: cannot be written ({error.strerror})") from None
+    return made
 
 
 def _check_folders() -> None:
-    """Refuses Hydra's own folder keys where they would do nothing, or change the meaning of relative paths.
-
-    Raises:
-        InputError: naming the first.
-    """
+    """Refuses Hydra's own folder keys where they would do nothing, or change the meaning of relative paths."""
     hydra_config = HydraConfig.get()
     if hydra_config.job.chdir:
         raise InputError("hydra.job.chdir: true cannot be used: relative paths start from where the command was given")
-    if hydra_config.mode == RunMode.MULTIRUN and not hydra_config.sweep.dir.strip():
+    if _is_multirun() and not hydra_config.sweep.dir.strip():
         raise InputError("hydra.sweep.dir: is empty; name a folder")
     keeps_log = hydra_config.runtime.choices.get("hydra/job_logging") != "none"  # in that folder
-    if hydra_config.mode == RunMode.RUN and hydra_config.run.dir != "." and not (keeps_log or is_started_by_lightning()):
+    if not (_is_multirun() or hydra_config.run.dir == "." or keeps_log or is_started_by_lightning()):
         raise InputError(f"hydra.run.dir: {hydra_config.run.dir} would stay empty; use run_dir")
+
+
+def _is_multirun() -> bool:
+    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
 def _passed_on(folder: Path) -> Path:
     """The folder, passed on to the processes that this one may start."""
     os.environ[RUN_DIR_VARIABLE], os.environ[PARENT_VARIABLE] = str(folder), str(os.getpid())
     return folder
-
-
-def _newest_next_to(folder: Path, claimed: str) -> Path:
-    """The run next to ``folder`` that began last; ``folder`` itself if there is none."""
-    begun = {run: config.stat().st_mtime_ns for run in folder.parent.glob("*") if (config := run / claimed / "config.yaml").is_file()}
-    return max(begun, key=lambda run: begun[run], default=folder)
-
-
-def _leave(stop: Interrupted, advice: str) -> NoReturn:
-    """Ends as the signal asks; only rank zero reports it."""
-    if is_started_by_lightning():
-        sys.exit(0)  # rank zero ends by itself, and would take any other exit code for a failure
-    if is_rank_zero():
-        print(f"{stop.message}; {advice}", file=sys.stderr, flush=True)
-    sys.exit(stop.code)
 
 
 def _stop(line: str) -> NoReturn:

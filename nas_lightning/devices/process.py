@@ -46,22 +46,18 @@ def outlive_output() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest free number: this one
     for number, name in ((1, "stdout"), (2, "stderr")):
         stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, _text_stream(number, "utf-8", True, False))
-        elif type(stream) is io.TextIOWrapper and stream.fileno() == number and not isinstance(stream.buffer, _LossyWriter):
-            lossy = _text_stream(number, stream.encoding, True, stream.write_through)
+        if stream is not None:
+            if (
+                type(stream) is not io.TextIOWrapper
+                or stream.fileno() != number
+                or isinstance(getattr(stream.buffer, "raw", None), _LossyFile)
+            ):
+                continue
             with suppress(OSError):
                 stream.flush()
-            setattr(sys, name, lossy)
-
-
-def _text_stream(number: int, encoding: str, by_line: bool, at_once: bool) -> io.TextIOWrapper:
-    file = _LossyWriter(_LossyFile(number, "wb", closefd=False))
-    return io.TextIOWrapper(file, encoding, errors="backslashreplace", line_buffering=by_line, write_through=at_once)
-
-
-class _LossyWriter(io.BufferedWriter):
-    """Marks our streams."""
+        file = io.BufferedWriter(_LossyFile(number, "wb", closefd=False))
+        encoding, at_once = ("utf-8", False) if stream is None else (stream.encoding, stream.write_through)
+        setattr(sys, name, io.TextIOWrapper(file, encoding, errors="backslashreplace", line_buffering=True, write_through=at_once))
 
 
 class _LossyFile(io.FileIO):

@@ -4,7 +4,6 @@ import copy
 import logging
 import os
 import signal
-import subprocess
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
@@ -112,13 +111,13 @@ def start_processes(arguments: Mapping[str, Any]) -> None:
     Raises:
         InputError: in another process than rank zero if there is a single device.
     """
-    check_arguments(arguments)
     # Callbacks, loggers and profiler are for the real work, and a strategy serves only one Trainer.
     trainer = make_trainer({**arguments, "callbacks": None, "logger": None, "profiler": None}, enable_checkpointing=False)
     if trainer.world_size == 1:
         check_alone()
     elif not torch.distributed.is_initialized():
-        subprocess_script._launch_process_observer = _watch  # Lightning's own silently kills this process
+        # Lightning's own silently kills this process.
+        subprocess_script._launch_process_observer = lambda child_processes: Watch(child_processes).start()
         trainer.predict(_Nothing(), DataLoader(cast(Dataset[int], range(1)), batch_size=None), return_predictions=False)
 
 
@@ -141,10 +140,6 @@ def wait_for_all() -> None:
     if rank_and_world_size()[1] > 1:
         group = torch.distributed.new_group(backend="gloo", timeout=timedelta(days=365))
         torch.distributed.barrier(cast(torch.distributed.ProcessGroup, group))
-
-
-def _watch(child_processes: list[subprocess.Popen[Any]]) -> None:
-    Watch(child_processes).start()
 
 
 class _Nothing(pl.LightningModule):
@@ -179,9 +174,8 @@ def _check_launch(trainer: pl.Trainer) -> None:
 
 def _quieten() -> None:
     # Silences Lightning's messages on devices, workers and tips; other warnings stay.
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     for message in _NO_NEWS:
         warnings.filterwarnings("ignore", message=message)
 
