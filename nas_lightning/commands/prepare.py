@@ -1,16 +1,15 @@
 """Makes every object of a run from its config, so that a wrong value stops the run before it starts."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from pytorch_lightning.plugins import DoublePrecision
 
-from nas_lightning.commands.batch_sizes import check_ranking_batches, check_stage_batches, check_standalone_batches
 from nas_lightning.commands.check_trainer import check_batches, check_clipping, check_panel_is_evaluated
-from nas_lightning.commands.configs import StandaloneConfig, TrainConfig
+from nas_lightning.commands.configs import StandaloneCommandConfig, StandaloneConfig, TrainConfig
 from nas_lightning.commands.ranking import check_enough_known, check_ranking, choose_candidates
 from nas_lightning.config.build import Builder, import_plugins
 from nas_lightning.config.fields import Later, Target
@@ -50,17 +49,8 @@ def prepare(config: TrainConfig) -> Run:
     supernet = family.supernet(config.supernet.norm, config.seed, config.supernet.channels_last)
     builder = builder.offering(space=space, population=population)
     stages = make_stages(builder, config.stages, supernet)
-    builder.build(config.augmentation, "augmentation")
     if config.returns == "panel_cross_entropy" and not (config.loader.holdout and stages):
         raise InputError("returns: panel_cross_entropy needs a panel; give loader.holdout, and a stage")
-    ranked = choose_candidates(config.ranking, space, population) if config.ranking.enabled else population
-    truth = None
-    if config.standalone.enabled:
-        listed = config.ranking.list if config.ranking.enabled and config.ranking.list else config.population.file
-        alone = make_family(space, dataset, config.standalone.shortcuts)
-        recipe = builder.make(config.standalone.recipe, "standalone", family=alone)
-        truth = (choose_standalone(config.standalone, ranked, alone, listed), recipe)
-        check_standalone_batches(recipe, dataset)
     data = make_data(config, builder, dataset, 0)
     data.train_dataloader()  # reads and splits the images
     arguments = builder.build_values(config.trainer, "trainer")
@@ -72,26 +62,30 @@ def prepare(config: TrainConfig) -> Run:
             check_panel_is_evaluated(trainer, steps, stages[-1], config.monitor.every_epochs)
     if isinstance(trainer.precision_plugin, DoublePrecision):
         supernet.double()  # as Lightning would at a stage's start, so that reloaded weights lose no digits
-    if truth is not None:
-        check_recipe(truth[1], dataset, builder.build_values(config.trainer, "trainer"), config.standalone.processes)
-    processes = trainer.num_devices * trainer.num_nodes
-    check_stage_batches(config.loader, stages, space, supernet.norm, len(dataset.train().labels), processes)
-    if truth is not None and config.standalone.processes > 1 and processes > 1:
-        raise InputError(
-            f"standalone.processes: {config.standalone.processes} cannot be used where the stages train in several processes "
-            "(trainer.devices); train the truth with nas-standalone"
-        )
-    if config.ranking.shard is not None:
-        raise InputError(f"ranking.shard: {config.ranking.shard} belongs to nas-rank, which scores parts of a list on several machines")
+    ranked, truth = population, None
     if config.ranking.enabled:
+        if config.ranking.shard is not None:
+            raise InputError(f"ranking.shard: {config.ranking.shard} belongs to nas-rank, which scores parts of a list on several machines")
+        ranked = choose_candidates(config.ranking, space, population)
         check_ranking(config.ranking, dataset, ranked)
-        check_ranking_batches(config.ranking, space, supernet.norm, dataset)
-        if truth is not None:
+    if config.standalone.enabled:
+        listed = config.ranking.list if config.ranking.enabled and config.ranking.list else config.population.file
+        truth = make_standalone(builder, config, dataset, ranked, listed)
+        if config.standalone.processes > 1 and trainer.num_devices * trainer.num_nodes > 1:
+            raise InputError(
+                f"standalone.processes: {config.standalone.processes} cannot be used where the stages train in several processes "
+                "(trainer.devices); train the truth with nas-standalone"
+            )
+        if config.ranking.enabled:
             check_enough_known(dict.fromkeys(truth[0].architectures, 0.0), ranked, "standalone")
     if config.initial_checkpoint is not None:
-        header = _take_weights(supernet, Path(config.initial_checkpoint))
+        path = Path(config.initial_checkpoint)
+        loaded, header = load_supernet(path)
+        if loaded.header() != supernet.header():
+            raise InputError(f"initial_checkpoint: {path} holds {header['supernet']}, but the config describes {supernet.header()}")
+        supernet.load_state_dict(loaded.state_dict())
         if not stages:  # the weights are ranked as they are
-            check_trained_on(dataset, header, "initial_checkpoint", Path(config.initial_checkpoint))
+            check_trained_on(dataset, header, "initial_checkpoint", path)
     return Run(space, dataset, population, supernet, stages, truth)
 
 
@@ -104,15 +98,6 @@ def make_dataset(builder: Builder, config: Target, space: SearchSpace) -> ImageD
     return dataset
 
 
-def check_names(stages: Sequence[str]) -> None:
-    """Raises InputError if a stage's name cannot name its folder, or two names differ only in case."""
-    folders: dict[str, str] = {}
-    for name in stages:
-        check_name(name)
-        if (other := folders.setdefault(name.lower(), name)) != name:
-            raise InputError(f"stages.{name}: differs from stages.{other} in capitals alone; some file systems would give both one folder")
-
-
 def make_population(config: PopulationConfig, space: SearchSpace) -> Population:
     """The run's list, from a file or drawn."""
     if config.file is not None:
@@ -122,7 +107,11 @@ def make_population(config: PopulationConfig, space: SearchSpace) -> Population:
 
 def make_stages(builder: Builder, config: Mapping[str, Later[Stage]], supernet: Supernet) -> list[Stage]:
     """The recipe, each stage checked against its supernet."""
-    check_names(list(config))
+    folders: dict[str, str] = {}
+    for name in config:
+        check_name(name)
+        if (other := folders.setdefault(name.lower(), name)) != name:
+            raise InputError(f"stages.{name}: differs from stages.{other} in capitals alone; some file systems would give both one folder")
     stages = [builder.make(keys, f"stages.{name}", name=name, index=index) for index, (name, keys) in enumerate(config.items())]
     for stage in stages:
         check_optimizer(stage.optimizer, f"stages.{stage.name}.optimizer")
@@ -154,6 +143,22 @@ def make_family(space: SearchSpace, dataset: ImageDataset, shortcuts: str) -> Re
     return ResidualFamily(space, dataset.classes, dataset.channels, ShortcutRule(shortcuts))
 
 
+def make_standalone(
+    builder: Builder, config: TrainConfig | StandaloneCommandConfig, dataset: ImageDataset, candidates: Population, listed: str | None
+) -> tuple[Population, Recipe]:
+    """The candidates to train stand-alone, and the recipe, tried for one step.
+
+    Args:
+        candidates: to choose from.
+        listed: their file; None if they were drawn.
+    """
+    family = make_family(candidates.space, dataset, config.standalone.shortcuts)
+    recipe: Recipe = builder.offering(space=candidates.space).make(config.standalone.recipe, "standalone", family=family)
+    chosen = choose_standalone(config.standalone, candidates, family, listed)
+    check_recipe(recipe, dataset, builder.build_values(config.trainer, "trainer"), config.standalone.processes)
+    return chosen, recipe
+
+
 def check_recipe(recipe: Recipe, dataset: ImageDataset, trainer_arguments: Mapping[str, Any], processes: int) -> None:
     """Makes what a stand-alone training needs and takes one step, so that a broken recipe stops here."""
     check_optimizer(recipe.optimizer, "standalone.optimizer")
@@ -168,28 +173,23 @@ def check_recipe(recipe: Recipe, dataset: ImageDataset, trainer_arguments: Mappi
 
 
 def choose_standalone(config: StandaloneConfig, population: Population, family: ResidualFamily, listed: str | None) -> Population:
-    """The candidates to train stand-alone, each architecture once.
-
-    Args:
-        population: to choose from.
-        listed: its file; None if it was drawn.
-    """
+    """The candidates to train stand-alone, each architecture once; arguments as for ``make_standalone``."""
     check_seeds(config.seeds)
     names, population = len(population), population.distinct()
     if (copies := names - len(population)) and is_rank_zero():
         print(f"standalone: {copies:,} of {names:,} names are copies of other candidates, which are trained once", file=sys.stderr)
-    if config.choose == "accuracy":
-        known = read_known(listed, population.space)
-        chosen = tuple(candidate for candidate in population if candidate.architecture in known)
-        where = "a list that is drawn" if listed is None else listed
-        if not chosen:
-            raise InputError(f"standalone.choose: accuracy needs known accuracies, and {where} has none; choose=cost needs none")
-        if (config.count or 0) > len(chosen):
-            count = f"{len(chosen)} of {len(population)} candidates of {where} have a known accuracy"
-            raise InputError(f"standalone.count: {config.count} is more than can be chosen by accuracy: {count}")
-        population = Population(population.space, chosen)
-        return population if config.count is None else spread_by_accuracy(population, known, config.count)
-    return population if config.count is None else spread_by_cost(population, config.count, family)
+    if config.choose == "cost":
+        return population if config.count is None else spread_by_cost(population, config.count, family)
+    known = read_known(listed, population.space)
+    chosen = tuple(candidate for candidate in population if candidate.architecture in known)
+    where = "a list that is drawn" if listed is None else listed
+    if not chosen:
+        raise InputError(f"standalone.choose: accuracy needs known accuracies, and {where} has none; choose=cost needs none")
+    if (config.count or 0) > len(chosen):
+        count = f"{len(chosen)} of {len(population)} candidates of {where} have a known accuracy"
+        raise InputError(f"standalone.count: {config.count} is more than can be chosen by accuracy: {count}")
+    population = Population(population.space, chosen)
+    return population if config.count is None else spread_by_accuracy(population, known, config.count)
 
 
 def read_known(listed: str | None, space: SearchSpace) -> dict[Architecture, float]:
@@ -201,11 +201,3 @@ def make_data(config: TrainConfig, builder: Builder, dataset: ImageDataset, inde
     """The data module of a stage."""
     augmentation = builder.build(config.augmentation, "augmentation")
     return ImageDataModule(dataset, augmentation, seed=config.seed, stage_index=index, **vars(config.loader))
-
-
-def _take_weights(supernet: Supernet, path: Path) -> dict[str, Any]:
-    loaded, header = load_supernet(path)
-    if loaded.header() != supernet.header():
-        raise InputError(f"initial_checkpoint: {path} holds {header['supernet']}, but the config describes {supernet.header()}")
-    supernet.load_state_dict(loaded.state_dict())
-    return header

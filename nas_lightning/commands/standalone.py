@@ -26,8 +26,7 @@ def task(cfg: DictConfig) -> None:
 
     from nas_lightning.agreement import measure
     from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES
-    from nas_lightning.commands.batch_sizes import check_standalone_batches
-    from nas_lightning.commands.prepare import check_recipe, choose_standalone, make_dataset, make_family, make_population, read_known
+    from nas_lightning.commands.prepare import make_dataset, make_population, make_standalone, read_known
     from nas_lightning.config.build import Builder, import_plugins
     from nas_lightning.devices.trainer import make_trainer, start_processes
     from nas_lightning.runs.claim import claim_config
@@ -39,14 +38,9 @@ def task(cfg: DictConfig) -> None:
     builder = Builder(tuple(config.plugins), {"seed": config.seed})
     space = builder.build(config.space, "space")
     dataset = make_dataset(builder, config.data, space)
-    listed = config.population.file
-    family = make_family(space, dataset, config.standalone.shortcuts)
-    chosen = choose_standalone(config.standalone, make_population(config.population, space), family, listed)
-    recipe = builder.offering(space=space).make(config.standalone.recipe, "standalone", family=family)
-    check_standalone_batches(recipe, dataset)
-    arguments = builder.build_values(config.trainer, "trainer")
+    listed, arguments = config.population.file, builder.build_values(config.trainer, "trainer")
     make_trainer(arguments, enable_checkpointing=False)  # an illegal argument stops here
-    check_recipe(recipe, dataset, arguments, config.standalone.processes)
+    chosen, recipe = make_standalone(builder, config, dataset, make_population(config.population, space), listed)
     losses = None if config.scores is None else read_losses_of(Path(config.scores), chosen)
     run_dir = run_folder(config.run_dir, config.resume, "standalone")
     with hold(run_dir, config.resume) as run_dir:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
 
+from hydra.utils import get_object
+
 from nas_lightning.errors import InputError
 
 MOVED = {
@@ -64,7 +66,7 @@ class Role:
 
     def fits(self, candidate: type) -> bool:
         """Whether a class is of this kind: a subclass, or with a protocol's methods."""
-        kind = load(self.kind)
+        kind = get_object(self.kind)
         if Protocol not in kind.__bases__:
             return issubclass(candidate, kind)
         methods = [name for name, value in vars(kind).items() if inspect.isfunction(value) and (name == "__call__" or name[0] != "_")]
@@ -72,87 +74,65 @@ class Role:
 
     def missing(self, made: Any) -> list[str]:
         """The attributes of a protocol that an object lacks."""
-        kind = load(self.kind)
+        kind = get_object(self.kind)
         return [name for name in getattr(kind, "__annotations__", {}) if not hasattr(made, name)] if Protocol in kind.__bases__ else []
 
     def refuse(self, name: str) -> InputError:
         """The error for a class that is not allowed."""
-        module = name.rpartition(".")[0]
-        close = difflib.get_close_matches(name, allowed(self), n=1) if module in {*self.modules, *map(_module, self.classes)} else []
+        homes = {*self.modules, *(path.rpartition(".")[0] for path in self.classes)}
+        close = difflib.get_close_matches(name, allowed(self), n=1) if name.rpartition(".")[0] in homes else []
         hint = f"; did you mean {close[0]}?" if close else ""
         known = ", ".join([*(f"the classes of {module}" for module in self.modules), *self.classes])
         return InputError(f"{name} is not allowed as {self.title}{hint} (known: {known}; the command line's plugins add your own package)")
-
-
-def load(path: str) -> Any:
-    """The object at a dotted path of this file."""
-    return getattr(importlib.import_module(_module(path)), path.rpartition(".")[2])
 
 
 @cache
 def allowed(role: Role) -> Mapping[str, type]:
     """The classes of a role by every allowed dotted path: where they are offered, and where they are defined."""
     below = tuple(f"{module}." for module in role.modules)
-    offered = {path: load(path) for path in role.classes}
+    offered = {path: get_object(path) for path in role.classes}
     for module in map(importlib.import_module, role.modules):
         for name in getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]:
             kind = getattr(module, name)
             if name in role.without:
                 continue
-            if isinstance(kind, type) and f"{kind.__module__}.".startswith(below) and role.fits(kind) and kind is not load(role.kind):
+            if isinstance(kind, type) and f"{kind.__module__}.".startswith(below) and role.fits(kind) and kind is not get_object(role.kind):
                 offered[f"{module.__name__}.{name}"] = kind
     return {**{f"{kind.__module__}.{kind.__qualname__}": kind for kind in offered.values()}, **offered}
 
 
-def _module(path: str) -> str:
-    return path.rpartition(".")[0]
+def _in(module: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"{module}.{name}" for name in names)
 
 
 _CALLABLE = "collections.abc.Callable"
 SPACE = Role("a space", "nas_lightning.space.SearchSpace", classes=("nas_lightning.space.SearchSpace",))
 DATASET = Role("a data set", "nas_lightning.data.ImageDataset", ("nas_lightning.data",))
-AUGMENTATION = Role("an augmentation", _CALLABLE, classes=("nas_lightning.data.Augmentation", "nas_lightning.data.PerImage"))
+AUGMENTATION = Role("an augmentation", _CALLABLE, classes=_in("nas_lightning.data", "Augmentation", "PerImage"))
 SAMPLER = Role("a sampler", "nas_lightning.training.samplers.Sampler", ("nas_lightning.training.samplers",))
 OBJECTIVE = Role("an objective", "nas_lightning.training.objectives.Objective", ("nas_lightning.training.objectives",))
 SCHEDULE = Role("a schedule", "nas_lightning.training.schedules.Schedule", ("nas_lightning.training.schedules",))
 OPTIMIZER = Role("an optimizer", "torch.optim.Optimizer", ("torch.optim",))
 
-_OPERATIONS = ("RandomCrop", "RandomHorizontalFlip", "RandomRotation", "Cutout", "ColorJitter")
-_OPERATION = Role("an operation on images", _CALLABLE, classes=tuple(f"nas_lightning.data.{name}" for name in _OPERATIONS))
-_TRANSFORM = Role(
-    "a transform of an image",
-    _CALLABLE,
-    ("torchvision.transforms", "torchvision.transforms.v2"),
-    ("nas_lightning.data.ImageCutout",),
-)
+_OPERATIONS = _in("nas_lightning.data", "RandomCrop", "RandomHorizontalFlip", "RandomRotation", "Cutout", "ColorJitter")
+_OPERATION = Role("an operation on images", _CALLABLE, classes=_OPERATIONS)
+_TORCHVISION = ("torchvision.transforms", "torchvision.transforms.v2")
+_TRANSFORM = Role("a transform of an image", _CALLABLE, _TORCHVISION, ("nas_lightning.data.ImageCutout",))
 _CHOICE = Role("a choice of candidates", _CALLABLE, ("nas_lightning.space.population",))
-_CALLBACK = Role(
-    "a callback",
-    "pytorch_lightning.callbacks.Callback",
-    ("pytorch_lightning.callbacks",),
-    without=("SpikeDetection",),  # it overwrites any file it is given
-)
-_LOGGERS = ("CSVLogger", "TensorBoardLogger")  # other loggers send to a server
-_LOGGER = Role("a logger", "pytorch_lightning.loggers.Logger", classes=tuple(f"pytorch_lightning.loggers.{name}" for name in _LOGGERS))
-_PROFILERS = ("SimpleProfiler", "AdvancedProfiler", "PyTorchProfiler", "PassThroughProfiler")  # XLA's opens a port
-_PROFILER = Role(
-    "a profiler",
-    "pytorch_lightning.profilers.Profiler",
-    classes=tuple(f"pytorch_lightning.profilers.{name}" for name in _PROFILERS),
-)
+# SpikeDetection overwrites any file it is given; other loggers send to a server; XLA's profiler opens a port.
+_CALLBACKS = ("pytorch_lightning.callbacks",)
+_CALLBACK = Role("a callback", "pytorch_lightning.callbacks.Callback", _CALLBACKS, without=("SpikeDetection",))
+_LOGGERS = _in("pytorch_lightning.loggers", "CSVLogger", "TensorBoardLogger")
+_LOGGER = Role("a logger", "pytorch_lightning.loggers.Logger", classes=_LOGGERS)
+_PROFILERS = _in("pytorch_lightning.profilers", "SimpleProfiler", "AdvancedProfiler", "PyTorchProfiler", "PassThroughProfiler")
+_PROFILER = Role("a profiler", "pytorch_lightning.profilers.Profiler", classes=_PROFILERS)
 _STRATEGY = Role("a strategy", "pytorch_lightning.strategies.Strategy", ("pytorch_lightning.strategies",))
 _ACCELERATOR = Role("an accelerator", "pytorch_lightning.accelerators.Accelerator", ("pytorch_lightning.accelerators",))
 _PRECISION = Role("a precision plugin", "pytorch_lightning.plugins.Precision", ("pytorch_lightning.plugins",))
-_ENVIRONMENT = Role(
-    "a cluster environment",
-    "lightning_fabric.plugins.environments.ClusterEnvironment",
-    ("pytorch_lightning.plugins.environments", "lightning_fabric.plugins.environments"),
-)
-_CHECKPOINTS = Role(
-    "a way to keep checkpoints",
-    "pytorch_lightning.plugins.CheckpointIO",
-    ("pytorch_lightning.plugins", "lightning_fabric.plugins"),
-)
+_ENVIRONMENTS = ("pytorch_lightning.plugins.environments", "lightning_fabric.plugins.environments")
+_ENVIRONMENT = Role("a cluster environment", "lightning_fabric.plugins.environments.ClusterEnvironment", _ENVIRONMENTS)
+_PLUGINS = ("pytorch_lightning.plugins", "lightning_fabric.plugins")
+_CHECKPOINTS = Role("a way to keep checkpoints", "pytorch_lightning.plugins.CheckpointIO", _PLUGINS)
 _SYNC = Role("a layer synchronization", "pytorch_lightning.plugins.LayerSync", ("pytorch_lightning.plugins",))
 _THEME_CLASS = "pytorch_lightning.callbacks.progress.rich_progress.RichProgressBarTheme"
 _THEME = Role("a theme of the progress bar", _THEME_CLASS, classes=(_THEME_CLASS,))

@@ -1,16 +1,11 @@
 """Explains an error of Hydra, OmegaConf or YAML to the user, in one line."""
 
-import re
-from collections.abc import Sequence
+from typing import Any
 
-import hydra
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 from yaml import YAMLError
 
-from nas_lightning.console.conf_folder import conf_folder
 from nas_lightning.errors import InputError, check_known
 
 LOST_WORKER = frozenset({"BrokenProcessPool", "UncompletedJobError", "WorkerCrashedError"})
@@ -36,35 +31,15 @@ def is_of_a_lost_worker(error: Exception) -> bool:
     return not LOST_WORKER.isdisjoint(kind.__name__ for kind in type(error).__mro__)
 
 
-def unknown_key(error: Exception, config_name: str, arguments: Sequence[str]) -> str | None:
-    """For an unknown key on the command line: its place and the closest known key; None for any other error.
-
-    Args:
-        arguments: of the command line.
-    """
-    match = re.match(r"Could not override '([\w.]+)'", str(error))
-    if match is None or "is not in struct" not in f"{error} {error.__cause__}":
+def unknown_key(error: Exception) -> str | None:
+    """For an unknown key on the command line: its place and the closest known key; None for any other error."""
+    cause: Any = error.__cause__
+    known = cause.parent_node if isinstance(cause, ConfigKeyError | ConfigAttributeError) else None
+    if not isinstance(known, DictConfig) or not known:
         return None
-    place = match.group(1)
-    *parents, key = place.split(".")
-    groups = [argument for argument in arguments if re.match(r"[\w/]+(@[\w.]+)?=[\w/]+$", argument)]
+    place = str(cause.full_key)
     try:
-        node = _composed(config_name, [argument for argument in groups if not argument.startswith(f"{place}=")], parents)
-        while parents and node is None:  # the mistake is higher up
-            key = parents.pop()
-            node = _composed(config_name, [], parents)
-        known = [str(name) for name in node or {} if parents or name != "hydra"]
-        check_known(".".join([*parents, key]), key, known)
+        check_known(place, place.rpartition(".")[2], [str(name) for name in known if name != "hydra"])
     except InputError as mistake:
         return str(mistake)
-    except (HydraException, OmegaConfBaseException, ValueError):
-        return None
     return None
-
-
-def _composed(config_name: str, overrides: list[str], parents: list[str]) -> DictConfig | None:
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        config = hydra.compose(config_name, overrides=[arg for arg in overrides if "." not in arg.split("=")[0]], return_hydra_config=True)
-    node = OmegaConf.select(config, ".".join(parents)) if parents else config
-    return node if isinstance(node, DictConfig) else None

@@ -10,9 +10,6 @@ from hydra.core.hydra_config import HydraConfig
 
 from nas_lightning.devices.launch import GRACE_SECONDS, watches
 
-LAUNCH = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""Variables that Lightning leaves behind; with them the next job would pass for a process of this one."""
-
 
 @contextmanager
 def as_a_run_of_its_own(command: str) -> Iterator[None]:
@@ -25,7 +22,7 @@ def as_a_run_of_its_own(command: str) -> Iterator[None]:
     if "LOCAL_RANK" in os.environ:  # a child process itself, or one of an outside launcher
         yield
         return
-    argv, spec, before = sys.argv, getattr(main, "__spec__", None), {name: os.environ.get(name) for name in LAUNCH}
+    argv, spec, environment = sys.argv, getattr(main, "__spec__", None), dict(os.environ)
     given = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
     folders = [part for path in given for part in ("--config-dir", path)]
     paths = [override for override in hydra.overrides.hydra if override.startswith("hydra.searchpath=")]
@@ -38,10 +35,8 @@ def as_a_run_of_its_own(command: str) -> Iterator[None]:
     finally:
         sys.argv, main.__spec__ = argv, spec
         _end_processes(grace)
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+        os.environ.clear()  # with what Lightning leaves behind, the next job would pass for a process of this one
+        os.environ.update(environment)
 
 
 def _end_processes(grace: float) -> None:

@@ -88,7 +88,7 @@ def start(task: Task, config_name: str) -> None:
             print(f"{stop.message}; {advice}", file=sys.stderr, flush=True)
         sys.exit(stop.code)
     except (InputError, HydraException, OmegaConfBaseException) as error:
-        _stop(unknown_key(error, config_name, sys.argv[1:]) or in_one_line(error))
+        _stop(unknown_key(error) or in_one_line(error))
     except (YAMLError, ValueError) as error:
         if composed:
             raise  # a bug of ours

@@ -95,10 +95,6 @@ class SearchSpace:
                 blocks.append(Block(source, source + 1, source + 2, stride, _halved(self.resolution, stage), opens_stage))
         return tuple(blocks)
 
-    def last_side(self, resolution: int | None = None) -> int:
-        """Height and width of the last features, in pixels, for images of ``resolution``; None takes the space's."""
-        return _halved(self.resolution if resolution is None else resolution, len(self.blocks) - 1)
-
     @property
     def size(self) -> int:
         """Number of candidates."""
