@@ -14,11 +14,7 @@ from nas_lightning.training.stage import Stage
 
 
 def check_batches(trainer: pl.Trainer, data: ImageDataModule) -> int:
-    """The steps of an epoch; checks that Lightning's limits leave at least one training and one validation batch.
-
-    Raises:
-        InputError: naming the limit that leaves none.
-    """
+    """The steps of an epoch; checks that Lightning's limits leave at least one training and one validation batch."""
     training, validation = data.batches(trainer.world_size)
     if training == 0:
         raise InputError(f"trainer.devices: {trainer.world_size} devices cannot share the training images, there are fewer")

@@ -77,13 +77,23 @@ class StandaloneConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class CommandConfig:
+    """The keys of every command that works in a run folder."""
+
+    run_dir: str = path()
+    resume: str | None = choice(None, among=("auto",))
+    """``auto`` resumes the newest run next to ``run_dir`` instead of making a new folder."""
+    trainer: dict[str, Any]
+    """Arguments of pl.Trainer, except those that a stage decides."""
+    plugins: list[str]
+    """Packages of your own, whose classes ``_target_`` may name; only the command line gives them, see console/foreign.py."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(CommandConfig):
     """``train.py``: the whole run."""
 
     seed: int = number(0, least=0)
-    run_dir: str = path()
-    resume: str | None = choice(None, among=("auto",))
-    """``auto`` resumes the newest run of the experiment instead of making a new folder."""
     dry_run: bool = False
     """Prints stages, steps, estimated time and memory, and stops."""
     returns: str = choice("agreement", among=("agreement", "panel_cross_entropy"))
@@ -101,43 +111,28 @@ class TrainConfig:
     population: PopulationConfig
     stages: dict[str, Later[Stage]]
     monitor: MonitorConfig
-    trainer: dict[str, Any]
-    """Arguments of pl.Trainer, except those that a stage decides."""
     standalone: StandaloneConfig
     ranking: RankingConfig
-    plugins: list[str]
-    """Packages of your own, whose classes ``_target_`` may name; only the command line gives them, see console/foreign.py."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class RankConfig:
-    """``nas-rank``: a ranking from a checkpoint."""
+class RankConfig(CommandConfig):
+    """``nas-rank``: a ranking from a checkpoint; a data set of your own is found by its name once ``plugins`` import it."""
 
-    resume: str | None = choice(None, among=("auto",))
-    """``auto`` resumes the newest ranking."""
     checkpoint: str = path()
     """A ``last.ckpt`` or ``supernet.safetensors``; a glob ranks with each and compares the rankings."""
-    run_dir: str = path()
     data: RootConfig
-    trainer: dict[str, Any]
     ranking: RankingConfig
-    plugins: list[str]
-    """Packages to import first: your own dataset is found by its name once its class exists."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class StandaloneCommandConfig:
+class StandaloneCommandConfig(CommandConfig):
     """``nas-standalone``: trains given candidates stand-alone."""
 
     seed: int = number(0, least=0)
-    run_dir: str = path()
-    resume: str | None = choice(None, among=("auto",))
-    """``auto`` resumes the newest run."""
     space: Target = target(roles.SPACE)
     data: Target = target(roles.DATASET)
     population: PopulationConfig
     scores: str | None = path(None)
     """A ranking's ``scores.csv`` with the same candidates, to compare with."""
-    trainer: dict[str, Any]
     standalone: StandaloneConfig
-    plugins: list[str]

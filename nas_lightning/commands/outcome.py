@@ -39,14 +39,13 @@ def finished(run_dir: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
     path = run_dir / NAME
     if not path.is_file():
         return None
-    outcome = read_json(path)
+    outcome, kept_in = read_json(path), run_dir / "config.yaml"
     written = outcome.get("config_sha256")
-    if written == _hash(config):
-        return outcome
-    # An older version wrote the same config in other words.
-    kept = read_yaml(run_dir / "config.yaml") if (run_dir / "config.yaml").is_file() else None
-    is_same = isinstance(kept, dict) and _here(as_of_today(kept)) == _here(as_of_today(config)) and written == _hash(kept)
-    return outcome if is_same else None
+    if written != _hash(config):  # perhaps an older version wrote the same config in other words
+        kept = read_yaml(kept_in) if kept_in.is_file() else {}
+        if written != _hash(kept) or _here(as_of_today(kept)) != _here(as_of_today(config)):
+            return None
+    return outcome
 
 
 def value_of(run_dir: Path, config: Mapping[str, Any], agreement: Mapping[str, Any] | None) -> float | None:

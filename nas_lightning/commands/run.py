@@ -19,7 +19,7 @@ from nas_lightning.rng import generator
 from nas_lightning.runs.reading import read_json
 from nas_lightning.scoring.table import read_scores
 from nas_lightning.space import Architecture, read_accuracies
-from nas_lightning.standalone import GroundTruth, check_enough, read_accuracies_so_far, train_ground_truth
+from nas_lightning.standalone import check_enough, read_accuracies_so_far, train_ground_truth
 from nas_lightning.supernet.checkpoint import make_header, save_supernet
 from nas_lightning.training.monitor import ProbeSet
 from nas_lightning.training.run_stages import check_stages, train_stages
@@ -62,7 +62,8 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run, watching: Seque
         folder, processes = run_dir / "standalone", config.standalone.processes
         truth = train_ground_truth(alone, run.dataset, recipe, config.standalone.seeds, folder, arguments, processes)
         if len(truth.population) >= FEWEST_ARCHITECTURES:  # else the ranking, which needs no truth, comes first
-            known = Known(_known(truth), truth.accuracies, folder / "known_accuracies.json")
+            means = dict(zip(truth.population.architectures, map(float, truth.mean), strict=True))
+            known = Known(means, truth.accuracies, folder / "known_accuracies.json")
     agreement = None
     if config.ranking.enabled:
         agreement = rank_checkpoint(weights, config.ranking, run.dataset, run_dir, arguments, population=run.population, known=known)
@@ -72,11 +73,7 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run, watching: Seque
 
 
 def check_run_folder(config: TrainConfig, run: Run, run_dir: Path) -> None:
-    """Reads what the run folder holds already, so that a damaged file stops the run before it works.
-
-    Raises:
-        InputError: naming the first file that is damaged.
-    """
+    """Reads what the run folder holds already, so that a damaged file stops the run before it works."""
     check_stages(run.stages, run_dir)
     read_accuracies_so_far(run_dir / "standalone", run.population)
     if not config.ranking.enabled:
@@ -100,7 +97,3 @@ def make_panel(config: TrainConfig, run: Run) -> ProbeSet:
     names = {f"panel_{number}": architecture for number, architecture in enumerate(drawn, start=1)}
     truth = {name: known[architecture] for name, architecture in names.items() if architecture in known}
     return ProbeSet({"largest": run.space.largest, "smallest": run.space.smallest, **names}, run.supernet.classes, truth)
-
-
-def _known(truth: GroundTruth) -> dict[Architecture, float]:
-    return {candidate.architecture: float(value) for candidate, value in zip(truth.population, truth.mean, strict=True)}

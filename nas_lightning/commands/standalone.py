@@ -79,11 +79,7 @@ def task(cfg: DictConfig) -> None:
 
 
 def read_losses_of(path: Path, population: "Population") -> "dict[Architecture, float]":
-    """A ranking's cross entropies of given candidates.
-
-    Raises:
-        InputError: if the file lacks one.
-    """
+    """A ranking's cross entropies of given candidates."""
     from nas_lightning.scoring.table import read_scores
 
     scores = read_scores(path, population.space)

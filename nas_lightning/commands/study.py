@@ -1,5 +1,6 @@
 """Wires a study: each trial is a run of train.py with the study's values."""
 
+import json
 import sys
 import time
 from itertools import accumulate
@@ -14,11 +15,12 @@ from tabulate import tabulate
 
 from nas_lightning.commands.configs import TrainConfig
 from nas_lightning.commands.outcome import finished, value_of, write_outcome
-from nas_lightning.commands.prepare import Run, prepare
+from nas_lightning.commands.prepare import prepare
 from nas_lightning.commands.run import run_experiment
 from nas_lightning.config.build import Builder
 from nas_lightning.config.read import read
 from nas_lightning.config.schema import TuneConfig
+from nas_lightning.console.overrides import quoted
 from nas_lightning.devices.launch import check_alone
 from nas_lightning.devices.trainer import make_trainer
 from nas_lightning.errors import InputError
@@ -85,39 +87,38 @@ def _run_trial(study: Study, config: TuneConfig) -> bool:
     with study.next_trial(only_owner) as (trial, folder, values):
         overrides = ", ".join(f"{key}={value}" for key, value in values.items())
         print(f"trial {trial.number}: {overrides}", file=sys.stderr)
-        began = time.monotonic()
+        began, states = time.monotonic(), optuna.trial.TrialState
         run_config, node = _compose(config, values, folder)
+        value, state = None, states.FAIL
         try:
             if (done := finished(folder, node)) is not None:
                 value = done["value"]
             else:
                 run = prepare(run_config)
                 claim_config(folder, node)
-                watching = [Prune(trial, _epochs_before(run), run_config.returns == "agreement")] if config.pruning != "none" else []
+                before = dict(enumerate(accumulate((stage.epochs for stage in run.stages), initial=0)))
+                watching = [Prune(trial, before, run_config.returns == "agreement")] if config.pruning != "none" else []
                 value = value_of(folder, node, run_experiment(run_config, folder, run, watching))
                 write_outcome(folder, node, value, time.monotonic() - began)
+            if value is None:
+                line = "failed: it has no value, as its scores have no order"
+            else:
+                state, line = states.COMPLETE, f"{value:.4f}"
         except optuna.TrialPruned as pruned:
-            study.inner.tell(trial, state=optuna.trial.TrialState.PRUNED)
-            print(f"trial {trial.number}: pruned {pruned}", file=sys.stderr)
-            return True
+            state, line = states.PRUNED, f"pruned {pruned}"
         except InputError as error:  # such as a non-finite loss: other values may work
-            study.inner.tell(trial, state=optuna.trial.TrialState.FAIL)
-            print(f"trial {trial.number}: failed: {' '.join(str(error).split())}", file=sys.stderr)
-            return False
-        if value is None:
-            study.inner.tell(trial, state=optuna.trial.TrialState.FAIL)
-            print(f"trial {trial.number}: failed: it has no value, as its scores have no order", file=sys.stderr)
-            return False
-        study.inner.tell(trial, value)
-        print(f"trial {trial.number}: {value:.4f}", file=sys.stderr)
-        return True
+            line = f"failed: {' '.join(str(error).split())}"
+        study.inner.tell(trial, value, state=state)
+        print(f"trial {trial.number}: {line}", file=sys.stderr)
+        return state != states.FAIL
 
 
 def _compose(config: TuneConfig, values: dict[str, Any], folder: Path) -> tuple[TrainConfig, dict[str, Any]]:
     """The config of a trial, and the same as plain containers."""
-    own = [f"{key}={_as_override(value)}" for key, value in values.items()]
+    given = {**values, "run_dir": str(folder)}
+    own = [f"{key}={quoted(value) if isinstance(value, str) else json.dumps(value)}" for key, value in given.items()]
     try:
-        composed = hydra.compose("config", overrides=[*config.overrides, *own, f"run_dir={_as_override(str(folder))}"])
+        composed = hydra.compose("config", overrides=[*config.overrides, *own])
         node: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:
         reason = " ".join(str(error).splitlines()[0].split())
@@ -125,19 +126,9 @@ def _compose(config: TuneConfig, values: dict[str, Any], folder: Path) -> tuple[
     return read(TrainConfig, node), node
 
 
-def _as_override(value: Any) -> str:
-    if isinstance(value, str):
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
-
-
-def _epochs_before(run: Run) -> dict[int, int]:
-    epochs = [stage.epochs for stage in run.stages]
-    return dict(enumerate(accumulate([0, *epochs[:-1]])))
-
-
 def _write_and_print_best(study: Study, folder: Path) -> None:
-    trials = [trial for trial in study.inner.get_trials(deepcopy=False) if trial.state.name == "COMPLETE"]
+    every = study.inner.get_trials(deepcopy=False)
+    trials = [trial for trial in every if trial.state.name == "COMPLETE"]
     if not trials:
         print("every trial was pruned: there is no best one")
         return
@@ -154,7 +145,7 @@ def _write_and_print_best(study: Study, folder: Path) -> None:
     write_json(folder / "best.json", content)
     keys = [choice.key for choice in study.choices]
     rows = [[trial.number, trial.value, *(trial.params.get(key) for key in keys)] for trial in ordered[:SHOWN]]
-    states = [trial.state.name for trial in study.inner.get_trials(deepcopy=False)]
+    states = [trial.state.name for trial in every]
     print(f"\n{tabulate(rows, ['trial', 'value', *keys], floatfmt='.4g')}")
     print(f"\n{len(trials)} trials with a value, {states.count('PRUNED')} pruned, {states.count('FAIL')} failed or taken over")
     print(f"written: {folder}/best.json")

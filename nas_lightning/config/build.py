@@ -136,11 +136,7 @@ class Builder:
 
 
 def import_plugins(plugins: Sequence[str]) -> None:
-    """Imports the user's packages, so that their classes are known.
-
-    Raises:
-        InputError: naming the package that cannot be imported.
-    """
+    """Imports the user's packages, so that their classes are known."""
     for plugin in plugins:
         try:
             importlib.import_module(plugin)

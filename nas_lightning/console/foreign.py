@@ -33,53 +33,43 @@ RESOLVERS = ("now", "hydra", "python_version", "oc.select", "oc.dict.keys", "oc.
 ALLOWED = re.compile(rf"\$\{{(({'|'.join(map(re.escape, RESOLVERS))}):|[\w.\[\]-]+\}})")
 
 
-class CommandLine:
-    """The overrides that the user typed."""
+def values_of(arguments: Sequence[str]) -> dict[str, Any]:
+    """The values of the overrides that the user typed, by dotted key."""
+    return {override.key_or_group: _plain(override.value()) for override in OverridesParser.create().parse_overrides(list(arguments))}
 
-    def __init__(self, arguments: Sequence[str]) -> None:
-        self.arguments = tuple(arguments)
 
-    def settings(self) -> dict[str, Any]:
-        """The values by dotted key, as Hydra reads them."""
-        parsed = OverridesParser.create().parse_overrides(list(self.arguments))
-        return {override.key_or_group: _plain(override.value()) for override in parsed}
-
-    def plugins(self) -> set[str]:
-        """The packages that the user allows, also for the trials of nas-tune."""
-        settings = self.settings()
-        trials = [text for text in _texts(settings.get("overrides")) if text.lstrip("+").startswith("plugins=")]
-        environment = (name.strip() for name in os.environ.get(PLUGINS_VARIABLE, "").split(","))
-        return {*_texts(settings.get("plugins")), *(CommandLine(trials).plugins() if trials else ()), *environment} - {""}
+def plugins_of(arguments: Sequence[str]) -> set[str]:
+    """The packages that the user allows, also for the trials of nas-tune."""
+    typed = values_of(arguments)
+    trials = [text for text in _texts(typed.get("overrides")) if text.lstrip("+").startswith("plugins=")]
+    environment = (name.strip() for name in os.environ.get(PLUGINS_VARIABLE, "").split(","))
+    return {*_texts(typed.get("plugins")), *(plugins_of(trials) if trials else ()), *environment} - {""}
 
 
 class CheckingLoader(ConfigLoaderImpl):
     """Composes as Hydra does, and refuses what a file may not do; pickled for a launcher's workers."""
 
-    def __init__(self, command_line: CommandLine, config_search_path: ConfigSearchPath) -> None:
+    def __init__(self, arguments: Sequence[str], config_search_path: ConfigSearchPath) -> None:
         super().__init__(config_search_path)
-        self.command_line = command_line
+        self.arguments = arguments
         self.repository = CheckingRepository(config_search_path)
 
     def load_configuration(self, config_name: str | None, overrides: list[str], *arguments: Any, **named: Any) -> DictConfig:
-        """See ConfigLoader; ``overrides`` may also come from a sweep or study described in a file.
-
-        Raises:
-            InputError: naming the key that a file may not set.
-        """
-        for override in set(overrides).difference(self.command_line.arguments):
+        """See ConfigLoader; ``overrides`` may also come from a sweep or study described in a file."""
+        for override in set(overrides).difference(self.arguments):
             for call in _forbidden_calls(override):
-                if not any(call in argument for argument in self.command_line.arguments):
+                if not any(call in argument for argument in self.arguments):
                     raise InputError(f"{override[:200]}: {_RULE.format(call)}")
         try:
             config = super().load_configuration(config_name, overrides, *arguments, **named)
         except KeyError as error:  # Hydra copies variables unchecked
             raise InputError(f"hydra.job.env_copy: {error} is not in the environment") from None
-        allowed = self.command_line.plugins()
+        allowed = plugins_of(self.arguments)
         for name in _texts(OmegaConf.to_container(config, resolve=False).get("plugins")):  # type: ignore[union-attr]
             if name not in allowed or "${" in name:
                 rule = f"only the command line (plugins=[...]) or the environment variable {PLUGINS_VARIABLE} allows one"
                 raise InputError(f"plugins: {name!r} comes from a file; {rule}")
-        check_hydra(config, self.command_line.settings(), allowed)
+        check_hydra(config, values_of(self.arguments), allowed)
         return config
 
 
@@ -87,11 +77,7 @@ class CheckingRepository(ConfigRepository):
     """Reads files as Hydra does, and checks each before anything in it is resolved, its defaults list included."""
 
     def _extract_defaults_list(self, config_path: str, cfg: Any) -> Any:
-        """See ConfigRepository: the first method to see the whole of what was read.
-
-        Raises:
-            InputError: naming the file and the key.
-        """
+        """See ConfigRepository: the first method to see the whole of what was read."""
         content = None if is_dataclass(OmegaConf.get_type(cfg)) else OmegaConf.to_container(cfg, resolve=False)  # Python, no file
         for place, key, value in walk(content, ""):
             for call in _forbidden_calls(f"{key} {'' if isinstance(value, Mapping | list) else value}"):
@@ -108,8 +94,8 @@ class CheckingRepository(ConfigRepository):
 @contextmanager
 def checked(arguments: Sequence[str]) -> Iterator[None]:
     """Within it Hydra composes with our loader; ``arguments`` are the overrides of the command line."""
-    before, command_line = inner.ConfigLoaderImpl, CommandLine(arguments)
-    inner.ConfigLoaderImpl = lambda config_search_path: CheckingLoader(command_line, config_search_path)  # type: ignore[assignment,misc]
+    before = inner.ConfigLoaderImpl
+    inner.ConfigLoaderImpl = lambda config_search_path: CheckingLoader(arguments, config_search_path)  # type: ignore[assignment,misc]
     try:
         yield
     finally:

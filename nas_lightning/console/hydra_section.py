@@ -40,9 +40,6 @@ def check_hydra(config: DictConfig, typed: Mapping[str, Any], plugins: Collectio
         config: as composed.
         typed: the values of the command line by dotted key.
         plugins: packages whose classes the user allows.
-
-    Raises:
-        InputError: naming the key.
     """
     hydra = _resolved(config)
     for section, allowed in TARGETS.items():

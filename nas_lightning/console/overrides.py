@@ -42,13 +42,13 @@ def _readable(argument: str, parser: OverridesParser) -> str:
     except HydraException as error:
         if not SYNTAX.isdisjoint(text):
             reason = str(error).splitlines()[0]
-            example = shlex.quote(f"{key}={_quoted(text)}" if text[0] not in "[{" else f'{key}=["a=b"]')
+            example = shlex.quote(f"{key}={quoted(text)}" if text[0] not in "[{" else f'{key}=["a=b"]')
             raise InputError(f"{key}: {text} cannot be read ({reason}); text with such letters needs quotes: {example}") from None
-        return f"{key}={','.join(_quoted(os.path.expanduser(part)) if part else part for part in text.split(','))}"
-    return f"{key}={_quoted(os.path.expanduser(value))}" if isinstance(value, str) and value.startswith("~") else argument
+        return f"{key}={','.join(quoted(os.path.expanduser(part)) if part else part for part in text.split(','))}"
+    return f"{key}={quoted(os.path.expanduser(value))}" if isinstance(value, str) and value.startswith("~") else argument
 
 
-def _quoted(text: str) -> str:
-    """In Hydra's quotes, where backslashes are doubled only before a quote."""
+def quoted(text: str) -> str:
+    """A text in Hydra's quotes, where backslashes are doubled only before a quote."""
     escaped = re.sub(r'(\\*)("|\Z)', lambda match: 2 * match[1] + ('\\"' if match[2] else ""), text)
     return f'"{escaped}"'

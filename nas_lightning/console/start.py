@@ -137,9 +137,6 @@ def run_folder(configured: str, resume: str | None, claimed: str = "") -> Path:
         configured: ``run_dir``.
         resume: ``auto`` takes the newest run folder next to the configured one, if any.
         claimed: the part of a run folder that the command claims by its config; the whole if empty.
-
-    Raises:
-        InputError: if both a folder and ``auto`` are given.
     """
     is_given, is_multirun = is_folder_given(), _is_multirun()
     if resume == "auto" and is_given:

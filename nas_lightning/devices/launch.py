@@ -88,11 +88,7 @@ def is_rank_zero() -> bool:
 
 
 def check_alone() -> None:
-    """Refuses other processes of a launch on one device, which would write nothing of their work.
-
-    Raises:
-        InputError: in a process other than rank zero.
-    """
+    """Refuses other processes of a launch on one device, which would write nothing of their work."""
     if not is_rank_zero():
         raise InputError(
             "trainer.devices: 1, but several processes were started (srun, torchrun); give as many devices, or start each by itself"
@@ -100,11 +96,7 @@ def check_alone() -> None:
 
 
 def check_common_folder(is_given: bool) -> None:
-    """Refuses processes of an outside launcher without a given run folder: the clock would name each another.
-
-    Raises:
-        InputError: if no run folder was given to them.
-    """
+    """Refuses processes of an outside launcher without a given run folder: the clock would name each another."""
     count = next((os.environ[name] for name in ("WORLD_SIZE", "SLURM_NTASKS") if os.environ.get(name, "1") != "1"), None)
     is_one_of_several = count is not None and any(name in os.environ for name in ("TORCHELASTIC_RUN_ID", "SLURM_PROCID", "RANK"))
     if not is_given and (is_one_of_several or "NODE_RANK" in os.environ):

@@ -51,13 +51,10 @@ def make_trainer(
         InputError: for an argument that another key decides, or a value that Lightning refuses.
     """
     check_arguments(arguments)
-    given = {key: value for key, value in arguments.items() if value is not None}
+    clipping = ("gradient_clip_val", "gradient_clip_algorithm")  # refused by Lightning; the module clips
+    given = {key: value for key, value in arguments.items() if value is not None and key not in clipping}
     if isinstance(given.get("strategy"), Strategy):
         given["strategy"] = copy.deepcopy(given["strategy"])  # a strategy serves only one Trainer
-    for clipping in ("gradient_clip_val", "gradient_clip_algorithm"):  # refused by Lightning; the module clips
-        given.pop(clipping, None)
-    given.setdefault("enable_model_summary", False)
-    given.setdefault("use_distributed_sampler", False)
     _quieten()
     configured_callbacks = listed(given.pop("callbacks", []))
     if not owned.get("enable_checkpointing", True):  # checkpoints are for the stages
@@ -65,6 +62,8 @@ def make_trainer(
     configured_loggers = given.pop("logger", True)
     loggers = list(logger) if isinstance(configured_loggers, bool) else [*logger, *listed(configured_loggers)]
     all_of_them: dict[str, Any] = {
+        "enable_model_summary": False,
+        "use_distributed_sampler": False,
         "enable_progress_bar": any(isinstance(callback, ProgressBar) for callback in configured_callbacks),
         **given,
         **owned,
@@ -148,11 +147,7 @@ class _Nothing(pl.LightningModule):
 
 
 def _check_launch(trainer: pl.Trainer) -> None:
-    """Refuses processes that would not outlive a stage, or would wait for processes that nobody starts.
-
-    Raises:
-        ValueError: if the launcher has started another number of processes.
-    """
+    """Refuses processes that would not outlive a stage, or would wait for processes that nobody starts."""
     strategy = trainer.strategy
     if isinstance(strategy.launcher, _MultiProcessingLauncher):  # chosen by start_method, or by Lightning in a notebook
         raise InputError(

@@ -74,11 +74,7 @@ def claiming(folder: Path, part: str) -> Iterator[None]:
 
 
 def check_apart(folder: Path) -> None:
-    """Refuses a folder in another run's, whose files could become its own.
-
-    Raises:
-        InputError: naming the other run.
-    """
+    """Refuses a folder in another run's, whose files could become its own."""
     for parent in folder.resolve().parents:
         if (parent / "config.yaml").is_file() and (parent / "environment.json").is_file():
             raise InputError(f"run_dir: {folder} lies in the run folder {parent}; give another run_dir")

@@ -28,9 +28,6 @@ def write_source(path: Path, text: str, made_from_it: Iterable[Path]) -> list[Pa
 
     Returns:
         The removed files.
-
-    Raises:
-        InputError: if a file cannot be written or removed.
     """
     if path.is_file() and path.read_bytes() == text.encode():
         return []
@@ -40,11 +37,7 @@ def write_source(path: Path, text: str, made_from_it: Iterable[Path]) -> list[Pa
 
 
 def remove(paths: Iterable[Path]) -> list[Path]:
-    """Removes and returns those of the files that exist.
-
-    Raises:
-        InputError: if one cannot be removed.
-    """
+    """Removes and returns those of the files that exist."""
     existing = [path for path in paths if path.is_file()]
     for path in existing:
         try:

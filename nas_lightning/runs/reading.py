@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from nas_lightning.errors import InputError, cut
+from nas_lightning.errors import InputError, cut, shorten
 
 MAX_MIB = 64
 """Maximum size of one file; 50,000 candidates take 6 MiB. The variable sets another."""
@@ -37,22 +37,19 @@ def read_bytes(path: Path, max_mib: float | None = None) -> bytes:
     Raises:
         InputError: if it cannot be read, is not a regular file (a folder, a device, a FIFO) or is too large.
     """
+    limit, advice = (_max_mib(), f" ({MAX_MIB_VARIABLE} sets another limit)") if max_mib is None else (max_mib, "")
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise InputError(f"{path}: cannot be read (not a regular file)")
-            size = status.st_size
-            limit, advice = (_max_mib(), f" ({MAX_MIB_VARIABLE} sets another limit)") if max_mib is None else (max_mib, "")
-            if size > limit * 2**20:
-                raise InputError(f"{path}: has {size / 2**20:.1f} MiB; may have {limit:g} MiB{advice}")
-            content = file.read(size + 1)
-    except InputError:
-        raise
+        status = path.stat()
+        size, is_regular, content = status.st_size, stat.S_ISREG(status.st_mode), b""
+        if is_regular and size <= limit * 2**20:
+            with path.open("rb") as file:
+                content = file.read(size)
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte
         raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
-    if len(content) > size:  # as of a file in /proc, made while it is read
-        raise InputError(f"{path}: cannot be read (it grows while it is read)")
+    if not is_regular:
+        raise InputError(f"{path}: cannot be read (not a regular file)")
+    if size > limit * 2**20:
+        raise InputError(f"{path}: has {size / 2**20:.1f} MiB; may have {limit:g} MiB{advice}")
     return content
 
 
@@ -73,11 +70,7 @@ def finite(text: str) -> float | None:
 
 
 def read_text(path: Path, max_mib: float | None = None) -> str:
-    """The text of a UTF-8 file, with or without a byte order mark, with Python's line ends.
-
-    Raises:
-        InputError: if it cannot be read, is too large or is no text.
-    """
+    """The text of a UTF-8 file, with or without a byte order mark, with Python's line ends."""
     try:
         text = read_bytes(path, max_mib).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -98,16 +91,12 @@ def read_json(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not JSON ({error})") from None
     if not isinstance(content, dict):
-        raise InputError(f"{path}: must be a JSON object, not {_kind(content)}")
+        raise InputError(f"{path}: must be a JSON object, not {shorten(content)}")
     return content
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping without aliases, as this project writes it; interpolations stay as written.
-
-    Raises:
-        InputError: if it is anything else.
-    """
+    """A YAML mapping without aliases, as this project writes it; interpolations stay as written."""
     text = read_text(path, MAX_YAML_MIB)
     try:
         for token in yaml.scan(text):
@@ -117,7 +106,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not YAML ({cut(' '.join(str(error).split()), 300)})") from None
     if not isinstance(content, dict):
-        raise InputError(f"{path}: must be a mapping of keys to values, not {_kind(content)}")
+        raise InputError(f"{path}: must be a mapping of keys to values, not {shorten(content)}")
     return content
 
 
@@ -156,10 +145,6 @@ def safe_cell(text: str) -> str:
 def plain_cell(text: str) -> str:
     """Undoes ``safe_cell``."""
     return text[1:] if text.startswith("'") and FORMULA.match(text) else text
-
-
-def _kind(content: object) -> str:
-    return {type(None): "nothing", list: "a list", str: "text"}.get(type(content), "a single value")
 
 
 def _no_number(name: str) -> NoReturn:

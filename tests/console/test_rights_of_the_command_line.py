@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nas_lightning.console.foreign import PLUGINS_VARIABLE, CommandLine
+from nas_lightning.console.foreign import PLUGINS_VARIABLE, plugins_of
 
 EXPERIMENT = "# @package _global_\ndefaults:\n  - /experiment/micro\n  - _self_\n"
 
@@ -77,6 +77,6 @@ def test_the_packages_of_a_command_line_are_read_as_hydra_reads_them():
         "~x",
     ]
     os.environ.pop(PLUGINS_VARIABLE, None)
-    assert CommandLine(typed).plugins() == {"a", "b c", "e"}
-    assert CommandLine(["plugins=[a],[b]"]).plugins() == {"a", "b"}
-    assert CommandLine([]).plugins() == set()
+    assert plugins_of(typed) == {"a", "b c", "e"}
+    assert plugins_of(["plugins=[a],[b]"]) == {"a", "b"}
+    assert plugins_of([]) == set()

@@ -53,7 +53,7 @@ def make_odd(kind: str, path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", ["fifo", "socket", "folder", "a link to a device", "/dev/zero", "/dev/tty", "/proc/self/maps", "a\0b"])
+@pytest.mark.parametrize("kind", ["fifo", "socket", "folder", "a link to a device", "/dev/zero", "/dev/tty", "a\0b"])
 @pytest.mark.parametrize("reader", READERS)
 def test_what_is_no_regular_file_is_refused_at_once(reader: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)  # a socket's path may have 108 characters
