@@ -46,6 +46,7 @@ def read(kind: type[T], node: Any, place: str = "", make: Make = _keep, **given:
 def _values(kind: type, node: Any, place: str, make: Make) -> dict[str, Any]:
     if not isinstance(node, Mapping):
         raise InputError(f"{place or 'config'}: {node!r} must be a mapping of keys to values")
+    _check_numbers(node, place)
     for key in node:
         where = join(place, str(key))
         if instead := next((said for gone, said in GONE.items() if f".{where}".endswith(f".{gone}")), None):
@@ -107,7 +108,6 @@ def _value(hint: Any, value: Any, place: str, make: Make) -> Any:
         if not isinstance(value, Mapping):
             raise InputError(f"{place}: {value!r} must be a mapping of keys to values")
         inner = typing.get_args(hint)[1]
-        _check_numbers(value, place)
         return {str(key): item if inner is Any else _value(inner, item, join(place, str(key)), make) for key, item in value.items()}
     if origin is list:
         if not isinstance(value, list):
@@ -116,14 +116,12 @@ def _value(hint: Any, value: Any, place: str, make: Make) -> Any:
     legal = (int, float) if hint is float else hint
     if not isinstance(value, legal) or (isinstance(value, bool) and hint is not bool):
         raise InputError(f"{place}: {value!r} must be {_NAMES[hint]}")
-    _check_numbers(value, place)
     return value
 
 
 def _target(role: Role, value: Any, place: str, is_partial: bool = False) -> Target:
     if not isinstance(value, Mapping):
         raise InputError(f"{place}: {value!r} must be a mapping with _target_")
-    _check_numbers(value, place)
     return Target(dict(value), role, is_partial)
 
 

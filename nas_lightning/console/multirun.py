@@ -28,27 +28,17 @@ def as_a_run_of_its_own(command: str) -> Iterator[None]:
     paths = [override for override in hydra.overrides.hydra if override.startswith("hydra.searchpath=")]
     sys.argv = [argv[0], *folders, *paths, *hydra.overrides.task, "hydra.mode=RUN"]
     main.__spec__ = importlib.util.find_spec(command)  # a launcher's worker has the launcher's own
-    grace = 0.0
+    grace = 0.0  # a failed job's processes have nothing to finish
     try:
         yield
         grace = GRACE_SECONDS
     finally:
         sys.argv, main.__spec__ = argv, spec
-        _end_processes(grace)
+        import torch
+
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+        for watch in watches():  # it would end this process in the middle of its next job if a process of this one had failed
+            watch.dismiss(grace)
         os.environ.clear()  # with what Lightning leaves behind, the next job would pass for a process of this one
         os.environ.update(environment)
-
-
-def _end_processes(grace: float) -> None:
-    """Waits for the child processes, and dismisses their watch, which would end this process in the middle of its next
-    job if one had failed.
-
-    Args:
-        grace: seconds for each; 0 after a failed job, whose processes have nothing to finish.
-    """
-    import torch
-
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-    for watch in watches():
-        watch.dismiss(grace)

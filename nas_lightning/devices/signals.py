@@ -54,9 +54,10 @@ def take_over(handler: Handler, signals: Sequence[int] = SIGNALS) -> dict[int, A
     if threading.current_thread() is not threading.main_thread():
         return {}
     heeded = [signum for signum in signals if signal.getsignal(signum) is not signal.SIG_IGN]
-    if (usr1 := getattr(signal, "SIGUSR1", None)) in heeded and (
-        _lightning_requeues() or signal.getsignal(usr1) not in (signal.SIG_DFL, _end)
-    ):
+    # Lightning's own rule; not in Slurm's interactive jobs, by their names.
+    lightning_requeues = "SLURM_NTASKS" in os.environ and os.environ.get("SLURM_JOB_NAME") not in ("bash", "interactive")
+    usr1 = getattr(signal, "SIGUSR1", None)
+    if usr1 in heeded and (lightning_requeues or signal.getsignal(usr1) not in (signal.SIG_DFL, _end)):
         heeded.remove(usr1)
     return {signum: signal.signal(signum, handler) for signum in heeded}
 
@@ -65,11 +66,6 @@ def give_back(before: Mapping[int, Any]) -> None:
     """Restores the handlers that ``take_over`` returned."""
     for signum, handler in before.items():
         signal.signal(signum, handler if handler is not None else signal.SIG_DFL)
-
-
-def _lightning_requeues() -> bool:
-    """Whether Lightning considers this process started by srun; not in Slurm's interactive jobs, by their names."""
-    return "SLURM_NTASKS" in os.environ and os.environ.get("SLURM_JOB_NAME") not in ("bash", "interactive")
 
 
 def _end(signum: int, _: FrameType | None) -> None:

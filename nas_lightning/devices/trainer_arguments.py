@@ -129,10 +129,6 @@ def _shown(value: Any) -> str:
     return repr(value) if isinstance(value, str | int | float | dict) else type(value).__name__
 
 
-def _is_of_lightning(value: object) -> bool:
-    return type(value).__module__.partition(".")[0] in ("pytorch_lightning", "lightning_fabric", "lightning")
-
-
 def _among(*names: str) -> Check:
     return lambda value: None if value in names else f"is not one of {', '.join(names)}"
 
@@ -176,7 +172,8 @@ def _strategy(value: Any) -> str | None:
             return None
         reason = next((reason for part, reason in REFUSED_STRATEGIES.items() if part in name), None)
         return f"is not one of {', '.join(STRATEGIES)}" + (f": {reason}" if reason else "")
-    if _is_of_lightning(value) and type(value) not in (DDPStrategy, SingleDeviceStrategy):
+    is_of_lightning = type(value).__module__.startswith(("pytorch_lightning.", "lightning_fabric.", "lightning."))
+    if is_of_lightning and type(value) not in (DDPStrategy, SingleDeviceStrategy):
         return "cannot be used, only DDPStrategy and SingleDeviceStrategy can"
     if isinstance(value, DDPStrategy) and value._ddp_kwargs.get("static_graph"):
         return "cannot be used with static_graph=true, every step has other paths"
