@@ -14,8 +14,7 @@ from omegaconf import OmegaConf
 from nas_lightning.commands.configs import RankConfig, TrainConfig
 from nas_lightning.config.read import read
 from nas_lightning.config.schema import TuneConfig
-from nas_lightning.console.conf_folder import conf_folder
-from nas_lightning.console.start import plain
+from nas_lightning.console.start import conf_folder, plain
 
 REPOSITORY = Path(__file__).parent.parent
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
 """``nas-compare``: the agreement of two rankings of the same candidates, and which of them known accuracies favour."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -52,9 +53,8 @@ def task(cfg: DictConfig) -> None:
     print("\n\n".join(paragraphs))
 
 
-def main() -> None:
-    """The console entry."""
-    start(task, "compare")
+main = partial(start, task, "compare")
+"""The console entry."""
 
 
 if __name__ == "__main__":

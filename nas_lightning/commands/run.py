@@ -1,6 +1,7 @@
 """Wires a whole run: stages in order, truth, ranking, agreement."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run, watching: Seque
     """
     check_run_folder(config, run, run_dir)
     builder = Builder(tuple(config.plugins))
-    start_processes(builder.build_values(config.trainer, "trainer"))
+    make_arguments = partial(builder.build_values, config.trainer, "trainer")
+    start_processes(make_arguments())
     header = make_header(run.supernet, describe(run.dataset))
     train_stages(
         run.stages,
@@ -44,7 +46,7 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run, watching: Seque
         lambda index: make_data(config, builder, run.dataset, index),
         run_dir,
         header=header,
-        make_arguments=lambda: builder.build_values(config.trainer, "trainer"),
+        make_arguments=make_arguments,
         watching=watching,
         panel=make_panel(config, run) if config.loader.holdout else None,
         every_epochs=config.monitor.every_epochs,
@@ -55,7 +57,7 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run, watching: Seque
         save_supernet(weights, run.supernet, header)
         print(f"weights: {weights}")
     wait_for_all()
-    arguments = builder.build_values(config.trainer, "trainer")
+    arguments = make_arguments()
     known: Known | None = None
     if run.truth is not None:
         alone, recipe = run.truth

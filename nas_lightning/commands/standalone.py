@@ -1,5 +1,6 @@
 """``nas-standalone``: trains given candidates stand-alone, into the challenge's format."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,9 +90,8 @@ def read_losses_of(path: Path, population: "Population") -> "dict[Architecture, 
     return {architecture: scores[architecture].cross_entropy for architecture in population.architectures}
 
 
-def main() -> None:
-    """The console entry."""
-    start(task, "standalone")
+main = partial(start, task, "standalone")
+"""The console entry."""
 
 
 if __name__ == "__main__":

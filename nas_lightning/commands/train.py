@@ -1,6 +1,7 @@
 """``nas-train``, and ``python train.py`` in a checkout: stages, truth, ranking in one run."""
 
 import time
+from functools import partial
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -47,9 +48,8 @@ def task(cfg: DictConfig) -> float | None:
         return value
 
 
-def main() -> None:
-    """The console entry."""
-    start(task, "config")
+main = partial(start, task, "config")
+"""The console entry."""
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """``nas-tune``: searches over values of train.py's keys."""
 
 from dataclasses import replace
+from functools import partial
 
 from omegaconf import DictConfig
 
@@ -20,9 +21,8 @@ def task(cfg: DictConfig) -> None:
     tune(config)
 
 
-def main() -> None:
-    """The console entry."""
-    start(task, "tune")
+main = partial(start, task, "tune")
+"""The console entry."""
 
 
 if __name__ == "__main__":

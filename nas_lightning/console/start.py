@@ -22,7 +22,6 @@ from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 from yaml import YAMLError
 
-from nas_lightning.console.conf_folder import conf_folder
 from nas_lightning.console.foreign import checked
 from nas_lightning.console.mistakes import in_one_line, is_of_a_lost_worker, unknown_key
 from nas_lightning.console.multirun import as_a_run_of_its_own
@@ -118,6 +117,13 @@ def _blaming_the_lost(task: Task, cfg: DictConfig) -> Any:
                 time.sleep(GRACE_SECONDS)  # if the first process is ending, it has reported why, and this one ends with it
             raise
         raise InputError(line) from error
+
+
+def conf_folder() -> Path:
+    """The folder of the configs: the checkout's if there is one, else the copy in the wheel."""
+    package = Path(__file__).parents[1]
+    checkout = package.parent / "conf"
+    return checkout if (checkout / "config.yaml").is_file() else package / "conf"
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:

@@ -10,8 +10,7 @@ from hydra import compose, initialize_config_dir
 
 from nas_lightning.commands.configs import RankConfig, RankingConfig, TrainConfig
 from nas_lightning.config.read import read
-from nas_lightning.console.conf_folder import conf_folder
-from nas_lightning.console.start import plain
+from nas_lightning.console.start import conf_folder, plain
 from nas_lightning.scoring.table import LABELS
 
 EXPERIMENTS = sorted(path.stem for path in conf_folder().glob("experiment/*.yaml"))

@@ -13,8 +13,7 @@ from hydra import compose, initialize_config_dir
 from nas_lightning.commands.configs import StandaloneCommandConfig, TrainConfig
 from nas_lightning.commands.prepare import prepare
 from nas_lightning.config.read import read
-from nas_lightning.console.conf_folder import conf_folder
-from nas_lightning.console.start import plain
+from nas_lightning.console.start import conf_folder, plain
 from nas_lightning.errors import InputError
 from nas_lightning.space import Population, SearchSpace
 from nas_lightning.standalone import spread_by_accuracy, train_ground_truth, truth

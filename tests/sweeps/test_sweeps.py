@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from nas_lightning.console.conf_folder import conf_folder
+from nas_lightning.console.start import conf_folder
 
 CONF = Path(__file__).with_name("conf")
 SWEEPS = sorted(path.stem for path in (conf_folder() / "sweep").glob("*.yaml"))
