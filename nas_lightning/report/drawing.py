@@ -14,14 +14,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure as Canvas
 
+from nas_lightning.report.text import short
+
 ACCENT, TINT = "#0b6170", "#8fb8bf"
 INK, MUTED, PALE, LINE = "#1d2327", "#69737b", "#b3bac0", "#e4e7ea"
 COLOURS = LinearSegmentedColormap.from_list("effect", ["#8c7a6b", "#f7f8f8", ACCENT])
 WIDE, NARROW = 992, 340
 """Widths of a picture on a desktop's and a phone's page, in CSS pixels."""
 CSS_PIXELS_AN_INCH = 96
-LONGEST_NAME = 40
-"""Maximum characters of a name in a figure."""
 LOOK: dict[Any, Any] = {
     "font.size": 9.5,
     "font.family": "DejaVu Sans",
@@ -45,12 +45,18 @@ class Hover(NamedTuple):
     """The texts that a pointer reads near the points of one pair of axes."""
 
     axes: Axes
-    x: Sequence[float]
-    y: Sequence[float]
-    texts: Sequence[str]
+    x: list[float]
+    y: list[float]
+    texts: list[str]
     """Plain text; a name on the first line."""
     reach: float = 24
     """Maximum distance of the pointer, in CSS pixels."""
+
+    def add(self, x: float, y: float, text: str) -> None:
+        """One more point."""
+        self.x.append(x)
+        self.y.append(y)
+        self.texts.append(text)
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,8 @@ class Figure:
     """Description for those who cannot see it."""
     draw: Callable[[Canvas], Sequence[Hover]]
     """Draws on a canvas, wide or narrow, and returns the same points for both."""
+    notes: Sequence[str] = ()
+    """How to read it."""
     height: int = 440
     """Height of the wide picture, in CSS pixels."""
     narrow_height: int = 360
@@ -103,12 +111,6 @@ def _draw(figure: Figure, width: int, height: int, sharpness: int) -> Picture:
         file = io.BytesIO()
         canvas.savefig(file, format="png", dpi=CSS_PIXELS_AN_INCH * sharpness, metadata={"Software": None})
     return Picture(file.getvalue(), width, height, hovers, [_frame(hover.axes) for hover in hovers])
-
-
-def short(text: str, most: int = LONGEST_NAME) -> str:
-    """Text of a file in one line, cut, without lone surrogates, which cannot be written."""
-    line = " ".join(text.encode("utf-8", "replace").decode().split())
-    return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def crowd(points: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import math
 from array import array
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nas_lightning.agreement import Agreement, ScoreAgreement, read_agreement
+from nas_lightning.agreement import Agreement, Estimate, ScoreAgreement, read_agreement
 from nas_lightning.errors import InputError
 from nas_lightning.runs.made_from import changed_source
 from nas_lightning.runs.reading import finite, read_json, read_rows, read_text, read_yaml
@@ -20,6 +21,7 @@ from nas_lightning.space import AnyWidths, read_accuracies
 
 MOST_LAYERS = 100_000
 """Maximum entries of a code."""
+MOST_STEPS = 1e15
 
 
 @dataclass(frozen=True)
@@ -27,20 +29,13 @@ class StageMetrics:
     """One stage's ``metrics.csv``."""
 
     name: str
-    steps: npt.NDArray[np.int64]
-    """(rows,) ascending."""
     columns: Mapping[str, npt.NDArray[np.float64]]
-    """(rows,) each, nan if a row has no value."""
+    """(rows,) each, nan if a row has no value; ``step`` is ascending."""
 
-
-@dataclass(frozen=True)
-class Alone:
-    """``standalone/accuracies.csv``: candidates trained stand-alone."""
-
-    accuracies: Mapping[str, tuple[float, ...]]
-    """Fractions by code, one per seed."""
-    diverged: int = 0
-    """Trainings without an accuracy."""
+    @property
+    def last_step(self) -> int:
+        """-1 if there is none."""
+        return int(self.columns["step"].max(initial=-1))
 
 
 @dataclass(frozen=True)
@@ -52,8 +47,8 @@ class Ranking:
     """The score that orders."""
     layers: int | None
     """Number of entries of a code that layers read; None if unknown."""
-    truth: npt.NDArray[np.float64] | None
-    """(n,) known accuracies of the candidates, nan if unknown; None if no file has any."""
+    truth: npt.NDArray[np.float64]
+    """(n,) known accuracies of the candidates, nan if unknown."""
     truth_file: str | None
     """File of the known accuracies, below the run's folder."""
 
@@ -91,40 +86,64 @@ class Ranking:
     @cached_property
     def known(self) -> npt.NDArray[np.int64]:
         """Distinct rows with a known accuracy."""
-        return self.distinct[:0] if self.truth is None else self.distinct[~np.isnan(self.truth[self.distinct])]
+        return self.distinct[~np.isnan(self.truth[self.distinct])]
 
 
 @dataclass(frozen=True)
 class RunFiles:
-    """A run folder."""
+    """A run folder; texts and mappings are empty without a file."""
 
-    config: Mapping[str, Any] | None
-    config_text: str | None
+    config: Mapping[str, Any]
+    config_text: str
     environment: Mapping[str, Any]
-    """Empty without a file."""
-    protocol: Mapping[str, Any] | None
+    protocol: Mapping[str, Any]
     stages: tuple[StageMetrics, ...]
     """Trained ones, in the config's order."""
-    untrained: tuple[str, ...]
-    """Stages of the config without metrics."""
     label: str
     """The score that orders the ranking, in words."""
     ranking: Ranking | None
     agreement: Agreement | None
     """None also if the file is of other scores or accuracies than the folder's current ones."""
-    stale: str | None
-    """Why the folder's agreement is left out; None if it is not."""
-    alone: Alone | None
+    stale: str
+    """Why the folder's agreement is left out; empty if it is not."""
+    alone: Mapping[str, tuple[float, ...]] | None
+    """``standalone/accuracies.csv``: fractions by code, one per seed that did not diverge."""
+    points: int = 3000
+    """Maximum candidates in a figure."""
 
     @property
     def scored(self) -> ScoreAgreement | None:
         """The agreement of the configured score."""
         return None if self.agreement is None else self.agreement.scores.get(self.label)
 
+    def statistic(self, name: str) -> Estimate | None:
+        """A correlation of the configured score; None if undefined or not measured."""
+        estimate = None if self.scored is None else self.scored.estimates.get(name)
+        return None if estimate is None or estimate.value is None else estimate
+
+    @property
+    def untrained(self) -> list[str]:
+        """Stages of the config without metrics."""
+        trained = {stage.name for stage in self.stages}
+        return [str(name) for name in section(self.config, "stages") if str(name) not in trained]
+
     @property
     def is_only_alone(self) -> bool:
         """Whether it is a folder of nas-standalone: no supernet, nothing to rank."""
         return self.alone is not None and self.ranking is None and not (self.stages or self.untrained)
+
+    @property
+    def command(self) -> list[str]:
+        """The words of the command line."""
+        command = self.environment.get("command")
+        return list(map(str, command)) if isinstance(command, list) else []
+
+    @property
+    def commit(self) -> str:
+        """The start of the commit, and whether the code had changes; empty if unknown."""
+        commit = self.environment.get("commit")
+        changes = " with changes" if self.environment.get("dirty") is True else ""
+        return f"{commit[:7]}{changes}" if isinstance(commit, str) else ""
 
 
 def read_run(folder: Path) -> RunFiles:
@@ -135,33 +154,38 @@ def read_run(folder: Path) -> RunFiles:
     """
     if not folder.is_dir():
         raise InputError(f"run_dir: {folder} is not a folder")
-    ranking = folder / "ranking"
-    folders = (folder, ranking, folder / "standalone")  # of nas-train, nas-rank, nas-standalone
+    folders = (folder, folder / "ranking", folder / "standalone")  # of nas-train, nas-rank, nas-standalone
     config_path = _first(*(parent / "config.yaml" for parent in folders))
-    config = None if config_path is None else read_yaml(config_path)
-    scores = _first(ranking / "scores.csv")
-    stages = _read_stages(folder / "stages", list(_section(config, "stages")))
-    alone = _read_alone(folder / "standalone" / "accuracies.csv")
-    if config is None and scores is None and alone is None and not stages:
+    environment_path = _first(*(parent / "environment.json" for parent in folders))
+    config = {} if config_path is None else read_yaml(config_path)
+    scores = _first(folder / "ranking/scores.csv")
+    stages = _read_stages(folder / "stages", list(section(config, "stages")))
+    alone = _read_alone(folder / "standalone/accuracies.csv")
+    if not (config_path or scores or stages or alone is not None):
         raise InputError(f"run_dir: {folder} holds no run ({_instead(folder)})")
-    protocol = _optional_json(ranking / "protocol.json")
+    protocol_path = _first(folder / "ranking/protocol.json")
+    protocol = {} if protocol_path is None else read_json(protocol_path)
     key = _key(folder, config, protocol)
-    ranked = None if scores is None else _read_ranking(folder, key, _layers(config, protocol))
-    agreement, stale = _read_agreement(folder, ranked)
-    trained = {stage.name for stage in stages}
+    ranking = None if scores is None else _read_ranking(folder, key, _layers(config, protocol))
+    agreement, stale = _read_agreement(folder, ranking)
     return RunFiles(
         config=config,
-        config_text=None if config_path is None else read_text(config_path),
-        environment=next(filter(None, (_optional_json(parent / "environment.json") for parent in folders)), {}),
+        config_text="" if config_path is None else read_text(config_path),
+        environment={} if environment_path is None else read_json(environment_path),
         protocol=protocol,
         stages=stages,
-        untrained=tuple(str(name) for name in _section(config, "stages") if str(name) not in trained),
         label=LABELS[key],
-        ranking=ranked,
+        ranking=ranking,
         agreement=agreement,
         stale=stale,
         alone=alone,
     )
+
+
+def section(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """A mapping in a config; empty if there is none."""
+    node = config.get(key)
+    return node if isinstance(node, dict) else {}
 
 
 def _instead(folder: Path) -> str:
@@ -173,11 +197,11 @@ def _instead(folder: Path) -> str:
     return "none of config.yaml, stages/*/metrics.csv, ranking/scores.csv, standalone/accuracies.csv"
 
 
-def _read_agreement(folder: Path, ranking: Ranking | None) -> tuple[Agreement | None, str | None]:
+def _read_agreement(folder: Path, ranking: Ranking | None) -> tuple[Agreement | None, str]:
     """The agreement, or why it does not match the folder's other files."""
-    path = folder / "ranking" / "agreement.json"
+    path = folder / "ranking/agreement.json"
     if not path.is_file():
-        return None, None
+        return None, ""
     agreement = read_agreement(path)
     sources = {name: path.with_name(name) for name in ("scores.csv", "known_accuracies.json")}
     trained = "standalone/known_accuracies.json"
@@ -187,15 +211,15 @@ def _read_agreement(folder: Path, ranking: Ranking | None) -> tuple[Agreement | 
     if ranking is not None and agreement.n > len(ranking.distinct):
         held = ranking.table.population.count
         return None, f"ranking/agreement.json is left out: it is of {agreement.n:,} candidates, ranking/scores.csv holds {held}"
-    return agreement, None
+    return agreement, ""
 
 
-def _key(folder: Path, config: Mapping[str, Any] | None, protocol: Mapping[str, Any] | None) -> str:
+def _key(folder: Path, config: Mapping[str, Any], protocol: Mapping[str, Any]) -> str:
     """The score that orders: from the protocol; in older folders from the ranking's own config, or the run's."""
-    own = folder / "ranking" / "config.yaml"
-    place, key = f"{folder}/ranking/protocol.json: ordered_by", (protocol or {}).get("ordered_by")
+    own = folder / "ranking/config.yaml"
+    place, key = f"{folder}/ranking/protocol.json: ordered_by", protocol.get("ordered_by")
     if key is None:
-        node = _section(read_yaml(own) if own.is_file() else config, "ranking")
+        node = section(read_yaml(own) if own.is_file() else config, "ranking")
         place, key = f"{folder}: ranking.score", node.get("score", "top1")
     if not isinstance(key, str) or key not in LABELS:
         raise InputError(f"{place}: {str(key)[:80]!r} is not one of {', '.join(LABELS)}")
@@ -203,29 +227,24 @@ def _key(folder: Path, config: Mapping[str, Any] | None, protocol: Mapping[str, 
 
 
 def _read_ranking(folder: Path, key: str, layers: int | None) -> Ranking:
-    table = read_table(folder / "ranking" / "scores.csv", AnyWidths(layers))
+    table = read_table(folder / "ranking/scores.csv", AnyWidths(layers))
     if key == "smoothed" and table.smoothed is None:
         raise InputError(f"{folder}/ranking/scores.csv: has no column {key}, by which it is to be ordered; rank again")
     path = _first(*(folder / place / "known_accuracies.json" for place in ("ranking", "standalone")))
-    if path is None:
-        return Ranking(table, key, layers, None, None)
-    known = read_accuracies(path, AnyWidths(layers))
+    known = {} if path is None else read_accuracies(path, AnyWidths(layers))
     # With an unknown number of layers, compare only the entries that both files' codes have.
     read = min(len(architecture.widths) for architecture in (table.population[0].architecture, *known))
     by_widths = {architecture.widths[:read]: accuracy for architecture, accuracy in known.items()}
     truth = np.array([by_widths.get(architecture.widths[:read], math.nan) for architecture in table.population.architectures])
-    return Ranking(table, key, layers, truth if known else None, str(path.relative_to(folder)))
+    return Ranking(table, key, layers, truth, None if path is None else str(path.relative_to(folder)))
 
 
-def _layers(config: Mapping[str, Any] | None, protocol: Mapping[str, Any] | None) -> int | None:
+def _layers(config: Mapping[str, Any], protocol: Mapping[str, Any]) -> int | None:
     """Number of widths of an architecture: the protocol's, else a stem and two per block; None if unknown."""
-    layers = (protocol or {}).get("layers")
-    if isinstance(layers, int) and 0 < layers < MOST_LAYERS:
-        return layers
-    blocks = _section(config, "space").get("blocks")
-    if not isinstance(blocks, list) or not all(isinstance(count, int) and 0 < count < 1000 for count in blocks):
-        return None
-    return 1 + 2 * sum(blocks)
+    layers, blocks = protocol.get("layers"), section(config, "space").get("blocks")
+    if layers is None and isinstance(blocks, list) and all(isinstance(count, int) for count in blocks):
+        layers = 1 + 2 * sum(blocks)
+    return layers if isinstance(layers, int) and 0 < layers < MOST_LAYERS else None
 
 
 def _read_stages(folder: Path, order: list[str]) -> tuple[StageMetrics, ...]:
@@ -235,55 +254,37 @@ def _read_stages(folder: Path, order: list[str]) -> tuple[StageMetrics, ...]:
 
 
 def _read_stage(name: str, path: Path) -> StageMetrics:
-    steps, columns = array("q"), dict[str, "array[float]"]()
+    columns: dict[str, array[float]] = defaultdict(lambda: array("d"))
     for line, row in read_rows(path, ("step",)):
-        step = row.pop("step")
-        if not (step.isascii() and step.isdigit() and len(step) < 16):
-            raise InputError(f"{path}: line {line}: step: {step[:80]!r} is not a count of steps")
-        steps.append(int(step))
-        columns = columns or {column: array("d") for column in row}
         for column, text in row.items():
-            is_gap = text in ("", "nan", "inf", "-inf")
-            columns[column].append(math.nan if is_gap else _read_number(text, f"{path}: line {line}: {column}"))
-    return StageMetrics(name, np.array(steps, dtype=np.int64), {column: np.array(values) for column, values in columns.items()})
+            place = f"{path}: line {line}: {column}"
+            is_gap = column != "step" and text in ("", "nan", "inf", "-inf")
+            columns[column].append(math.nan if is_gap else _number(text, place, *((0, MOST_STEPS) if column == "step" else ())))
+    return StageMetrics(name, {"step": np.zeros(0), **{column: np.array(values) for column, values in columns.items()}})
 
 
-def _read_number(text: str, place: str) -> float:
-    if (value := finite(text)) is None:
-        raise InputError(f"{place}: {text[:80]!r} is not a finite number")
-    return value
-
-
-def _read_alone(path: Path) -> Alone | None:
+def _read_alone(path: Path) -> dict[str, tuple[float, ...]] | None:
     if not path.is_file():
         return None
-    by_code: dict[str, list[float]] = {}
-    diverged = 0
+    by_code: dict[str, tuple[float, ...]] = {}
     for line, row in read_rows(path, ("architecture", "seed", "accuracy")):
-        place = f"{path}: line {line}"
+        place, code = f"{path}: line {line}", row["architecture"]
         try:
-            AnyWidths().parse(row["architecture"])
+            AnyWidths().parse(code)
         except InputError as error:
             raise InputError(f"{place}: {error}") from None
-        if row.get("failure") and not row["accuracy"]:
-            diverged += 1
-            continue
-        accuracy = _read_number(row["accuracy"], f"{place}: accuracy")
-        if not 0 <= accuracy <= 1:
-            raise InputError(f"{place}: accuracy: {row['accuracy'][:80]!r} must be from 0 to 1")
-        by_code.setdefault(row["architecture"], []).append(accuracy)
-    return Alone({code: tuple(values) for code, values in by_code.items()}, diverged)
+        diverged = row.get("failure") and not row["accuracy"]
+        by_code[code] = by_code.get(code, ()) + (() if diverged else (_number(row["accuracy"], f"{place}: accuracy", 0, 1),))
+    return by_code
 
 
-def _section(config: Mapping[str, Any] | None, key: str) -> Mapping[str, Any]:
-    """A mapping in the config; empty if there is none."""
-    node = None if config is None else config.get(key)
-    return node if isinstance(node, dict) else {}
+def _number(text: str, place: str, least: float = -math.inf, most: float = math.inf) -> float:
+    if (value := finite(text)) is None:
+        raise InputError(f"{place}: {text[:80]!r} is not a finite number")
+    if not least <= value <= most:
+        raise InputError(f"{place}: {text[:80]!r} must be from {least:g} to {most:g}")
+    return value
 
 
 def _first(*paths: Path) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
-
-
-def _optional_json(path: Path) -> dict[str, Any] | None:
-    return read_json(path) if path.is_file() else None

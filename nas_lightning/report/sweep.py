@@ -1,6 +1,5 @@
 """Reads a multirun folder: its jobs, grouped by setting over seeds."""
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,10 +10,10 @@ from urllib.parse import quote
 
 import numpy as np
 
-from nas_lightning.agreement import Estimate
 from nas_lightning.errors import InputError
-from nas_lightning.report.run import RunFiles, StageMetrics, read_run
-from nas_lightning.report.sweep_keys import ABSENT, SEED, Factor, clean, find_factors, listed, read_leaves
+from nas_lightning.report.run import RunFiles, StageMetrics, read_run, section
+from nas_lightning.report.sweep_keys import ABSENT, SEED, Factor, find_factors, read_leaves
+from nas_lightning.report.text import listed
 from nas_lightning.runs.reading import read_json
 
 INSIDE_A_RUN = {"stages", "ranking", "standalone", ".submitit", ".hydra"}
@@ -35,7 +34,7 @@ class Job:
     """The config's values by dotted key."""
     seconds: float | None
     """Duration of the process that finished the job; None while unfinished."""
-    truth: str | None
+    truth: int
     """A hash of the known accuracies and their candidates."""
     report: str | None
     """The address of the job's own report, relative to the multirun folder; None if it has none."""
@@ -44,11 +43,6 @@ class Job:
     def seed(self) -> str:
         """As text."""
         return self.leaves.get(SEED, ABSENT)
-
-    def statistic(self, name: str) -> Estimate | None:
-        """A correlation of the configured score; None if undefined or not measured."""
-        estimate = None if self.run.scored is None else self.run.scored.estimates.get(name)
-        return None if estimate is None or estimate.value is None else estimate
 
     @cached_property
     def losses(self) -> dict[str, float]:
@@ -80,7 +74,7 @@ class Statistic:
     def of(self, job: Job) -> float | None:
         """The job's value; an unfinished one has no final loss."""
         if self.stage is None:
-            kendall = job.statistic("kendall")
+            kendall = job.run.statistic("kendall")
             return None if kendall is None else kendall.value
         return None if job.seconds is None else job.losses.get(self.stage)
 
@@ -117,8 +111,8 @@ class Sweep:
     statistic: Statistic
     settings: tuple[Setting, ...]
     """Best mean first, those without a result last."""
-    unread: tuple[tuple[str, str], ...] = ()
-    """The name of each job with a wrong file, and what is wrong with it."""
+    unread: Mapping[str, str]
+    """What is wrong with a file, by the name of its job."""
 
     @property
     def ranked(self) -> tuple[Setting, ...]:
@@ -140,18 +134,18 @@ def read_sweep(folder: Path) -> Sweep:
     if not places:
         raise InputError(f"sweep: {folder} holds no job (no folder below it has a config.yaml)")
     jobs: list[Job] = []
-    unread: dict[str, InputError] = {}
+    unread: dict[str, str] = {}
     for place in places:
         try:
             jobs.append(_read_job(folder, place))
         except InputError as error:
-            unread[clean(place)] = error
+            unread[place] = str(error)
     if not jobs:
-        raise next(iter(unread.values()))
+        raise InputError(next(iter(unread.values())))
     factors = find_factors([job.leaves for job in jobs])
     statistic = _statistic(jobs)
-    why = tuple((name, clean(str(error).replace(f"{folder}/", ""))) for name, error in unread.items())
-    return Sweep(tuple(jobs), factors, statistic, _settings(jobs, factors, statistic), why)
+    unread = {place: error.replace(f"{folder}/", "") for place, error in unread.items()}
+    return Sweep(tuple(jobs), factors, statistic, _settings(jobs, factors, statistic), unread)
 
 
 def _job_folders(folder: Path) -> Iterator[Path]:
@@ -171,17 +165,13 @@ def _read_job(sweep: Path, place: str) -> Job:
     folder = sweep / place
     run = read_run(folder)
     finished = folder / "finished.json"
-    truth = None
-    ranking = run.ranking
-    if ranking is not None and ranking.truth is not None and len(ranking.known):
-        known = sorted((ranking.table.population[row].architecture.widths, float(ranking.truth[row])) for row in ranking.known)
-        truth = hashlib.sha256(repr(known).encode()).hexdigest()
+    known = () if (ranking := run.ranking) is None else ranking.known
     return Job(
-        clean(place),
-        replace(run, ranking=None, config_text=None, protocol=None, alone=None),  # 50,000 candidates per job are many
-        read_leaves(run.config or {}, folder / "config.yaml"),
+        place,
+        replace(run, ranking=None),  # 50,000 candidates per job are many
+        read_leaves(run.config),
         _seconds(finished) if finished.is_file() else None,
-        truth,
+        hash(tuple((ranking.table.population[row].architecture, ranking.truth[row]) for row in known if ranking)),
         f"./{quote(os.fsencode(place))}/report.html" if (folder / "report.html").is_file() else None,
     )
 
@@ -199,9 +189,8 @@ def _statistic(jobs: Sequence[Job]) -> Statistic:
     labels = {job.run.label for job in jobs if kendall.of(job) is not None}
     if labels:
         return replace(kendall, name=f"Kendall tau-b of {min(labels)}") if len(labels) == 1 else kendall
-    stages = [job.run.config.get("stages") for job in jobs if job.seconds is not None and job.run.config]
-    last = {str(list(names)[-1]) for names in stages if isinstance(names, dict) and names}
-    return Statistic(f"final loss of {clean(min(last))}", -1, min(last)) if len(last) == 1 else kendall
+    last = {list(stages)[-1] for job in jobs if job.seconds is not None and (stages := section(job.run.config, "stages"))}
+    return Statistic(f"final loss of {min(last)}", -1, min(last)) if len(last) == 1 else kendall
 
 
 def _settings(jobs: Sequence[Job], factors: Sequence[Factor], statistic: Statistic) -> tuple[Setting, ...]:
@@ -221,6 +210,7 @@ def _settings(jobs: Sequence[Job], factors: Sequence[Factor], statistic: Statist
 
 def _label(factors: Sequence[Factor], places: Sequence[int]) -> str:
     """The first key of each factor distinguishes settings; keys that change with it come last, if there is room."""
-    pairs = [list(zip(factor.names, factor.values[place], strict=True)) for factor, place in zip(factors, places, strict=True)]
-    words = [f"{name} {value}" for group in (*(pair[:1] for pair in pairs), *(pair[1:] for pair in pairs)) for name, value in group]
-    return clean(listed(words) or "the one setting")
+    pairs = [
+        [f"{name} {value}" for name, value in zip(f.names, f.values[place], strict=True)] for f, place in zip(factors, places, strict=True)
+    ]
+    return listed([*(pair[0] for pair in pairs), *(word for pair in pairs for word in pair[1:])]) or "the one setting"

@@ -1,6 +1,7 @@
 """Reads the folder of a run or a multirun and writes its report into it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from nas_lightning.report.parts.verdict import verdict
 from nas_lightning.report.parts.widths import widths
 from nas_lightning.report.run import RunFiles, read_run
 from nas_lightning.report.sweep import Sweep, read_sweep
-from nas_lightning.report.sweep_keys import clean
 from nas_lightning.runs.writing import write_atomically, write_text
+
+PARTS = (verdict, against_truth, baselines, places, costs, best, widths, training, alone, recipe, protocol, environment)
+"""The parts of a run's report in order, the verdict first; each gives None of a run that it has nothing to do with."""
 
 
 def write_report(folder: Path, points: int) -> list[Path]:
@@ -56,19 +59,13 @@ def make_sweep_parts(sweep: Sweep) -> Sequence[Part]:
 
 
 def make_parts(run: RunFiles, points: int) -> Sequence[Part]:
-    """All parts in order, the verdict first."""
-    settings = (recipe(run), protocol(run), environment(run))
-    if run.is_only_alone:
-        return (verdict(run), alone(run), *settings)
-    ranking = run.ranking
-    if ranking is None:
-        return (verdict(run), training(run), *settings)
-    scores = (against_truth(ranking, points), baselines(run), places(ranking, points), costs(ranking, points))
-    return (verdict(run), *scores, best(ranking), widths(ranking), training(run), *settings)
+    """All parts of a run's report in order, the verdict first."""
+    run = replace(run, points=points)
+    return [made for part in PARTS if (made := part(run)) is not None]
 
 
 def _write(folder: Path, name: str, runs: Sequence[RunFiles], parts: Sequence[Part]) -> list[Path]:
-    title = clean(folder.resolve().name)
+    title = folder.resolve().name
     pictures = {part.figure.name: draw_both(part.figure) for part in parts if part.figure is not None}
     texts = {f"{name}.html": as_page(title, _subtitle(runs), parts, pictures), f"{name}.md": as_markdown(title, parts, name)}
     for figure, (wide, _) in pictures.items():
@@ -80,18 +77,12 @@ def _write(folder: Path, name: str, runs: Sequence[RunFiles], parts: Sequence[Pa
 
 def _subtitle(runs: Sequence[RunFiles]) -> str:
     """Experiment, seed and commit, as far as the runs share them."""
-    environments = [run.environment for run in runs]
-    commands = [environment["command"] for environment in environments if isinstance(environment.get("command"), list)]
-    dirty = " with changes" if all(environment.get("dirty") is True for environment in environments) else ""
-    seeds = [run.config.get("seed") if run.config else None for run in runs]
-    words = [
-        _shared(str(argument) for command in commands for argument in command if str(argument).startswith("experiment=")),
-        _shared(f"seed {seed}" for seed in seeds if isinstance(seed, int)),
-        _shared(f"commit {commit[:7]}{dirty}" for environment in environments if isinstance(commit := environment.get("commit"), str)),
+    first, *others = [
+        [
+            *(word for word in run.command if word.startswith("experiment=")),
+            *([f"seed {run.config['seed']}"] if isinstance(run.config.get("seed"), int) else []),
+            *([f"commit {run.commit}"] if run.commit else []),
+        ]
+        for run in runs
     ]
-    return ", ".join(clean(word) for word in words if word)
-
-
-def _shared(words: Iterable[str]) -> str:
-    distinct = set(words)
-    return distinct.pop() if len(distinct) == 1 else ""
+    return ", ".join(word for word in first if all(word in words for words in others))

@@ -1,29 +1,33 @@
 """One point per candidate: its score against its known accuracy and its cost, and its places in both orders."""
 
 import math
+import textwrap
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure as Canvas
 from scipy.stats import rankdata
 
-from nas_lightning.report.content import Part
-from nas_lightning.report.drawing import ACCENT, INK, MUTED, PALE, Figure, Hover, crowd, short, spaced
-from nas_lightning.report.run import Ranking
+from nas_lightning.report.content import Part, missing
+from nas_lightning.report.drawing import ACCENT, INK, MUTED, PALE, Figure, Hover, crowd, spaced
+from nas_lightning.report.run import Ranking, RunFiles
+from nas_lightning.report.text import short
 
-ENTRIES_A_LINE = 10
-"""Entries of an architecture per line of a hover text, to fit a phone."""
+LINE = 30
+"""Characters of an architecture per line of a hover text, to fit a phone."""
 
 
-def against_truth(ranking: Ranking, most: int) -> Part:
-    """Score against known accuracy, at most ``most`` points."""
-    title = "Score against known accuracy"
-    if ranking.truth is None:
-        return Part(title, ("Missing: ranking/known_accuracies.json or standalone/known_accuracies.json.",))
+def against_truth(run: RunFiles) -> Part | None:
+    """Score against known accuracy."""
+    title, ranking = "Score against known accuracy", run.ranking
+    if ranking is None:
+        return None
+    if ranking.truth_file is None:
+        return missing(title, "ranking/known_accuracies.json or standalone/known_accuracies.json")
     if not len(ranking.known):
         return Part(title, (f"No candidate of ranking/scores.csv has an accuracy in {ranking.truth_file}.",))
     ordered = ranking.known[np.argsort(-ranking.quality[ranking.known], kind="stable")]
-    best, others = ordered[:10], spaced(ordered[10:], max(most - 10, 1))
+    best, others = ordered[:10], spaced(ordered[10:], max(run.points - 10, 1))
     rows = np.concatenate([others, best])
     scores, accuracy = ranking.shown, 100 * ranking.truth
     texts = [f"{text}\nknown accuracy {accuracy[row]:.2f} %" for text, row in zip(_hover_texts(ranking, rows), rows, strict=True)]
@@ -35,26 +39,26 @@ def against_truth(ranking: Ranking, most: int) -> Part:
         axes.set(xlabel=f"score: {ranking.label}, {ranking.unit}", ylabel="known accuracy, %")
         return [Hover(axes, scores[rows].tolist(), accuracy[rows].tolist(), texts)]
 
+    says = f"Scatter of known accuracy against {ranking.label} for {len(rows):,} candidates"
     return Part(
         title,
         (
             f"Each point is one of {len(ranking.known):,} candidates with an accuracy in {ranking.truth_file}. "
             f"The closer they lie to one rising line, the better the score orders them.{_sample(len(rows), len(ranking.known), 'score')}",
         ),
-        figure=Figure("against_truth", f"Scatter of known accuracy against {ranking.label} for {len(rows):,} candidates", draw),
-        notes=("Outlined: the ten best by score.",) if len(others) else (),
+        figure=Figure("against_truth", says, draw, ("Outlined: the ten best by score.",)),
     )
 
 
-def places(ranking: Ranking, most: int) -> Part:
-    """The place by score minus the place by known accuracy, at most ``most`` points."""
-    title = "How many places off"
-    if ranking.truth is None or len(ranking.known) < 2:
-        return Part(title, ("Missing: at least two candidates with a known accuracy (see above).",))
+def places(run: RunFiles) -> Part | None:
+    """The place by score minus the place by known accuracy."""
+    ranking = run.ranking
+    if ranking is None or len(ranking.known) < 2:
+        return None
     true_places, score_places = rankdata(-ranking.truth[ranking.known]), rankdata(-ranking.quality[ranking.known])
     off = score_places - true_places
-    rows = spaced(np.argsort(true_places, kind="stable"), most)
-    half, most_of = (float(np.quantile(np.abs(off), share)) for share in (0.5, 0.9))
+    rows = spaced(np.argsort(true_places, kind="stable"), run.points)
+    half, most_of = np.quantile(np.abs(off), (0.5, 0.9))
     n, population = len(ranking.known), ranking.table.population
     texts = [
         f"{short(population[ranking.known[row]].name)}\nplace by known accuracy {true_places[row]:g}\nplace by score {score_places[row]:g}"
@@ -68,26 +72,26 @@ def places(ranking: Ranking, most: int) -> Part:
         axes.set(xlabel="place by known accuracy", ylabel="places too low (+) or high (-)")
         return [Hover(axes, true_places[rows].tolist(), off[rows].tolist(), texts)]
 
+    says = f"Place by score minus place by known accuracy, against the latter, for {len(rows):,} candidates"
+    note = "Place 1 is the best. At both ends a candidate can only be misplaced inwards: the cloud leans there by itself."
     return Part(
-        title,
+        "How many places off",
         (
             f"Half of the {n:,} candidates stand at most {half:,.0f} places off, nine in ten at most {most_of:,.0f}. "
             f"An order at random would put half of them at least {0.29 * n:,.0f} places off.{_sample(len(rows), n, 'known accuracy')}",
         ),
-        figure=Figure(
-            "ranks", f"Place by score minus place by known accuracy, against the latter, for {len(rows):,} candidates", draw, 360, 320
-        ),
-        notes=("Place 1 is the best. At both ends a candidate can only be misplaced inwards: the cloud leans there by itself.",),
+        figure=Figure("ranks", says, draw, (note,), 360, 320),
     )
 
 
-def costs(ranking: Ranking, most: int) -> Part:
-    """Score against multiply-adds: the Pareto front and at most ``most`` other points."""
-    title = "Score against cost"
+def costs(run: RunFiles) -> Part | None:
+    """Score against multiply-adds, with the Pareto front."""
+    if (ranking := run.ranking) is None:
+        return None
     macs, scores = ranking.table.multiply_adds / 1e6, ranking.shown
     front = ranking.distinct[pareto_front(macs[ranking.distinct], ranking.quality[ranking.distinct])]
     rest = ranking.order[~np.isin(ranking.order, front)]
-    others = spaced(rest, most)
+    others = spaced(rest, run.points)
     rows = np.concatenate([others, front])
     texts = _hover_texts(ranking, rows)
 
@@ -99,13 +103,10 @@ def costs(ranking: Ranking, most: int) -> Part:
         axes.set(xlabel="multiply-adds, millions", ylabel=f"score: {ranking.label}, {ranking.unit}")
         return [Hover(axes, macs[rows].tolist(), scores[rows].tolist(), texts)]
 
-    sample = "" if len(others) == len(rest) else f" Of the others {len(others):,} of {len(rest):,} are drawn, evenly spaced by score."
+    marked = f"Marked: the Pareto front, {len(front):,} candidates whose score none of the same or a lower cost reaches."
+    says = f"Scatter of {ranking.label} against multiply-adds with a Pareto front of {len(front):,} candidates"
     return Part(
-        title,
-        (f"Marked: the Pareto front, {len(front):,} candidates whose score none of the same or a lower cost reaches.{sample}",),
-        figure=Figure(
-            "costs", f"Scatter of {ranking.label} against multiply-adds with a Pareto front of {len(front):,} candidates", draw, 420
-        ),
+        "Score against cost", (f"{marked}{_sample(len(others), len(rest), 'score')}",), figure=Figure("costs", says, draw, height=420)
     )
 
 
@@ -120,15 +121,10 @@ def _hover_texts(ranking: Ranking, rows: npt.NDArray[np.int64]) -> list[str]:
     """Name, architecture, score and multiply-adds of each row."""
     candidates, macs = ranking.table.population, ranking.table.multiply_adds
     return [
-        f"{short(candidates[row].name)}\n{_broken(candidates[row].text)}\n{ranking.label} {ranking.shown[row]:.5g} {ranking.unit}"
-        f"\n{macs[row] / 1e6:.3f} M multiply-adds"
+        f"{short(candidates[row].name)}\n{textwrap.fill(candidates[row].text, LINE)}\n{ranking.label} {ranking.shown[row]:.5g} "
+        f"{ranking.unit}\n{macs[row] / 1e6:.3f} M multiply-adds"
         for row in rows
     ]
-
-
-def _broken(code: str) -> str:
-    entries = code.split("-")
-    return "-\n".join("-".join(entries[start : start + ENTRIES_A_LINE]) for start in range(0, len(entries), ENTRIES_A_LINE))
 
 
 def _sample(drawn: int, of: int, spaced_by: str) -> str:
