@@ -3,11 +3,10 @@
 import math
 from array import array
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +21,7 @@ from nas_lightning.space import AnyWidths, read_accuracies
 MOST_LAYERS = 100_000
 """Maximum entries of a code."""
 MOST_STEPS = 1e15
+Content = TypeVar("Content")
 
 
 @dataclass(frozen=True)
@@ -43,50 +43,26 @@ class Ranking:
     """``ranking/scores.csv``, the score that orders it, and the known accuracies of its candidates."""
 
     table: ScoreTable
-    key: str
-    """The score that orders."""
-    layers: int | None
-    """Number of entries of a code that layers read; None if unknown."""
+    label: str
+    """The score that orders, in words and in agreement.json."""
+    unit: str
+    """Of ``shown``."""
+    quality: npt.NDArray[np.float64]
+    """(n,) scores, higher is better."""
+    shown: npt.NDArray[np.float64]
+    """(n,) scores as shown in figures."""
+    distinct: npt.NDArray[np.int64]
+    """Rows of each architecture's first name, ascending; other rows are copies under other names."""
+    order: npt.NDArray[np.int64]
+    """The distinct rows, best score first."""
     truth: npt.NDArray[np.float64]
     """(n,) known accuracies of the candidates, nan if unknown."""
-    truth_file: str | None
-    """File of the known accuracies, below the run's folder."""
-
-    @property
-    def label(self) -> str:
-        """The score in words, and in agreement.json."""
-        return LABELS[self.key]
-
-    @property
-    def unit(self) -> str:
-        """Unit of ``shown``."""
-        return "%" if self.key == "top1" else "nats"
-
-    @cached_property
-    def quality(self) -> npt.NDArray[np.float64]:
-        """(n,) scores, higher is better."""
-        return self.table.quality(self.key)
-
-    @cached_property
-    def shown(self) -> npt.NDArray[np.float64]:
-        """(n,) scores as shown in figures."""
-        return self.quality * (100 if self.unit == "%" else 1)
-
-    @cached_property
-    def distinct(self) -> npt.NDArray[np.int64]:
-        """Rows of each architecture's first name, ascending; other rows are copies under other names."""
-        return np.array(self.table.population.distinct_rows, dtype=np.int64)
-
-    @cached_property
-    def order(self) -> npt.NDArray[np.int64]:
-        """The distinct rows, best score first."""
-        order = self.table.order(self.key)
-        return order[np.isin(order, self.distinct)]
-
-    @cached_property
-    def known(self) -> npt.NDArray[np.int64]:
-        """Distinct rows with a known accuracy."""
-        return self.distinct[~np.isnan(self.truth[self.distinct])]
+    known: npt.NDArray[np.int64]
+    """Distinct rows with a known accuracy."""
+    truth_file: str
+    """File of the known accuracies, below the run's folder; empty without one."""
+    names_space: bool
+    """Whether a file tells how many entries of a code layers read."""
 
 
 @dataclass(frozen=True)
@@ -155,23 +131,20 @@ def read_run(folder: Path) -> RunFiles:
     if not folder.is_dir():
         raise InputError(f"run_dir: {folder} is not a folder")
     folders = (folder, folder / "ranking", folder / "standalone")  # of nas-train, nas-rank, nas-standalone
-    config_path = _first(*(parent / "config.yaml" for parent in folders))
-    environment_path = _first(*(parent / "environment.json" for parent in folders))
-    config = {} if config_path is None else read_yaml(config_path)
-    scores = _first(folder / "ranking/scores.csv")
-    stages = _read_stages(folder / "stages", list(section(config, "stages")))
-    alone = _read_alone(folder / "standalone/accuracies.csv")
-    if not (config_path or scores or stages or alone is not None):
+    configs = [parent / "config.yaml" for parent in folders]
+    config = _optional(read_yaml, *configs) or {}
+    protocol = _optional(read_json, folder / "ranking/protocol.json") or {}
+    stages, alone = _read_stages(folder / "stages", config), _optional(_read_alone, folder / "standalone/accuracies.csv")
+    has_scores = (folder / "ranking/scores.csv").is_file()
+    if not (config or has_scores or stages or alone is not None):
         raise InputError(f"run_dir: {folder} holds no run ({_instead(folder)})")
-    protocol_path = _first(folder / "ranking/protocol.json")
-    protocol = {} if protocol_path is None else read_json(protocol_path)
     key = _key(folder, config, protocol)
-    ranking = None if scores is None else _read_ranking(folder, key, _layers(config, protocol))
+    ranking = _read_ranking(folder, key, _layers(config, protocol)) if has_scores else None
     agreement, stale = _read_agreement(folder, ranking)
     return RunFiles(
         config=config,
-        config_text="" if config_path is None else read_text(config_path),
-        environment={} if environment_path is None else read_json(environment_path),
+        config_text=_optional(read_text, *configs) or "",
+        environment=_optional(read_json, *(parent / "environment.json" for parent in folders)) or {},
         protocol=protocol,
         stages=stages,
         label=LABELS[key],
@@ -230,13 +203,26 @@ def _read_ranking(folder: Path, key: str, layers: int | None) -> Ranking:
     table = read_table(folder / "ranking/scores.csv", AnyWidths(layers))
     if key == "smoothed" and table.smoothed is None:
         raise InputError(f"{folder}/ranking/scores.csv: has no column {key}, by which it is to be ordered; rank again")
-    path = _first(*(folder / place / "known_accuracies.json" for place in ("ranking", "standalone")))
+    path = next((path for place in ("ranking", "standalone") if (path := folder / place / "known_accuracies.json").is_file()), None)
     known = {} if path is None else read_accuracies(path, AnyWidths(layers))
     # With an unknown number of layers, compare only the entries that both files' codes have.
     read = min(len(architecture.widths) for architecture in (table.population[0].architecture, *known))
     by_widths = {architecture.widths[:read]: accuracy for architecture, accuracy in known.items()}
     truth = np.array([by_widths.get(architecture.widths[:read], math.nan) for architecture in table.population.architectures])
-    return Ranking(table, key, layers, truth, None if path is None else str(path.relative_to(folder)))
+    quality, order, distinct = table.quality(key), table.order(key), np.array(table.population.distinct_rows, dtype=np.int64)
+    return Ranking(
+        table=table,
+        label=LABELS[key],
+        unit="%" if key == "top1" else "nats",
+        quality=quality,
+        shown=100 * quality if key == "top1" else quality,
+        distinct=distinct,
+        order=order[np.isin(order, distinct)],
+        truth=truth,
+        known=distinct[~np.isnan(truth[distinct])],
+        truth_file="" if path is None else str(path.relative_to(folder)),
+        names_space=layers is not None,
+    )
 
 
 def _layers(config: Mapping[str, Any], protocol: Mapping[str, Any]) -> int | None:
@@ -247,9 +233,9 @@ def _layers(config: Mapping[str, Any], protocol: Mapping[str, Any]) -> int | Non
     return layers if isinstance(layers, int) and 0 < layers < MOST_LAYERS else None
 
 
-def _read_stages(folder: Path, order: list[str]) -> tuple[StageMetrics, ...]:
+def _read_stages(folder: Path, config: Mapping[str, Any]) -> tuple[StageMetrics, ...]:
     paths = {path.parent.name: path for path in sorted(folder.glob("*/metrics.csv"))}
-    names = dict.fromkeys([*(name for name in order if name in paths), *paths])
+    names = dict.fromkeys([*(name for name in section(config, "stages") if name in paths), *paths])
     return tuple(_read_stage(name, paths[name]) for name in names)
 
 
@@ -263,9 +249,7 @@ def _read_stage(name: str, path: Path) -> StageMetrics:
     return StageMetrics(name, {"step": np.zeros(0), **{column: np.array(values) for column, values in columns.items()}})
 
 
-def _read_alone(path: Path) -> dict[str, tuple[float, ...]] | None:
-    if not path.is_file():
-        return None
+def _read_alone(path: Path) -> dict[str, tuple[float, ...]]:
     by_code: dict[str, tuple[float, ...]] = {}
     for line, row in read_rows(path, ("architecture", "seed", "accuracy")):
         place, code = f"{path}: line {line}", row["architecture"]
@@ -286,5 +270,6 @@ def _number(text: str, place: str, least: float = -math.inf, most: float = math.
     return value
 
 
-def _first(*paths: Path) -> Path | None:
-    return next((path for path in paths if path.is_file()), None)
+def _optional(read: Callable[[Path], Content], *paths: Path) -> Content | None:
+    """The content of the first file that exists."""
+    return next((read(path) for path in paths if path.is_file()), None)

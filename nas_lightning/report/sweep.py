@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -62,29 +63,13 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Statistic:
-    """The statistic that compares the jobs."""
-
-    name: str
-    sign: int
-    """-1 if less is better."""
-    stage: str | None
-    """The stage of the final loss; None for Kendall's tau-b, also if the jobs' last stages differ."""
-
-    def of(self, job: Job) -> float | None:
-        """The job's value; an unfinished one has no final loss."""
-        if self.stage is None:
-            kendall = job.run.statistic("kendall")
-            return None if kendall is None else kendall.value
-        return None if job.seconds is None else job.losses.get(self.stage)
-
-
-@dataclass(frozen=True)
 class Setting:
     """The jobs that agree in all swept keys except the seed."""
 
     places: tuple[int, ...]
     """Places of its values, one per factor."""
+    values: Mapping[str, str]
+    """By name of the key."""
     label: str
     jobs: tuple[Job, ...]
     by_seed: Mapping[str, float]
@@ -108,7 +93,11 @@ class Sweep:
     jobs: tuple[Job, ...]
     """By name, 2 before 10."""
     factors: tuple[Factor, ...]
-    statistic: Statistic
+    statistic: str
+    """What compares the jobs: Kendall's tau-b, or the final loss of a stage."""
+    is_loss: bool
+    results: Mapping[str, float]
+    """The statistic by the name of its job."""
     settings: tuple[Setting, ...]
     """Best mean first, those without a result last."""
     unread: Mapping[str, str]
@@ -130,7 +119,9 @@ def read_sweep(folder: Path) -> Sweep:
         raise InputError(f"sweep: {folder} is not a folder")
     if (folder / "config.yaml").is_file():
         raise InputError(f"sweep: {folder} is the folder of a run, not of a multirun; give it as run_dir")
-    places = sorted((job.relative_to(folder).as_posix() for job in _job_folders(folder)), key=_natural)
+    found = {path.parent for path in folder.rglob("config.yaml")}
+    outermost = [place.relative_to(folder) for place in found if not found & set(place.parents)]
+    places = sorted((place.as_posix() for place in outermost if not INSIDE_A_RUN & set(place.parts)), key=_natural)
     if not places:
         raise InputError(f"sweep: {folder} holds no job (no folder below it has a config.yaml)")
     jobs: list[Job] = []
@@ -143,18 +134,11 @@ def read_sweep(folder: Path) -> Sweep:
     if not jobs:
         raise InputError(next(iter(unread.values())))
     factors = find_factors([job.leaves for job in jobs])
-    statistic = _statistic(jobs)
+    statistic, is_loss, results = _results(jobs)
+    settings = list(_settings(jobs, factors, results))
+    settings.sort(key=lambda setting: (not setting.by_seed, setting.mean if is_loss else -setting.mean))
     unread = {place: error.replace(f"{folder}/", "") for place, error in unread.items()}
-    return Sweep(tuple(jobs), factors, statistic, _settings(jobs, factors, statistic), unread)
-
-
-def _job_folders(folder: Path) -> Iterator[Path]:
-    for place, below, files in os.walk(folder):
-        if "config.yaml" in files:
-            below.clear()
-            yield Path(place)
-        else:
-            below[:] = [name for name in below if name not in INSIDE_A_RUN]
+    return Sweep(tuple(jobs), factors, statistic, is_loss, results, tuple(settings), unread)
 
 
 def _natural(text: str) -> list[tuple[int, str]]:
@@ -164,14 +148,14 @@ def _natural(text: str) -> list[tuple[int, str]]:
 def _read_job(sweep: Path, place: str) -> Job:
     folder = sweep / place
     run = read_run(folder)
+    known = [] if run.ranking is None else [(run.ranking.table.population[row], run.ranking.truth[row]) for row in run.ranking.known]
     finished = folder / "finished.json"
-    known = () if (ranking := run.ranking) is None else ranking.known
     return Job(
         place,
         replace(run, ranking=None),  # 50,000 candidates per job are many
         read_leaves(run.config),
         _seconds(finished) if finished.is_file() else None,
-        hash(tuple((ranking.table.population[row].architecture, ranking.truth[row]) for row in known if ranking)),
+        hash(tuple(known)),
         f"./{quote(os.fsencode(place))}/report.html" if (folder / "report.html").is_file() else None,
     )
 
@@ -183,34 +167,29 @@ def _seconds(path: Path) -> float:
     return float(value)
 
 
-def _statistic(jobs: Sequence[Job]) -> Statistic:
+def _results(jobs: Sequence[Job]) -> tuple[str, bool, dict[str, float]]:
     """Kendall's tau-b if any job has it, else the final loss of the last stage that all finished jobs share."""
-    kendall = Statistic("Kendall tau-b of the configured score", 1, None)
-    labels = {job.run.label for job in jobs if kendall.of(job) is not None}
-    if labels:
-        return replace(kendall, name=f"Kendall tau-b of {min(labels)}") if len(labels) == 1 else kendall
-    last = {list(stages)[-1] for job in jobs if job.seconds is not None and (stages := section(job.run.config, "stages"))}
-    return Statistic(f"final loss of {min(last)}", -1, min(last)) if len(last) == 1 else kendall
+    kendalls = {job.name: kendall.value for job in jobs if (kendall := job.run.statistic("kendall")) and kendall.value is not None}
+    finished = [job for job in jobs if job.seconds is not None]
+    last = {list(stages)[-1] for job in finished if (stages := section(job.run.config, "stages"))}
+    if kendalls or len(last) != 1:
+        labels = {job.run.label for job in jobs if job.name in kendalls}
+        label = labels.pop() if len(labels) == 1 else "the configured score"
+        return f"Kendall tau-b of {label}", False, kendalls
+    stage = last.pop()
+    return f"final loss of {stage}", True, {job.name: job.losses[stage] for job in finished if stage in job.losses}
 
 
-def _settings(jobs: Sequence[Job], factors: Sequence[Factor], statistic: Statistic) -> tuple[Setting, ...]:
-    groups: dict[tuple[int, ...], list[Job]] = {}
-    for job in jobs:
-        groups.setdefault(tuple(factor.of(job.leaves) for factor in factors), []).append(job)
-    settings = []
+def _settings(jobs: Sequence[Job], factors: Sequence[Factor], results: Mapping[str, float]) -> Iterator[Setting]:
+    groups: dict[tuple[int, ...], list[Job]] = defaultdict(list)
+    for number, job in enumerate(jobs):
+        groups[tuple(factor.by_job[number] for factor in factors)].append(job)
+    firsts = [factor.names[0] for factor in factors]  # they distinguish the settings; keys that change with them come last in a label
     for places, group in groups.items():
-        values: dict[str, list[float]] = {}
+        by_seed: dict[str, list[float]] = defaultdict(list)
         for job in group:
-            if (value := statistic.of(job)) is not None:
-                values.setdefault(job.seed, []).append(value)
-        by_seed = {seed: float(np.mean(several)) for seed, several in values.items()}
-        settings.append(Setting(places, _label(factors, places), tuple(group), by_seed))
-    return tuple(sorted(settings, key=lambda setting: (not setting.by_seed, -statistic.sign * np.nan_to_num(setting.mean))))
-
-
-def _label(factors: Sequence[Factor], places: Sequence[int]) -> str:
-    """The first key of each factor distinguishes settings; keys that change with it come last, if there is room."""
-    pairs = [
-        [f"{name} {value}" for name, value in zip(f.names, f.values[place], strict=True)] for f, place in zip(factors, places, strict=True)
-    ]
-    return listed([*(pair[0] for pair in pairs), *(word for pair in pairs for word in pair[1:])]) or "the one setting"
+            by_seed[job.seed] += [results[job.name]] if job.name in results else []
+        valued = zip(factors, places, strict=True)
+        values = {name: value for factor, place in valued for name, value in zip(factor.names, factor.values[place], strict=True)}
+        label = listed([f"{name} {values[name]}" for name in dict.fromkeys([*firsts, *values])]) or "the one setting"
+        yield Setting(places, values, label, tuple(group), {seed: float(np.mean(several)) for seed, several in by_seed.items() if several})

@@ -1,7 +1,6 @@
 """The swept keys of a multirun: the keys in which the jobs' configs differ."""
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 
 from nas_lightning.config.roles import as_of_today
 from nas_lightning.report.text import listed, plain, short
+from nas_lightning.runs.reading import finite
 
 SEED = "seed"
 """The key whose values repeat a setting."""
@@ -27,15 +27,11 @@ class Factor:
     keys: tuple[str, ...]
     names: tuple[str, ...]
     """The keys' shortest distinct ends."""
-    places: Mapping[str, int]
-    """By the text of the first key's value: numbers ascending, others in the jobs' order."""
+    by_job: tuple[int, ...]
+    """The place of each job's value: numbers ascending, others in the jobs' order."""
     values: tuple[tuple[str, ...], ...]
     """Shown values by place, one entry per key."""
     numeric: bool
-
-    def of(self, leaves: Mapping[str, str]) -> int:
-        """The place of a job's value."""
-        return self.places[leaves.get(self.keys[0], ABSENT)]
 
     @property
     def title(self) -> str:
@@ -64,7 +60,7 @@ def find_factors(jobs: Sequence[Mapping[str, str]]) -> tuple[Factor, ...]:
     ends = {key: _ends(key) for keys in together.values() for key in keys}
     counts = Counter(end for several in ends.values() for end in several)
     names = {key: short(next((end for end in several if counts[end] == 1), several[-1]), LONGEST) for key, several in ends.items()}
-    return tuple(_factor(keys, [names[key] for key in keys], jobs) for keys in together.values())
+    return tuple(_factor(by_job, keys, tuple(names[key] for key in keys), jobs) for by_job, keys in together.items())
 
 
 def _leaves(node: Any, key: str) -> Iterator[tuple[str, str]]:
@@ -75,27 +71,19 @@ def _leaves(node: Any, key: str) -> Iterator[tuple[str, str]]:
         yield key, json.dumps(node, default=str) if isinstance(node, list) else plain(node)
 
 
-def _factor(keys: Sequence[str], names: Sequence[str], jobs: Sequence[Mapping[str, str]]) -> Factor:
-    examples: dict[str, Mapping[str, str]] = {}  # the first job with each value
-    for job in jobs:
-        examples.setdefault(job.get(keys[0], ABSENT), job)
-    numbers = {text: _number(text) for text in examples}
-    numeric = all(map(math.isfinite, numbers.values()))
-    order = sorted(examples, key=lambda text: numbers[text]) if numeric else list(examples)
-    values = tuple(tuple(_shown(key, examples[text].get(key, ABSENT)) for key in keys) for text in order)
-    return Factor(tuple(keys), tuple(names), {text: place for place, text in enumerate(order)}, values, numeric)
+def _factor(by_job: Sequence[int], keys: Sequence[str], names: tuple[str, ...], jobs: Sequence[Mapping[str, str]]) -> Factor:
+    examples = [by_job.index(place) for place in range(max(by_job) + 1)]  # the first job with each value
+    numbers = {job: finite(jobs[job].get(keys[0], ABSENT)) for job in examples}
+    numeric = None not in numbers.values()
+    order = sorted(examples, key=lambda job: numbers[job] or 0) if numeric else examples
+    places = {by_job[job]: place for place, job in enumerate(order)}
+    values = tuple(tuple(_shown(key, jobs[job].get(key, ABSENT)) for key in keys) for job in order)
+    return Factor(tuple(keys), names, tuple(places[value] for value in by_job), values, numeric)
 
 
 def _shown(key: str, value: str) -> str:
     """A value as shown; of a class only its last name."""
     return short(value.rsplit(".", 1)[-1] if key.endswith("_target_") else value, LONGEST)
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
 
 
 def _ends(key: str) -> list[str]:

@@ -22,7 +22,7 @@ def against_truth(run: RunFiles) -> Part | None:
     title, ranking = "Score against known accuracy", run.ranking
     if ranking is None:
         return None
-    if ranking.truth_file is None:
+    if not ranking.truth_file:
         return missing(title, "ranking/known_accuracies.json or standalone/known_accuracies.json")
     if not len(ranking.known):
         return Part(title, (f"No candidate of ranking/scores.csv has an accuracy in {ranking.truth_file}.",))

@@ -36,7 +36,7 @@ def sweep_effects(sweep: Sweep) -> list[Part]:
 
 
 def _effect(sweep: Sweep, number: int) -> Part:
-    factor, name = sweep.factors[number], sweep.statistic.name
+    factor, name = sweep.factors[number], sweep.statistic
     groups = [[setting for setting in sweep.ranked if setting.places[number] == place] for place in range(len(factor.values))]
     levels = [(short(value), settings) for value, settings in zip(factor.texts, groups, strict=True) if settings]
     means = [_mean(settings) for _, settings in levels]
@@ -50,7 +50,7 @@ def _effect(sweep: Sweep, number: int) -> Part:
         for place, (_, settings) in enumerate(levels)
         for setting in settings
         for job in setting.jobs
-        if (value := sweep.statistic.of(job)) is not None
+        if (value := sweep.results.get(job.name)) is not None
     ]
 
     def draw(canvas: Canvas) -> list[Hover]:
@@ -78,7 +78,7 @@ def _mean(settings: Sequence[Setting]) -> float:
 
 def _map(sweep: Sweep, down: int, across: int) -> Part:
     """The mean for each pair of values of two keys."""
-    rows, columns, name = sweep.factors[down], sweep.factors[across], sweep.statistic.name
+    rows, columns, name = sweep.factors[down], sweep.factors[across], sweep.statistic
     cells: dict[tuple[int, int], list[Setting]] = {}
     for setting in sweep.ranked:
         cells.setdefault((setting.places[down], setting.places[across]), []).append(setting)

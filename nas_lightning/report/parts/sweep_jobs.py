@@ -34,7 +34,7 @@ def _row(sweep: Sweep, setting: Setting, job: Job, stages: list[str]) -> dict[st
     return {
         "": "★" if sweep.ranked[:1] == (setting,) else "",
         "job": job.name if job.report is None else Link(job.name, job.report),
-        **{name: value for factor in sweep.factors for name, value in zip(factor.names, factor.values[factor.of(job.leaves)], strict=True)},
+        **setting.values,
         "seed": job.seed,
         **{head(statistic): cell(statistic, job.run.statistic(statistic)) for statistic in ("kendall", "pearson")},
         **_standing(sweep, setting),

@@ -69,7 +69,7 @@ def pooled(settings: Sequence[Setting]) -> Pooled | None:
 
 def lead(sweep: Sweep, first: Setting, second: Setting) -> Lead:
     """Compares two settings with results: the noise is as ``NOISE`` says."""
-    difference = sweep.statistic.sign * (first.mean - second.mean)
+    difference = (second.mean - first.mean) if sweep.is_loss else first.mean - second.mean
     counts, noise = (len(first.by_seed), len(second.by_seed)), pooled(sweep.ranked)
     if min(counts) < 2 or noise is None or noise.std == 0:
         return Lead(difference, None)
@@ -78,15 +78,15 @@ def lead(sweep: Sweep, first: Setting, second: Setting) -> Lead:
 
 def sweep_verdict(sweep: Sweep) -> Part:
     """The report's first part."""
-    ranked, statistic = sweep.ranked, sweep.statistic
+    ranked = sweep.ranked
     left = f"{sum(job.seconds is None for job in sweep.jobs):,} unfinished, {len(sweep.unread):,} unreadable"
     tiles = [Tile("jobs", f"{len(sweep.jobs):,}", left), Tile("settings", f"{len(sweep.settings):,}")]
     if not ranked:
         why = "There is neither an agreement with known accuracies nor a final loss of the same last stage."
         return Part("No job has a result to compare yet.", (why,), tiles=tiles)
     best, *others = ranked
-    tiles.append(Tile("the best setting's mean", f"{best.mean:.4f}", statistic.name))
-    better = "more is better" if statistic.sign > 0 else "less is better"
+    tiles.append(Tile("the best setting's mean", f"{best.mean:.4f}", sweep.statistic))
+    better = "less is better" if sweep.is_loss else "more is better"
     title = f"Only one setting has a result: {best.label}."
     if others:
         ahead = lead(sweep, best, others[0])
@@ -95,7 +95,7 @@ def sweep_verdict(sweep: Sweep) -> Part:
         tiles.append(Tile("lead over the next", f"{ahead.difference:.4f}", f"noise {noise}"))
     statements = {
         "Noise": NOISE,
-        "Compared by": f"The mean {statistic.name} over seeds, {better}.{LOSS_WARNING if statistic.stage else ''}",
+        "Compared by": f"The mean {sweep.statistic} over seeds, {better}.{LOSS_WARNING if sweep.is_loss else ''}",
         "Mind": " ".join(_mind(sweep, best)),
     }
     return Part(title, (), statements, tiles)
@@ -108,9 +108,9 @@ def _mind(sweep: Sweep, best: Setting) -> Iterator[str]:
         is_least_count = value in ("0", "1")  # such as a number of paths: nothing lies below
         if len(factor.keys) == 1 and factor.numeric and last > 1 and (place == last or (place == 0 and not is_least_count)):
             yield f"{factor.title} {value} is at the end of the values tried: a better one may lie beyond."
-    used = [job for job in sweep.jobs if sweep.statistic.of(job) is not None]
+    used = [job for job in sweep.jobs if sweep.results.get(job.name) is not None]
     if len({job.run.commit for job in used}) > 1:
         yield "The jobs ran on different code: see their commits."
     truths = {(job.truth, job.run.agreement.n if job.run.agreement else None) for job in used}
-    if sweep.statistic.stage is None and len(truths) > 1:
+    if not sweep.is_loss and len(truths) > 1:
         yield "The jobs were not all compared with the same known accuracies of the same candidates, which moves Kendall's tau-b too."

@@ -52,7 +52,7 @@ def widths(run: RunFiles) -> Part | None:
         (
             f"Each cell is the mean score ({ranking.label}) of the candidates with that width in that layer, minus the mean of all. "
             f"Layers whose widths move the score most: {', '.join(map(str, strongest))}.",
-            "" if ranking.layers else "The config names no space: all entries of a code are shown, also those that no layer may read.",
+            "" if ranking.names_space else "The config names no space: all entries of a code are shown, also those that no layer may read.",
         ),
         figure=Figure("widths", says, draw, NOTES, 440, 430),
     )
