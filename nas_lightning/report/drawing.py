@@ -24,20 +24,14 @@ WIDE, NARROW = 992, 340
 CSS_PIXELS_AN_INCH = 96
 LOOK: dict[Any, Any] = {
     "font.size": 9.5,
-    "font.family": "DejaVu Sans",
-    "text.color": INK,
     "text.parse_math": False,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": PALE,
     "axes.grid": True,
     "axes.axisbelow": True,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "grid.color": LINE,
-    "xtick.color": PALE,
-    "ytick.color": PALE,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
+    **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), PALE),
+    **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), INK),
 }
 
 

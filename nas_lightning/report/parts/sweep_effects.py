@@ -40,7 +40,7 @@ def _effect(sweep: Sweep, number: int) -> Part:
     groups = [[setting for setting in sweep.ranked if setting.places[number] == place] for place in range(len(factor.values))]
     levels = [(short(value), settings) for value, settings in zip(factor.texts, groups, strict=True) if settings]
     means = [_mean(settings) for _, settings in levels]
-    stds = [0.0 if (noise := pooled(settings)) is None else noise.std for _, settings in levels]
+    stds = [pooled(settings)[0] for _, settings in levels]
     texts = [
         f"{value}\nmean {mean:.4f}, standard deviation over seeds {std:.4f}\nsettings: {len(settings)}"
         for (value, settings), mean, std in zip(levels, means, stds, strict=True)

@@ -55,7 +55,7 @@ def _standing(sweep: Sweep, setting: Setting) -> dict[str, str]:
         "setting's mean": f"{setting.mean:.4f}",
         "std over seeds": "one seed" if setting.std is None else f"{setting.std:.4f}",
         "behind the best": "the best" if is_best else f"{behind.difference:.4f}{noise}",
-        "beyond the noise": "" if is_best else behind.shown.value,
+        "beyond the noise": "" if is_best else behind.shown,
     }
 
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from enum import Enum
 from typing import NamedTuple
 
 from scipy.stats import t
@@ -14,18 +13,10 @@ LEVEL = 0.95
 """Level of the interval that a lead must exceed."""
 
 
-class Shown(Enum):
-    """Whether the data show that a lead is real."""
-
-    YES = "yes"
-    NO = "no"
-    UNKNOWN = "not shown"
-
-
-HEADLINES = {
-    Shown.YES: "{} is best, and its lead exceeds the noise of the seeds.",
-    Shown.NO: "{} comes first, but its lead does not exceed the noise of the seeds.",
-    Shown.UNKNOWN: "{} comes first; that it is better than the next is not shown.",
+HEADLINES = {  # whether the data show that a lead is real -> headline
+    "yes": "{} is best, and its lead exceeds the noise of the seeds.",
+    "no": "{} comes first, but its lead does not exceed the noise of the seeds.",
+    "not shown": "{} comes first; that it is better than the next is not shown.",
 }
 NOISE = (
     "The standard error of a difference of two settings over their seeds, from the standard deviation pooled over all settings with two "
@@ -38,14 +29,6 @@ LOSS_WARNING = (
 )
 
 
-class Pooled(NamedTuple):
-    """The standard deviation over seeds, assumed equal in all settings."""
-
-    std: float
-    freedom: int
-    """Degrees of freedom: seeds minus settings, over settings with at least two seeds."""
-
-
 class Lead(NamedTuple):
     """How far one setting is ahead of another."""
 
@@ -55,25 +38,25 @@ class Lead(NamedTuple):
     """The noise of the seeds, which the difference must exceed; None if it is unknown."""
 
     @property
-    def shown(self) -> Shown:
-        """Whether it exceeds the noise."""
-        return Shown.UNKNOWN if self.needed is None else Shown.YES if self.difference > self.needed else Shown.NO
+    def shown(self) -> str:
+        """Whether it exceeds the noise: a key of ``HEADLINES``."""
+        return "not shown" if self.needed is None else "yes" if self.difference > self.needed else "no"
 
 
-def pooled(settings: Sequence[Setting]) -> Pooled | None:
-    """The pooled deviation over settings with at least two seeds; None if there are none."""
+def pooled(settings: Sequence[Setting]) -> tuple[float, int]:
+    """The standard deviation over seeds, assumed equal in all settings, and its degrees of freedom; zeros if no setting has two seeds."""
     known = [(setting.std, len(setting.by_seed) - 1) for setting in settings if setting.std is not None]
     freedom = sum(weight for _, weight in known)
-    return Pooled(math.sqrt(sum(std**2 * weight for std, weight in known) / freedom), freedom) if known else None
+    return math.sqrt(sum(std**2 * weight for std, weight in known) / max(freedom, 1)), freedom
 
 
 def lead(sweep: Sweep, first: Setting, second: Setting) -> Lead:
     """Compares two settings with results: the noise is as ``NOISE`` says."""
     difference = (second.mean - first.mean) if sweep.is_loss else first.mean - second.mean
-    counts, noise = (len(first.by_seed), len(second.by_seed)), pooled(sweep.ranked)
-    if min(counts) < 2 or noise is None or noise.std == 0:
+    counts, (std, freedom) = (len(first.by_seed), len(second.by_seed)), pooled(sweep.ranked)
+    if min(counts) < 2 or std == 0:
         return Lead(difference, None)
-    return Lead(difference, float(t.ppf((1 + LEVEL) / 2, noise.freedom)) * noise.std * math.sqrt(1 / counts[0] + 1 / counts[1]))
+    return Lead(difference, float(t.ppf((1 + LEVEL) / 2, freedom)) * std * math.sqrt(1 / counts[0] + 1 / counts[1]))
 
 
 def sweep_verdict(sweep: Sweep) -> Part:
