@@ -46,7 +46,7 @@ class Part:
     title: str
     paragraphs: Sequence[str] = ()
     statements: Mapping[str, str] = field(default_factory=dict)
-    """By subject; empty ones are skipped."""
+    """By subject; like a paragraph, skipped if empty."""
     tiles: Sequence[Tile] = ()
     figure: Figure | None = None
     tables: Sequence[Table] = ()

@@ -37,7 +37,7 @@ def _blocks(part: Part, pictures: str) -> list[str]:
     return [
         f"## {literal(part.title)}",
         *_table(tiles),
-        *map(literal, part.paragraphs),
+        *map(literal, filter(None, part.paragraphs)),
         *(f"**{literal(subject)}.** {literal(statement)}" for subject, statement in part.statements.items() if statement),
         *([] if figure is None else [f"![{literal(figure.says)}]({pictures}/{figure.name}.png)", *map(literal, figure.notes)]),
         *(block for table in part.tables for block in _table(table)),

@@ -62,7 +62,7 @@ def _section(part: Part, pictures: Mapping[str, tuple[Picture, Picture]]) -> str
 def _body(part: Part, pictures: Mapping[str, tuple[Picture, Picture]]) -> str:
     blocks = [
         _tiles(part.tiles),
-        *(f"<p>{_escaped(paragraph)}</p>" for paragraph in part.paragraphs),
+        *(f"<p>{_escaped(paragraph)}</p>" for paragraph in part.paragraphs if paragraph),
         *(f"<p><b>{_escaped(subject)}.</b> {_escaped(text)}</p>" for subject, text in part.statements.items() if text),
         "" if part.figure is None else _figure(part.figure, pictures[part.figure.name]),
         *map(_table, part.tables),

@@ -29,13 +29,9 @@ class StageMetrics:
     """One stage's ``metrics.csv``."""
 
     name: str
+    steps: int
     columns: Mapping[str, npt.NDArray[np.float64]]
-    """(rows,) each, nan if a row has no value; ``step`` is ascending."""
-
-    @property
-    def last_step(self) -> int:
-        """-1 if there is none."""
-        return int(self.columns["step"].max(initial=-1))
+    """(2, rows) steps and values, of the rows with a finite value."""
 
 
 @dataclass(frozen=True)
@@ -240,13 +236,15 @@ def _read_stages(folder: Path, config: Mapping[str, Any]) -> tuple[StageMetrics,
 
 
 def _read_stage(name: str, path: Path) -> StageMetrics:
+    last = -1.0
     columns: dict[str, array[float]] = defaultdict(lambda: array("d"))
     for line, row in read_rows(path, ("step",)):
+        place = f"{path}: line {line}"
+        last = max(last, step := _number(row.pop("step"), f"{place}: step", 0, MOST_STEPS))
         for column, text in row.items():
-            place = f"{path}: line {line}: {column}"
-            is_gap = column != "step" and text in ("", "nan", "inf", "-inf")
-            columns[column].append(math.nan if is_gap else _number(text, place, *((0, MOST_STEPS) if column == "step" else ())))
-    return StageMetrics(name, {"step": np.zeros(0), **{column: np.array(values) for column, values in columns.items()}})
+            if text not in ("", "nan", "inf", "-inf"):
+                columns[column].extend((step, _number(text, f"{place}: {column}")))
+    return StageMetrics(name, int(last) + 1, {column: np.array(values).reshape(-1, 2).T for column, values in columns.items()})
 
 
 def _read_alone(path: Path) -> dict[str, tuple[float, ...]]:

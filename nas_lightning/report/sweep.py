@@ -12,7 +12,7 @@ from urllib.parse import quote
 import numpy as np
 
 from nas_lightning.errors import InputError
-from nas_lightning.report.run import RunFiles, StageMetrics, read_run, section
+from nas_lightning.report.run import RunFiles, read_run, section
 from nas_lightning.report.sweep_keys import ABSENT, SEED, Factor, find_factors, read_leaves
 from nas_lightning.report.text import listed
 from nas_lightning.runs.reading import read_json
@@ -45,21 +45,10 @@ class Job:
         """As text."""
         return self.leaves.get(SEED, ABSENT)
 
-    @cached_property
+    @property
     def losses(self) -> dict[str, float]:
         """The mean of the last logged losses by stage, also of a running stage."""
-        by_stage = {}
-        for stage in self.run.stages:
-            values = stage.columns.get("loss", np.zeros(0))
-            kept = values[np.isfinite(values)][-LAST:]
-            if len(kept):
-                by_stage[stage.name] = float(kept.mean())
-        return by_stage
-
-    @property
-    def running(self) -> StageMetrics | None:
-        """The stage in which an unfinished job stands, as far as its metrics tell."""
-        return self.run.stages[-1] if self.seconds is None and self.run.stages else None
+        return {stage.name: float(stage.columns["loss"][1, -LAST:].mean()) for stage in self.run.stages if "loss" in stage.columns}
 
 
 @dataclass(frozen=True)

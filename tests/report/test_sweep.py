@@ -141,7 +141,7 @@ def test_an_unfinished_job_says_where_it_stands_and_is_not_compared(tmp_path: Pa
     text = text_of(write_sweep(tmp_path))
     row = rows_of(text, "Jobs")["11"]
     assert row[6:8] == ["", ""]
-    assert row[12:] == ["2.0400 so far", "", f"unfinished: pretrain, step {STEPS - 1}", "0123456", row[-1]]
+    assert row[12:] == ["2.0400", "", f"unfinished, pretrain step {STEPS}", "0123456", row[-1]]
     assert "| 12 1 unfinished, 0 unreadable |" in text
     assert sorted(len(setting.by_seed) for setting in read_sweep(tmp_path).settings) == [2, 3, 3, 3]
 

@@ -15,8 +15,7 @@ EXPLAINED = (
 
 def sweep_jobs(sweep: Sweep) -> Part:
     """A table, the jobs of the best setting first."""
-    stages = list(dict.fromkeys(stage for job in sweep.jobs for stage in job.losses))
-    rows = [_row(sweep, setting, job, stages) for setting in sweep.settings for job in setting.jobs]
+    rows = [_row(sweep, setting, job) for setting in sweep.settings for job in setting.jobs]
     unread = [{"job": name, "what is wrong": why} for name, why in sweep.unread.items()]
     stale = [{"job": job.name, "what is left out": job.run.stale} for job in sweep.jobs if job.run.stale]
     tables = (Table(rows), Table(unread, "Left out, as a file of theirs cannot be read"), Table(stale, "Agreements left out"))
@@ -30,7 +29,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
-def _row(sweep: Sweep, setting: Setting, job: Job, stages: list[str]) -> dict[str, str | Link]:
+def _row(sweep: Sweep, setting: Setting, job: Job) -> dict[str, str | Link]:
     return {
         "": "★" if sweep.ranked[:1] == (setting,) else "",
         "job": job.name if job.report is None else Link(job.name, job.report),
@@ -38,7 +37,7 @@ def _row(sweep: Sweep, setting: Setting, job: Job, stages: list[str]) -> dict[st
         "seed": job.seed,
         **{head(statistic): cell(statistic, job.run.statistic(statistic)) for statistic in ("kendall", "pearson")},
         **_standing(sweep, setting),
-        **{f"loss, {stage}": _loss(job, stage) for stage in stages},
+        **{f"loss, {stage}": f"{loss:.4f}" for stage, loss in job.losses.items()},
         "time": _time(job),
         "commit": job.run.commit,
         "overrides": " ".join(word for word in job.run.command[1:] if not word.startswith("hydra.")),
@@ -59,14 +58,7 @@ def _standing(sweep: Sweep, setting: Setting) -> dict[str, str]:
     }
 
 
-def _loss(job: Job, stage: str) -> str:
-    if stage not in job.losses:
-        return ""
-    return f"{job.losses[stage]:.4f}{' so far' if job.running is not None and job.running.name == stage else ''}"
-
-
 def _time(job: Job) -> str:
-    if job.seconds is None:
-        running = job.running
-        return "unfinished" if running is None else f"unfinished: {running.name}, step {max(running.last_step, 0):,}"
-    return f"{duration(job.seconds)}{', continued' if job.run.environment.get('continued') else ''}"
+    if job.seconds is not None:
+        return f"{duration(job.seconds)}{', continued' if job.run.environment.get('continued') else ''}"
+    return ", ".join(["unfinished", *(f"{stage.name} step {stage.steps:,}" for stage in job.run.stages[-1:])])

@@ -1,5 +1,6 @@
 """The training curves of the stages, one after the other, from their metrics."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +9,7 @@ from matplotlib.figure import Figure as Canvas
 
 from nas_lightning.report.content import Part, missing
 from nas_lightning.report.drawing import ACCENT, INK, MUTED, PALE, TINT, Figure, Hover
-from nas_lightning.report.run import RunFiles, StageMetrics
+from nas_lightning.report.run import RunFiles
 from nas_lightning.report.text import short
 
 TITLE = "Training"
@@ -23,11 +24,12 @@ FEW = 40
 class Curve(NamedTuple):
     """A column of the metrics and how it is drawn."""
 
+    strip: str
+    """The title of the axis that it shares."""
     column: str
     label: str
     colour: str = ACCENT
     width: float = 1.6
-    scale: float = 1
 
 
 FIXED = {"largest": (INK, 1.6), "smallest": (TINT, 1.6)}
@@ -45,26 +47,27 @@ def training(run: RunFiles) -> Part | None:
         return None
     if not run.stages:
         return missing(TITLE, "stages/*/metrics.csv")
-    counts = [stage.last_step + 1 for stage in run.stages]
-    starts = np.cumsum([0, *counts[:-1]])
-    strips = {title: drawn for title, curves in _strips(run).items() if (drawn := [curve for curve in curves if _has_values(run, curve)])}
+    starts = np.cumsum([0, *(stage.steps for stage in run.stages[:-1])])
+    curves = _curves({column: None for stage in run.stages for column in stage.columns})
+    strips = list(dict.fromkeys(curve.strip for curve in curves))
     if not strips:
         return Part(TITLE, ("The metrics of the stages hold no values.",))
-    steps = ", ".join(f"{stage.name} ({count:,} steps)" for stage, count in zip(run.stages, counts, strict=True))
+    steps = ", ".join(f"{stage.name} ({stage.steps:,} steps)" for stage in run.stages)
 
     def draw(canvas: Canvas) -> list[Hover]:
         all_axes = canvas.subplots(len(strips), 1, sharex=True, squeeze=False)[:, 0]
         hovers = []
-        for axes, (title, curves) in zip(all_axes, strips.items(), strict=True):
-            axes.set_ylabel(title)
-            for curve in curves:
-                pieces = [_values(stage, curve, int(start)) for stage, start in zip(run.stages, starts, strict=True)]
-                across, values = np.concatenate(pieces, axis=1)
+        for curve in curves:
+            axes = all_axes[strips.index(curve.strip)]
+            axes.set_ylabel(curve.strip)
+            hovers.append(Hover(axes, [], [], []))
+            for stage, start in zip(run.stages, starts, strict=True):
+                across, values = _means(stage.columns.get(curve.column, np.zeros((2, 0)))) * [[1], [100 if "%" in curve.strip else 1]]
                 marker = "o" if len(values) <= FEW else None
-                for piece in pieces:
-                    axes.plot(*piece, color=curve.colour, linewidth=curve.width, marker=marker, markersize=3)
-                texts = [f"{short(curve.label)}\n{value:.4g}\nstep {step:,.0f}" for step, value in zip(across, values, strict=True)]
-                hovers.append(Hover(axes, across.tolist(), values.tolist(), texts))
+                axes.plot(start + across, values, color=curve.colour, linewidth=curve.width, marker=marker, markersize=3)
+                for step, value in zip((start + across).tolist(), values.tolist(), strict=True):
+                    hovers[-1].add(step, value, f"{short(curve.label)}\n{value:.4g}\nstep {step:,.0f}")
+        for axes in all_axes:
             for start in starts[1:]:
                 axes.axvline(start, color=PALE, linewidth=1)
         for start, stage in zip(starts, run.stages, strict=True):
@@ -85,30 +88,22 @@ def training(run: RunFiles) -> Part | None:
     )
 
 
-def _strips(run: RunFiles) -> dict[str, list[Curve]]:
-    """The curves by the title of the axis that they share."""
-    columns = dict.fromkeys(column for stage in run.stages for column in stage.columns)
+def _curves(columns: Collection[str]) -> list[Curve]:
+    """The curves that have values, strip by strip."""
     monitored = [column.removesuffix("/top1") for column in columns if column.endswith("/top1")][:MOST_MONITORED]
-    return {
-        "loss": [Curve("loss", "training loss, single steps", TINT, 1.0), Curve("epoch_loss", "training loss, mean of an epoch")],
-        "top-1, %": [
-            Curve("top1", "training paths", scale=100),
-            *(Curve(f"{name}/top1", name, *FIXED.get(name, (PALE, 1.0)), scale=100) for name in monitored),
-        ],
-        "panel, Kendall": [Curve("panel/kendall", "Kendall tau-b of the panel")],
-        "learning rate": [Curve("lr", "learning rate", MUTED)],
-    }
+    curves = [
+        Curve("loss", "loss", "training loss, single steps", TINT, 1.0),
+        Curve("loss", "epoch_loss", "training loss, mean of an epoch"),
+        Curve("top-1, %", "top1", "training paths"),
+        *(Curve("top-1, %", f"{name}/top1", name, *FIXED.get(name, (PALE, 1.0))) for name in monitored),
+        Curve("panel, Kendall", "panel/kendall", "Kendall tau-b of the panel"),
+        Curve("learning rate", "lr", "learning rate", MUTED),
+    ]
+    return [curve for curve in curves if curve.column in columns]
 
 
-def _has_values(run: RunFiles, curve: Curve) -> bool:
-    return any(np.isfinite(stage.columns.get(curve.column, np.nan)).any() for stage in run.stages)
-
-
-def _values(stage: StageMetrics, curve: Curve, start: int) -> npt.NDArray[np.float64]:
-    """(2, at most ``MOST_POINTS``) steps and values of one stage, each the mean of equally many neighbours."""
-    steps = stage.columns["step"]
-    column = stage.columns.get(curve.column, np.full(len(steps), np.nan))
-    kept = np.stack([steps + start, column * curve.scale])[:, np.isfinite(column)]
-    count = kept.shape[1]
+def _means(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Of (rows, n): at most ``MOST_POINTS`` columns, each the mean of equally many neighbours."""
+    count = values.shape[1]
     first = np.arange(0, count, max(1, -(-count // MOST_POINTS)))
-    return np.add.reduceat(kept, first, axis=1) / np.diff([*first, count]) if count else kept
+    return np.add.reduceat(values, first, axis=1) / np.diff([*first, count]) if count else values
