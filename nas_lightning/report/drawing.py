@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,6 +22,8 @@ COLOURS = LinearSegmentedColormap.from_list("effect", ["#8c7a6b", "#f7f8f8", ACC
 WIDE, NARROW = 992, 340
 """Widths of a picture on a desktop's and a phone's page, in CSS pixels."""
 CSS_PIXELS_AN_INCH = 96
+MOST_WRITTEN = 40
+"""Maximum cells of a heat map with written values."""
 LOOK: dict[Any, Any] = {
     "font.size": 9.5,
     "text.parse_math": False,
@@ -121,21 +123,36 @@ def spaced(rows: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
 
 
 def heat_map(
-    canvas: Canvas, values: npt.NDArray[np.float64], columns: Sequence[str], rows: Sequence[str], *, centre: float, spread: float, unit: str
-) -> Axes:
-    """Draws cells (rows, columns), nan if absent, coloured up to ``spread`` below and above the centre."""
-    axes = canvas.subplots()
-    image = axes.imshow(values, origin="lower", aspect="auto", cmap=COLOURS, vmin=centre - spread, vmax=centre + spread)
-    for set_ticks, names in ((axes.set_xticks, columns), (axes.set_yticks, rows)):
-        named = spaced(np.arange(len(names)), 16)
-        set_ticks(named, [short(names[index]) for index in named])
-    axes.tick_params(length=0)
-    axes.grid(visible=False)
-    axes.spines[:].set_visible(False)
-    bar = canvas.colorbar(image, ax=axes, location="top" if is_narrow(canvas) else "right", aspect=30)
-    bar.set_label(unit, color=INK)
-    bar.outline.set_visible(False)
-    return axes
+    values: npt.NDArray[np.float64],
+    columns: tuple[str, Sequence[str]],
+    rows: tuple[str, Sequence[str]],
+    unit: str,
+    limits: tuple[float, float],
+    texts: Mapping[tuple[int, int], str],
+) -> Callable[[Canvas], list[Hover]]:
+    """Draws cells (rows, columns), nan if absent, coloured between limits; writes the values of few cells.
+
+    Columns and rows have an axis label and a name each; texts are by row and column, of the cells that are not absent.
+    """
+
+    def draw(canvas: Canvas) -> list[Hover]:
+        axes = canvas.subplots()
+        image = axes.imshow(values, origin="lower", aspect="auto", cmap=COLOURS, vmin=limits[0], vmax=limits[1])
+        for axis, (label, names) in ((axes.xaxis, columns), (axes.yaxis, rows)):
+            named = spaced(np.arange(len(names)), 16)
+            axis.set_ticks(named, [short(names[index]) for index in named])
+            axis.set_label_text(short(label))
+        for row, column in texts if len(texts) <= MOST_WRITTEN else ():
+            axes.text(column, row, f"{values[row, column]:.4f}", ha="center", va="center", bbox={"color": "white", "alpha": 0.7, "pad": 2})
+        axes.tick_params(length=0)
+        axes.grid(visible=False)
+        axes.spines[:].set_visible(False)
+        bar = canvas.colorbar(image, ax=axes, location="top" if is_narrow(canvas) else "right", aspect=30)
+        bar.set_label(short(unit), color=INK)
+        bar.outline.set_visible(False)
+        return [Hover(axes, [column for _, column in texts], [row for row, _ in texts], list(texts.values()), reach=200)]
+
+    return draw
 
 
 def _frame(axes: Axes) -> tuple[float, ...]:

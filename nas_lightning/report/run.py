@@ -57,8 +57,6 @@ class Ranking:
     """Distinct rows with a known accuracy."""
     truth_file: str
     """File of the known accuracies, below the run's folder; empty without one."""
-    names_space: bool
-    """Whether a file tells how many entries of a code layers read."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ class RunFiles:
     stages: tuple[StageMetrics, ...]
     """Trained ones, in the config's order."""
     label: str
-    """The score that orders the ranking, in words."""
+    """The score that orders the ranking, in words and in agreement.json."""
     ranking: Ranking | None
     agreement: Agreement | None
     """None also if the file is of other scores or accuracies than the folder's current ones."""
@@ -94,15 +92,9 @@ class RunFiles:
         return None if estimate is None or estimate.value is None else estimate
 
     @property
-    def untrained(self) -> list[str]:
-        """Stages of the config without metrics."""
-        trained = {stage.name for stage in self.stages}
-        return [str(name) for name in section(self.config, "stages") if str(name) not in trained]
-
-    @property
     def is_only_alone(self) -> bool:
         """Whether it is a folder of nas-standalone: no supernet, nothing to rank."""
-        return self.alone is not None and self.ranking is None and not (self.stages or self.untrained)
+        return self.alone is not None and not (self.ranking or self.stages or self.config.get("stages"))
 
     @property
     def command(self) -> list[str]:
@@ -217,7 +209,6 @@ def _read_ranking(folder: Path, key: str, layers: int | None) -> Ranking:
         truth=truth,
         known=distinct[~np.isnan(truth[distinct])],
         truth_file="" if path is None else str(path.relative_to(folder)),
-        names_space=layers is not None,
     )
 
 
@@ -250,13 +241,9 @@ def _read_stage(name: str, path: Path) -> StageMetrics:
 def _read_alone(path: Path) -> dict[str, tuple[float, ...]]:
     by_code: dict[str, tuple[float, ...]] = {}
     for line, row in read_rows(path, ("architecture", "seed", "accuracy")):
-        place, code = f"{path}: line {line}", row["architecture"]
-        try:
-            AnyWidths().parse(code)
-        except InputError as error:
-            raise InputError(f"{place}: {error}") from None
+        code = row["architecture"]
         diverged = row.get("failure") and not row["accuracy"]
-        by_code[code] = by_code.get(code, ()) + (() if diverged else (_number(row["accuracy"], f"{place}: accuracy", 0, 1),))
+        by_code[code] = by_code.get(code, ()) + (() if diverged else (_number(row["accuracy"], f"{path}: line {line}: accuracy", 0, 1),))
     return by_code
 
 

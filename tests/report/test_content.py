@@ -148,7 +148,7 @@ def test_fitted_scores_and_the_ceiling_are_marked_as_what_they_are(page: Page, f
 def test_protocol_environment_recipe_and_truth_are_told(page: Page):
     for said in ("c0ffee", "0123456789abcdef", "experiment=example, seed 3, commit 0123456 with changes", "SGD (lr 0.1)", "numpy 2.0"):
         assert said in page.text
-    assert "from seed to seed (standard deviation) 0.71 points" in " ".join(page.text.split())
+    assert "from seed to seed: 0.71 points" in " ".join(page.text.split())
 
 
 def test_many_candidates_are_sampled_evenly_and_the_report_says_so(tmp_path: Path):

@@ -58,7 +58,6 @@ def test_a_ranking_alone_is_shown_with_the_config_beside_it(tmp_path: Path, fold
     write_text(tmp_path / "run/ranking/config.yaml", "checkpoint: a.ckpt\nranking: {score: cross_entropy}\n")
     text = text_of(tmp_path / "run")
     assert "60 candidates are ranked by negative cross entropy" in text
-    assert "all entries of a code are shown" in text
 
 
 def test_a_folder_of_trainings_alone_has_a_report_of_them(tmp_path: Path):

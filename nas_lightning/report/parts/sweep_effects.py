@@ -13,8 +13,6 @@ from nas_lightning.report.text import short
 
 MOST_TICKS = 12
 """Maximum values of a key named on an axis."""
-MOST_WRITTEN = 40
-"""Maximum cells of a map with written means."""
 TOGETHER = "These keys always change together: their effects cannot be told apart. "
 ALIKE = "Other swept keys were tried for all values alike, so that the means compare like with like."
 UNLIKE = "Other swept keys were not tried for all values alike, so that a difference of means may come from them."
@@ -85,21 +83,13 @@ def _map(sweep: Sweep, down: int, across: int) -> Part:
     values = np.full((len(rows.values), len(columns.values)), np.nan)
     for cell, settings in cells.items():
         values[cell] = _mean(settings)
-    texts = [
-        f"{short(rows.title)} {short(rows.texts[row])}, {short(columns.title)} {short(columns.texts[column])}\n"
+    texts = {
+        (row, column): f"{short(rows.title)} {short(rows.texts[row])}, {short(columns.title)} {short(columns.texts[column])}\n"
         f"mean {values[row, column]:.4f}\njobs: {sum(len(setting.jobs) for setting in settings)}"
         for (row, column), settings in cells.items()
-    ]
-    middle = (np.nanmax(values) + np.nanmin(values)) / 2
-    spread = float(np.nanmax(values) - middle) or 1.0
-
-    def draw(canvas: Canvas) -> list[Hover]:
-        axes = heat_map(canvas, values, columns.texts, rows.texts, centre=middle, spread=spread, unit=short(name))
-        axes.set(xlabel=short(columns.title), ylabel=short(rows.title))
-        for row, column in cells if len(cells) <= MOST_WRITTEN else ():
-            axes.text(column, row, f"{values[row, column]:.4f}", ha="center", va="center", bbox={"color": "white", "alpha": 0.7, "pad": 2})
-        return [Hover(axes, [column for _, column in cells], [row for row, _ in cells], texts, reach=200)]
-
+    }
+    limits = float(np.nanmin(values)), float(np.nanmax(values)) + 1e-9  # the same for all is no error
+    draw = heat_map(values, (columns.title, columns.texts), (rows.title, rows.texts), name, limits, texts)
     text = f"Each cell is the mean {name} of the settings with these two values, each by the mean of its seeds."
     says = f"Heat map of the mean {name} by {rows.title} and {columns.title}"
     return Part(f"{rows.title} and {columns.title}", (text,), figure=Figure("map", says, draw, (), 400, 380))

@@ -41,7 +41,7 @@ def best(run: RunFiles) -> Part | None:
         }
         for place, row in enumerate(ranking.order[:10].tolist(), start=1)
     ]
-    return Part("The ten best by score", (f"Of {population.count}, ordered by {ranking.label}.",), tables=(Table(rows),))
+    return Part("The ten best by score", (f"Of {population.count}, ordered by {run.label}.",), tables=(Table(rows),))
 
 
 def alone(run: RunFiles) -> Part | None:
@@ -51,15 +51,12 @@ def alone(run: RunFiles) -> Part | None:
         return missing("Trained alone", "standalone/accuracies.csv with an accuracy") if run.is_only_alone else None
     means = np.array([values.mean() for values in trained.values()])
     deviations = {code: values.std(ddof=1) for code, values in trained.items() if len(values) > 1}
-    summary = {
-        "candidates": f"{len(trained):,}",
-        "candidates whose trainings diverged": f"{len(run.alone or ()) - len(trained):,}",
-        "accuracy": f"{means.min():.2f} to {means.max():.2f} %, mean {means.mean():.2f} %",
-        "spread of candidates (standard deviation)": f"{means.std(ddof=1):.2f} points" if len(means) > 1 else "",
-        "from seed to seed (standard deviation)": f"{np.sqrt(np.mean(np.square(list(deviations.values())))):.2f} points"
-        if deviations
-        else "",
-    }
+    noise = f"{np.sqrt(np.mean(np.square(list(deviations.values())))):.2f} points" if deviations else "unknown with one seed"
+    diverged = len(run.alone or ()) - len(trained)
+    text = (
+        f"{len(trained):,} candidates, {means.min():.2f} to {means.max():.2f} %; {diverged:,} others diverged. Standard deviation "
+        f"between candidates: {means.std():.2f} points; from seed to seed: {noise}."
+    )
     rows = [
         {
             "": str(place),
@@ -70,8 +67,8 @@ def alone(run: RunFiles) -> Part | None:
         }
         for place, code in enumerate(sorted(trained, key=lambda code: (-trained[code].mean(), code))[:MOST_ALONE], start=1)
     ]
-    tables = (_pairs(summary), Table(rows, f"By test accuracy, the first {len(rows)} of {len(trained):,}"))
-    return Part("Trained alone", tables=tables, is_folded=not run.is_only_alone)
+    table = Table(rows, f"By test accuracy, the first {len(rows)} of {len(trained):,}")
+    return Part("Trained alone", (text,), tables=(table,), is_folded=not run.is_only_alone)
 
 
 def recipe(run: RunFiles) -> Part:
@@ -116,8 +113,6 @@ def _written(value: Any, depth: int = 0) -> str:
     if depth > DEEPEST:
         return "..."
     if isinstance(value, dict):
-        if value.get("enabled") is False:
-            return "switched off"
         hidden = {"_target_", "_convert_", "_partial_"}
         given = ", ".join(f"{key} {_written(entry, depth + 1)}" for key, entry in value.items() if key not in hidden and entry is not None)
         name = str(value.get("_target_") or "").rsplit(".", 1)[-1]

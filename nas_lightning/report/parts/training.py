@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Canvas
 
 from nas_lightning.report.content import Part, missing
 from nas_lightning.report.drawing import ACCENT, INK, MUTED, PALE, TINT, Figure, Hover
-from nas_lightning.report.run import RunFiles
+from nas_lightning.report.run import RunFiles, section
 from nas_lightning.report.text import short
 
 TITLE = "Training"
@@ -52,6 +52,8 @@ def training(run: RunFiles) -> Part | None:
     strips = list(dict.fromkeys(curve.strip for curve in curves))
     if not strips:
         return Part(TITLE, ("The metrics of the stages hold no values.",))
+    trained = {stage.name for stage in run.stages}
+    untrained = [str(name) for name in section(run.config, "stages") if str(name) not in trained]
     steps = ", ".join(f"{stage.name} ({stage.steps:,} steps)" for stage in run.stages)
 
     def draw(canvas: Canvas) -> list[Hover]:
@@ -81,7 +83,7 @@ def training(run: RunFiles) -> Part | None:
         TITLE,
         (
             f"Stages in order: {steps}.",
-            f"Not trained yet, or without metrics: {', '.join(run.untrained)}." if run.untrained else "",
+            f"Not trained yet, or without metrics: {', '.join(untrained)}." if untrained else "",
             f"Of stages with more than {MOST_POINTS:,} rows neighbouring rows are averaged.",
         ),
         figure=Figure("training", f"Training curves, stage after stage: {'; '.join(strips)}", draw, NOTES, height, height),

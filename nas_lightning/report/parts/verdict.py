@@ -41,14 +41,14 @@ def verdict(run: RunFiles) -> Part:
     ranked = f"{ranking.table.population.count} are ranked by {run.label}"
     tiles = [Tile("candidates", f"{len(ranking.distinct):,}")]
     if agreement is None:
-        given = "the known accuracies were not compared with" if len(ranking.known) else "no known accuracies were given to compare with"
-        return Part(UNKNOWN, (f"{ranked}. {run.stale or f'There is no ranking/agreement.json: {given}'}.",), tiles=tiles)
+        why = run.stale or "There is no ranking/agreement.json: the ranking was not compared with known accuracies"
+        return Part(UNKNOWN, (f"{ranked}. {why}.",), tiles=tiles)
     compared = f"{ranked}; the order is compared with {agreement.n:,} known accuracies{_left_out(agreement)}."
     tiles.append(Tile("known accuracies", f"{agreement.n:,}"))
     kendall = run.statistic("kendall")
     if score is None or kendall is None:
-        why = "the score is the same for all of them" if score and score.constant else f"it has no Kendall tau-b for {run.label}"
-        return Part(UNKNOWN, (compared, f"In ranking/agreement.json, {why}."), tiles=tiles)
+        why = "ranking/agreement.json has no Kendall tau-b for it, as where the score is the same for all of them."
+        return Part(UNKNOWN, (compared, why), tiles=tiles)
     surely = kendall.value if kendall.low is None else kendall.low
     _, headline, advice = next(level for level in TRUST if (surely if surely and surely > 0 else -1) >= level[0])
     outcomes = baselines_by_outcome(agreement, run.label)
