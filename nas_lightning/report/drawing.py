@@ -45,8 +45,6 @@ class Hover(NamedTuple):
     y: list[float]
     texts: list[str]
     """Plain text; a name on the first line."""
-    reach: float = 24
-    """Maximum distance of the pointer, in CSS pixels."""
 
     def add(self, x: float, y: float, text: str) -> None:
         """One more point."""
@@ -150,7 +148,7 @@ def heat_map(
         bar = canvas.colorbar(image, ax=axes, location="top" if is_narrow(canvas) else "right", aspect=30)
         bar.set_label(short(unit), color=INK)
         bar.outline.set_visible(False)
-        return [Hover(axes, [column for _, column in texts], [row for row, _ in texts], list(texts.values()), reach=200)]
+        return [Hover(axes, [column for _, column in texts], [row for row, _ in texts], list(texts.values()))]
 
     return draw
 

@@ -74,7 +74,7 @@ def _body(part: Part, pictures: Mapping[str, tuple[Picture, Picture]]) -> str:
 def _figure(figure: Figure, pictures: tuple[Picture, Picture]) -> str:
     wide, narrow = pictures
     panels = [
-        {"x": _rounded(hover.x), "y": _rounded(hover.y), "texts": list(hover.texts), "reach": hover.reach, "wide": desk, "narrow": phone}
+        {"x": _rounded(hover.x), "y": _rounded(hover.y), "texts": list(hover.texts), "wide": desk, "narrow": phone}
         for hover, desk, phone in zip(wide.hovers, wide.frames, narrow.frames, strict=True)
     ]
     desk_source, phone_source = (f"data:image/png;base64,{base64.b64encode(picture.png).decode()}" for picture in pictures)

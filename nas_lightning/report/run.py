@@ -42,11 +42,9 @@ class Ranking:
     label: str
     """The score that orders, in words and in agreement.json."""
     unit: str
-    """Of ``shown``."""
+    """Of ``quality``."""
     quality: npt.NDArray[np.float64]
-    """(n,) scores, higher is better."""
-    shown: npt.NDArray[np.float64]
-    """(n,) scores as shown in figures."""
+    """(n,) scores in that unit, higher is better."""
     distinct: npt.NDArray[np.int64]
     """Rows of each architecture's first name, ascending; other rows are copies under other names."""
     order: npt.NDArray[np.int64]
@@ -128,7 +126,7 @@ def read_run(folder: Path) -> RunFiles:
         raise InputError(f"run_dir: {folder} holds no run ({_instead(folder)})")
     key = _key(folder, config, protocol)
     ranking = _read_ranking(folder, key, _layers(config, protocol)) if has_scores else None
-    agreement, stale = _read_agreement(folder, ranking)
+    agreement, stale = _read_agreement(folder)
     return RunFiles(
         config=config,
         config_text=_optional(read_text, *configs) or "",
@@ -158,7 +156,7 @@ def _instead(folder: Path) -> str:
     return "none of config.yaml, stages/*/metrics.csv, ranking/scores.csv, standalone/accuracies.csv"
 
 
-def _read_agreement(folder: Path, ranking: Ranking | None) -> tuple[Agreement | None, str]:
+def _read_agreement(folder: Path) -> tuple[Agreement | None, str]:
     """The agreement, or why it does not match the folder's other files."""
     path = folder / "ranking/agreement.json"
     if not path.is_file():
@@ -169,21 +167,17 @@ def _read_agreement(folder: Path, ranking: Ranking | None) -> tuple[Agreement | 
     changed = changed_source(path, read_json(path), sources, {trained: folder / trained})
     if changed is not None:
         return None, f"ranking/agreement.json is left out: it was made from another {changed} than the folder holds"
-    if ranking is not None and agreement.n > len(ranking.distinct):
-        held = ranking.table.population.count
-        return None, f"ranking/agreement.json is left out: it is of {agreement.n:,} candidates, ranking/scores.csv holds {held}"
     return agreement, ""
 
 
 def _key(folder: Path, config: Mapping[str, Any], protocol: Mapping[str, Any]) -> str:
     """The score that orders: from the protocol; in older folders from the ranking's own config, or the run's."""
-    own = folder / "ranking/config.yaml"
-    place, key = f"{folder}/ranking/protocol.json: ordered_by", protocol.get("ordered_by")
+    place, key = "/ranking/protocol.json: ordered_by", protocol.get("ordered_by")
     if key is None:
-        node = section(read_yaml(own) if own.is_file() else config, "ranking")
-        place, key = f"{folder}: ranking.score", node.get("score", "top1")
+        node = section(_optional(read_yaml, folder / "ranking/config.yaml") or config, "ranking")
+        place, key = ": ranking.score", node.get("score", "top1")
     if not isinstance(key, str) or key not in LABELS:
-        raise InputError(f"{place}: {str(key)[:80]!r} is not one of {', '.join(LABELS)}")
+        raise InputError(f"{folder}{place}: {str(key)[:80]!r} is not one of {', '.join(LABELS)}")
     return key
 
 
@@ -193,17 +187,13 @@ def _read_ranking(folder: Path, key: str, layers: int | None) -> Ranking:
         raise InputError(f"{folder}/ranking/scores.csv: has no column {key}, by which it is to be ordered; rank again")
     path = next((path for place in ("ranking", "standalone") if (path := folder / place / "known_accuracies.json").is_file()), None)
     known = {} if path is None else read_accuracies(path, AnyWidths(layers))
-    # With an unknown number of layers, compare only the entries that both files' codes have.
-    read = min(len(architecture.widths) for architecture in (table.population[0].architecture, *known))
-    by_widths = {architecture.widths[:read]: accuracy for architecture, accuracy in known.items()}
-    truth = np.array([by_widths.get(architecture.widths[:read], math.nan) for architecture in table.population.architectures])
-    quality, order, distinct = table.quality(key), table.order(key), np.array(table.population.distinct_rows, dtype=np.int64)
+    truth = np.array([known.get(architecture, math.nan) for architecture in table.population.architectures])
+    order, distinct = table.order(key), np.array(table.population.distinct_rows, dtype=np.int64)
     return Ranking(
         table=table,
         label=LABELS[key],
         unit="%" if key == "top1" else "nats",
-        quality=quality,
-        shown=100 * quality if key == "top1" else quality,
+        quality=table.quality(key) * (100 if key == "top1" else 1),
         distinct=distinct,
         order=order[np.isin(order, distinct)],
         truth=truth,

@@ -26,7 +26,7 @@ class Factor:
 
     keys: tuple[str, ...]
     names: tuple[str, ...]
-    """The keys' shortest distinct ends."""
+    """The keys' last two parts, of a class without its ``_target_``; whole keys where those are not distinct."""
     by_job: tuple[int, ...]
     """The place of each job's value: numbers ascending, others in the jobs' order."""
     values: tuple[tuple[str, ...], ...]
@@ -57,9 +57,9 @@ def find_factors(jobs: Sequence[Mapping[str, str]]) -> tuple[Factor, ...]:
         places = {value: place for place, value in enumerate(dict.fromkeys(values))}
         if len(places) > 1 and key != SEED and not any(f"{key}.".startswith(f"{place}.") for place in ELSEWHERE):
             together.setdefault(tuple(places[value] for value in values), []).append(key)
-    ends = {key: _ends(key) for keys in together.values() for key in keys}
-    counts = Counter(end for several in ends.values() for end in several)
-    names = {key: short(next((end for end in several if counts[end] == 1), several[-1]), LONGEST) for key, several in ends.items()}
+    ends = {key: ".".join(key.removesuffix("._target_").split(".")[-2:]) for keys in together.values() for key in keys}
+    counts = Counter(ends.values())
+    names = {key: short(end if counts[end] == 1 else key, LONGEST) for key, end in ends.items()}
     return tuple(_factor(by_job, keys, tuple(names[key] for key in keys), jobs) for by_job, keys in together.items())
 
 
@@ -84,9 +84,3 @@ def _factor(by_job: Sequence[int], keys: Sequence[str], names: tuple[str, ...], 
 def _shown(key: str, value: str) -> str:
     """A value as shown; of a class only its last name."""
     return short(value.rsplit(".", 1)[-1] if key.endswith("_target_") else value, LONGEST)
-
-
-def _ends(key: str) -> list[str]:
-    """The ends of a key, at least two parts such as ``optimizer.lr``, shortest first; a class goes by its purpose."""
-    parts = key.removesuffix("._target_").split(".")
-    return [".".join(parts[-length:]) for length in range(min(2, len(parts)), len(parts) + 1)]

@@ -12,7 +12,6 @@ from page_reader import Page, points_of
 from nas_lightning.report import write_sweep_report
 from nas_lightning.report.drawing import Hover
 from nas_lightning.report.markdown import as_markdown
-from nas_lightning.report.parts.sweep_jobs import duration
 from nas_lightning.report.parts.sweep_verdict import lead, pooled
 from nas_lightning.report.sweep import read_sweep
 from nas_lightning.report.write import make_sweep_parts
@@ -134,7 +133,7 @@ def test_a_row_tells_settings_agreement_losses_time_commit_and_overrides(tmp_pat
     loss = f"{2.1 + 0.02:.4f}"  # the last five lie 0.00 to 0.04 above the last
     overrides = f"seed=0 {RATE}=0.1 {PATHS}=4 {EPOCHS}=1"
     standing = ["0.6767", "0.0153", "the best", ""]
-    assert row == ["★", "3", "1", "4", "0.1", "0", interval, interval, *standing, loss, loss, "1.6 min", "0123456", overrides]
+    assert row == ["★", "3", "1", "4", "0.1", "0", interval, interval, *standing, loss, loss, "0:01:33", "0123456", overrides]
 
 
 def test_an_unfinished_job_says_where_it_stands_and_is_not_compared(tmp_path: Path):
@@ -231,8 +230,3 @@ def test_an_effect_says_what_else_varies(tmp_path: Path):
     assert text.count("Other swept keys were tried for all values alike, so that the means compare like with like.") == 2
     write_job(tmp_path / "grid/12", 0, {RATE: 0.5, PATHS: 4, EPOCHS: 1}, 0.6)
     assert "not tried for all values alike, so that a difference of means may come from them" in text_of(tmp_path / "grid")
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(9.96, "10.0 s"), (90.0, "1.5 min"), (5400.0, "1.5 h")])
-def test_a_time_is_told_in_the_unit_that_reads_best(seconds: float, text: str):
-    assert duration(seconds) == text

@@ -32,7 +32,7 @@ def figures_of(folder: Path) -> dict[str, Sequence[Hover]]:
 MISSING = {
     "ranking/scores.csv": "Nothing was ranked yet.",
     "ranking/agreement.json": "How far to trust this order is unknown.",
-    "ranking/known_accuracies.json": "Missing: ranking/known_accuracies.json or standalone/known_accuracies.json.",
+    "ranking/known_accuracies.json": "Missing: accuracies of candidates in ranking/known_accuracies.json or standalone/",
     "ranking/protocol.json": "Missing: ranking/protocol.json.",
     "environment.json": "Missing: environment.json.",
     "config.yaml": "Missing: config.yaml.",

@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
@@ -28,30 +27,21 @@ OPEN = (
 DASHED = "Dashed: what a perfect predictor would reach, because the known accuracies are noisy."
 
 
-class Row(NamedTuple):
-    """A score, or a baseline that it is compared with."""
-
-    name: str
-    kind: str
-    estimates: Mapping[str, Estimate]
+Row = tuple[str, str, Mapping[str, Estimate]]
+"""Name, kind and estimates of a score, or of a baseline that it is compared with."""
 
 
 def baselines(run: RunFiles) -> Part | None:
     """A dot and interval for each score and correlation, then the numbers."""
-    agreement = run.agreement
     if run.ranking is None:
         return None
-    if agreement is None:
-        return (
-            Part(TITLE, (f"{run.stale}.",))
-            if run.stale
-            else missing(TITLE, "ranking/agreement.json, which a run writes where accuracies are known")
-        )
+    if (agreement := run.agreement) is None:
+        return missing(TITLE, "ranking/agreement.json, which a run writes where accuracies are known")
     scores = sorted(agreement.scores.items(), key=lambda item: item[0] != run.label)  # stable: the configured one first
-    rows = [
-        *(Row(name, SCORE, score.estimates) for name, score in scores),
-        *(Row(name, BASELINE, score.estimates) for name, score in agreement.baselines.items()),
-        *(Row(f"fitted on {count} known", FITTED, fit.estimates) for count, fit in agreement.fitted.items()),
+    rows: list[Row] = [
+        *((name, SCORE, score.estimates) for name, score in scores),
+        *((name, BASELINE, score.estimates) for name, score in agreement.baselines.items()),
+        *((f"fitted on {count} known", FITTED, fit.estimates) for count, fit in agreement.fitted.items()),
     ]
     ceiling = {} if agreement.noise_ceiling is None else agreement.noise_ceiling.estimates
 
@@ -73,22 +63,21 @@ def baselines(run: RunFiles) -> Part | None:
 
 def _panel(axes: Axes, rows: Sequence[Row], statistic: str, ceiling: Estimate | None) -> Hover:
     hover = Hover(axes, [], [], [])
-    least = -0.03
-    for place, row in enumerate(rows):
-        estimate = row.estimates.get(statistic)
+    for place, (name, kind, estimates) in enumerate(rows):
+        estimate = estimates.get(statistic)
         if estimate is None or estimate.value is None:
             continue
         low, high = (estimate.value if end is None else end for end in (estimate.low, estimate.high))
-        symbol, colour, inside = MARKERS[row.kind]
+        symbol, colour, inside = MARKERS[kind]
         axes.plot([low, high], [-place, -place], color=colour, linewidth=1.5)
         axes.plot(estimate.value, -place, symbol, color=colour, markerfacecolor=inside, markersize=7)
-        least = min(least, low - 0.05)
-        hover.add(estimate.value, -place, f"{short(row.name)}\n{row.kind}\n{CORRELATIONS[statistic]} {estimate}")
+        hover.add(estimate.value, -place, f"{short(name)}\n{kind}\n{CORRELATIONS[statistic]} {estimate}")
     axes.axvline(0, color=MUTED, linewidth=1)
     if ceiling is not None and ceiling.value is not None:
         axes.axvline(ceiling.value, color=MUTED, linestyle="--")
-    axes.set(xlabel=CORRELATIONS[statistic], xlim=(least, 1.03), ylim=(0.6 - len(rows), 0.6))
-    axes.set_yticks([-place for place in range(len(rows))], [textwrap.fill(short(row.name), 24) for row in rows])
+    axes.set(xlabel=CORRELATIONS[statistic], ylim=(0.6 - len(rows), 0.6))
+    axes.set_xlim(right=1.03)
+    axes.set_yticks([-place for place in range(len(rows))], [textwrap.fill(short(name), 24) for name, _, _ in rows])
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     return hover
@@ -97,11 +86,11 @@ def _panel(axes: Axes, rows: Sequence[Row], statistic: str, ceiling: Estimate | 
 def _numbers(agreement: Agreement, rows: Sequence[Row], ordered_by: str) -> Table:
     cells = [
         {
-            "score": row.name,
-            "kind": row.kind,
-            **{head(name): cell(name, row.estimates.get(name)) for name in dict.fromkeys([*CORRELATIONS, *row.estimates])},
+            "score": name,
+            "kind": kind,
+            **{head(each): cell(each, estimates.get(each)) for each in dict.fromkeys([*CORRELATIONS, *estimates])},
         }
-        for row in rows
+        for name, kind, estimates in rows
     ]
     caption = (
         f"{agreement.n:,} candidates with known accuracy, ordered by {ordered_by}; 95 % intervals from {agreement.resamples:,} resamples"

@@ -26,11 +26,9 @@ def against_truth(run: RunFiles) -> Part | None:
     title, ranking = "Score against known accuracy", run.ranking
     if ranking is None:
         return None
-    if not ranking.truth_file:
-        return missing(title, "ranking/known_accuracies.json or standalone/known_accuracies.json")
     if not len(ranking.known):
-        return Part(title, (f"No candidate of ranking/scores.csv has an accuracy in {ranking.truth_file}.",))
-    scores, accuracy = ranking.shown, 100 * ranking.truth
+        return missing(title, "accuracies of candidates in ranking/known_accuracies.json or standalone/known_accuracies.json")
+    scores, accuracy = ranking.quality, 100 * ranking.truth
     ordered = ranking.known[np.argsort(-ranking.quality[ranking.known], kind="stable")]
     best, others = ordered[:10], spaced(ordered[10:], max(run.points - 10, 1))
 
@@ -79,7 +77,7 @@ def costs(run: RunFiles) -> Part | None:
     """Score against multiply-adds, with the Pareto front."""
     if (ranking := run.ranking) is None:
         return None
-    macs, scores = ranking.table.multiply_adds / 1e6, ranking.shown
+    macs, scores = ranking.table.multiply_adds / 1e6, ranking.quality
     front = ranking.distinct[pareto_front(macs[ranking.distinct], ranking.quality[ranking.distinct])]
     rest = ranking.order[~np.isin(ranking.order, front)]
     others = spaced(rest, run.points)
@@ -107,7 +105,7 @@ def _with_texts(draw: Callable[[Axes], None], ranking: Ranking, rows: Rows, x: N
     """A drawing on one pair of axes, with a text for each candidate."""
     candidates, macs, known = ranking.table.population, ranking.table.multiply_adds / 1e6, 100 * ranking.truth
     texts = [
-        f"{short(candidates[row].name)}\n{textwrap.fill(candidates[row].text, LINE)}\n{ranking.label} {ranking.shown[row]:.5g} "
+        f"{short(candidates[row].name)}\n{textwrap.fill(candidates[row].text, LINE)}\n{ranking.label} {ranking.quality[row]:.5g} "
         f"{ranking.unit}\n{macs[row]:.3f} M multiply-adds\nknown accuracy {known[row]:.2f} %".removesuffix("\nknown accuracy nan %")
         for row in rows
     ]

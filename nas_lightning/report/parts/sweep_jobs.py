@@ -1,5 +1,7 @@
 """One row per job: swept keys, agreement, standing of its setting, final losses, time and commit."""
 
+from datetime import timedelta
+
 from nas_lightning.report.content import Link, Part, Table
 from nas_lightning.report.parts.statistics import cell, head
 from nas_lightning.report.parts.sweep_verdict import lead
@@ -20,13 +22,6 @@ def sweep_jobs(sweep: Sweep) -> Part:
     stale = [{"job": job.name, "what is left out": job.run.stale} for job in sweep.jobs if job.run.stale]
     tables = (Table(rows), Table(unread, "Left out, as a file of theirs cannot be read"), Table(stale, "Agreements left out"))
     return Part("Jobs", EXPLAINED, tables=tables)
-
-
-def duration(seconds: float) -> str:
-    """A duration in its most readable unit."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
 def _row(sweep: Sweep, setting: Setting, job: Job) -> dict[str, str | Link]:
@@ -60,5 +55,5 @@ def _standing(sweep: Sweep, setting: Setting) -> dict[str, str]:
 
 def _time(job: Job) -> str:
     if job.seconds is not None:
-        return f"{duration(job.seconds)}{', continued' if job.run.environment.get('continued') else ''}"
+        return f"{timedelta(seconds=round(job.seconds))}{', continued' if job.run.environment.get('continued') else ''}"
     return ", ".join(["unfinished", *(f"{stage.name} step {stage.steps:,}" for stage in job.run.stages[-1:])])

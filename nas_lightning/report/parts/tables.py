@@ -98,9 +98,7 @@ def environment(run: RunFiles) -> Part:
     """Commit, versions, machine, command line."""
     if not run.environment:
         return missing("Environment", "environment.json")
-    times = run.environment.get("continued")
-    continued = {"continued": f"{len(times)} times"} if isinstance(times, list) else {}
-    return Part("Environment", tables=(_pairs({**run.environment, "command": " ".join(run.command), **continued}),), is_folded=True)
+    return Part("Environment", tables=(_pairs({**run.environment, "command": " ".join(run.command)}),), is_folded=True)
 
 
 def _pairs(values: Mapping[str, Any]) -> Table:

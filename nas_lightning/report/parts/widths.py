@@ -27,7 +27,7 @@ def widths(run: RunFiles) -> Part | None:
         return None
     cell = (index.reshape(-1, layers) * layers + np.arange(layers)).ravel()
     counts = np.bincount(cell, minlength=len(legal) * layers).reshape(len(legal), layers)
-    scores = ranking.shown[ranking.distinct]
+    scores = ranking.quality[ranking.distinct]
     sums = np.bincount(cell, weights=np.repeat(scores, layers), minlength=counts.size).reshape(counts.shape)
     effect = np.divide(sums, counts, out=np.full(counts.shape, np.nan), where=counts > 0) - scores.mean()
     largest = float(np.nanquantile(np.abs(effect), STRONG)) or float(np.nanmax(np.abs(effect))) or 1.0
