@@ -10,7 +10,6 @@ import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure as Canvas
 
@@ -100,7 +99,6 @@ def _draw(figure: Figure, width: int, height: int, sharpness: int) -> Picture:
         mpl.rcParams.update(LOOK)
         warnings.simplefilter("ignore")  # characters that the font lacks, labels too large for a small figure
         canvas = Canvas(figsize=(width / CSS_PIXELS_AN_INCH, height / CSS_PIXELS_AN_INCH), layout="constrained")
-        FigureCanvasAgg(canvas)
         hovers = figure.draw(canvas)
         file = io.BytesIO()
         canvas.savefig(file, format="png", dpi=CSS_PIXELS_AN_INCH * sharpness, metadata={"Software": None})

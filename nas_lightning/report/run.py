@@ -18,9 +18,6 @@ from nas_lightning.runs.reading import finite, read_json, read_rows, read_text, 
 from nas_lightning.scoring.table import LABELS, ScoreTable, read_table
 from nas_lightning.space import AnyWidths, read_accuracies
 
-MOST_LAYERS = 100_000
-"""Maximum entries of a code."""
-MOST_STEPS = 1e15
 Content = TypeVar("Content")
 
 
@@ -75,7 +72,7 @@ class RunFiles:
     stale: str
     """Why the folder's agreement is left out; empty if it is not."""
     alone: Mapping[str, tuple[float, ...]] | None
-    """``standalone/accuracies.csv``: fractions by code, one per seed that did not diverge."""
+    """``standalone/accuracies.csv``: fractions by code, one per seed, nan if the training diverged."""
     points: int = 3000
     """Maximum candidates in a figure."""
 
@@ -207,7 +204,7 @@ def _layers(config: Mapping[str, Any], protocol: Mapping[str, Any]) -> int | Non
     layers, blocks = protocol.get("layers"), section(config, "space").get("blocks")
     if layers is None and isinstance(blocks, list) and all(isinstance(count, int) for count in blocks):
         layers = 1 + 2 * sum(blocks)
-    return layers if isinstance(layers, int) and 0 < layers < MOST_LAYERS else None
+    return layers if isinstance(layers, int) and layers > 0 else None
 
 
 def _read_stages(folder: Path, config: Mapping[str, Any]) -> tuple[StageMetrics, ...]:
@@ -221,7 +218,7 @@ def _read_stage(name: str, path: Path) -> StageMetrics:
     columns: dict[str, array[float]] = defaultdict(lambda: array("d"))
     for line, row in read_rows(path, ("step",)):
         place = f"{path}: line {line}"
-        last = max(last, step := _number(row.pop("step"), f"{place}: step", 0, MOST_STEPS))
+        last = max(last, step := _number(row.pop("step"), f"{place}: step", 0, 1e15))
         for column, text in row.items():
             if text not in ("", "nan", "inf", "-inf"):
                 columns[column].extend((step, _number(text, f"{place}: {column}")))
@@ -233,7 +230,8 @@ def _read_alone(path: Path) -> dict[str, tuple[float, ...]]:
     for line, row in read_rows(path, ("architecture", "seed", "accuracy")):
         code = row["architecture"]
         diverged = row.get("failure") and not row["accuracy"]
-        by_code[code] = by_code.get(code, ()) + (() if diverged else (_number(row["accuracy"], f"{path}: line {line}: accuracy", 0, 1),))
+        accuracy = math.nan if diverged else _number(row["accuracy"], f"{path}: line {line}: accuracy", 0, 1)
+        by_code[code] = (*by_code.get(code, ()), accuracy)
     return by_code
 
 

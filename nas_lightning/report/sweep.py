@@ -33,17 +33,13 @@ class Job:
     """Without its score table."""
     leaves: Mapping[str, str]
     """The config's values by dotted key."""
+    seed: str
     seconds: float | None
     """Duration of the process that finished the job; None while unfinished."""
     truth: int
     """A hash of the known accuracies and their candidates."""
     report: str | None
     """The address of the job's own report, relative to the multirun folder; None if it has none."""
-
-    @property
-    def seed(self) -> str:
-        """As text."""
-        return self.leaves.get(SEED, ABSENT)
 
     @property
     def losses(self) -> dict[str, float]:
@@ -142,7 +138,8 @@ def _read_job(sweep: Path, place: str) -> Job:
     return Job(
         place,
         replace(run, ranking=None),  # 50,000 candidates per job are many
-        read_leaves(run.config),
+        leaves := read_leaves(run.config),
+        leaves.get(SEED, ABSENT),
         _seconds(finished) if finished.is_file() else None,
         hash(tuple(known)),
         f"./{quote(os.fsencode(place))}/report.html" if (folder / "report.html").is_file() else None,

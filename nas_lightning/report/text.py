@@ -4,17 +4,14 @@ from collections.abc import Sequence
 
 from nas_lightning.errors import cut
 
-LONGEST_NAME = 40
-"""Maximum characters of a name in a figure."""
-
 
 def writable(text: str) -> str:
     """The text without lone surrogates, which no file can hold."""
     return text.encode("utf-8", "replace").decode()
 
 
-def short(text: str, most: int = LONGEST_NAME) -> str:
-    """The text in one line, cut."""
+def short(text: str, most: int = 40) -> str:
+    """The text in one line, cut, such as a name in a figure."""
     return cut(" ".join(writable(text).split()), most)
 
 

@@ -30,17 +30,14 @@ def write_report(folder: Path, points: int) -> list[Path]:
     """Writes ``report.html``, ``report.md`` and the pictures in ``report``; the same files give the same bytes.
 
     Args:
-        folder: of the run.
+        folder: of the run; the two pages are returned.
         points: maximum candidates in a figure.
-
-    Returns:
-        The two pages.
 
     Raises:
         InputError: naming the wrong file of the run; then nothing is written.
     """
     run = read_run(folder)
-    return _write(folder, "report", [run], make_parts(run, points))
+    return _write(folder, "report", _subtitle(run), make_parts(run, points))
 
 
 def write_sweep_report(folder: Path) -> list[Path]:
@@ -50,7 +47,7 @@ def write_sweep_report(folder: Path) -> list[Path]:
         InputError: if the folder holds no multirun, or no readable job; then nothing is written.
     """
     sweep = read_sweep(folder)
-    return _write(folder, "sweep", [job.run for job in sweep.jobs], make_sweep_parts(sweep))
+    return _write(folder, "sweep", sweep.statistic, make_sweep_parts(sweep))
 
 
 def make_sweep_parts(sweep: Sweep) -> Sequence[Part]:
@@ -64,10 +61,10 @@ def make_parts(run: RunFiles, points: int) -> Sequence[Part]:
     return [made for part in PARTS if (made := part(run)) is not None]
 
 
-def _write(folder: Path, name: str, runs: Sequence[RunFiles], parts: Sequence[Part]) -> list[Path]:
+def _write(folder: Path, name: str, subtitle: str, parts: Sequence[Part]) -> list[Path]:
     title = folder.resolve().name
     pictures = {part.figure.name: draw_both(part.figure) for part in parts if part.figure is not None}
-    texts = {f"{name}.html": as_page(title, _subtitle(runs), parts, pictures), f"{name}.md": as_markdown(title, parts, name)}
+    texts = {f"{name}.html": as_page(title, subtitle, parts, pictures), f"{name}.md": as_markdown(title, parts, name)}
     for figure, (wide, _) in pictures.items():
         write_atomically(folder / name / f"{figure}.png", partial(Path.write_bytes, data=wide.png))
     for file, text in texts.items():
@@ -75,14 +72,8 @@ def _write(folder: Path, name: str, runs: Sequence[RunFiles], parts: Sequence[Pa
     return [folder / file for file in texts]
 
 
-def _subtitle(runs: Sequence[RunFiles]) -> str:
-    """Experiment, seed and commit, as far as the runs share them."""
-    first, *others = [
-        [
-            *(word for word in run.command if word.startswith("experiment=")),
-            *([f"seed {run.config['seed']}"] if isinstance(run.config.get("seed"), int) else []),
-            *([f"commit {run.commit}"] if run.commit else []),
-        ]
-        for run in runs
-    ]
-    return ", ".join(word for word in first if all(word in words for words in others))
+def _subtitle(run: RunFiles) -> str:
+    """Experiment, seed and commit."""
+    experiments = [word for word in run.command if word.startswith("experiment=")]
+    seed = f"seed {run.config['seed']}" if "seed" in run.config else ""
+    return ", ".join(filter(None, [*experiments, seed, run.commit and f"commit {run.commit}"]))

@@ -9,14 +9,13 @@ from matplotlib.figure import Figure as Canvas
 from nas_lightning.agreement import Agreement, Estimate
 from nas_lightning.report.content import Part, Table, missing
 from nas_lightning.report.drawing import ACCENT, INK, MUTED, Figure, Hover, is_narrow
-from nas_lightning.report.parts.statistics import CORRELATIONS, cell, head, percent
+from nas_lightning.report.parts.statistics import CORRELATIONS, cell, head
 from nas_lightning.report.run import RunFiles
 from nas_lightning.report.text import short
 
 TITLE = "Agreement beside baselines"
 PANELS = ("kendall", "pearson", "spearman")
-SCORE, BASELINE, FITTED = "score", "baseline", "fitted on known accuracies"
-MARKERS = {SCORE: ("o", ACCENT, ACCENT), BASELINE: ("s", MUTED, MUTED), FITTED: ("D", INK, "white")}
+MARKERS = {"score": ("o", ACCENT, ACCENT), "baseline": ("s", MUTED, MUTED), "fitted on known accuracies": ("D", INK, "white")}
 """Symbol, colour, fill colour."""
 ROW_HEIGHT = 34  # CSS pixels
 MARKED = "Filled circles: scores of the supernet. Squares: baselines that need no training. Lines: 95 % intervals."
@@ -39,9 +38,9 @@ def baselines(run: RunFiles) -> Part | None:
         return missing(TITLE, "ranking/agreement.json, which a run writes where accuracies are known")
     scores = sorted(agreement.scores.items(), key=lambda item: item[0] != run.label)  # stable: the configured one first
     rows: list[Row] = [
-        *((name, SCORE, score.estimates) for name, score in scores),
-        *((name, BASELINE, score.estimates) for name, score in agreement.baselines.items()),
-        *((f"fitted on {count} known", FITTED, fit.estimates) for count, fit in agreement.fitted.items()),
+        *((name, "score", score.estimates) for name, score in scores),
+        *((name, "baseline", score.estimates) for name, score in agreement.baselines.items()),
+        *((f"fitted on {count} known", "fitted on known accuracies", fit.estimates) for count, fit in agreement.fitted.items()),
     ]
     ceiling = {} if agreement.noise_ceiling is None else agreement.noise_ceiling.estimates
 
@@ -100,7 +99,7 @@ def _numbers(agreement: Agreement, rows: Sequence[Row], ordered_by: str) -> Tabl
 
 def _wins(agreement: Agreement, score: str) -> Table:
     rows = [
-        {"baseline": name, **{head(statistic): percent(share) for statistic, share in shares.items() if share is not None}}
+        {"baseline": name, **{head(statistic): f"{100 * share:.1f} %" for statistic, share in shares.items() if share is not None}}
         for name, shares in agreement.win_shares.get(score, {}).items()
         if name not in agreement.scores
     ]

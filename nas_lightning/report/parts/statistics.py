@@ -27,8 +27,3 @@ def cell(statistic: str, estimate: Estimate | None) -> str:
     """The estimate with its interval; empty if it was not measured."""
     _, form, factor = OF_THE_TOP.get(statistic.rpartition("_")[0], ("", ".3f", 1))
     return "" if estimate is None else estimate.scaled(factor).text(form)
-
-
-def percent(share: float) -> str:
-    """A share of resamples."""
-    return f"{100 * share:.1f} %"

@@ -1,7 +1,5 @@
 """The effect of each swept key on the statistic, and a map of two numeric keys."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from matplotlib.figure import Figure as Canvas
 
@@ -37,7 +35,7 @@ def _effect(sweep: Sweep, number: int) -> Part:
     factor, name = sweep.factors[number], sweep.statistic
     groups = [[setting for setting in sweep.ranked if setting.places[number] == place] for place in range(len(factor.values))]
     levels = [(short(value), settings) for value, settings in zip(factor.texts, groups, strict=True) if settings]
-    means = [_mean(settings) for _, settings in levels]
+    means = [float(np.mean([setting.mean for setting in settings])) for _, settings in levels]  # more seeds do not weigh more
     stds = [pooled(settings)[0] for _, settings in levels]
     texts = [
         f"{value}\nmean {mean:.4f}, standard deviation over seeds {std:.4f}\nsettings: {len(settings)}"
@@ -69,11 +67,6 @@ def _effect(sweep: Sweep, number: int) -> Part:
     return Part(f"Effect of {factor.title}", (comparable,), figure=Figure(f"effect_{number + 1}", says, draw, NOTES, 380, 340))
 
 
-def _mean(settings: Sequence[Setting]) -> float:
-    """The mean of the settings' means over seeds, so that more seeds do not weigh more."""
-    return float(np.mean([setting.mean for setting in settings]))
-
-
 def _map(sweep: Sweep, down: int, across: int) -> Part:
     """The mean for each pair of values of two keys."""
     rows, columns, name = sweep.factors[down], sweep.factors[across], sweep.statistic
@@ -82,7 +75,7 @@ def _map(sweep: Sweep, down: int, across: int) -> Part:
         cells.setdefault((setting.places[down], setting.places[across]), []).append(setting)
     values = np.full((len(rows.values), len(columns.values)), np.nan)
     for cell, settings in cells.items():
-        values[cell] = _mean(settings)
+        values[cell] = np.mean([setting.mean for setting in settings])
     texts = {
         (row, column): f"{short(rows.title)} {short(rows.texts[row])}, {short(columns.title)} {short(columns.texts[column])}\n"
         f"mean {values[row, column]:.4f}\njobs: {sum(len(setting.jobs) for setting in settings)}"

@@ -15,8 +15,6 @@ LONGEST_VALUE = 400
 """Maximum characters of a cell."""
 MOST_ALONE = 50
 """Maximum stand-alone candidates to list."""
-DEEPEST = 4
-"""Levels of a value that a cell shows."""
 STAGE_KEYS = ("epochs", "max_steps", "sampler", "objective", "optimizer", "schedule", "gradients", "path_execution")
 
 
@@ -46,16 +44,17 @@ def best(run: RunFiles) -> Part | None:
 
 def alone(run: RunFiles) -> Part | None:
     """The candidates trained alone, best first: mean and standard deviation of their test accuracies over seeds."""
-    trained = {code: 100 * np.array(values) for code, values in (run.alone or {}).items() if values}
+    results = {code: 100 * np.array(values) for code, values in (run.alone or {}).items()}
+    trained = {code: kept for code, values in results.items() if len(kept := values[~np.isnan(values)])}
     if not trained:
         return missing("Trained alone", "standalone/accuracies.csv with an accuracy") if run.is_only_alone else None
     means = np.array([values.mean() for values in trained.values()])
     deviations = {code: values.std(ddof=1) for code, values in trained.items() if len(values) > 1}
     noise = f"{np.sqrt(np.mean(np.square(list(deviations.values())))):.2f} points" if deviations else "unknown with one seed"
-    diverged = len(run.alone or ()) - len(trained)
+    diverged = sum(int(np.isnan(values).sum()) for values in results.values())
     text = (
-        f"{len(trained):,} candidates, {means.min():.2f} to {means.max():.2f} %; {diverged:,} others diverged. Standard deviation "
-        f"between candidates: {means.std():.2f} points; from seed to seed: {noise}."
+        f"{len(trained):,} candidates, {means.min():.2f} to {means.max():.2f} %. Trainings that diverged, without an accuracy: {diverged:,}. "
+        f"Standard deviation between candidates: {means.std():.2f} points; from seed to seed: {noise}."
     )
     rows = [
         {
@@ -106,13 +105,11 @@ def _pairs(values: Mapping[str, Any]) -> Table:
     return Table([{"key": str(key), "value": cut(_written(value), LONGEST_VALUE)} for key, value in values.items() if value != ""])
 
 
-def _written(value: Any, depth: int = 0) -> str:
+def _written(value: Any) -> str:
     """A value in one line; of a node the last name of its class and its arguments."""
-    if depth > DEEPEST:
-        return "..."
     if isinstance(value, dict):
         hidden = {"_target_", "_convert_", "_partial_"}
-        given = ", ".join(f"{key} {_written(entry, depth + 1)}" for key, entry in value.items() if key not in hidden and entry is not None)
+        given = ", ".join(f"{key} {_written(entry)}" for key, entry in value.items() if key not in hidden and entry is not None)
         name = str(value.get("_target_") or "").rsplit(".", 1)[-1]
         return f"{name} ({given})" if name and given else name or given
-    return f"[{', '.join(_written(entry, depth + 1) for entry in value)}]" if isinstance(value, list) else plain(value)
+    return f"[{', '.join(_written(entry) for entry in value)}]" if isinstance(value, list) else plain(value)

@@ -3,7 +3,7 @@
 from nas_lightning.agreement import Agreement, Estimate, ScoreAgreement
 from nas_lightning.agreement.summary import SURE, baselines_by_outcome
 from nas_lightning.report.content import Part, Table, Tile
-from nas_lightning.report.parts.statistics import CORRELATIONS, OF_THE_TOP, cell, percent
+from nas_lightning.report.parts.statistics import CORRELATIONS, OF_THE_TOP, cell
 from nas_lightning.report.run import RunFiles
 
 FEW = 30
@@ -24,6 +24,7 @@ WARNINGS = {
     "does not beat": " A baseline that needs no training may do as well.",
 }
 UNKNOWN = "How far to trust this order is unknown."
+WINS = f"By Kendall tau-b: one beats from {100 * SURE:.0f} % of the paired resamples on. The shares are in a table under the baselines."
 INTERVALS = (
     "They hold 95 % of {:,} resamples of the candidates. They say nothing about another training run of the supernet, whose order may "
     "differ further."
@@ -59,7 +60,7 @@ def verdict(run: RunFiles) -> Part:
     statements = {
         "Agreement": _agreement(kendall),
         "What to do with it": advice,
-        "Against baselines": _against_baselines(agreement, run.label),
+        "Against baselines": " ".join([*(f"The score {how} {', '.join(names)}." for how, names in outcomes.items()), WINS]),
         "Intervals": INTERVALS.format(agreement.resamples) if agreement.resamples else "",
     }
     warning = next((warning for outcome, warning in WARNINGS.items() if outcome in outcomes), "")
@@ -76,16 +77,6 @@ def _left_out(agreement: Agreement) -> str:
 def _agreement(kendall: Estimate) -> str:
     pairs = Estimate(*(None if tau is None else (tau + 1) / 2 for tau in (kendall.value, kendall.low, kendall.high)))
     return f"Of two candidates taken at random, the score puts the better one first in {pairs.text('.0%')} of the cases; a coin in 50 %."
-
-
-def _against_baselines(agreement: Agreement, score: str) -> str:
-    shares = agreement.wins_over_baselines(score)
-    outcomes = [
-        f"{outcome} {', '.join(f'{name} ({percent(shares[name])})' for name in names)}"
-        for outcome, names in baselines_by_outcome(agreement, score).items()
-    ]
-    explained = f"In brackets: the share of paired resamples in which it orders better; it beats from {100 * SURE:.0f} % on."
-    return f"By Kendall tau-b the score {'; '.join(outcomes)}. {explained}" if outcomes else ""
 
 
 def _finding_the_best(score: ScoreAgreement, n: int) -> Table:

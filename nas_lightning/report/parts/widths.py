@@ -8,8 +8,6 @@ from nas_lightning.report.run import RunFiles
 
 STRONG = 0.97
 """Share of the cells with distinct colours; the few stronger ones share the last colour."""
-MOST_CELLS = 5000
-"""Maximum cells of the figure; a larger space is not drawn."""
 NOTES = (
     "A mean over few candidates moves by chance; the widths of other layers are not held fixed.",
     f"The strongest {100 * (1 - STRONG):.0f} % of the cells share the last colours.",
@@ -23,8 +21,6 @@ def widths(run: RunFiles) -> Part | None:
     candidates = ranking.table.population.widths[ranking.distinct]
     legal, index = np.unique(candidates, return_inverse=True)
     layers = candidates.shape[1]
-    if layers * len(legal) > MOST_CELLS:
-        return None
     cell = (index.reshape(-1, layers) * layers + np.arange(layers)).ravel()
     counts = np.bincount(cell, minlength=len(legal) * layers).reshape(len(legal), layers)
     scores = ranking.quality[ranking.distinct]
