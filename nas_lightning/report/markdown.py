@@ -18,7 +18,6 @@ def as_markdown(title: str, parts: Sequence[Part], pictures: str) -> str:
     """The whole text.
 
     Args:
-        title: of the report.
         parts: the first is the verdict.
         pictures: the folder of the figures' PNG files, relative to the text.
     """

@@ -17,7 +17,6 @@ TITLE = "Agreement beside baselines"
 PANELS = ("kendall", "pearson", "spearman")
 MARKERS = {"score": ("o", ACCENT, ACCENT), "baseline": ("s", MUTED, MUTED), "fitted on known accuracies": ("D", INK, "white")}
 """Symbol, colour, fill colour."""
-ROW_HEIGHT = 34  # CSS pixels
 MARKED = "Filled circles: scores of the supernet. Squares: baselines that need no training. Lines: 95 % intervals."
 OPEN = (
     "Open diamonds: a regression on the widths, fitted on that many known accuracies and judged on the others; the lines say how "
@@ -50,7 +49,7 @@ def baselines(run: RunFiles) -> Part | None:
         return [_panel(axes, rows, statistic, ceiling.get(statistic)) for axes, statistic in zip(all_axes, PANELS, strict=True)]
 
     notes = [MARKED, *([OPEN] if agreement.fitted else []), *([DASHED] if ceiling else [])]
-    height = 70 + ROW_HEIGHT * len(rows)
+    height = 70 + 34 * len(rows)
     says = f"Correlations of {len(rows)} scores with the known accuracies, with intervals"
     return Part(
         TITLE,
@@ -101,6 +100,5 @@ def _wins(agreement: Agreement, score: str) -> Table:
     rows = [
         {"baseline": name, **{head(statistic): f"{100 * share:.1f} %" for statistic, share in shares.items() if share is not None}}
         for name, shares in agreement.win_shares.get(score, {}).items()
-        if name not in agreement.scores
     ]
     return Table(rows, f"Share of paired resamples in which {score} is better than the baseline", is_folded=True)

@@ -15,8 +15,6 @@ from nas_lightning.report.drawing import ACCENT, INK, MUTED, PALE, Figure, Hover
 from nas_lightning.report.run import Ranking, RunFiles
 from nas_lightning.report.text import short
 
-LINE = 30
-"""Characters of an architecture per line of a hover text, to fit a phone."""
 Numbers = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
@@ -103,9 +101,10 @@ def pareto_front(macs: Numbers, quality: Numbers) -> Rows:
 
 def _with_texts(draw: Callable[[Axes], None], ranking: Ranking, rows: Rows, x: Numbers, y: Numbers) -> Callable[[Canvas], list[Hover]]:
     """A drawing on one pair of axes, with a text for each candidate."""
+    # Lines of at most 30 characters fit a phone.
     candidates, macs, known = ranking.table.population, ranking.table.multiply_adds / 1e6, 100 * ranking.truth
     texts = [
-        f"{short(candidates[row].name)}\n{textwrap.fill(candidates[row].text, LINE)}\n{ranking.label} {ranking.quality[row]:.5g} "
+        f"{short(candidates[row].name)}\n{textwrap.fill(candidates[row].text, 30)}\n{ranking.label} {ranking.quality[row]:.5g} "
         f"{ranking.unit}\n{macs[row]:.3f} M multiply-adds\nknown accuracy {known[row]:.2f} %".removesuffix("\nknown accuracy nan %")
         for row in rows
     ]

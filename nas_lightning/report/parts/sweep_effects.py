@@ -9,8 +9,6 @@ from nas_lightning.report.parts.sweep_verdict import pooled
 from nas_lightning.report.sweep import Setting, Sweep
 from nas_lightning.report.text import short
 
-MOST_TICKS = 12
-"""Maximum values of a key named on an axis."""
 TOGETHER = "These keys always change together: their effects cannot be told apart. "
 ALIKE = "Other swept keys were tried for all values alike, so that the means compare like with like."
 UNLIKE = "Other swept keys were not tried for all values alike, so that a difference of means may come from them."
@@ -55,7 +53,7 @@ def _effect(sweep: Sweep, number: int) -> Part:
         axes.scatter(points.x, points.y, s=40, color=ACCENT, alpha=0.65, linewidths=0)
         style = "-" if factor.numeric else "none"
         axes.errorbar(range(len(levels)), means, yerr=stds, color=INK, linestyle=style, marker="D", markersize=5, capsize=3)
-        named = spaced(np.arange(len(levels)), 5 if is_narrow(canvas) else MOST_TICKS)
+        named = spaced(np.arange(len(levels)), 5 if is_narrow(canvas) else 12)
         axes.set_xticks(named, [f"{levels[place][0]}\n{means[place]:.4f}" for place in named])
         axes.set(xlabel=f"{short(factor.title)} (below each value: the mean)", ylabel=short(name), xlim=(-0.5, len(levels) - 0.5))
         axes.grid(visible=False, axis="x")

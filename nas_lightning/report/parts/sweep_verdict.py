@@ -9,10 +9,6 @@ from scipy.stats import t
 from nas_lightning.report.content import Part, Tile
 from nas_lightning.report.sweep import Setting, Sweep
 
-LEVEL = 0.95
-"""Level of the interval that a lead must exceed."""
-
-
 HEADLINES = {  # whether the data show that a lead is real -> headline
     "yes": "{} is best, and its lead exceeds the noise of the seeds.",
     "no": "{} comes first, but its lead does not exceed the noise of the seeds.",
@@ -20,7 +16,7 @@ HEADLINES = {  # whether the data show that a lead is real -> headline
 }
 NOISE = (
     "The standard error of a difference of two settings over their seeds, from the standard deviation pooled over all settings with two "
-    f"seeds or more, times Student's t ({100 * LEVEL:.0f} %). A single seed, or seeds that changed nothing, show no noise: run both with "
+    "seeds or more, times Student's t (95 %). A single seed, or seeds that changed nothing, show no noise: run both with "
     "two seeds or more, such as seed=0,1,2."
 )
 LOSS_WARNING = (
@@ -56,7 +52,7 @@ def lead(sweep: Sweep, first: Setting, second: Setting) -> Lead:
     counts, (std, freedom) = (len(first.by_seed), len(second.by_seed)), pooled(sweep.ranked)
     if min(counts) < 2 or std == 0:
         return Lead(difference, None)
-    return Lead(difference, float(t.ppf((1 + LEVEL) / 2, freedom)) * std * math.sqrt(1 / counts[0] + 1 / counts[1]))
+    return Lead(difference, float(t.ppf(0.975, freedom)) * std * math.sqrt(1 / counts[0] + 1 / counts[1]))
 
 
 def sweep_verdict(sweep: Sweep) -> Part:

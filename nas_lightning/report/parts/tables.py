@@ -53,8 +53,8 @@ def alone(run: RunFiles) -> Part | None:
     noise = f"{np.sqrt(np.mean(np.square(list(deviations.values())))):.2f} points" if deviations else "unknown with one seed"
     diverged = sum(int(np.isnan(values).sum()) for values in results.values())
     text = (
-        f"{len(trained):,} candidates, {means.min():.2f} to {means.max():.2f} %. Trainings that diverged, without an accuracy: {diverged:,}. "
-        f"Standard deviation between candidates: {means.std():.2f} points; from seed to seed: {noise}."
+        f"{len(trained):,} candidates, {means.min():.2f} to {means.max():.2f} %. Trainings that diverged, without an accuracy: "
+        f"{diverged:,}. Standard deviation between candidates: {means.std():.2f} points; from seed to seed: {noise}."
     )
     rows = [
         {
