@@ -157,7 +157,7 @@ def _results(jobs: Sequence[Job]) -> tuple[str, bool, dict[str, float]]:
     """Kendall's tau-b if any job has it, else the final loss of the last stage that all finished jobs share."""
     kendalls = {job.name: kendall.value for job in jobs if (kendall := job.run.statistic("kendall")) and kendall.value is not None}
     finished = [job for job in jobs if job.seconds is not None]
-    last = {list(stages)[-1] for job in finished if (stages := section(job.run.config, "stages"))}
+    last = {str(list(stages)[-1]) for job in finished if (stages := section(job.run.config, "stages"))}
     if kendalls or len(last) != 1:
         labels = {job.run.label for job in jobs if job.name in kendalls}
         label = labels.pop() if len(labels) == 1 else "the configured score"

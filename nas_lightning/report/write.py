@@ -47,7 +47,7 @@ def write_sweep_report(folder: Path) -> list[Path]:
         InputError: if the folder holds no multirun, or no readable job; then nothing is written.
     """
     sweep = read_sweep(folder)
-    return _write(folder, "sweep", sweep.statistic, make_sweep_parts(sweep))
+    return _write(folder, "sweep", "", make_sweep_parts(sweep))
 
 
 def make_sweep_parts(sweep: Sweep) -> Sequence[Part]:

@@ -11,10 +11,6 @@ from nas_lightning.report.content import Part, Table, missing
 from nas_lightning.report.run import RunFiles, section
 from nas_lightning.report.text import plain
 
-LONGEST_VALUE = 400
-"""Maximum characters of a cell."""
-MOST_ALONE = 50
-"""Maximum stand-alone candidates to list."""
 STAGE_KEYS = ("epochs", "max_steps", "sampler", "objective", "optimizer", "schedule", "gradients", "path_execution")
 
 
@@ -53,8 +49,8 @@ def alone(run: RunFiles) -> Part | None:
     noise = f"{np.sqrt(np.mean(np.square(list(deviations.values())))):.2f} points" if deviations else "unknown with one seed"
     diverged = sum(int(np.isnan(values).sum()) for values in results.values())
     text = (
-        f"{len(trained):,} candidates, {means.min():.2f} to {means.max():.2f} %. Trainings that diverged, without an accuracy: "
-        f"{diverged:,}. Standard deviation between candidates: {means.std():.2f} points; from seed to seed: {noise}."
+        f"{len(trained):,} candidates, {means.min():.2f} to {means.max():.2f} %. Trainings that diverged, without an accuracy: {diverged}. "
+        f"Standard deviation between candidates: {means.std(ddof=min(1, len(means) - 1)):.2f} points; from seed to seed: {noise}."
     )
     rows = [
         {
@@ -64,7 +60,7 @@ def alone(run: RunFiles) -> Part | None:
             "standard deviation over seeds": f"{deviations[code]:.2f} points" if code in deviations else "",
             "seeds": str(len(trained[code])),
         }
-        for place, code in enumerate(sorted(trained, key=lambda code: (-trained[code].mean(), code))[:MOST_ALONE], start=1)
+        for place, code in enumerate(sorted(trained, key=lambda code: (-trained[code].mean(), code))[:50], start=1)
     ]
     table = Table(rows, f"By test accuracy, the first {len(rows)} of {len(trained):,}")
     return Part("Trained alone", (text,), tables=(table,), is_folded=not run.is_only_alone)
@@ -101,8 +97,8 @@ def environment(run: RunFiles) -> Part:
 
 
 def _pairs(values: Mapping[str, Any]) -> Table:
-    """A row a key."""
-    return Table([{"key": str(key), "value": cut(_written(value), LONGEST_VALUE)} for key, value in values.items() if value != ""])
+    """A row a key, long values cut."""
+    return Table([{"key": str(key), "value": cut(_written(value), 400)} for key, value in values.items() if value != ""])
 
 
 def _written(value: Any) -> str:

@@ -24,7 +24,7 @@ WARNINGS = {
     "does not beat": " A baseline that needs no training may do as well.",
 }
 UNKNOWN = "How far to trust this order is unknown."
-WINS = f"By Kendall tau-b: one beats from {100 * SURE:.0f} % of the paired resamples on. The shares are in a table under the baselines."
+WINS = f"One beats with the better Kendall tau-b in {100 * SURE:.0f} % of the paired resamples; a table under the baselines has the shares."
 INTERVALS = (
     "They hold 95 % of {:,} resamples of the candidates. They say nothing about another training run of the supernet, whose order may "
     "differ further."
