@@ -9,6 +9,7 @@ from example_run import LAYERS, agreement, change_json, write_example, write_jso
 from page_reader import Page, points_of
 
 from nas_lightning.report import write_report
+from nas_lightning.report.content import Table
 from nas_lightning.report.drawing import Hover
 from nas_lightning.report.markdown import as_markdown
 from nas_lightning.report.parts.scores import pareto_front
@@ -181,6 +182,11 @@ def test_the_same_files_give_the_same_bytes(folder: Path, tmp_path: Path):
     assert len(names) == 2 + 6
     for name in names:
         assert (again / name).read_bytes() == (folder / name).read_bytes(), name
+
+
+def test_a_column_without_text_in_any_row_is_not_shown():
+    rows = [{"": "1", "a": "", "b": "x"}, {"": "2", "c": "y", "b": ""}]
+    assert Table(rows).columns == ["", "b", "c"]
 
 
 def test_every_picture_of_the_text_is_a_file(folder: Path):

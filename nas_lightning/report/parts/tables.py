@@ -75,7 +75,7 @@ def recipe(run: RunFiles) -> Part:
         for name, stage in section(run.config, "stages").items()
         if isinstance(stage, dict)
     ]
-    rest = {key: value for key, value in run.config.items() if key != "stages" and value not in (None, [], {})}
+    rest = {key: value for key, value in run.config.items() if key != "stages"}
     tables = (Table(stages), _pairs(rest))
     return Part("Recipe", tables=tables, listings={"The whole config": run.config_text}, is_folded=True)
 
@@ -97,8 +97,9 @@ def environment(run: RunFiles) -> Part:
 
 
 def _pairs(values: Mapping[str, Any]) -> Table:
-    """A row a key, long values cut."""
-    return Table([{"key": str(key), "value": cut(_written(value), 400)} for key, value in values.items() if value != ""])
+    """A row a key that has a value, long values cut."""
+    rows = [{"key": str(key), "value": cut(_written(value), 400)} for key, value in values.items() if value not in ("", None, [], {})]
+    return Table(rows)
 
 
 def _written(value: Any) -> str:
