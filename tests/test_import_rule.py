@@ -109,9 +109,9 @@ def test_agreement_report_and_tables_import_no_torch():
     assert done.stdout == "imported: []\n", done.stderr
 
 
-def test_the_report_imports_only_the_table_of_scoring():
+def test_the_report_imports_only_the_files_that_scoring_writes():
     imported = {name for file in files_of("report") for name in imports_of(file) if name.startswith("nas_lightning.scoring")}
-    assert imported == {"nas_lightning.scoring.table"}
+    assert imported == {"nas_lightning.scoring.table", "nas_lightning.scoring.prediction"}
 
 
 @pytest.mark.parametrize("room", [room for room in ROOMS if room != "report"])

@@ -17,19 +17,18 @@ class Link(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """Cells; rows are as long as the head."""
+    """Rows of cells by column; a column without text in any row is not shown."""
 
-    head: Sequence[str]
-    rows: Sequence[Sequence[str | Link]]
+    rows: Sequence[Mapping[str, str | Link]]
     caption: str = ""
     is_folded: bool = False
     """Whether the page shows it only on demand."""
 
-    @classmethod
-    def of(cls, columns: Sequence[tuple[str, Sequence[str | Link]]], caption: str = "", *, is_folded: bool = False) -> "Table":
-        """From columns, each with its head."""
-        cells = list(zip(*(column for _, column in columns), strict=True))
-        return cls([head for head, _ in columns], cells, caption, is_folded)
+    @property
+    def columns(self) -> list[str]:
+        """The heads of the columns that are shown."""
+        named = dict.fromkeys(column for row in self.rows for column in row)
+        return [column for column in named if any(row.get(column) for row in self.rows)]
 
 
 class Tile(NamedTuple):
@@ -47,13 +46,17 @@ class Part:
     title: str
     paragraphs: Sequence[str] = ()
     statements: Mapping[str, str] = field(default_factory=dict)
-    """By subject; empty ones are skipped."""
+    """By subject; like a paragraph, skipped if empty."""
     tiles: Sequence[Tile] = ()
     figure: Figure | None = None
-    notes: Sequence[str] = ()
-    """How to read the figure."""
     tables: Sequence[Table] = ()
-    listing: tuple[str, str] | None = None
-    """A title and a long text, only for the page."""
+    """Those without rows are skipped."""
+    listings: Mapping[str, str] = field(default_factory=dict)
+    """Long texts by title, only for the page."""
     is_folded: bool = False
     """Whether the page shows its content only on demand."""
+
+
+def missing(title: str, files: str) -> Part:
+    """The part that stands for one whose files are not there."""
+    return Part(title, (f"Missing: {files}.",))

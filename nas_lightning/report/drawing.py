@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,9 +10,10 @@ import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure as Canvas
+
+from nas_lightning.report.text import short
 
 ACCENT, TINT = "#0b6170", "#8fb8bf"
 INK, MUTED, PALE, LINE = "#1d2327", "#69737b", "#b3bac0", "#e4e7ea"
@@ -20,24 +21,18 @@ COLOURS = LinearSegmentedColormap.from_list("effect", ["#8c7a6b", "#f7f8f8", ACC
 WIDE, NARROW = 992, 340
 """Widths of a picture on a desktop's and a phone's page, in CSS pixels."""
 CSS_PIXELS_AN_INCH = 96
-LONGEST_NAME = 40
-"""Maximum characters of a name in a figure."""
+MOST_WRITTEN = 40
+"""Maximum cells of a heat map with written values."""
 LOOK: dict[Any, Any] = {
     "font.size": 9.5,
-    "font.family": "DejaVu Sans",
-    "text.color": INK,
     "text.parse_math": False,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": PALE,
     "axes.grid": True,
     "axes.axisbelow": True,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "grid.color": LINE,
-    "xtick.color": PALE,
-    "ytick.color": PALE,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
+    **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), PALE),
+    **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), INK),
 }
 
 
@@ -45,12 +40,16 @@ class Hover(NamedTuple):
     """The texts that a pointer reads near the points of one pair of axes."""
 
     axes: Axes
-    x: Sequence[float]
-    y: Sequence[float]
-    texts: Sequence[str]
+    x: list[float]
+    y: list[float]
+    texts: list[str]
     """Plain text; a name on the first line."""
-    reach: float = 24
-    """Maximum distance of the pointer, in CSS pixels."""
+
+    def add(self, x: float, y: float, text: str) -> None:
+        """One more point."""
+        self.x.append(x)
+        self.y.append(y)
+        self.texts.append(text)
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,8 @@ class Figure:
     """Description for those who cannot see it."""
     draw: Callable[[Canvas], Sequence[Hover]]
     """Draws on a canvas, wide or narrow, and returns the same points for both."""
+    notes: Sequence[str] = ()
+    """How to read it."""
     height: int = 440
     """Height of the wide picture, in CSS pixels."""
     narrow_height: int = 360
@@ -98,17 +99,10 @@ def _draw(figure: Figure, width: int, height: int, sharpness: int) -> Picture:
         mpl.rcParams.update(LOOK)
         warnings.simplefilter("ignore")  # characters that the font lacks, labels too large for a small figure
         canvas = Canvas(figsize=(width / CSS_PIXELS_AN_INCH, height / CSS_PIXELS_AN_INCH), layout="constrained")
-        FigureCanvasAgg(canvas)
         hovers = figure.draw(canvas)
         file = io.BytesIO()
         canvas.savefig(file, format="png", dpi=CSS_PIXELS_AN_INCH * sharpness, metadata={"Software": None})
     return Picture(file.getvalue(), width, height, hovers, [_frame(hover.axes) for hover in hovers])
-
-
-def short(text: str, most: int = LONGEST_NAME) -> str:
-    """Text of a file in one line, cut, without lone surrogates, which cannot be written."""
-    line = " ".join(text.encode("utf-8", "replace").decode().split())
-    return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def crowd(points: int) -> dict[str, Any]:
@@ -125,21 +119,36 @@ def spaced(rows: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
 
 
 def heat_map(
-    canvas: Canvas, values: npt.NDArray[np.float64], columns: Sequence[str], rows: Sequence[str], *, centre: float, spread: float, unit: str
-) -> Axes:
-    """Draws cells (rows, columns), nan if absent, coloured up to ``spread`` below and above the centre."""
-    axes = canvas.subplots()
-    image = axes.imshow(values, origin="lower", aspect="auto", cmap=COLOURS, vmin=centre - spread, vmax=centre + spread)
-    for set_ticks, names in ((axes.set_xticks, columns), (axes.set_yticks, rows)):
-        named = spaced(np.arange(len(names)), 16)
-        set_ticks(named, [short(names[index]) for index in named])
-    axes.tick_params(length=0)
-    axes.grid(visible=False)
-    axes.spines[:].set_visible(False)
-    bar = canvas.colorbar(image, ax=axes, location="top" if is_narrow(canvas) else "right", aspect=30)
-    bar.set_label(unit, color=INK)
-    bar.outline.set_visible(False)
-    return axes
+    values: npt.NDArray[np.float64],
+    columns: tuple[str, Sequence[str]],
+    rows: tuple[str, Sequence[str]],
+    unit: str,
+    limits: tuple[float, float],
+    texts: Mapping[tuple[int, int], str],
+) -> Callable[[Canvas], list[Hover]]:
+    """Draws cells (rows, columns), nan if absent, coloured between limits; writes the values of few cells.
+
+    Columns and rows have an axis label and a name each; texts are by row and column, of the cells that are not absent.
+    """
+
+    def draw(canvas: Canvas) -> list[Hover]:
+        axes = canvas.subplots()
+        image = axes.imshow(values, origin="lower", aspect="auto", cmap=COLOURS, vmin=limits[0], vmax=limits[1])
+        for axis, (label, names) in ((axes.xaxis, columns), (axes.yaxis, rows)):
+            named = spaced(np.arange(len(names)), 16)
+            axis.set_ticks(named, [short(names[index]) for index in named])
+            axis.set_label_text(short(label))
+        for row, column in texts if len(texts) <= MOST_WRITTEN else ():
+            axes.text(column, row, f"{values[row, column]:.4f}", ha="center", va="center", bbox={"color": "white", "alpha": 0.7, "pad": 2})
+        axes.tick_params(length=0)
+        axes.grid(visible=False)
+        axes.spines[:].set_visible(False)
+        bar = canvas.colorbar(image, ax=axes, location="top" if is_narrow(canvas) else "right", aspect=30)
+        bar.set_label(short(unit), color=INK)
+        bar.outline.set_visible(False)
+        return [Hover(axes, [column for _, column in texts], [row for row, _ in texts], list(texts.values()))]
+
+    return draw
 
 
 def _frame(axes: Axes) -> tuple[float, ...]:

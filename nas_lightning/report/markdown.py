@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 
 from nas_lightning.report.content import Link, Part, Table
+from nas_lightning.report.text import writable
 
 SPECIAL = re.compile(r"([\\`*_\[\]|~$])")
 OPENING = re.compile(r"^([#+-](?=[#+-]*(\s|$))|\d+(?=[.)](\s|$)))")
@@ -17,7 +18,6 @@ def as_markdown(title: str, parts: Sequence[Part], pictures: str) -> str:
     """The whole text.
 
     Args:
-        title: of the report.
         parts: the first is the verdict.
         pictures: the folder of the figures' PNG files, relative to the text.
     """
@@ -26,21 +26,20 @@ def as_markdown(title: str, parts: Sequence[Part], pictures: str) -> str:
 
 def literal(text: str) -> str:
     """The text in one line, escaped for Markdown and the HTML in it."""
-    escaped = SPECIAL.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))
+    escaped = SPECIAL.sub(r"\\\1", html.escape(" ".join(writable(text).split()), quote=False))
     return OPENING.sub(_entity, LINK.sub(_entity, escaped))
 
 
 def _blocks(part: Part, pictures: str) -> list[str]:
     figure = part.figure
-    tiles = [Table(["", ""], [[label, f"{value} {note}".strip()] for label, value, note in part.tiles])] if part.tiles else []
+    tiles = Table([{label: f"{value} {note}".strip() for label, value, note in part.tiles}] if part.tiles else [])
     return [
         f"## {literal(part.title)}",
-        *map(_table, tiles),
-        *map(literal, part.paragraphs),
+        *_table(tiles),
+        *map(literal, filter(None, part.paragraphs)),
         *(f"**{literal(subject)}.** {literal(statement)}" for subject, statement in part.statements.items() if statement),
-        *([] if figure is None else [f"![{literal(figure.says)}]({pictures}/{figure.name}.png)"]),
-        *map(literal, part.notes),
-        *map(_table, part.tables),
+        *([] if figure is None else [f"![{literal(figure.says)}]({pictures}/{figure.name}.png)", *map(literal, figure.notes)]),
+        *(block for table in part.tables for block in _table(table)),
     ]
 
 
@@ -48,10 +47,11 @@ def _entity(match: re.Match[str]) -> str:
     return "".join(f"&#{ord(character)};" for character in match.group())
 
 
-def _table(table: Table) -> str:
-    rows = [map(literal, table.head), ["---"] * len(table.head), *(map(_cell, row) for row in table.rows)]
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return ("" if not table.caption else f"{literal(table.caption)}:\n\n") + "\n".join(lines)
+def _table(table: Table) -> list[str]:
+    columns = table.columns
+    rows = [map(literal, columns), ["---"] * len(columns), *([_cell(row.get(column, "")) for column in columns] for row in table.rows)]
+    lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return [*([f"{literal(table.caption)}:"] if table.caption else []), lines] if table.rows else []
 
 
 def _cell(cell: str | Link) -> str:

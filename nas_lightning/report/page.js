@@ -22,7 +22,7 @@ for (const place of document.querySelectorAll(".drawing")) {
         const x = box.width * (left + (width * (panel.x[number] - x0)) / (x1 - x0));
         const y = box.height * (top + (height * (y1 - panel.y[number])) / (y1 - y0));
         const distance = Math.hypot(x - across, y - down);
-        if (distance < Math.min(least, panel.reach)) [found, least] = [{ x, y, text }, distance];
+        if (distance < least) [found, least] = [{ x, y, text }, distance];
       });
     }
     return found;

@@ -1,8 +1,8 @@
 """Reads a multirun folder: its jobs, grouped by setting over seeds."""
 
-import hashlib
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,10 +11,10 @@ from urllib.parse import quote
 
 import numpy as np
 
-from nas_lightning.agreement import Estimate
 from nas_lightning.errors import InputError
-from nas_lightning.report.run import RunFiles, StageMetrics, read_run
-from nas_lightning.report.sweep_keys import ABSENT, SEED, Factor, clean, find_factors, listed, read_leaves
+from nas_lightning.report.run import RunFiles, read_run, section
+from nas_lightning.report.sweep_keys import ABSENT, SEED, Factor, find_factors, read_leaves
+from nas_lightning.report.text import listed
 from nas_lightning.runs.reading import read_json
 
 INSIDE_A_RUN = {"stages", "ranking", "standalone", ".submitit", ".hydra"}
@@ -33,56 +33,18 @@ class Job:
     """Without its score table."""
     leaves: Mapping[str, str]
     """The config's values by dotted key."""
+    seed: str
     seconds: float | None
     """Duration of the process that finished the job; None while unfinished."""
-    truth: str | None
+    truth: int
     """A hash of the known accuracies and their candidates."""
     report: str | None
     """The address of the job's own report, relative to the multirun folder; None if it has none."""
 
     @property
-    def seed(self) -> str:
-        """As text."""
-        return self.leaves.get(SEED, ABSENT)
-
-    def statistic(self, name: str) -> Estimate | None:
-        """A correlation of the configured score; None if undefined or not measured."""
-        estimate = None if self.run.scored is None else self.run.scored.estimates.get(name)
-        return None if estimate is None or estimate.value is None else estimate
-
-    @cached_property
     def losses(self) -> dict[str, float]:
         """The mean of the last logged losses by stage, also of a running stage."""
-        by_stage = {}
-        for stage in self.run.stages:
-            values = stage.columns.get("loss", np.zeros(0))
-            kept = values[np.isfinite(values)][-LAST:]
-            if len(kept):
-                by_stage[stage.name] = float(kept.mean())
-        return by_stage
-
-    @property
-    def running(self) -> StageMetrics | None:
-        """The stage in which an unfinished job stands, as far as its metrics tell."""
-        return self.run.stages[-1] if self.seconds is None and self.run.stages else None
-
-
-@dataclass(frozen=True)
-class Statistic:
-    """The statistic that compares the jobs."""
-
-    name: str
-    sign: int
-    """-1 if less is better."""
-    stage: str | None
-    """The stage of the final loss; None for Kendall's tau-b, also if the jobs' last stages differ."""
-
-    def of(self, job: Job) -> float | None:
-        """The job's value; an unfinished one has no final loss."""
-        if self.stage is None:
-            kendall = job.statistic("kendall")
-            return None if kendall is None else kendall.value
-        return None if job.seconds is None else job.losses.get(self.stage)
+        return {stage.name: float(stage.columns["loss"][1, -LAST:].mean()) for stage in self.run.stages if "loss" in stage.columns}
 
 
 @dataclass(frozen=True)
@@ -91,6 +53,8 @@ class Setting:
 
     places: tuple[int, ...]
     """Places of its values, one per factor."""
+    values: Mapping[str, str]
+    """By name of the key."""
     label: str
     jobs: tuple[Job, ...]
     by_seed: Mapping[str, float]
@@ -114,11 +78,15 @@ class Sweep:
     jobs: tuple[Job, ...]
     """By name, 2 before 10."""
     factors: tuple[Factor, ...]
-    statistic: Statistic
+    statistic: str
+    """What compares the jobs: Kendall's tau-b, or the final loss of a stage."""
+    is_loss: bool
+    results: Mapping[str, float]
+    """The statistic by the name of its job."""
     settings: tuple[Setting, ...]
     """Best mean first, those without a result last."""
-    unread: tuple[tuple[str, str], ...] = ()
-    """The name of each job with a wrong file, and what is wrong with it."""
+    unread: Mapping[str, str]
+    """What is wrong with a file, by the name of its job."""
 
     @property
     def ranked(self) -> tuple[Setting, ...]:
@@ -136,31 +104,26 @@ def read_sweep(folder: Path) -> Sweep:
         raise InputError(f"sweep: {folder} is not a folder")
     if (folder / "config.yaml").is_file():
         raise InputError(f"sweep: {folder} is the folder of a run, not of a multirun; give it as run_dir")
-    places = sorted((job.relative_to(folder).as_posix() for job in _job_folders(folder)), key=_natural)
+    found = {path.parent for path in folder.rglob("config.yaml")}
+    outermost = [place.relative_to(folder) for place in found if not found & set(place.parents)]
+    places = sorted((place.as_posix() for place in outermost if not INSIDE_A_RUN & set(place.parts)), key=_natural)
     if not places:
         raise InputError(f"sweep: {folder} holds no job (no folder below it has a config.yaml)")
     jobs: list[Job] = []
-    unread: dict[str, InputError] = {}
+    unread: dict[str, str] = {}
     for place in places:
         try:
             jobs.append(_read_job(folder, place))
         except InputError as error:
-            unread[clean(place)] = error
+            unread[place] = str(error)
     if not jobs:
-        raise next(iter(unread.values()))
+        raise InputError(next(iter(unread.values())))
     factors = find_factors([job.leaves for job in jobs])
-    statistic = _statistic(jobs)
-    why = tuple((name, clean(str(error).replace(f"{folder}/", ""))) for name, error in unread.items())
-    return Sweep(tuple(jobs), factors, statistic, _settings(jobs, factors, statistic), why)
-
-
-def _job_folders(folder: Path) -> Iterator[Path]:
-    for place, below, files in os.walk(folder):
-        if "config.yaml" in files:
-            below.clear()
-            yield Path(place)
-        else:
-            below[:] = [name for name in below if name not in INSIDE_A_RUN]
+    statistic, is_loss, results = _results(jobs)
+    settings = list(_settings(jobs, factors, results))
+    settings.sort(key=lambda setting: (not setting.by_seed, setting.mean if is_loss else -setting.mean))
+    unread = {place: error.replace(f"{folder}/", "") for place, error in unread.items()}
+    return Sweep(tuple(jobs), factors, statistic, is_loss, results, tuple(settings), unread)
 
 
 def _natural(text: str) -> list[tuple[int, str]]:
@@ -170,18 +133,15 @@ def _natural(text: str) -> list[tuple[int, str]]:
 def _read_job(sweep: Path, place: str) -> Job:
     folder = sweep / place
     run = read_run(folder)
+    known = [] if run.ranking is None else [(run.ranking.table.population[row], run.ranking.truth[row]) for row in run.ranking.known]
     finished = folder / "finished.json"
-    truth = None
-    ranking = run.ranking
-    if ranking is not None and ranking.truth is not None and len(ranking.known):
-        known = sorted((ranking.table.population[row].architecture.widths, float(ranking.truth[row])) for row in ranking.known)
-        truth = hashlib.sha256(repr(known).encode()).hexdigest()
     return Job(
-        clean(place),
-        replace(run, ranking=None, config_text=None, protocol=None, alone=None),  # 50,000 candidates per job are many
-        read_leaves(run.config or {}, folder / "config.yaml"),
+        place,
+        replace(run, ranking=None),  # 50,000 candidates per job are many
+        leaves := read_leaves(run.config),
+        leaves.get(SEED, ABSENT),
         _seconds(finished) if finished.is_file() else None,
-        truth,
+        hash(tuple(known)),
         f"./{quote(os.fsencode(place))}/report.html" if (folder / "report.html").is_file() else None,
     )
 
@@ -193,34 +153,29 @@ def _seconds(path: Path) -> float:
     return float(value)
 
 
-def _statistic(jobs: Sequence[Job]) -> Statistic:
+def _results(jobs: Sequence[Job]) -> tuple[str, bool, dict[str, float]]:
     """Kendall's tau-b if any job has it, else the final loss of the last stage that all finished jobs share."""
-    kendall = Statistic("Kendall tau-b of the configured score", 1, None)
-    labels = {job.run.label for job in jobs if kendall.of(job) is not None}
-    if labels:
-        return replace(kendall, name=f"Kendall tau-b of {min(labels)}") if len(labels) == 1 else kendall
-    stages = [job.run.config.get("stages") for job in jobs if job.seconds is not None and job.run.config]
-    last = {str(list(names)[-1]) for names in stages if isinstance(names, dict) and names}
-    return Statistic(f"final loss of {clean(min(last))}", -1, min(last)) if len(last) == 1 else kendall
+    kendalls = {job.name: kendall.value for job in jobs if (kendall := job.run.statistic("kendall")) and kendall.value is not None}
+    finished = [job for job in jobs if job.seconds is not None]
+    last = {str(list(stages)[-1]) for job in finished if (stages := section(job.run.config, "stages"))}
+    if kendalls or len(last) != 1:
+        labels = {job.run.label for job in jobs if job.name in kendalls}
+        label = labels.pop() if len(labels) == 1 else "the configured score"
+        return f"Kendall tau-b of {label}", False, kendalls
+    stage = last.pop()
+    return f"final loss of {stage}", True, {job.name: job.losses[stage] for job in finished if stage in job.losses}
 
 
-def _settings(jobs: Sequence[Job], factors: Sequence[Factor], statistic: Statistic) -> tuple[Setting, ...]:
-    groups: dict[tuple[int, ...], list[Job]] = {}
-    for job in jobs:
-        groups.setdefault(tuple(factor.of(job.leaves) for factor in factors), []).append(job)
-    settings = []
+def _settings(jobs: Sequence[Job], factors: Sequence[Factor], results: Mapping[str, float]) -> Iterator[Setting]:
+    groups: dict[tuple[int, ...], list[Job]] = defaultdict(list)
+    for number, job in enumerate(jobs):
+        groups[tuple(factor.by_job[number] for factor in factors)].append(job)
+    firsts = [factor.names[0] for factor in factors]  # they distinguish the settings; keys that change with them come last in a label
     for places, group in groups.items():
-        values: dict[str, list[float]] = {}
+        by_seed: dict[str, list[float]] = defaultdict(list)
         for job in group:
-            if (value := statistic.of(job)) is not None:
-                values.setdefault(job.seed, []).append(value)
-        by_seed = {seed: float(np.mean(several)) for seed, several in values.items()}
-        settings.append(Setting(places, _label(factors, places), tuple(group), by_seed))
-    return tuple(sorted(settings, key=lambda setting: (not setting.by_seed, -statistic.sign * np.nan_to_num(setting.mean))))
-
-
-def _label(factors: Sequence[Factor], places: Sequence[int]) -> str:
-    """The first key of each factor distinguishes settings; keys that change with it come last, if there is room."""
-    pairs = [list(zip(factor.names, factor.values[place], strict=True)) for factor, place in zip(factors, places, strict=True)]
-    words = [f"{name} {value}" for group in (*(pair[:1] for pair in pairs), *(pair[1:] for pair in pairs)) for name, value in group]
-    return clean(listed(words) or "the one setting")
+            by_seed[job.seed] += [results[job.name]] if job.name in results else []
+        valued = zip(factors, places, strict=True)
+        values = {name: value for factor, place in valued for name, value in zip(factor.names, factor.values[place], strict=True)}
+        label = listed([f"{name} {values[name]}" for name in dict.fromkeys([*firsts, *values])]) or "the one setting"
+        yield Setting(places, values, label, tuple(group), {seed: float(np.mean(several)) for seed, several in by_seed.items() if several})

@@ -1,26 +1,23 @@
 """The swept keys of a multirun: the keys in which the jobs' configs differ."""
 
-import math
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from nas_lightning.config.roles import GONE, of_today
-from nas_lightning.errors import InputError
-from nas_lightning.report.drawing import short
+from nas_lightning.config.roles import as_of_today
+from nas_lightning.report.text import listed, plain, short
+from nas_lightning.runs.reading import finite
 
 SEED = "seed"
 """The key whose values repeat a setting."""
 ELSEWHERE = ("run_dir", "resume", "dry_run", "hydra", "data.root", "data.download")
 """Keys of where a run is, not what it is; with all keys below them."""
-ABSENT = "none"
+ABSENT = plain(None)
 """The value of a key that a config lacks."""
-MOST_VALUES, DEEPEST = 20_000, 40
-"""Limits of one job's config; ours have some 200 values in 6 levels, and a file that contains itself has no end."""
 LONGEST = 160
-"""Maximum characters of a key or a value in a report."""
+"""Maximum characters of a key or a value."""
 
 
 @dataclass(frozen=True)
@@ -29,34 +26,27 @@ class Factor:
 
     keys: tuple[str, ...]
     names: tuple[str, ...]
-    """The keys' shortest distinct ends."""
-    places: Mapping[str, int]
-    """By the text of the first key's value: numbers ascending, others in the jobs' order."""
+    """The keys' last two parts, of a class without its ``_target_``; whole keys where those are not distinct."""
+    by_job: tuple[int, ...]
+    """The place of each job's value: numbers ascending, others in the jobs' order."""
     values: tuple[tuple[str, ...], ...]
     """Shown values by place, one entry per key."""
     numeric: bool
-
-    def of(self, leaves: Mapping[str, str]) -> int:
-        """The place of a job's value."""
-        return self.places[leaves.get(self.keys[0], ABSENT)]
 
     @property
     def title(self) -> str:
         """The names in words."""
         return listed(self.names)
 
-    def text(self, place: int) -> str:
-        """A value in words."""
-        return listed(self.values[place])
+    @property
+    def texts(self) -> list[str]:
+        """The values in words, by place."""
+        return list(map(listed, self.values))
 
 
-def read_leaves(config: Mapping[str, Any], path: Path) -> dict[str, str]:
-    """The values of a config as text by dotted key, a list as one value.
-
-    Raises:
-        InputError: if there are too many.
-    """
-    return dict(_leaves(config, "", 0, iter(range(MOST_VALUES)), path))
+def read_leaves(config: Mapping[str, Any]) -> dict[str, str]:
+    """The values of a config as text by dotted key, a list as one value."""
+    return dict(_leaves(as_of_today(config), ""))
 
 
 def find_factors(jobs: Sequence[Mapping[str, str]]) -> tuple[Factor, ...]:
@@ -67,74 +57,30 @@ def find_factors(jobs: Sequence[Mapping[str, str]]) -> tuple[Factor, ...]:
         places = {value: place for place, value in enumerate(dict.fromkeys(values))}
         if len(places) > 1 and key != SEED and not any(f"{key}.".startswith(f"{place}.") for place in ELSEWHERE):
             together.setdefault(tuple(places[value] for value in values), []).append(key)
-    ends = {key: _ends(key) for keys in together.values() for key in keys}
-    counts = Counter(end for several in ends.values() for end in several)
-    names = {key: clean(next((end for end in several if counts[end] == 1), several[-1])) for key, several in ends.items()}
-    return tuple(_factor(keys, [names[key] for key in keys], jobs) for keys in together.values())
+    ends = {key: ".".join(key.removesuffix("._target_").split(".")[-2:]) for keys in together.values() for key in keys}
+    counts = Counter(ends.values())
+    names = {key: short(end if counts[end] == 1 else key, LONGEST) for key, end in ends.items()}
+    return tuple(_factor(by_job, keys, tuple(names[key] for key in keys), jobs) for by_job, keys in together.items())
 
 
-def listed(words: Sequence[str], most: int = 6) -> str:
-    """The first ``most`` words, and the number of others."""
-    return ", ".join([*words[:most], *([f"{len(words) - most:,} more"] if len(words) > most else [])])
-
-
-def clean(text: str) -> str:
-    """Text of a file as shown in a sweep's report."""
-    return short(text, LONGEST)
-
-
-def _leaves(node: Any, key: str, depth: int, budget: Iterator[int], path: Path) -> Iterator[tuple[str, str]]:
-    if next(budget, None) is None or depth > DEEPEST:
-        raise InputError(f"{path}: {key[:80]!r}: a config has at most {MOST_VALUES:,} values in {DEEPEST} levels")
+def _leaves(node: Any, key: str) -> Iterator[tuple[str, str]]:
     if isinstance(node, dict) and node:
         for name, value in node.items():
-            if name in GONE:
-                continue
-            yield from _leaves(value, f"{key}.{name}" if key else str(name), depth + 1, budget, path)
-    elif isinstance(node, list | tuple):
-        entries = (", ".join(text for _, text in _leaves(value, key, depth + 1, budget, path)) for value in node)
-        yield key, f"[{', '.join(entries)}]"
+            yield from _leaves(value, f"{key}.{name}" if key else str(name))
     else:
-        yield key, _leaf(of_today(node) if key.endswith("._target_") and isinstance(node, str) else node)
+        yield key, json.dumps(node, default=str) if isinstance(node, list) else plain(node)
 
 
-def _leaf(value: Any) -> str:
-    """The same text for equal values, such as 1 and 1.0."""
-    if value is None:
-        return ABSENT
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int) and abs(value) > 2**63:
-        return hex(value)  # Python refuses to write very large integers in decimal
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        return str(int(value))
-    return str(value)
-
-
-def _factor(keys: Sequence[str], names: Sequence[str], jobs: Sequence[Mapping[str, str]]) -> Factor:
-    examples: dict[str, Mapping[str, str]] = {}  # the first job with each value
-    for job in jobs:
-        examples.setdefault(job.get(keys[0], ABSENT), job)
-    numbers = {text: _number(text) for text in examples}
-    numeric = all(map(math.isfinite, numbers.values()))
-    order = sorted(examples, key=lambda text: numbers[text]) if numeric else list(examples)
-    values = tuple(tuple(_shown(key, examples[text].get(key, ABSENT)) for key in keys) for text in order)
-    return Factor(tuple(keys), tuple(names), {text: place for place, text in enumerate(order)}, values, numeric)
+def _factor(by_job: Sequence[int], keys: Sequence[str], names: tuple[str, ...], jobs: Sequence[Mapping[str, str]]) -> Factor:
+    examples = [by_job.index(place) for place in range(max(by_job) + 1)]  # the first job with each value
+    numbers = {job: finite(jobs[job].get(keys[0], ABSENT)) for job in examples}
+    numeric = None not in numbers.values()
+    order = sorted(examples, key=lambda job: numbers[job] or 0) if numeric else examples
+    places = {by_job[job]: place for place, job in enumerate(order)}
+    values = tuple(tuple(_shown(key, jobs[job].get(key, ABSENT)) for key in keys) for job in order)
+    return Factor(tuple(keys), names, tuple(places[value] for value in by_job), values, numeric)
 
 
 def _shown(key: str, value: str) -> str:
     """A value as shown; of a class only its last name."""
-    return clean(value.rsplit(".", 1)[-1] if key.endswith("_target_") else value)
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
-
-
-def _ends(key: str) -> list[str]:
-    """The ends of a key, at least two parts such as ``optimizer.lr``, shortest first; a class goes by its purpose."""
-    parts = key.removesuffix("._target_").split(".")
-    return [".".join(parts[-length:]) for length in range(min(2, len(parts)), len(parts) + 1)]
+    return short(value.rsplit(".", 1)[-1] if key.endswith("_target_") else value, LONGEST)

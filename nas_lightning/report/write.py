@@ -1,6 +1,7 @@
 """Reads the folder of a run or a multirun and writes its report into it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from nas_lightning.report.drawing import draw_both
 from nas_lightning.report.markdown import as_markdown
 from nas_lightning.report.page import as_page
 from nas_lightning.report.parts.baselines import baselines
+from nas_lightning.report.parts.prediction import prediction
 from nas_lightning.report.parts.scores import against_truth, costs, places
 from nas_lightning.report.parts.sweep_effects import sweep_effects
 from nas_lightning.report.parts.sweep_jobs import sweep_jobs
@@ -19,25 +21,24 @@ from nas_lightning.report.parts.verdict import verdict
 from nas_lightning.report.parts.widths import widths
 from nas_lightning.report.run import RunFiles, read_run
 from nas_lightning.report.sweep import Sweep, read_sweep
-from nas_lightning.report.sweep_keys import clean
 from nas_lightning.runs.writing import write_atomically, write_text
+
+PARTS = (verdict, against_truth, baselines, places, costs, best, prediction, widths, training, alone, recipe, protocol, environment)
+"""The parts of a run's report in order, the verdict first; each gives None of a run that it has nothing to do with."""
 
 
 def write_report(folder: Path, points: int) -> list[Path]:
     """Writes ``report.html``, ``report.md`` and the pictures in ``report``; the same files give the same bytes.
 
     Args:
-        folder: of the run.
+        folder: of the run; the two pages are returned.
         points: maximum candidates in a figure.
-
-    Returns:
-        The two pages.
 
     Raises:
         InputError: naming the wrong file of the run; then nothing is written.
     """
     run = read_run(folder)
-    return _write(folder, "report", [run], make_parts(run, points))
+    return _write(folder, "report", _subtitle(run), make_parts(run, points))
 
 
 def write_sweep_report(folder: Path) -> list[Path]:
@@ -47,7 +48,7 @@ def write_sweep_report(folder: Path) -> list[Path]:
         InputError: if the folder holds no multirun, or no readable job; then nothing is written.
     """
     sweep = read_sweep(folder)
-    return _write(folder, "sweep", [job.run for job in sweep.jobs], make_sweep_parts(sweep))
+    return _write(folder, "sweep", "", make_sweep_parts(sweep))
 
 
 def make_sweep_parts(sweep: Sweep) -> Sequence[Part]:
@@ -56,21 +57,15 @@ def make_sweep_parts(sweep: Sweep) -> Sequence[Part]:
 
 
 def make_parts(run: RunFiles, points: int) -> Sequence[Part]:
-    """All parts in order, the verdict first."""
-    settings = (recipe(run), protocol(run), environment(run))
-    if run.is_only_alone:
-        return (verdict(run), alone(run), *settings)
-    ranking = run.ranking
-    if ranking is None:
-        return (verdict(run), training(run), *settings)
-    scores = (against_truth(ranking, points), baselines(run), places(ranking, points), costs(ranking, points))
-    return (verdict(run), *scores, best(ranking), widths(ranking), training(run), *settings)
+    """All parts of a run's report in order, the verdict first."""
+    run = replace(run, points=points)
+    return [made for part in PARTS if (made := part(run)) is not None]
 
 
-def _write(folder: Path, name: str, runs: Sequence[RunFiles], parts: Sequence[Part]) -> list[Path]:
-    title = clean(folder.resolve().name)
+def _write(folder: Path, name: str, subtitle: str, parts: Sequence[Part]) -> list[Path]:
+    title = folder.resolve().name
     pictures = {part.figure.name: draw_both(part.figure) for part in parts if part.figure is not None}
-    texts = {f"{name}.html": as_page(title, _subtitle(runs), parts, pictures), f"{name}.md": as_markdown(title, parts, name)}
+    texts = {f"{name}.html": as_page(title, subtitle, parts, pictures), f"{name}.md": as_markdown(title, parts, name)}
     for figure, (wide, _) in pictures.items():
         write_atomically(folder / name / f"{figure}.png", partial(Path.write_bytes, data=wide.png))
     for file, text in texts.items():
@@ -78,20 +73,8 @@ def _write(folder: Path, name: str, runs: Sequence[RunFiles], parts: Sequence[Pa
     return [folder / file for file in texts]
 
 
-def _subtitle(runs: Sequence[RunFiles]) -> str:
-    """Experiment, seed and commit, as far as the runs share them."""
-    environments = [run.environment for run in runs]
-    commands = [environment["command"] for environment in environments if isinstance(environment.get("command"), list)]
-    dirty = " with changes" if all(environment.get("dirty") is True for environment in environments) else ""
-    seeds = [run.config.get("seed") if run.config else None for run in runs]
-    words = [
-        _shared(str(argument) for command in commands for argument in command if str(argument).startswith("experiment=")),
-        _shared(f"seed {seed}" for seed in seeds if isinstance(seed, int)),
-        _shared(f"commit {commit[:7]}{dirty}" for environment in environments if isinstance(commit := environment.get("commit"), str)),
-    ]
-    return ", ".join(clean(word) for word in words if word)
-
-
-def _shared(words: Iterable[str]) -> str:
-    distinct = set(words)
-    return distinct.pop() if len(distinct) == 1 else ""
+def _subtitle(run: RunFiles) -> str:
+    """Experiment, seed and commit."""
+    experiments = [word for word in run.command if word.startswith("experiment=")]
+    seed = f"seed {run.config['seed']}" if "seed" in run.config else ""
+    return ", ".join(filter(None, [*experiments, seed, run.commit and f"commit {run.commit}"]))

@@ -98,15 +98,6 @@ def test_a_file_changed_by_hand_takes_the_agreement_out_of_the_report(name: str,
     assert "known accuracies, ordered by" not in text
 
 
-def test_an_older_agreement_with_more_candidates_is_left_out(ranked: Path):
-    content = json.loads((ranked / "ranking/agreement.json").read_text())
-    assert set(content.pop("made_from")) == {"scores.csv", "known_accuracies.json"}
-    (ranked / "ranking/agreement.json").write_text(json.dumps(content))
-    assert "compared with 24 known accuracies" in report_of(ranked)
-    table_of(3).write(ranked / "ranking/scores.csv")
-    assert "left out: it is of 24 candidates, ranking/scores.csv holds 3 candidates." in report_of(ranked)
-
-
 def test_truth_trained_again_takes_the_agreement_out_of_the_report(tmp_path: Path):
     trained = tmp_path / "standalone/known_accuracies.json"
     LISTED.write(trained, KNOWN.accuracies.values())

@@ -57,6 +57,13 @@ def page(folder: Path) -> Page:
     return Page.parse((folder / "report.html").read_text(encoding="utf-8"))
 
 
+def test_half_a_character_is_replaced(tmp_path: Path):
+    write_example(tmp_path / "run")
+    change_json(tmp_path / "run/environment.json", commit="\ud800abc", machine="\ud800")
+    for path in write_report(tmp_path / "run", points=100):
+        assert "commit ?abc" in path.read_text(encoding="utf-8") or path.suffix == ".md"
+
+
 def test_the_page_runs_one_script_and_it_is_ours(page: Page):
     executable = [tag for tag in page.tags if tag[0] == "script" and tag[1].get("type") != "application/json"]
     assert executable == [("script", {})]

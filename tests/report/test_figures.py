@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from example_run import LAYERS, write_example, write_json, write_text
+from example_run import LAYERS, write_example
 from matplotlib.figure import Figure as Canvas
 from PIL import Image
 
@@ -126,17 +126,6 @@ def test_both_arrangements_have_the_same_points_within_their_axes(figures: dict[
                 assert 0 <= left < left + across <= 1
                 assert 0 <= top < top + down <= 1
                 assert all(x0 <= x <= x1 and y0 <= y <= y1 for x, y in zip(hover.x, hover.y, strict=True))
-
-
-def test_accuracies_are_matched_without_entries_that_one_file_lacks(folder: Path, tmp_path: Path):
-    write_text(tmp_path / "ranking/scores.csv", (folder / "ranking/scores.csv").read_text())
-    first, second, *_ = read_run(tmp_path).ranking.table.population.architectures  # no config says how many entries are read
-    write_json(
-        tmp_path / "ranking/known_accuracies.json", {"a": {"acc": 0.5, "arch": f"{first}-99"}, "b": {"acc": 0.6, "arch": f"{second}-8"}}
-    )
-    np.testing.assert_array_equal(read_run(tmp_path).ranking.truth[:3], [0.5, 0.6, np.nan])
-    write_json(tmp_path / "ranking/known_accuracies.json", {"a": {"acc": 0.5, "arch": str(first).rsplit("-", 1)[0]}})
-    np.testing.assert_array_equal(read_run(tmp_path).ranking.truth[:2], [0.5, np.nan])
 
 
 def test_a_sample_is_evenly_spaced_and_keeps_both_ends():

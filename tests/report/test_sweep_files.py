@@ -47,8 +47,6 @@ def test_what_the_files_hold_is_shown_and_never_run(tmp_path: Path):
 
 WRONG = [
     ("1/config.yaml", "a: [", ["1/config.yaml", "is not YAML"]),
-    ("1/config.yaml", f"a: {'[' * 50}{']' * 50}", ["1/config.yaml", "40 levels"]),
-    ("1/config.yaml", f"a: [{'1,' * 30_000}]", ["1/config.yaml", "20,000 values"]),
     ("1/config.yaml", "a: &a [*a]", ["1/config.yaml", "line 1: an alias"]),
     ("1/config.yaml", "a: &a {b: *a}", ["1/config.yaml", "line 1: an alias"]),
     (
@@ -72,12 +70,13 @@ def test_a_wrong_file_of_a_job_leaves_it_out_and_the_others_are_shown(name: str,
     write_text(tmp_path / name, content)
     sweep = read_sweep(tmp_path)
     assert [job.name for job in sweep.jobs] == ["0", *(str(number) for number in range(2, 12))]
-    ((job, why),) = sweep.unread
+    ((job, why),) = sweep.unread.items()
     assert job == "1"
     for part in holds:
         assert part in why
     text = as_markdown("sweep", make_sweep_parts(sweep), "sweep").replace("\\", "")
-    assert "Left out, as a file of theirs cannot be read: 1 (1)." in text
+    assert "1 unreadable" in text
+    assert "Left out, as a file of theirs cannot be read:" in text
     assert why.split("'")[0].strip() in text
 
 
@@ -88,7 +87,7 @@ def test_jobs_with_a_score_that_does_not_exist_are_marked(tmp_path: Path):
         write_text(config, config.read_text().replace("score: cross_entropy", "score: beauty"))
     sweep = read_sweep(tmp_path)
     assert len(sweep.jobs) == 10
-    assert {name: why.partition(": ")[2] for name, why in sweep.unread} == dict.fromkeys(
+    assert {name: why.partition(": ")[2] for name, why in sweep.unread.items()} == dict.fromkeys(
         "37", "ranking.score: 'beauty' is not one of top1, cross_entropy, predicted"
     )
 

@@ -30,7 +30,7 @@ def test_a_swept_class_goes_by_its_last_name_and_an_absent_key_is_none(tmp_path:
     write_job(tmp_path / "2", changes={"stages.pretrain.sampler._target_": "here.Fair"})
     sampler, extra = read_sweep(tmp_path).factors
     assert (sampler.title, sampler.values) == ("pretrain.sampler", (("Fair",), ("Uniform",), ("Fair",)))
-    assert (extra.title, extra.values) == ("extra", (("none",), ("[1, 2]",)))
+    assert (extra.title, extra.values) == ("extra", (("none",), ('[1, {"a": 2}]',)))
 
 
 def test_a_setting_is_named_by_a_key_of_each_factor_first(tmp_path: Path):

@@ -32,7 +32,7 @@ def figures_of(folder: Path) -> dict[str, Sequence[Hover]]:
 MISSING = {
     "ranking/scores.csv": "Nothing was ranked yet.",
     "ranking/agreement.json": "How far to trust this order is unknown.",
-    "ranking/known_accuracies.json": "Missing: ranking/known_accuracies.json or standalone/known_accuracies.json.",
+    "ranking/known_accuracies.json": "Missing: accuracies of candidates in ranking/known_accuracies.json or standalone/",
     "ranking/protocol.json": "Missing: ranking/protocol.json.",
     "environment.json": "Missing: environment.json.",
     "config.yaml": "Missing: config.yaml.",
@@ -58,7 +58,6 @@ def test_a_ranking_alone_is_shown_with_the_config_beside_it(tmp_path: Path, fold
     write_text(tmp_path / "run/ranking/config.yaml", "checkpoint: a.ckpt\nranking: {score: cross_entropy}\n")
     text = text_of(tmp_path / "run")
     assert "60 candidates are ranked by negative cross entropy" in text
-    assert "all entries of a code are shown" in text
 
 
 def test_a_folder_of_trainings_alone_has_a_report_of_them(tmp_path: Path):
@@ -129,7 +128,7 @@ def test_an_interval_that_is_not_defined_is_left_out(folder: Path):
     scores = json.loads(path.read_text())["scores"]
     scores["negative cross entropy"]["kendall"] = {"value": 0.7, "low": None, "high": None}
     change_json(path, scores=scores)
-    assert "Kendall tau-b of 0.700 and a Pearson" in text_of(folder)
+    assert "the score puts the better one first in 85 % of the cases" in text_of(folder)
 
 
 SCORES = "name,architecture,top1,top5,cross_entropy,macs,parameters\n"
@@ -164,7 +163,7 @@ WRONG = [
     ("stages/pretrain/metrics.csv", "loss\n3\n", ["has no column step"]),
     ("stages/pretrain/metrics.csv", "step,loss\n0,1.5\n1", ["line 3", "is not a row of step,loss"]),
     ("stages/pretrain/metrics.csv", "step,loss\n0,high\n", ["line 2", "loss", "'high'"]),
-    ("stages/pretrain/metrics.csv", "step,loss\n1e300,2\n", ["line 2", "'1e300'"]),
+    ("stages/pretrain/metrics.csv", "step,loss\n1e300,2\n", ["line 2", "step: '1e300' must be from 0 to"]),
     ("standalone/accuracies.csv", "name,seed\n", ["has no column architecture, accuracy"]),
 ]
 

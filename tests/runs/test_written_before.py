@@ -83,5 +83,5 @@ def test_an_older_run_is_finished_and_of_the_same_setting_as_a_new_one(before: P
     assert finished(before / "finished", now) is not None
     assert finished(before / "finished", {**now, "seed": 4}) is None
     path = before / "finished/config.yaml"
-    leaves = read_leaves(yaml.safe_load(path.read_text()), path)
-    assert leaves == read_leaves(as_of_today(yaml.safe_load(path.read_text())), path)
+    leaves = read_leaves(yaml.safe_load(path.read_text()))
+    assert leaves == read_leaves(as_of_today(yaml.safe_load(path.read_text())))

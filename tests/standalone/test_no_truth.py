@@ -274,7 +274,7 @@ def test_a_whole_run_ranks_and_leaves_out_what_diverged(
         )
     assert command("report", f"run_dir={run}").code == 0
     if names[trained]:
-        row = f"| trainings that diverged, without an accuracy | {6 - len(names[trained])} |"
+        row = f"Trainings that diverged, without an accuracy: {6 - len(names[trained])}."
         assert row in (run / "report.md").read_text(encoding="utf-8")
 
 

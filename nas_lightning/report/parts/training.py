@@ -1,129 +1,111 @@
 """The training curves of the stages, one after the other, from their metrics."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure as Canvas
 
-from nas_lightning.report.content import Part
-from nas_lightning.report.drawing import ACCENT, INK, MUTED, PALE, TINT, Figure, Hover, is_narrow, short
-from nas_lightning.report.run import RunFiles, StageMetrics
+from nas_lightning.report.content import Part, missing
+from nas_lightning.report.drawing import ACCENT, INK, MUTED, PALE, TINT, Figure, Hover
+from nas_lightning.report.run import RunFiles, section
+from nas_lightning.report.text import short
 
 TITLE = "Training"
 MOST_POINTS = 600
 """Maximum points of one curve in one stage; longer curves average neighbours."""
-WIDE_GAP, NARROW_GAP = 0.03, 0.1
-"""Minimum share of all steps between the names of two stages; the text above the figure names them all."""
-MOST_PANEL = 12
+MOST_MONITORED = 12
 """Maximum monitored candidates to draw."""
 FEW = 40
 """Maximum values of a curve with a marker each."""
 
 
-class Look(NamedTuple):
+class Curve(NamedTuple):
     """A column of the metrics and how it is drawn."""
 
+    strip: str
+    """The title of the axis that it shares."""
     column: str
     label: str
-    meaning: str = ""
-    """Description of the curve in the note under the figure."""
     colour: str = ACCENT
     width: float = 1.6
 
 
-Curve = tuple[Look, npt.NDArray[np.float64], npt.NDArray[np.float64]]
-"""Steps and values of one column over all stages, with nan between stages."""
+FIXED = {"largest": (INK, 1.6), "smallest": (TINT, 1.6)}
+"""Colour and line width of monitored candidates; others are grey."""
+NOTES = (
+    "Loss: light, single steps; dark, the mean of an epoch's steps.",
+    "Top-1: coloured, the paths that train, on training images; black, the largest candidate, on held-out images; light, the smallest "
+    "candidate; grey, other fixed candidates, on held-out images.",
+)
 
 
-def training(run: RunFiles) -> Part:
+def training(run: RunFiles) -> Part | None:
     """Strips over a common axis of steps."""
+    if run.is_only_alone:
+        return None
     if not run.stages:
-        return Part(TITLE, ("Missing: stages/*/metrics.csv.",))
-    starts = np.concatenate([[0], np.cumsum([int(stage.steps.max(initial=-1)) + 1 for stage in run.stages])])
-    strips = _strips(run.stages, starts)
+        return missing(TITLE, "stages/*/metrics.csv")
+    starts = np.cumsum([0, *(stage.steps for stage in run.stages[:-1])])
+    curves = _curves({column: None for stage in run.stages for column in stage.columns})
+    strips = list(dict.fromkeys(curve.strip for curve in curves))
     if not strips:
         return Part(TITLE, ("The metrics of the stages hold no values.",))
-    names = [stage.name for stage in run.stages]
-    steps = ", ".join(f"{name} ({starts[number + 1] - starts[number]:,} steps)" for number, name in enumerate(names))
-    absent = f" Not trained yet, or without metrics: {', '.join(run.untrained)}." if run.untrained else ""
-    is_averaged = any(len(stage.steps) > MOST_POINTS for stage in run.stages)
-    averaged = f" Of stages with more than {MOST_POINTS:,} rows neighbouring rows are averaged." if is_averaged else ""
+    trained = {stage.name for stage in run.stages}
+    untrained = [str(name) for name in section(run.config, "stages") if str(name) not in trained]
+    steps = ", ".join(f"{stage.name} ({stage.steps:,} steps)" for stage in run.stages)
 
     def draw(canvas: Canvas) -> list[Hover]:
         all_axes = canvas.subplots(len(strips), 1, sharex=True, squeeze=False)[:, 0]
         hovers = []
-        for axes, (title, curves) in zip(all_axes, strips.items(), strict=True):
-            axes.set_ylabel(title)
-            for look, steps, values in curves:
-                defined = np.isfinite(values)
-                marker = "o" if defined.sum() <= FEW else None
-                axes.plot(steps, values, color=look.colour, linewidth=look.width, marker=marker, markersize=3)
-                points = list(zip(steps[defined].tolist(), values[defined].tolist(), strict=True))
-                texts = [f"{short(look.label)}\n{value:.4g}\nstep {step:,.0f}" for step, value in points]
-                hovers.append(Hover(axes, [step for step, _ in points], [value for _, value in points], texts))
-            for start in starts[1:-1]:
+        for curve in curves:
+            axes = all_axes[strips.index(curve.strip)]
+            axes.set_ylabel(curve.strip)
+            hovers.append(Hover(axes, [], [], []))
+            for stage, start in zip(run.stages, starts, strict=True):
+                across, values = _means(stage.columns.get(curve.column, np.zeros((2, 0)))) * [[1], [100 if "%" in curve.strip else 1]]
+                marker = "o" if len(values) <= FEW else None
+                axes.plot(start + across, values, color=curve.colour, linewidth=curve.width, marker=marker, markersize=3)
+                for step, value in zip((start + across).tolist(), values.tolist(), strict=True):
+                    hovers[-1].add(step, value, f"{short(curve.label)}\n{value:.4g}\nstep {step:,.0f}")
+        for axes in all_axes:
+            for start in starts[1:]:
                 axes.axvline(start, color=PALE, linewidth=1)
-        last = -np.inf
-        for start, name in zip(starts[:-1], names, strict=True):
-            if start - last >= (NARROW_GAP if is_narrow(canvas) else WIDE_GAP) * starts[-1]:
-                above = (start, 1.02)
-                all_axes[0].annotate(short(name), above, xycoords=("data", "axes fraction"), fontsize=8, color=MUTED, rotation=35)
-                last = start
+        for start, stage in zip(starts, run.stages, strict=True):
+            above = (start, 1.02)
+            all_axes[0].annotate(short(stage.name), above, xycoords=("data", "axes fraction"), fontsize=8, color=MUTED, rotation=35)
         all_axes[-1].set_xlabel("optimizer step, over all stages")
         return hovers
 
     height = 110 + 160 * len(strips)
     return Part(
         TITLE,
-        (f"Stages in order: {steps}.{absent}{averaged}",),
-        figure=Figure("training", f"Training curves, stage after stage: {'; '.join(strips)}", draw, height, height),
-        notes=[
-            f"{title.partition(',')[0].capitalize()}: {'; '.join(dict.fromkeys(look.meaning for look, _, _ in curves))}."
-            for title, curves in strips.items()
-            if curves[0][0].meaning
-        ],
+        (
+            f"Stages in order: {steps}.",
+            f"Not trained yet, or without metrics: {', '.join(untrained)}." if untrained else "",
+            f"Of stages with more than {MOST_POINTS:,} rows neighbouring rows are averaged.",
+        ),
+        figure=Figure("training", f"Training curves, stage after stage: {'; '.join(strips)}", draw, NOTES, height, height),
     )
 
 
-def _strips(stages: Sequence[StageMetrics], starts: npt.NDArray[np.int64]) -> dict[str, list[Curve]]:
-    """The curves with values, by the title of the axis that they share."""
-    columns = list(dict.fromkeys(column for stage in stages for column in stage.columns))
-    panel = [column.removesuffix("/top1") for column in columns if column.endswith("/top1")][:MOST_PANEL]
-    fixed = {
-        "largest": ("black, the largest candidate, on held-out images", INK, 1.6),
-        "smallest": ("light, the smallest candidate", TINT, 1.6),
-    }
-    other = ("grey, other fixed candidates, on held-out images", PALE, 1.0)
-    strips = {
-        "loss": (
-            Look("loss", "training loss, single steps", "light, single steps", TINT, 1.0),
-            Look("epoch_loss", "training loss, mean of an epoch", "dark, the mean of an epoch's steps"),
-        ),
-        "top-1, %": (
-            Look("top1", "training paths", "coloured, the paths that train, on training images"),
-            *(Look(f"{name}/top1", name, *fixed.get(name, other)) for name in panel),
-        ),
-        "panel, Kendall": (Look("panel/kendall", "Kendall tau-b of the panel"),),
-        "learning rate": (Look("lr", "learning rate", colour=MUTED),),
-    }
-    by_title = {title: [_curve(stages, starts, look, 100 if "%" in title else 1) for look in looks] for title, looks in strips.items()}
-    drawn = {title: [curve for curve in curves if np.isfinite(curve[2]).any()] for title, curves in by_title.items()}
-    return {title: curves for title, curves in drawn.items() if curves}
+def _curves(columns: Collection[str]) -> list[Curve]:
+    """The curves that have values, strip by strip."""
+    monitored = [column.removesuffix("/top1") for column in columns if column.endswith("/top1")][:MOST_MONITORED]
+    curves = [
+        Curve("loss", "loss", "training loss, single steps", TINT, 1.0),
+        Curve("loss", "epoch_loss", "training loss, mean of an epoch"),
+        Curve("top-1, %", "top1", "training paths"),
+        *(Curve("top-1, %", f"{name}/top1", name, *FIXED.get(name, (PALE, 1.0))) for name in monitored),
+        Curve("panel, Kendall", "panel/kendall", "Kendall tau-b of the panel"),
+        Curve("learning rate", "lr", "learning rate", MUTED),
+    ]
+    return [curve for curve in curves if curve.column in columns]
 
 
-def _curve(stages: Sequence[StageMetrics], starts: npt.NDArray[np.int64], look: Look, scale: float) -> Curve:
-    steps, values = [np.zeros(0)], [np.zeros(0)]
-    for stage, start in zip(stages, starts, strict=False):
-        column = stage.columns.get(look.column, np.full(len(stage.steps), np.nan))
-        kept = np.isfinite(column)
-        steps += [_means(stage.steps[kept] + float(start)), np.array([np.nan])]
-        values += [_means(column[kept]) * scale, np.array([np.nan])]
-    return look, np.concatenate(steps), np.concatenate(values)
-
-
-def _means(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """At most ``MOST_POINTS`` values, each the mean of equally many neighbours."""
-    together = max(1, -(-len(values) // MOST_POINTS))
-    return np.array([values[start : start + together].mean() for start in range(0, len(values), together)], dtype=np.float64)
+def _means(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Of (rows, n): at most ``MOST_POINTS`` columns, each the mean of equally many neighbours."""
+    count = values.shape[1]
+    first = np.arange(0, count, max(1, -(-count // MOST_POINTS)))
+    return np.add.reduceat(values, first, axis=1) / np.diff([*first, count]) if count else values
