@@ -19,12 +19,12 @@ def agreement_summary(agreement: Agreement) -> str:
 
 
 def against_baselines(agreement: Agreement, score: str) -> str:
-    """One sentence on whether a score beats the best baseline by Kendall; p is the share of resamples that it wins."""
+    """One sentence on whether a score beats the best baseline by Kendall."""
     shares, best = agreement.wins_over_baselines(score), best_baseline(agreement)
     if best not in shares:
         return f"{score} cannot be compared with a baseline: one side has no order"
     outcome = next(words for words, names in baselines_by_outcome(agreement, score).items() if best in names)
-    return f"{score} {outcome} the best baseline, {best}, by Kendall (p = {shares[best]:.2f})"
+    return f"{score} {outcome} the best baseline, {best}: its Kendall is higher in {shares[best]:.1%} of the resamples"
 
 
 def best_baseline(agreement: Agreement) -> str | None:

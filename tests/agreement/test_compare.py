@@ -121,9 +121,12 @@ def test_the_verdict_sorts_baselines_by_the_share_of_resamples():
     alike = agreement.wins("score", "much alike")
     assert 0.05 < alike < 0.95
     assert baselines_by_outcome(agreement, "score") == {"beats": ["poor"], "does not beat": ["much alike"], "is beaten by": ["perfect"]}
-    assert against_baselines(agreement, "score") == "score is beaten by the best baseline, perfect, by Kendall (p = 0.00)"
+    assert (
+        against_baselines(agreement, "score")
+        == "score is beaten by the best baseline, perfect: its Kendall is higher in 0.0% of the resamples"
+    )
     without = measure({name: scores[name] for name in ("score", "poor")}, truth, baselines=["poor"], resamples=60)
-    assert against_baselines(without, "score") == "score beats the best baseline, poor, by Kendall (p = 1.00)"
+    assert against_baselines(without, "score") == "score beats the best baseline, poor: its Kendall is higher in 100.0% of the resamples"
 
 
 def test_a_score_without_order_is_compared_with_no_baseline():

@@ -75,7 +75,7 @@ def test_the_terminal_says_which_baselines_a_score_beats(micro: Path, protocol: 
     known = f"ranking.known_accuracies={micro}/standalone/known_accuracies.json"
     done = command("rank", f"checkpoint={micro}/supernet.safetensors", *protocol, known, "ranking.resamples=50", f"run_dir={tmp_path}")
     assert done.code == 0, done.err
-    verdicts = [line for line in done.out.splitlines() if " by Kendall" in line]
+    verdicts = [line for line in done.out.splitlines() if "its Kendall is higher" in line]
     assert [line.split(" ")[0] for line in verdicts] == ["top-1", "negative", "predicted"]
     assert all("the best baseline, " in line for line in verdicts)
     assert json.loads((tmp_path / "ranking/agreement.json").read_text())["ceiling"] is None  # its own truth is another's
