@@ -14,12 +14,6 @@ def check_integer(argument: str, value: object, low: int, high: int | None = Non
         raise InputError(f"{argument}: {value!r} is not {rule}")
 
 
-def check_number(argument: str, value: object, low: float, high: float) -> None:
-    """Raises InputError unless ``value`` is a finite number in [low, high]."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise InputError(f"{argument}: {value!r} is not a number in {low:g}..{high:g}")
-
-
 def callable_entries(argument: str, entries: Mapping[str, Any], takes: str) -> dict[str, Any]:
     """The non-null entries; raises InputError naming the first that is not a function of ``takes``."""
     kept = {name: entry for name, entry in entries.items() if entry is not None}

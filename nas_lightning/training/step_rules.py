@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from nas_lightning.config.fields import check_fields, number
+from nas_lightning.config.fields import Checked, number
 from nas_lightning.errors import InputError
 
 
@@ -69,7 +69,7 @@ class RateScaling(Protocol):
 
 
 @dataclass(frozen=True)
-class Power:
+class Power(Checked, place="rate_scaling"):
     """A power of the number of devices.
 
     Args:
@@ -78,9 +78,6 @@ class Power:
     """
 
     exponent: float = number(least=0, most=1)
-
-    def __post_init__(self) -> None:
-        check_fields(self, "rate_scaling")
 
     def factor(self, devices: int) -> float:
         """See RateScaling."""

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-from nas_lightning.config.fields import check_fields, number
+from nas_lightning.config.fields import Checked, number
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture, SearchSpace
 from nas_lightning.training.objectives.losses import at_least_float32, cross_entropy, soft_cross_entropy
@@ -59,7 +59,7 @@ class CrossEntropy:
 
 
 @dataclass(frozen=True)
-class InplaceDistillation:
+class InplaceDistillation(Checked, place="objective"):
     """Each path learns the labels and the outputs of the largest network, which learns the labels at the same time.
 
     Per path: hard_weight * (CE(path) + CE(largest)) + soft_weight * soft-CE(path, softmax(largest), detached).
@@ -71,9 +71,6 @@ class InplaceDistillation:
     hard_weight: float = number(0.5, least=0)
     soft_weight: float = number(2.0, least=0)
     temperature: float = number(1.0, above=0)
-
-    def __post_init__(self) -> None:
-        check_fields(self, "objective")
 
     def architectures(self, paths: Sequence[Architecture]) -> list[Architecture]:
         """See Objective."""
