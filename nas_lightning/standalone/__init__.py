@@ -3,11 +3,10 @@
 from nas_lightning.standalone.choice import check_seeds, spread_by_accuracy, spread_by_cost
 from nas_lightning.standalone.side_by_side import on_one_device, pack
 from nas_lightning.standalone.summary import table, write_summary
-from nas_lightning.standalone.train_alone import CutShort, Diverged, Recipe, check_trainer_arguments, train_alone, try_one_step
+from nas_lightning.standalone.train_alone import Diverged, Recipe, check_trainer_arguments, train_alone
 from nas_lightning.standalone.truth import Failure, GroundTruth, check_enough, describe_failures, read_accuracies_so_far, train_ground_truth
 
 __all__ = [
-    "CutShort",
     "Diverged",
     "Failure",
     "GroundTruth",
@@ -24,6 +23,5 @@ __all__ = [
     "table",
     "train_alone",
     "train_ground_truth",
-    "try_one_step",
     "write_summary",
 ]

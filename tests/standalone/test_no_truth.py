@@ -19,7 +19,6 @@ from nas_lightning.data import Augmentation, Digits
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture, Population, SearchSpace, ShortcutRule
 from nas_lightning.standalone import (
-    CutShort,
     Diverged,
     GroundTruth,
     Recipe,
@@ -112,7 +111,7 @@ def test_a_training_that_is_cut_short_is_not_recorded_and_trained_again(digits: 
     made = MODULE.make_trainer
     with monkeypatch.context() as patched:
         patched.setattr(MODULE, "make_trainer", lambda *given, **owned: made(*given, callbacks=[Stops()], **owned))
-        with pytest.raises(CutShort, match=r"^standalone: .* with seed 0 was stopped after [12] of 4 steps.*trains it again$"):
+        with pytest.raises(InputError, match=r"^standalone: .* with seed 0 was stopped after [12] of 4 steps.*trains it again$"):
             train_ground_truth(POPULATION, digits, recipe(), [0], tmp_path, CPU)
     assert not list(tmp_path.iterdir())
     train_ground_truth(POPULATION, digits, recipe(), [0], tmp_path, CPU)
