@@ -22,7 +22,9 @@ from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.devices.trainer import make_trainer
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture, Population, SearchSpace, ShortcutRule, read_accuracies
-from nas_lightning.standalone import Recipe, check_seeds, on_one_device, pack, spread_by_accuracy, spread_by_cost
+from nas_lightning.standalone.choice import check_seeds, spread_by_accuracy, spread_by_cost
+from nas_lightning.standalone.side_by_side import on_one_device, pack
+from nas_lightning.standalone.train_alone import Recipe
 from nas_lightning.supernet import ResidualFamily, Supernet
 from nas_lightning.supernet.checkpoint import load_supernet
 from nas_lightning.training.stage import MakeOptimizer, Stage, check_name

@@ -99,7 +99,6 @@ def save_whole(trainer: pl.Trainer, path: Path) -> None:
         InputError: if it cannot be written (full disk, read-only folder); an older one is kept. Only rank zero raises
             it; the other processes exit.
     """
-    cast(SupernetTraining, trainer.lightning_module).join_counts()
     failure: str | None = None
     if trainer.is_global_zero:
         try:

@@ -56,8 +56,6 @@ class SupernetTraining(pl.LightningModule):
         self.epoch_loss.set_dtype(torch.float32 if torch.backends.mps.is_available() else torch.float64)
         for metric in (self.accuracy, self.epoch_loss):
             metric.persistent(True)  # a resumed epoch has all its steps in it
-        self.joined: dict[str, Tensor] = {}
-        """Counts summed over all devices, for the next checkpoint."""
         self.skipped: Tensor
         self.register_buffer("skipped", torch.zeros((), dtype=torch.long))
 
@@ -133,20 +131,14 @@ class SupernetTraining(pl.LightningModule):
         if self.panel is not None:
             self.log_dict(self.panel.compute())
 
-    def join_counts(self) -> None:
-        """Puts the epoch's counts of all devices, not only one's, into the next checkpoint; all must call this."""
-        if self.trainer.world_size == 1 or self.finished:  # a finished stage has counted its last epoch
-            return
-        reduce, device = self.trainer.strategy.reduce, self.trainer.strategy.root_device
-        counts = self._counts(self.state_dict())
-        self.joined = {name: reduce(count.to(device, copy=True), reduce_op="sum").to(count.device) for name, count in counts.items()}
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the header, so that the file describes itself."""
+        """Adds the header, so that the file describes itself, and the epoch's counts of all devices, not only one's."""
         end = {"finished": self.finished, "ended_early": self.ended_early}
         checkpoint[HEADER_KEY] = {**self.header, **end, "devices": self.trainer.world_size}
-        checkpoint["state_dict"] |= self.joined
-        self.joined = {}
+        if self.trainer.world_size > 1:
+            reduce, device = self.trainer.strategy.reduce, self.trainer.strategy.root_device
+            for name, counts in self._counts(self.state_dict()).items():
+                checkpoint["state_dict"][name] = reduce(counts.to(device, copy=True), reduce_op="sum").to(counts.device)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps the counts of all devices on rank zero alone."""

@@ -18,17 +18,10 @@ from nas_lightning.commands.prepare import check_recipe
 from nas_lightning.data import Augmentation, Digits
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture, Population, SearchSpace, ShortcutRule
-from nas_lightning.standalone import (
-    Diverged,
-    GroundTruth,
-    Recipe,
-    describe_failures,
-    train_alone,
-    train_ground_truth,
-    truth,
-    write_summary,
-)
-from nas_lightning.standalone.truth import Failure
+from nas_lightning.standalone import truth
+from nas_lightning.standalone.summary import write_summary
+from nas_lightning.standalone.train_alone import Diverged, Recipe, train_alone
+from nas_lightning.standalone.truth import Failure, GroundTruth, describe_failures, train_ground_truth
 from nas_lightning.supernet import ResidualFamily
 from nas_lightning.training.schedules import Cosine
 
@@ -38,7 +31,6 @@ CPU = {"accelerator": "cpu", "devices": 1}
 SMALL = ["space=resnet_tiny", "data=digits", "data.train_images=64", "population.count=4", "standalone.epochs=1"]
 POPULATION = Population.draw(SPACE, 4, 0)
 MODULE = sys.modules[train_alone.__module__]
-"""The package offers the function by the module's name."""
 
 
 def recipe(lr: float = 0.05, **changed: Any) -> Recipe:

@@ -13,7 +13,10 @@ import torch
 from nas_lightning.data import Augmentation, Digits
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture, Population, SearchSpace, ShortcutRule, read_accuracies
-from nas_lightning.standalone import GroundTruth, Recipe, spread_by_cost, train_alone, train_ground_truth, truth
+from nas_lightning.standalone import truth
+from nas_lightning.standalone.choice import spread_by_cost
+from nas_lightning.standalone.train_alone import Recipe, train_alone
+from nas_lightning.standalone.truth import GroundTruth, train_ground_truth
 from nas_lightning.supernet import ResidualFamily
 from nas_lightning.training.schedules import Cosine
 

@@ -21,7 +21,9 @@ import nas_lightning
 from nas_lightning.data import Augmentation, Digits
 from nas_lightning.errors import InputError
 from nas_lightning.space import Population, SearchSpace, ShortcutRule
-from nas_lightning.standalone import Recipe, side_by_side, train_ground_truth, truth
+from nas_lightning.standalone import side_by_side, truth
+from nas_lightning.standalone.train_alone import Recipe
+from nas_lightning.standalone.truth import train_ground_truth
 from nas_lightning.supernet import ResidualFamily
 from nas_lightning.training.schedules import Cosine
 
