@@ -60,17 +60,9 @@ class Different:
         return device
 
 
-class RateScaling(Protocol):
-    """How the learning rate grows with the number of devices: N devices see N times more images per step."""
-
-    def factor(self, devices: int) -> float:
-        """Factor of the configured rate."""
-        ...
-
-
 @dataclass(frozen=True)
 class Power(Checked, place="rate_scaling"):
-    """A power of the number of devices.
+    """How the learning rate grows with the number of devices, as N of them see N times more images per step: a power of N.
 
     Args:
         exponent: 0 keeps the rate; 1 is linear (Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.1); 0.5
@@ -80,7 +72,7 @@ class Power(Checked, place="rate_scaling"):
     exponent: float = number(least=0, most=1)
 
     def factor(self, devices: int) -> float:
-        """See RateScaling."""
+        """Of the configured rate."""
         return math.pow(devices, self.exponent)
 
 
