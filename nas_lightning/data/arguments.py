@@ -7,13 +7,6 @@ from typing import Any
 from nas_lightning.errors import InputError
 
 
-def check_integer(argument: str, value: object, low: int, high: int | None = None) -> None:
-    """Raises InputError unless ``value`` is an integer in [low, high]."""
-    rule = f"an integer of at least {low}" if high is None else f"an integer in {low}..{high}"
-    if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
-        raise InputError(f"{argument}: {value!r} is not {rule}")
-
-
 def callable_entries(argument: str, entries: Mapping[str, Any], takes: str) -> dict[str, Any]:
     """The non-null entries; raises InputError naming the first that is not a function of ``takes``."""
     kept = {name: entry for name, entry in entries.items() if entry is not None}

@@ -11,14 +11,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from nas_lightning.config.schema import LoaderConfig
-from nas_lightning.data.arguments import check_integer
 from nas_lightning.data.batches import EpochBatches, FixedBatches, IndexedImages
 from nas_lightning.data.image_dataset import ImageDataset
 from nas_lightning.data.image_ops import normalize, to_unit
 from nas_lightning.data.per_image import PerImage
 from nas_lightning.data.splits import LabelledImages
 from nas_lightning.devices.signals import leave_to_parent
-from nas_lightning.errors import InputError
+from nas_lightning.errors import InputError, check_at_least
 from nas_lightning.rng import generator
 
 Batch = tuple[Tensor, Tensor]  # images, labels
@@ -62,7 +61,7 @@ class ImageDataModule(pl.LightningDataModule):
     def _split(self) -> tuple[Tensor, Tensor]:
         """Ascending indices of the images to train on, and of those held out."""
         count = len(self.dataset.train().labels)
-        check_integer("loader.holdout", self.loader.holdout, 0, count - 1)
+        check_at_least("loader.holdout", self.loader.holdout, 0, count - 1)
         order = torch.from_numpy(generator(self.seed, "holdout").permutation(count))
         return order[self.loader.holdout :].sort().values, order[: self.loader.holdout].sort().values
 

@@ -8,10 +8,9 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
-from nas_lightning.data.arguments import check_integer
 from nas_lightning.data.image_ops import normalize, to_unit
 from nas_lightning.data.splits import LabelledImages, labelled_images
-from nas_lightning.errors import InputError
+from nas_lightning.errors import InputError, check_at_least
 
 
 class ImageDataset(ABC):
@@ -108,5 +107,5 @@ def evaluation_images(dataset: ImageDataset, count: int | None = None) -> tuple[
     """
     images, labels = dataset.test()
     if count is not None:
-        check_integer("ranking.images", count, 1, len(labels))
+        check_at_least("ranking.images", count, 1, len(labels))
     return normalize(to_unit(images[:count]), dataset.mean, dataset.std), labels[:count]

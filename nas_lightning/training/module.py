@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import Any, cast
 
 import pytorch_lightning as pl
@@ -27,7 +27,7 @@ class SupernetTraining(pl.LightningModule):
         supernet: whose weights are trained, in place.
         stage: what trains, and how.
         clip_norm: largest norm (or value) of the gradients of a step; None does not clip.
-        clip_algorithm: ``norm`` or ``value``, as pl.Trainer's ``gradient_clip_algorithm``.
+        clip_algorithm: ``norm``, the default, or ``value``, as pl.Trainer's ``gradient_clip_algorithm``.
         panel: candidates that validation evaluates.
         header: describes the stage's checkpoints, and is stored in them.
     """
@@ -38,7 +38,7 @@ class SupernetTraining(pl.LightningModule):
         stage: Stage,
         *,
         clip_norm: float | None = None,
-        clip_algorithm: str = "norm",
+        clip_algorithm: str | None = None,
         panel: ProbeSet | None = None,
         header: Mapping[str, Any] | None = None,
     ) -> None:
@@ -108,8 +108,7 @@ class SupernetTraining(pl.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clips here, where mixed precision has already unscaled the gradients."""
-        if self.clip_norm is not None:
-            self.clip_gradients(optimizer, gradient_clip_val=self.clip_norm, gradient_clip_algorithm=self.clip_algorithm)
+        self.clip_gradients(optimizer, self.clip_norm, self.clip_algorithm)
 
     def on_train_epoch_end(self) -> None:
         """Logs the epoch's means; Lightning would do so after the checkpoint, too late for a run stopped in between."""
@@ -189,12 +188,9 @@ class SupernetTraining(pl.LightningModule):
         return optimizer.param_groups[0]["lr"]
 
     def _backward(self, loss: Tensor, is_last: bool) -> None:
-        with nullcontext() if is_last else self._blocked_sync():  # one all-reduce a step, however many passes
+        blocked = nullcontext if is_last else getattr(self.trainer.strategy, "block_backward_sync", nullcontext)
+        with blocked():  # one all-reduce a step, however many passes
             self.manual_backward(loss)
-
-    def _blocked_sync(self) -> AbstractContextManager[Any]:
-        strategy = self.trainer.strategy
-        return strategy.block_backward_sync() if hasattr(strategy, "block_backward_sync") else nullcontext()
 
     def _fill_missing_gradients(self) -> None:
         # A masked full-width network gives zeros off the path; momentum and weight decay then still act.

@@ -66,7 +66,7 @@ def train_stages(
             supernet,
             stage,
             clip_norm=trainer_arguments.get("gradient_clip_val"),
-            clip_algorithm=trainer_arguments.get("gradient_clip_algorithm") or "norm",
+            clip_algorithm=trainer_arguments.get("gradient_clip_algorithm"),
             panel=panel,
             header={**header, "stage": stage.name, "stage_index": stage.index},
         )

@@ -175,7 +175,7 @@ def test_outside_training_images_are_only_normalized() -> None:
     [
         ({"batch_size": 1}, "loader.batch_size: 1 must be at least 2"),
         ({"holdout": -1}, "loader.holdout: -1"),
-        ({"holdout": 103}, "loader.holdout: 103 is not an integer in 0..102"),
+        ({"holdout": 103}, "loader.holdout: 103 must be an integer from 0 to 102"),
         ({"eval_batch_size": 0}, "loader.eval_batch_size: 0"),
         ({"workers": -1}, "loader.workers: -1"),
     ],
