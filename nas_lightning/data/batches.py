@@ -64,17 +64,14 @@ class EpochBatches(DistributedSampler[BatchIndices]):
         self.seed, self.stage_index = seed, stage_index
         self.images = len(indices) // world_size  # of this process, per epoch
         self.epoch = 0
-        self._done = (0, 0)  # an epoch, and the number of its finished batches
-
-    def skip(self, epoch: int, batches: int) -> None:
-        """Lets an epoch begin after its first batches, which a resumed run has had."""
-        self._done = epoch, batches
+        self.done = (0, 0)
+        """An epoch, and the number of its first batches that a resumed run has had."""
 
     def __iter__(self) -> Iterator[BatchIndices]:
         order = generator(self.seed, "order", self.stage_index, self.epoch).permutation(len(self.indices))
         mine = self.indices[torch.from_numpy(order[: self.images * self.world_size][self.rank :: self.world_size])]
         batches = [BatchIndices(images, self.epoch) for images in mine.split(self.batch_size)] if len(mine) else []
-        epoch, done = self._done
+        epoch, done = self.done
         return iter(batches[done:] if self.epoch == epoch else batches)
 
     def __len__(self) -> int:

@@ -69,10 +69,6 @@ class ImageDataModule(pl.LightningDataModule):
         """Training batches per epoch and device, and validation batches, all of which every device has."""
         return len(self._epoch_batches(0, devices)), len(self._held_out_batches()) if self.loader.holdout else 0
 
-    def prepare_data(self) -> None:
-        """Lets one process download missing files before the others need them."""
-        self.dataset.train()
-
     def setup(self, stage: str) -> None:  # noqa: ARG002 - Lightning's signature
         """Disables validation without held-out images: Lightning would warn about an empty list of loaders."""
         if self.loader.holdout == 0 and self.trainer is not None:
@@ -88,7 +84,7 @@ class ImageDataModule(pl.LightningDataModule):
             batches.set_epoch(epoch.processed)
             if epoch.started > epoch.processed:  # it resumes within the epoch
                 progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
-                batches.skip(epoch.processed, progress.processed)
+                batches.done = epoch.processed, progress.processed
         return self._loader(self._training_images(), batches)
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:

@@ -123,7 +123,9 @@ def train_ground_truth(
         return truth
     truth.population.write(known, (round(float(value), 6) for value in truth.mean))
     if left:
-        print(f"trained alone: {len(truth.population)} candidates x {len(seeds)} seeds, {describe(truth)}", file=sys.stderr)
+        noise = "" if truth.seed_noise is None else f", seed noise {truth.seed_noise:.3f}"
+        spread = f"accuracy {truth.mean.min():.3f} to {truth.mean.max():.3f}, spread {truth.spread:.3f}{noise}"
+        print(f"trained alone: {len(truth.population)} candidates x {len(seeds)} seeds, {spread}", file=sys.stderr)
     if truth.failures:
         print(describe_failures(truth), file=sys.stderr)
     return truth
@@ -168,13 +170,6 @@ def _one_after_another(
         except Diverged as error:
             result = error
         yield training, result
-
-
-def describe(truth: GroundTruth) -> str:
-    """Range, spread and seed noise in words."""
-    low, high = truth.mean.min(), truth.mean.max()
-    noise = "" if truth.seed_noise is None else f", seed noise {truth.seed_noise:.3f}"
-    return f"accuracy {low:.3f} to {high:.3f}, spread {truth.spread:.3f}{noise}"
 
 
 COLUMNS = ("name", "architecture", "seed", "accuracy", "failure")

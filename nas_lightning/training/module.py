@@ -94,7 +94,7 @@ class SupernetTraining(pl.LightningModule):
         total, scored, architectures = self.stage.run_passes(
             self.supernet, batch, paths, elapsed / self.epochs, self._backward, stops_at_non_finite=looks
         )
-        if self._may_be_bad(total) and self._is_bad(total):
+        if self._is_bad(total):
             self._stop_or_skip(total, architectures, rate, optimizer)
             return
         if self.supernet.skips_parameters:
@@ -149,12 +149,11 @@ class SupernetTraining(pl.LightningModule):
     def _counts(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {name: value for name, value in state.items() if name.startswith(("accuracy.", "epoch_loss."))}
 
-    def _may_be_bad(self, loss: Tensor) -> bool:
+    def _is_bad(self, loss: Tensor) -> bool:
         # Reading a number from a GPU waits for all its work, so only where it decides the step or is logged anyway.
         due = self.global_step % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
-        return loss.device.type == "cpu" or self.stage.non_finite.decides_the_step or due
-
-    def _is_bad(self, loss: Tensor) -> bool:
+        if loss.device.type != "cpu" and not self.stage.non_finite.decides_the_step and not due:
+            return False
         bad = (~loss.isfinite()).float()
         if self.trainer.world_size > 1:  # all processes skip a step, or stop, or none
             bad = self.trainer.strategy.reduce(bad, reduce_op="max")
