@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from nas_lightning.config.fields import Checked, number
 from nas_lightning.data import image_ops
-from nas_lightning.data.arguments import callable_entries
+from nas_lightning.errors import InputError
 
 Operation = Callable[[Tensor, np.random.Generator], Tensor]  # uint8 (batch, channels, H, W) -> the same
 
@@ -98,6 +99,15 @@ class Augmentation:
         for operation in self.operations.values():
             images = operation(images, rng)  # type: ignore[misc]  # no entry is None after the check
         return image_ops.to_unit(images)
+
+
+def callable_entries(argument: str, entries: Mapping[str, Any], takes: str) -> dict[str, Any]:
+    """The non-null entries; raises InputError naming the first that is not a function of ``takes``."""
+    kept = {name: entry for name, entry in entries.items() if entry is not None}
+    for name, entry in kept.items():
+        if not callable(entry):
+            raise InputError(f"{argument}.{name}: {entry!r} is not a function of {takes}")
+    return kept
 
 
 def _factors(values: np.ndarray) -> Tensor:

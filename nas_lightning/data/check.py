@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nas_lightning.data.arguments import channel_values
-from nas_lightning.data.image_dataset import ImageDataset, known_datasets
+from nas_lightning.data.image_dataset import ImageDataset, channel_values, known_datasets
 from nas_lightning.errors import InputError
 
 LEAST_STD = 1 / 255

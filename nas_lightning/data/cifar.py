@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nas_lightning.data.arguments import channel_values
-from nas_lightning.data.image_dataset import ImageDataset
+from nas_lightning.data.image_dataset import ImageDataset, channel_values
 from nas_lightning.data.splits import LabelledImages
 from nas_lightning.errors import InputError
 

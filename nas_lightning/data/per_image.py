@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nas_lightning.config.fields import Checked, number
 from nas_lightning.data import image_ops
-from nas_lightning.data.arguments import callable_entries
+from nas_lightning.data.augmentation import callable_entries
 from nas_lightning.errors import InputError
 
 Transform = Callable[[Any], Any]  # one image (channels, H, W); the first of a chain is given uint8

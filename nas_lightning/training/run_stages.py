@@ -25,13 +25,11 @@ from nas_lightning.training.restoring import check_resumable, read_last
 from nas_lightning.training.stage import Stage
 from nas_lightning.training.step_rules import NonFiniteLoss
 
-MakeData = Callable[[int], ImageDataModule]
-
 
 def train_stages(
     stages: Sequence[Stage],
     supernet: Supernet,
-    make_data: MakeData,
+    make_data: Callable[[int], ImageDataModule],
     run_dir: Path,
     *,
     header: Mapping[str, Any],
