@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from nas_lightning.errors import InputError, cut, shorten
+from nas_lightning.errors import InputError, shorten
 from nas_lightning.supernet.checkpoint import HEADER_KEY, is_plain
 from nas_lightning.supernet.tensor_files import Damaged, is_whole, read_lightning, what_differs
 from nas_lightning.training.module import SupernetTraining
@@ -32,8 +32,8 @@ def read_last(path: Path) -> dict[str, Any] | None:
         content = read_lightning(path)
         _check_alike({HEADER_KEY: {"finished": False}, "epoch": 0, "global_step": 0}, content)
         if not is_plain(content[HEADER_KEY]):
-            raise _OddError(HEADER_KEY, "must be a mapping of plain values")
-    except (Damaged, _OddError) as error:
+            raise Damaged(f"{HEADER_KEY}: must be a mapping of plain values")
+    except Damaged as error:
         raise InputError(f"{path}: is not a whole checkpoint of this project ({error}); remove it to repeat the stage") from None
     return content
 
@@ -58,7 +58,7 @@ def check_resumable(saved: Mapping[str, Any], module: SupernetTraining, trainer:
         CALLBACKS: {callback.state_key: callback.state_dict() for callback in known if callback.state_key in states},
         VERSION: pl.__version__,
     }
-    if saved["global_step"] == saved["state_dict"]["skipped"] or hasattr(trainer.precision_plugin, "scaler"):
+    if saved["global_step"] == saved["state_dict"]["skipped"] or getattr(trainer.precision_plugin, "scaler", None) is not None:
         after["state"] = {}  # perhaps no step has changed the weights yet: 16-mixed skips the first ones
     try:
         _check_alike(expected, saved)
@@ -67,13 +67,13 @@ def check_resumable(saved: Mapping[str, Any], module: SupernetTraining, trainer:
         ):
             for key in old.keys() - {"lr"}:  # lr is the schedule's; keys that a step leaves alone are the config's
                 if old[key] == new[key] != group[key]:
-                    raise _OddError(f"optimizer_states.0.param_groups.{index}.{key}", f"{shorten(group[key])} is not {shorten(new[key])}")
+                    raise Damaged(f"optimizer_states.0.param_groups.{index}.{key}: {shorten(group[key])} is not {shorten(new[key])}")
         batches = saved["loops"]["fit_loop"]["epoch_loop.batch_progress"]
         if batches["is_last_batch"] and batches["current"]["ready"] != batches["current"]["completed"]:
-            raise _OddError("loops.fit_loop.epoch_loop.batch_progress.is_last_batch", "is true, but a batch goes on")
+            raise Damaged("loops.fit_loop.epoch_loop.batch_progress.is_last_batch: is true, but a batch goes on")
         if not re.match(r"\d+\.\d+", saved[VERSION]):
-            raise _OddError(VERSION, f"{shorten(saved[VERSION])} is no version")
-    except _OddError as error:
+            raise Damaged(f"{VERSION}: {shorten(saved[VERSION])} is no version")
+    except Damaged as error:
         raise InputError(f"{path}: cannot be resumed from ({error}); remove it to repeat the stage") from None
     epoch, devices = saved["loops"]["fit_loop"]["epoch_progress"]["current"], saved[HEADER_KEY].get("devices", 1)
     if epoch["started"] > epoch["processed"] and devices != trainer.world_size:
@@ -81,13 +81,6 @@ def check_resumable(saved: Mapping[str, Any], module: SupernetTraining, trainer:
             f"{path}: was written within an epoch on {devices} devices, whose images cannot be dealt out anew to {trainer.world_size}; "
             f"give trainer.devices={devices} until the epoch has ended"
         )
-
-
-class _OddError(Exception):
-    """Something in a checkpoint is not as this project writes it."""
-
-    def __init__(self, place: str, rule: str) -> None:
-        super().__init__(f"{cut(place.removeprefix('.'))}: {rule}")
 
 
 def _optimizer_states(module: SupernetTraining) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -102,30 +95,31 @@ def _optimizer_states(module: SupernetTraining) -> tuple[dict[str, Any], dict[st
 
 
 def _check_alike(expected: Any, found: Any, place: str = "") -> None:
-    """Raises _OddError at the first value of another kind; anything may stand for None, and beside the expected names."""
+    """Raises Damaged at the first value of another kind; anything may stand for None, and beside the expected names."""
     if isinstance(expected, dict):
         if not isinstance(found, dict):
-            raise _OddError(place, f"{shorten(found)} must be a mapping")
+            raise Damaged(f"{place}: {shorten(found)} must be a mapping")
         for name, value in expected.items():
+            where = f"{place}.{name}".removeprefix(".")
             if name not in found:
-                raise _OddError(f"{place}.{name}", "is missing")
-            _check_alike(value, found[name], f"{place}.{name}")
+                raise Damaged(f"{where}: is missing")
+            _check_alike(value, found[name], where)
     elif isinstance(expected, list | tuple):
         if type(found) is not type(expected) or (expected and len(found) != len(expected)):
-            raise _OddError(place, f"{shorten(found)} must be {shorten(expected)}")
+            raise Damaged(f"{place}: {shorten(found)} must be {shorten(expected)}")
         for index, value in enumerate(expected):
             _check_alike(value, found[index], f"{place}.{index}")
     elif isinstance(expected, Tensor):
         if not is_whole(found) or what_differs({place: expected}, {place: found}) is not None:
-            raise _OddError(place, f"must be {tuple(expected.shape)} of {expected.dtype}")
+            raise Damaged(f"{place}: must be {tuple(expected.shape)} of {expected.dtype}")
         is_odd = ~found.isfinite() if found.is_floating_point() else found < 0
         if bool(is_odd.any()) and bool(expected.isfinite().all()):  # EarlyStopping's best score begins at infinity
-            raise _OddError(place, "must be finite, and a count at least 0")
+            raise Damaged(f"{place}: must be finite, and a count at least 0")
     elif isinstance(expected, bool | str):
         if type(found) is not type(expected):
-            raise _OddError(place, f"{shorten(found)} must be as {shorten(expected)}")
+            raise Damaged(f"{place}: {shorten(found)} must be as {shorten(expected)}")
     elif isinstance(expected, int):
         if type(found) is not int or not 0 <= found < 2**53:
-            raise _OddError(place, f"{shorten(found)} must be an integer of at least 0")
+            raise Damaged(f"{place}: {shorten(found)} must be an integer of at least 0")
     elif isinstance(expected, float) and not (type(found) in (int, float) and abs(found) < 1e300):
-        raise _OddError(place, f"{shorten(found)} must be a finite number")
+        raise Damaged(f"{place}: {shorten(found)} must be a finite number")
