@@ -51,7 +51,8 @@ def check_known(place: str, key: str, known: Iterable[str]) -> None:
     raise InputError(f"{place}: is not a key; {hint}")
 
 
-def check_at_least(place: str, value: object, least: int) -> None:
-    """Raises InputError unless ``value`` is an integer of at least ``least``."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise InputError(f"{place}: {value!r} must be an integer of at least {least}")
+def check_at_least(place: str, value: object, least: int, most: int | None = None) -> None:
+    """Raises InputError unless ``value`` is an integer of at least ``least``, and at most ``most``."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least or (most is not None and value > most):
+        rule = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise InputError(f"{place}: {value!r} must be an integer {rule}")

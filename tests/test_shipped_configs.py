@@ -22,7 +22,7 @@ from nas_lightning.devices.trainer import make_trainer
 from nas_lightning.devices.trainer_arguments import DECIDED_BY
 from nas_lightning.scoring.score import Scorer
 from nas_lightning.space import Population, SearchSpace
-from nas_lightning.standalone import Recipe
+from nas_lightning.standalone.train_alone import Recipe
 from nas_lightning.training.objectives import CrossEntropy, InplaceDistillation
 from nas_lightning.training.samplers import ListedSampler, UniformSampler
 from nas_lightning.training.schedules import EpochwiseCosine
@@ -43,7 +43,7 @@ def _no_images(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise AssertionError("images were read")
 
-    monkeypatch.setattr(BinaryCifar, "_folder", refuse)
+    monkeypatch.setattr(BinaryCifar, "_found", refuse)
 
 
 def composed(name: str, *overrides: str) -> dict[str, Any]:

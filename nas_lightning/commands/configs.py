@@ -8,7 +8,7 @@ from nas_lightning.config.fields import Later, Target, choice, inline, number, p
 from nas_lightning.config.schema import LoaderConfig, MonitorConfig, PopulationConfig, RootConfig, SupernetConfig
 from nas_lightning.scoring.predictors import FEWEST, PREDICTORS, Predictor
 from nas_lightning.scoring.score import Scorer
-from nas_lightning.standalone import Recipe
+from nas_lightning.standalone.train_alone import Recipe
 from nas_lightning.training.stage import Stage
 
 Integers = list[int]  # RankingConfig has a key named list

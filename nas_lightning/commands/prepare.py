@@ -21,7 +21,9 @@ from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.devices.trainer import make_trainer
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture, Population, SearchSpace, ShortcutRule, read_accuracies
-from nas_lightning.standalone import Recipe, check_seeds, on_one_device, pack, spread_by_accuracy, spread_by_cost, try_one_step
+from nas_lightning.standalone.choice import check_seeds, spread_by_accuracy, spread_by_cost
+from nas_lightning.standalone.side_by_side import on_one_device, pack
+from nas_lightning.standalone.train_alone import Recipe
 from nas_lightning.supernet import ResidualFamily, Supernet
 from nas_lightning.supernet.checkpoint import load_supernet
 from nas_lightning.training.stage import MakeOptimizer, Stage, check_name
@@ -160,12 +162,12 @@ def make_standalone(
 
 
 def check_recipe(recipe: Recipe, dataset: ImageDataset, trainer_arguments: Mapping[str, Any], processes: int) -> None:
-    """Makes what a stand-alone training needs and takes one step, so that a broken recipe stops here."""
+    """Makes what a stand-alone training needs, so that a wrong recipe stops here."""
     check_optimizer(recipe.optimizer, "standalone.optimizer")
     try:
-        try_one_step(dataset, recipe)
+        ImageDataModule(dataset, recipe.augmentation, batch_size=recipe.batch_size).train_dataloader()  # tries transforms of images
     except InputError as error:
-        raise InputError(f"standalone.{str(error).removeprefix('loader.').removeprefix('standalone.')}") from None
+        raise InputError(f"standalone.{error}") from None
     for arguments in on_one_device(trainer_arguments, 1):
         make_trainer(arguments)
     if processes > 1:

@@ -20,7 +20,7 @@ from nas_lightning.rng import generator
 from nas_lightning.runs.reading import read_json
 from nas_lightning.scoring.table import read_scores
 from nas_lightning.space import Architecture, read_accuracies
-from nas_lightning.standalone import check_enough, read_accuracies_so_far, train_ground_truth
+from nas_lightning.standalone.truth import check_enough, read_accuracies_so_far, train_ground_truth
 from nas_lightning.supernet.checkpoint import make_header, save_supernet
 from nas_lightning.training.monitor import ProbeSet
 from nas_lightning.training.run_stages import check_stages, train_stages

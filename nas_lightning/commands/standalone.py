@@ -32,7 +32,9 @@ def task(cfg: DictConfig) -> None:
     from nas_lightning.devices.trainer import make_trainer, start_processes
     from nas_lightning.runs.claim import claim_config
     from nas_lightning.runs.made_from import remove
-    from nas_lightning.standalone import check_enough, check_trainer_arguments, describe_failures, table, train_ground_truth, write_summary
+    from nas_lightning.standalone.summary import table, write_summary
+    from nas_lightning.standalone.train_alone import check_trainer_arguments
+    from nas_lightning.standalone.truth import check_enough, describe_failures, train_ground_truth
 
     check_trainer_arguments(config.trainer)
     import_plugins(config.plugins)

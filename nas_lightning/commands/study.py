@@ -3,14 +3,17 @@
 import json
 import sys
 import time
+from collections.abc import Mapping
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import hydra
+import optuna
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from optuna.study import StudyDirection
 from tabulate import tabulate
 
 from nas_lightning.commands.configs import TrainConfig
@@ -25,37 +28,27 @@ from nas_lightning.devices.launch import check_alone
 from nas_lightning.devices.trainer import make_trainer
 from nas_lightning.errors import InputError
 from nas_lightning.runs.claim import claim_config
-from nas_lightning.runs.lock import check_apart, only_owner
+from nas_lightning.runs.lock import check_apart
 from nas_lightning.runs.writing import write_json
-from nas_lightning.tuning import Choice, Prune, Study
+from nas_lightning.tuning import Prune, Study, choice
 
 FAILURES = 3
 """Failures in a row that end this process: the values are not what is wrong."""
 SHOWN = 10
 """Trials of the table on the terminal."""
-DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {"agreement": "maximize", "panel_cross_entropy": "minimize"}
+DIRECTIONS = {"agreement": StudyDirection.MAXIMIZE, "panel_cross_entropy": StudyDirection.MINIMIZE}
 """Direction of the search, by ``returns``."""
 
 
 def tune(config: TuneConfig) -> None:
     """Runs trials until the study has the configured number over all its processes; writes ``best.json``."""
     folder = Path(config.run_dir)
-    choices = tuple(Choice.parse(key, values) for key, values in config.search.items())
+    choices = {key: choice(key, values) for key, values in config.search.items()}
     if not choices:
         raise InputError("search: must name at least one key")
     returns = _check(config, choices)
     check_apart(folder / "trials")
-    study = Study.open(
-        folder,
-        choices,
-        name=config.study,
-        direction=DIRECTIONS[returns],
-        storage=config.storage,
-        proposals=config.proposals,
-        pruning=config.pruning,
-        seed=config.seed,
-        asked={"overrides": config.overrides, "search": config.search},
-    )
+    study = Study(config, choices, DIRECTIONS[returns])
     failed = 0
     while study.ended() < config.trials:
         failed = 0 if _run_trial(study, config) else failed + 1
@@ -64,9 +57,9 @@ def tune(config: TuneConfig) -> None:
     _write_and_print_best(study, folder)
 
 
-def _check(config: TuneConfig, choices: tuple[Choice, ...]) -> str:
+def _check(config: TuneConfig, choices: Mapping[str, Any]) -> str:
     """Prepares a run with each choice's first value, so that mistakes stop before a study exists; gives ``returns``."""
-    values = {choice.key: choice.among[0] if choice.among else choice.low for choice in choices}
+    values = {key: values.choices[0] if hasattr(values, "choices") else values.low for key, values in choices.items()}
     run_config, _ = _compose(config, values, Path(config.run_dir) / "trials" / "check")
     prepare(run_config)
     check_alone()
@@ -82,13 +75,11 @@ def _check(config: TuneConfig, choices: tuple[Choice, ...]) -> str:
 
 def _run_trial(study: Study, config: TuneConfig) -> bool:
     """Runs a trial; whether it gave a value or was pruned."""
-    import optuna
-
-    with study.next_trial(only_owner) as (trial, folder, values):
-        overrides = ", ".join(f"{key}={value}" for key, value in values.items())
+    with study.next_trial() as (trial, folder):
+        overrides = ", ".join(f"{key}={value}" for key, value in trial.params.items())
         print(f"trial {trial.number}: {overrides}", file=sys.stderr)
         began, states = time.monotonic(), optuna.trial.TrialState
-        run_config, node = _compose(config, values, folder)
+        run_config, node = _compose(config, trial.params, folder)
         value, state = None, states.FAIL
         try:
             if (done := finished(folder, node)) is not None:
@@ -143,7 +134,7 @@ def _write_and_print_best(study: Study, folder: Path) -> None:
         "values": best.params,
     }
     write_json(folder / "best.json", content)
-    keys = [choice.key for choice in study.choices]
+    keys = list(study.choices)
     rows = [[trial.number, trial.value, *(trial.params.get(key) for key in keys)] for trial in ordered[:SHOWN]]
     states = [trial.state.name for trial in every]
     print(f"\n{tabulate(rows, ['trial', 'value', *keys], floatfmt='.4g')}")

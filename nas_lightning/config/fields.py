@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from nas_lightning.config import roles
 from nas_lightning.errors import InputError
@@ -68,14 +68,27 @@ def made(default: Any = MISSING) -> Any:
     return field(default=default, metadata={"is_key": False})
 
 
+class Checked:
+    """Base of a dataclass whose numbers obey their declared bounds in code like in a config; errors name ``place``, or the class."""
+
+    place: ClassVar[str] = ""
+
+    def __init_subclass__(cls, place: str = "") -> None:
+        cls.place = place or cls.place  # dataclasses make a class with slots anew, without the argument
+
+    def __post_init__(self) -> None:
+        check_fields(self, self.place or type(self).__name__)
+
+
 def check_fields(instance: Any, place: str) -> None:
-    """Checks a dataclass's numbers against its declared bounds; for ``__post_init__``, so that code obeys them like a config."""
+    """Checks a dataclass's numbers against its declared bounds."""
     for declared in fields(instance):
         value, key = getattr(instance, declared.name), f"{place}.{declared.name}"
         is_bounded = any(declared.metadata.get(bound) is not None for bound in BOUNDS)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        kind, word = (int, "an integer") if declared.type in (int, int | None) else (int | float, "a number")
+        is_number = isinstance(value, kind) and not isinstance(value, bool)
         if is_bounded and not is_number and not (value is None and declared.default is None):
-            raise InputError(f"{key}: {value!r} must be a number")
+            raise InputError(f"{key}: {value!r} must be {word}")
         check_value(declared.metadata, value, key)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nas_lightning.config import roles
-from nas_lightning.config.fields import Target, choice, number, path, target
+from nas_lightning.config.fields import Checked, Target, choice, number, path, target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,19 +18,20 @@ class SupernetConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoaderConfig:
+class LoaderConfig(Checked, place="loader"):
     """``loader``: the batches of images."""
 
     batch_size: int = number(128, least=2)
-    """Training images per step and device; the source of the norms' statistics."""
+    """Training images per step and device; the source of the norms' statistics. An epoch's last batch may be shorter."""
     eval_batch_size: int = number(500, least=1)
     """Held-out images per validation batch."""
     holdout: int = number(0, least=0)
-    """Training images kept out of training for monitoring."""
+    """Training images kept out of training for monitoring, drawn with the seed, the same in every stage."""
     workers: int = number(0, least=0, most=512)
     """Processes that read images; 0 reads in the main process."""
     resident: bool | None = None
-    """Whether the training images stay on the training device; None keeps them on a GPU if nothing prevents it."""
+    """Whether the training images stay on the training device, so that a step moves only indices; None keeps them on a GPU if
+    nothing prevents it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,25 +2,24 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from nas_lightning.config.fields import Checked, number
 from nas_lightning.data import image_ops
-from nas_lightning.data.arguments import callable_entries, check_integer, check_number
+from nas_lightning.errors import InputError
 
 Operation = Callable[[Tensor, np.random.Generator], Tensor]  # uint8 (batch, channels, H, W) -> the same
 
 
 @dataclass(frozen=True, slots=True)
-class RandomCrop:
+class RandomCrop(Checked):
     """Takes a window of the image's size, uniform over those of the zero-padded image."""
 
-    padding: int  # pixels on every side
-
-    def __post_init__(self) -> None:
-        check_integer("RandomCrop.padding", self.padding, 0)
+    padding: int = number(least=0)  # pixels on every side
 
     def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
         """Draws top, then left."""
@@ -29,13 +28,10 @@ class RandomCrop:
 
 
 @dataclass(frozen=True, slots=True)
-class RandomHorizontalFlip:
+class RandomHorizontalFlip(Checked):
     """Mirrors left and right."""
 
-    probability: float = 0.5
-
-    def __post_init__(self) -> None:
-        check_number("RandomHorizontalFlip.probability", self.probability, 0, 1)
+    probability: float = number(0.5, least=0, most=1)
 
     def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
         """Draws which images to mirror."""
@@ -43,13 +39,10 @@ class RandomHorizontalFlip:
 
 
 @dataclass(frozen=True, slots=True)
-class RandomRotation:
+class RandomRotation(Checked):
     """Rotates by an angle uniform in [-degrees, degrees]; nearest pixel, 0 outside."""
 
-    degrees: float
-
-    def __post_init__(self) -> None:
-        check_number("RandomRotation.degrees", self.degrees, 0, 180)
+    degrees: float = number(least=0, most=180)
 
     def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
         """Draws the angles."""
@@ -57,13 +50,10 @@ class RandomRotation:
 
 
 @dataclass(frozen=True, slots=True)
-class Cutout:
+class Cutout(Checked):
     """Fills one square with 0, its centre uniform over the pixels, cut off at the borders."""
 
-    size: int  # pixels of its side; an odd one acts as the even number below it
-
-    def __post_init__(self) -> None:
-        check_integer("Cutout.size", self.size, 1)
+    size: int = number(least=1)  # pixels of its side; an odd one acts as the even number below it
 
     def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
         """Draws the rows, then the columns of the centres."""
@@ -74,16 +64,12 @@ class Cutout:
 
 
 @dataclass(frozen=True, slots=True)
-class ColorJitter:
+class ColorJitter(Checked):
     """With ``probability``, scales brightness and contrast, in either order, by factors uniform in 1 +- value."""
 
-    brightness: float
-    contrast: float
-    probability: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name in ("brightness", "contrast", "probability"):
-            check_number(f"ColorJitter.{name}", getattr(self, name), 0, 1)
+    brightness: float = number(least=0, most=1)
+    contrast: float = number(least=0, most=1)
+    probability: float = number(1.0, least=0, most=1)
 
     def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
         """Draws which images to change, both factors and the order; the number of draws is always the same."""
@@ -113,6 +99,15 @@ class Augmentation:
         for operation in self.operations.values():
             images = operation(images, rng)  # type: ignore[misc]  # no entry is None after the check
         return image_ops.to_unit(images)
+
+
+def callable_entries(argument: str, entries: Mapping[str, Any], takes: str) -> dict[str, Any]:
+    """The non-null entries; raises InputError naming the first that is not a function of ``takes``."""
+    kept = {name: entry for name, entry in entries.items() if entry is not None}
+    for name, entry in kept.items():
+        if not callable(entry):
+            raise InputError(f"{argument}.{name}: {entry!r} is not a function of {takes}")
+    return kept
 
 
 def _factors(values: np.ndarray) -> Tensor:

@@ -22,22 +22,7 @@ class BatchIndices(NamedTuple):
 
 
 class IndexedImages(Dataset[tuple[Tensor, Tensor]]):
-    """Reads images a batch at a time."""
-
-    def __init__(self, split: LabelledImages) -> None:
-        self.split = split
-
-    def __getitem__(self, indices: BatchIndices) -> tuple[Tensor, Tensor]:
-        """Uint8 (batch, channels, H, W) and labels (batch,)."""
-        chosen = indices.images.to(self.split.images.device, non_blocking=True)
-        return self.split.images[chosen], self.split.labels[chosen]
-
-    def __len__(self) -> int:
-        return len(self.split.labels)
-
-
-class AugmentedImages(IndexedImages):
-    """Reads images a batch at a time and augments them one by one.
+    """Reads images a batch at a time, and may augment them one by one.
 
     Args:
         split: the images.
@@ -45,19 +30,21 @@ class AugmentedImages(IndexedImages):
         seed, stage_index: keys of an image's draws, besides the epoch and its index.
     """
 
-    def __init__(self, split: LabelledImages, augmentation: PerImage, *, seed: int, stage_index: int) -> None:
-        super().__init__(split)
-        self.augmentation = augmentation
-        self.seed = seed
-        self.stage_index = stage_index
+    def __init__(self, split: LabelledImages, augmentation: PerImage | None = None, *, seed: int = 0, stage_index: int = 0) -> None:
+        self.split, self.augmentation, self.seed, self.stage_index = split, augmentation, seed, stage_index
 
     def __getitem__(self, indices: BatchIndices) -> tuple[Tensor, Tensor]:
-        """Uint8 or float32 in [0, 1], (batch, channels, H, W), and labels (batch,)."""
-        images, labels = super().__getitem__(indices)
-        return self.augmentation(images, [self._draw_seed(indices.epoch, index) for index in indices.images.tolist()]), labels
+        """Uint8 or, augmented, float32 in [0, 1], (batch, channels, H, W), and labels (batch,)."""
+        chosen = indices.images.to(self.split.images.device, non_blocking=True)
+        images = self.split.images[chosen]
+        if self.augmentation is not None:
+            place = (self.stage_index, indices.epoch)
+            draws = [generator(self.seed, "image augmentation", *place, index) for index in indices.images.tolist()]
+            images = self.augmentation(images, [int(draw.integers(2**32)) for draw in draws])
+        return images, self.split.labels[chosen]
 
-    def _draw_seed(self, epoch: int, index: int) -> int:
-        return int(generator(self.seed, "image augmentation", self.stage_index, epoch, index).integers(2**32))
+    def __len__(self) -> int:
+        return len(self.split.labels)
 
 
 class EpochBatches(DistributedSampler[BatchIndices]):
@@ -73,25 +60,18 @@ class EpochBatches(DistributedSampler[BatchIndices]):
     """
 
     def __init__(self, indices: Tensor, batch_size: int, *, seed: int, stage_index: int, rank: int = 0, world_size: int = 1) -> None:
-        self.indices = indices
-        self.batch_size = batch_size
-        self.seed = seed
-        self.stage_index = stage_index
-        self.rank = rank
-        self.world_size = world_size
+        self.indices, self.batch_size, self.rank, self.world_size = indices, batch_size, rank, world_size
+        self.seed, self.stage_index = seed, stage_index
         self.images = len(indices) // world_size  # of this process, per epoch
         self.epoch = 0
-        self._done = (0, 0)  # an epoch, and the number of its finished batches
-
-    def skip(self, epoch: int, batches: int) -> None:
-        """Lets an epoch begin after its first batches, which a resumed run has had."""
-        self._done = epoch, batches
+        self.done = (0, 0)
+        """An epoch, and the number of its first batches that a resumed run has had."""
 
     def __iter__(self) -> Iterator[BatchIndices]:
         order = generator(self.seed, "order", self.stage_index, self.epoch).permutation(len(self.indices))
         mine = self.indices[torch.from_numpy(order[: self.images * self.world_size][self.rank :: self.world_size])]
         batches = [BatchIndices(images, self.epoch) for images in mine.split(self.batch_size)] if len(mine) else []
-        epoch, done = self._done
+        epoch, done = self.done
         return iter(batches[done:] if self.epoch == epoch else batches)
 
     def __len__(self) -> int:

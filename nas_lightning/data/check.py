@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nas_lightning.data.arguments import channel_values
-from nas_lightning.data.image_dataset import ImageDataset, known_datasets
+from nas_lightning.data.image_dataset import ImageDataset, channel_values, known_datasets
 from nas_lightning.errors import InputError
 
 LEAST_STD = 1 / 255
@@ -25,11 +24,10 @@ def check_dataset(dataset: ImageDataset) -> None:
         InputError: naming the place, the value and the rule.
     """
     kind = type(dataset).__name__
-    for name in ("name", "classes", "channels", "resolution", "mean", "std"):
+    for name, least in {"name": None, "classes": 2, "channels": 1, "resolution": 1, "mean": None, "std": None}.items():
         if not hasattr(dataset, name):
             raise InputError(f"data.{name}: is missing; {kind} must have it, as every nas_lightning.data.ImageDataset")
-    for name, least in (("classes", 2), ("channels", 1), ("resolution", 1)):
-        if type(value := getattr(dataset, name)) is not int or value < least:
+        if least is not None and (type(value := getattr(dataset, name)) is not int or value < least):
             raise InputError(f"data.{name}: {value!r} is not an int of at least {least}")
     known = known_datasets().get(str(dataset.name))
     if known is not type(dataset):

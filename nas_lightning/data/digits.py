@@ -7,9 +7,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from nas_lightning.data.arguments import check_integer
 from nas_lightning.data.image_dataset import ImageDataset
 from nas_lightning.data.splits import LabelledImages
+from nas_lightning.errors import check_at_least
 from nas_lightning.rng import generator
 
 
@@ -27,9 +27,9 @@ class Digits(ImageDataset):
     channels = 1
 
     def __init__(self, resolution: int = 16, train_images: int = 500, split_seed: int = 0) -> None:
-        check_integer("data.resolution", resolution, 8)
-        check_integer("data.train_images", train_images, 10, 1787)
-        check_integer("data.split_seed", split_seed, 0)
+        check_at_least("data.resolution", resolution, 8)
+        check_at_least("data.train_images", train_images, 10, 1787)
+        check_at_least("data.split_seed", split_seed, 0)
         self.resolution = resolution
         self.train_images = train_images
         self.split_seed = split_seed

@@ -1,6 +1,7 @@
 """The interface of every dataset; derive from ImageDataset to bring your own."""
 
 import hashlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property
@@ -8,10 +9,9 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
-from nas_lightning.data.arguments import check_integer
 from nas_lightning.data.image_ops import normalize, to_unit
 from nas_lightning.data.splits import LabelledImages, labelled_images
-from nas_lightning.errors import InputError
+from nas_lightning.errors import InputError, check_at_least
 
 
 class ImageDataset(ABC):
@@ -108,5 +108,17 @@ def evaluation_images(dataset: ImageDataset, count: int | None = None) -> tuple[
     """
     images, labels = dataset.test()
     if count is not None:
-        check_integer("ranking.images", count, 1, len(labels))
+        check_at_least("ranking.images", count, 1, len(labels))
     return normalize(to_unit(images[:count]), dataset.mean, dataset.std), labels[:count]
+
+
+def channel_values(argument: str, values: object, channels: int, *, positive: bool = False) -> tuple[float, ...]:
+    """One finite number per channel, as a tuple; accepts any sequence, Hydra's lists included."""
+    try:
+        numbers = tuple(float(value) for value in values)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        numbers = ()
+    if len(numbers) != channels or not all(math.isfinite(number) and (number > 0 or not positive) for number in numbers):
+        kind = "positive numbers" if positive else "numbers"
+        raise InputError(f"{argument}: {' '.join(repr(values).split())[:100]} is not {channels} {kind}, one per channel")
+    return numbers

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nas_lightning.config.fields import Checked, number
 from nas_lightning.data import image_ops
-from nas_lightning.data.arguments import callable_entries, check_integer
+from nas_lightning.data.augmentation import callable_entries
 from nas_lightning.errors import InputError
 
 Transform = Callable[[Any], Any]  # one image (channels, H, W); the first of a chain is given uint8
@@ -74,16 +75,13 @@ class PerImage:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageCutout:
+class ImageCutout(Checked):
     """Fills one square of one image with 0, its centre uniform over the pixels, cut off at the borders.
 
     The square of torchvision's RandomErasing, in contrast, always lies wholly inside the image.
     """
 
-    size: int  # pixels of its side; an odd one acts as the even number below it
-
-    def __post_init__(self) -> None:
-        check_integer("ImageCutout.size", self.size, 1)
+    size: int = number(least=1)  # pixels of its side; an odd one acts as the even number below it
 
     def __call__(self, image: Tensor) -> Tensor:
         """(channels, H, W) of any dtype -> the same; draws the centre's row, then column, from torch's generator."""

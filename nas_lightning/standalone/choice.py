@@ -8,23 +8,14 @@ import numpy.typing as npt
 from nas_lightning.errors import InputError, check_at_least
 from nas_lightning.space import Architecture, Population, ResidualStructure
 
-LARGEST_SEED = 2**64 - 1
-"""Largest seed of PyTorch's generator."""
-
 
 def check_seeds(seeds: Sequence[int]) -> None:
-    """Refuses seeds that are out of range, or given twice.
-
-    Raises:
-        InputError: naming the first.
-    """
+    """Raises InputError for the first seed that is negative or given twice."""
     if not len(seeds):
         raise InputError("standalone.seeds: must name at least one seed")
     for index, seed in enumerate(seeds):
         place = f"standalone.seeds[{index}]"
         check_at_least(place, seed, 0)
-        if seed > LARGEST_SEED:
-            raise InputError(f"{place}: {seed} must be at most {LARGEST_SEED}, the largest seed of a generator")
         if seed in seeds[:index]:
             raise InputError(f"{place}: {seed} is there already; the same training twice tells nothing of the noise between seeds")
 

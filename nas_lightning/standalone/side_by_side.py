@@ -5,13 +5,11 @@ import multiprocessing
 import os
 import pickle
 import signal
-import sys
 import threading
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import suppress
-from functools import cached_property
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -34,6 +32,8 @@ class Training(NamedTuple):
 
 Result = float | Diverged
 """An accuracy, a fraction, or the reason for its absence."""
+OF_THIS_WORKER: dict[str, Any] = {}
+"""Arguments of its Trainer."""
 
 
 def side_by_side(
@@ -52,83 +52,36 @@ def side_by_side(
             one, even when fewer trainings are left, so that a resumed call gives the same accuracies.
 
     Raises:
-        InputError: as ``train_alone``; also if an object cannot be sent to a worker, or, once the others have finished,
-            if a training is missing because a worker died.
+        InputError: as ``train_alone``; also if an object cannot be sent to a worker, or if a worker died.
     """
-    threads = max(1, torch.get_num_threads() // processes)
-    jobs = pack(dataset, recipe, trainer_arguments, min(processes, len(trainings)))
-    waiting = list(reversed(trainings))
-    workers: dict[Connection, BaseProcess] = {}
-    running: dict[Connection, Training | None] = {}  # None while a worker starts
-    deaths: list[tuple[Training | None, str]] = []
+    job, each = pack(dataset, recipe, trainer_arguments, processes)
+    if not trainings:
+        return
+    context, before = multiprocessing.get_context("spawn"), multiprocessing.active_children()
+    arguments = context.SimpleQueue()
+    for of_one in each:
+        arguments.put(of_one)
+    threads, done = max(1, torch.get_num_threads() // processes), 0
+    pool = ProcessPoolExecutor(min(processes, len(trainings)), context, _begin, (threads, arguments))
     try:
-        for _ in jobs:
-            ours, worker = _start(threads)
-            workers[ours], running[ours] = worker, None
-        for ours, job in zip(workers, jobs, strict=True):
-            with suppress(OSError):  # a dead worker is noticed when its pipe closes
-                ours.send_bytes(job)
-        while running:
-            failure: InputError | None = None
-            ready = set(wait(list(running)))
-            for ours in [connection for connection in running if connection in ready]:  # all, so that one failure loses no accuracy
-                training = running.pop(ours)
-                try:
-                    answer: Result | InputError | None = ours.recv()
-                except (EOFError, OSError):
-                    deaths.append((training, _cause_of_death(workers[ours])))
-                    continue
-                if isinstance(answer, InputError) and not isinstance(answer, Diverged):
-                    failure = answer
-                    continue
-                if waiting:
-                    running[ours] = waiting.pop()
-                    with suppress(OSError):
-                        ours.send(running[ours])
-                if training is not None and answer is not None:
-                    yield training, answer
-            if failure is not None:
-                raise failure
+        # Each training brings the job: a worker that dies while it starts would leave its parent writing arguments for ever.
+        running = {pool.submit(_train, job, training): training for training in trainings}
+        for future in as_completed(running):
+            if not isinstance(future.exception(), BrokenProcessPool):  # else others may have ended before
+                yield running[future], future.result()
+                done += 1
+    except BrokenProcessPool:  # before all were submitted
+        pass
     finally:
-        for started in workers.values():
-            started.kill()  # Lightning defers a gentler signal while it trains
-        for started in workers.values():
-            started.join()
-    if deaths:
-        _report(deaths, len(waiting))
-
-
-def _start(threads: int) -> tuple[Connection, BaseProcess]:
-    """A worker, and our end of its pipe."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    # It gets its job through our pipe, not as an argument: multiprocessing holds the reading end of its own pipe open,
-    # and waits forever if the arguments exceed the pipe's buffer and the worker dies before reading them.
-    worker = context.Process(target=_work, args=(theirs, threads), daemon=True)
-    worker.start()
-    theirs.close()  # only the worker holds it now: when the worker dies, ours closes
-    return ours, worker
-
-
-def _cause_of_death(worker: BaseProcess) -> str:
-    worker.join()
-    code = worker.exitcode or 0
-    if code >= 0:
-        return f"died with exit code {code}"
-    name = next((known.name for known in signal.Signals if known == -code), f"signal {-code}")
-    return f"was killed by {name}" + (" (by the system, if memory ran out: fewer processes need less)" if name == "SIGKILL" else "")
-
-
-def _report(deaths: Sequence[tuple[Training | None, str]], waiting: int) -> None:
-    """Raises if a training is missing; workers that died while starting have only cost time."""
-    lost = [(training, cause) for training, cause in deaths if training is not None]
-    training, cause = (lost or deaths)[0]
-    doing = "that had not started yet" if training is None else f"that trained {training.candidate.name} with seed {training.seed}"
-    line = f"standalone.processes: the worker {doing} {cause}" + (f", and {len(deaths) - 1} more died" if len(deaths) > 1 else "")
-    if missing := len(lost) + waiting:
-        count = "1 training is" if missing == 1 else f"{missing:,} trainings are"
-        raise InputError(f"{line}; {count} missing, the others are kept; the same command again trains what is missing")
-    print(f"{line}; the others have trained everything", file=sys.stderr)
+        for worker in multiprocessing.active_children():
+            if worker not in before:
+                worker.kill()  # Lightning defers a gentler signal while it trains
+        pool.shutdown(cancel_futures=True)
+    if missing := len(trainings) - done:
+        raise InputError(
+            "standalone.processes: a worker died (by the system, if memory ran out: fewer processes need less), and the others with it; "
+            f"{missing:,} of {len(trainings):,} trainings are missing, the others are kept; the same command again trains what is missing"
+        )
 
 
 def on_one_device(trainer_arguments: Mapping[str, Any], processes: int) -> list[dict[str, Any]]:
@@ -145,47 +98,46 @@ def on_one_device(trainer_arguments: Mapping[str, Any], processes: int) -> list[
     return [{**alone, "devices": [trainer.device_ids[number % len(trainer.device_ids)]]} for number in range(processes)]
 
 
-def pack(dataset: ImageDataset, recipe: Recipe, trainer_arguments: Mapping[str, Any], processes: int) -> list[bytes]:
-    """The pickled job of each worker.
+def pack(dataset: ImageDataset, recipe: Recipe, trainer_arguments: Mapping[str, Any], processes: int) -> tuple[bytes, list[dict[str, Any]]]:
+    """The pickled recipe and data set, which has no images or other cached properties, as each worker reads them itself; and
+    for each worker the arguments of its Trainer.
 
     Raises:
-        InputError: if an object cannot be pickled, or the arguments make no Trainer.
+        InputError: if an object cannot be pickled.
     """
-    return [_packed(_unread(dataset), recipe, arguments) for arguments in on_one_device(trainer_arguments, processes)]
-
-
-def _packed(*objects: Any) -> bytes:
-    # Plain pickle: multiprocessing's own would move every tensor into shared memory, which may be small.
+    unread = copy.copy(dataset)
+    for name in [name for name in vars(unread) if isinstance(getattr(type(unread), name, None), cached_property)]:
+        vars(unread).pop(name)
+    arguments = on_one_device(trainer_arguments, processes)
     try:
-        return pickle.dumps(objects)
+        pickle.dumps(arguments)
+        return pickle.dumps((unread, recipe)), arguments
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         raise InputError(f"standalone.processes: the config's objects cannot be handed to other processes ({error})") from error
 
 
-def _unread(dataset: ImageDataset) -> ImageDataset:
-    """The dataset without its images and other cached properties: each worker reads or maps them itself."""
-    twin = copy.copy(dataset)
-    for name in [name for name in vars(twin) if isinstance(getattr(type(twin), name, None), cached_property)]:
-        vars(twin).pop(name)
-    return twin
-
-
-def _work(parent: Connection, threads: int) -> None:
+def _begin(threads: int, arguments: "multiprocessing.SimpleQueue[dict[str, Any]]") -> None:
+    """Prepares a worker."""
     leave_to_parent()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # by which the pool ends the others when one has died
     threading.Thread(target=_end_with_parent, daemon=True).start()
     outlive_output()
     configure_process()
     torch.set_num_threads(threads)
-    with suppress(EOFError):  # the parent is gone
-        dataset, recipe, trainer_arguments = pickle.loads(parent.recv_bytes())
-        parent.send(None)  # ready for a training
-        while True:
-            candidate, seed = parent.recv()
-            try:
-                answer: float | InputError = train_alone(candidate.architecture, dataset, recipe, seed, trainer_arguments)
-            except InputError as error:
-                answer = error
-            parent.send(answer)
+    OF_THIS_WORKER.update(arguments.get())
+
+
+def _train(job: bytes, training: Training) -> Result:
+    dataset, recipe = _unpacked(job)
+    try:
+        return train_alone(training.candidate.architecture, dataset, recipe, training.seed, OF_THIS_WORKER)
+    except Diverged as error:
+        return error
+
+
+@cache
+def _unpacked(job: bytes) -> Any:
+    return pickle.loads(job)
 
 
 def _end_with_parent() -> None:

@@ -16,15 +16,12 @@ from nas_lightning.data import Augmentation, ImageDataset, PerImage, evaluation_
 from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.devices.trainer import end_at_once, make_trainer
 from nas_lightning.errors import InputError
-from nas_lightning.rng import generator
 from nas_lightning.space import Architecture
 from nas_lightning.supernet import ResidualFamily, SingleNetwork
 from nas_lightning.training.schedules import Schedule
 
 TEST_BATCH = 1000
 """Images per pass of the test; matters only to norms with batch statistics."""
-TRIED = 4
-"""Images of the trial step that checks a recipe."""
 TAKEN = (
     "accelerator",
     "strategy",
@@ -44,10 +41,6 @@ SHARED = ("log_every_n_steps",)
 
 class Diverged(InputError):
     """A training has nan or infinite loss, weights or test logits, and so no accuracy."""
-
-
-class CutShort(InputError):
-    """A training took fewer steps than its recipe has, and so has no accuracy yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,41 +75,6 @@ def check_trainer_arguments(arguments: Mapping[str, Any]) -> None:
             )
 
 
-def try_one_step(dataset: ImageDataset, recipe: Recipe) -> None:
-    """Takes one step with the smallest candidate on a few images, so that a broken recipe fails now, not after hours.
-
-    Raises:
-        InputError: if the step fails.
-    """
-    dataset.test()  # reads it
-    data = ImageDataModule(dataset, recipe.augmentation, batch_size=min(recipe.batch_size, TRIED))
-    images, labels = next(iter(data.train_dataloader()))
-    network = recipe.family.alone(recipe.family.space.smallest, recipe.norm)
-    network = network.to(memory_format=torch.channels_last)
-    try:
-        if not isinstance(recipe.augmentation, PerImage):
-            images = recipe.augmentation(images, generator(0, "augmentation"))
-        images, _ = data.on_after_batch_transfer((images, labels), 0)
-        optimizer = recipe.optimizer(network.parameters())
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.schedule.rate(group["lr"], 0, recipe.epochs)
-
-        def closure() -> float:
-            optimizer.zero_grad()
-            loss = F.cross_entropy(network(images), labels)
-            loss.backward()
-            return float(loss.detach())
-
-        optimizer.step(closure)
-    except InputError:
-        raise
-    except (ValueError, TypeError, RuntimeError) as error:
-        name = type(error).__name__
-        raise InputError(
-            f"standalone.optimizer: a training step with this recipe fails ({name}: {' '.join(str(error).split())})"
-        ) from error
-
-
 def train_alone(
     architecture: Architecture, dataset: ImageDataset, recipe: Recipe, seed: int, trainer_arguments: Mapping[str, Any]
 ) -> float:
@@ -128,19 +86,18 @@ def train_alone(
 
     Raises:
         Diverged: if the loss, a weight or a test logit is nan or infinite.
-        CutShort: if something ended the training before its last step.
+        InputError: if something ended the training before its last step.
     """
     taken = {key: value for key, value in trainer_arguments.items() if key in TAKEN}
     network = recipe.family.alone(architecture, recipe.norm, seed)
     network = network.to(memory_format=torch.channels_last)  # on a CPU, a step takes 0.7 of the time
-    clip = (taken.get("gradient_clip_val"), taken.get("gradient_clip_algorithm") or "norm")
-    module = _StandaloneTraining(network, recipe, clip)
+    module = _StandaloneTraining(network, recipe, (taken.get("gradient_clip_val"), taken.get("gradient_clip_algorithm")))
     data = ImageDataModule(dataset, recipe.augmentation, batch_size=recipe.batch_size, seed=seed)
     trainer = make_trainer(taken, max_epochs=recipe.epochs, enable_checkpointing=False)
     trainer.fit(module, datamodule=data)
     steps, due = trainer.global_step, recipe.epochs * -(-len(dataset.train().labels) // recipe.batch_size)
     if steps < due:
-        raise CutShort(
+        raise InputError(
             f"standalone: {recipe.family.space.text(architecture)} with seed {seed} was stopped after {steps} of {due} steps, as "
             "Lightning's Trainer was asked to stop; it counts as not trained, and the same command trains it again"
         )
@@ -151,7 +108,7 @@ def train_alone(
 
 
 class _StandaloneTraining(pl.LightningModule):
-    def __init__(self, network: SingleNetwork, recipe: Recipe, clip: tuple[float | None, str]) -> None:
+    def __init__(self, network: SingleNetwork, recipe: Recipe, clip: tuple[float | None, str | None]) -> None:
         super().__init__()
         self.network, self.recipe, self.clip = network, recipe, clip
 
@@ -177,8 +134,7 @@ class _StandaloneTraining(pl.LightningModule):
             group["lr"] = self.recipe.schedule.rate(peak, elapsed, self.recipe.epochs)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        if self.clip[0] is not None:
-            self.clip_gradients(optimizer, gradient_clip_val=self.clip[0], gradient_clip_algorithm=self.clip[1])
+        self.clip_gradients(optimizer, *self.clip)
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         images, labels = batch

@@ -123,7 +123,9 @@ def train_ground_truth(
         return truth
     truth.population.write(known, (round(float(value), 6) for value in truth.mean))
     if left:
-        print(f"trained alone: {len(truth.population)} candidates x {len(seeds)} seeds, {describe(truth)}", file=sys.stderr)
+        noise = "" if truth.seed_noise is None else f", seed noise {truth.seed_noise:.3f}"
+        spread = f"accuracy {truth.mean.min():.3f} to {truth.mean.max():.3f}, spread {truth.spread:.3f}{noise}"
+        print(f"trained alone: {len(truth.population)} candidates x {len(seeds)} seeds, {spread}", file=sys.stderr)
     if truth.failures:
         print(describe_failures(truth), file=sys.stderr)
     return truth
@@ -170,13 +172,6 @@ def _one_after_another(
         yield training, result
 
 
-def describe(truth: GroundTruth) -> str:
-    """Range, spread and seed noise in words."""
-    low, high = truth.mean.min(), truth.mean.max()
-    noise = "" if truth.seed_noise is None else f", seed noise {truth.seed_noise:.3f}"
-    return f"accuracy {low:.3f} to {high:.3f}, spread {truth.spread:.3f}{noise}"
-
-
 COLUMNS = ("name", "architecture", "seed", "accuracy", "failure")
 """A row has an accuracy or a failure."""
 OF_A_PROCESS = "accuracies.[0-9]*.csv"
@@ -189,18 +184,12 @@ def _write(path: Path, population: Population, seeds: Sequence[int], done: Done)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for candidate in population:
-        trained = [seed for seed in seeds if (candidate.architecture, seed) in done]
-        name = safe_cell(candidate.name)
-        writer.writerows((name, candidate.text, seed, *_cells(done[candidate.architecture, seed])) for seed in trained)
-    current, text_of = set(population.architectures), population.space.text
-    earlier = {key: value for key, value in done.items() if key[0] not in current or key[1] not in seeds}  # from previous calls
-    writer.writerows((architecture, text_of(architecture), seed, *_cells(value)) for (architecture, seed), value in earlier.items())
+    names = {(candidate.architecture, seed): safe_cell(candidate.name) for candidate in population for seed in seeds}
+    for key in dict.fromkeys([*(key for key in names if key in done), *done]):  # those of previous calls follow
+        (architecture, seed), result = key, done[key]
+        cells = ("", result) if isinstance(result, str) else (repr(result), "")
+        writer.writerow((names.get(key, architecture), population.space.text(architecture), seed, *cells))
     write_text(path, text.getvalue())
-
-
-def _cells(result: float | str) -> tuple[str, str]:
-    return ("", result) if isinstance(result, str) else (repr(result), "")
 
 
 def read_accuracies_so_far(folder: Path, population: Population) -> Done:
@@ -213,23 +202,16 @@ def read_accuracies_so_far(folder: Path, population: Population) -> Done:
         InputError: naming the first file and line that is not a row of such a table.
     """
     done: Done = {}
-    for path in (folder / "accuracies.csv", *sorted(folder.glob(OF_A_PROCESS))):
-        if path.is_file():
-            done.update(_read(path, population))
-    return done
-
-
-def _read(path: Path, population: Population) -> Done:
-    done: Done = {}
-    line_place = ""
-    try:
-        for line, row in read_rows(path, ("name", "architecture", "seed", "accuracy")):  # older files lack failures
-            line_place, failure = f"line {line}: ", row.get("failure", "")
-            accuracy = None if failure and not row["accuracy"] else float(row["accuracy"])
-            if accuracy is not None and not 0 <= accuracy <= 1:
-                raise ValueError(f"accuracy {accuracy} is not a fraction from 0 to 1")
-            done[population.space.parse(row["architecture"]), int(row["seed"])] = failure if accuracy is None else accuracy
-    except ValueError as error:  # InputError is one
-        reason = f"{line_place}{error}".removeprefix(f"{path}: ")
-        raise InputError(f"{path}: is not a table of accuracies ({reason}); remove it to train again") from None
+    for path in filter(Path.is_file, (folder / "accuracies.csv", *sorted(folder.glob(OF_A_PROCESS)))):
+        place = ""
+        try:
+            for line, row in read_rows(path, ("name", "architecture", "seed", "accuracy")):  # older files lack failures
+                place, failure = f"line {line}: ", row.get("failure", "")
+                result = failure if failure and not row["accuracy"] else float(row["accuracy"])
+                if not isinstance(result, str) and not 0 <= result <= 1:
+                    raise ValueError(f"accuracy {result} is not a fraction from 0 to 1")
+                done[population.space.parse(row["architecture"]), int(row["seed"])] = result
+        except ValueError as error:  # InputError is one
+            reason = f"{place}{error}".removeprefix(f"{path}: ")
+            raise InputError(f"{path}: is not a table of accuracies ({reason}); remove it to train again") from None
     return done

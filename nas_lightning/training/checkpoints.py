@@ -65,22 +65,19 @@ class StageCheckpoints(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes what is due; marks a stage ended by EarlyStopping as finished at once, so that no kill resumes it."""
         asked, trainer.should_stop = self.interruption.agree(trainer.should_stop or self._put_off)
-        if trainer.should_stop:
-            self._end_early(trainer, cast(SupernetTraining, pl_module))
+        if trainer.should_stop:  # what EarlyStopping monitors may differ between processes: any ends all
+            reason, has_diverged = _verdict(trainer)
+            if (diverged := self.interruption.any_of(reason if has_diverged else None)) is not None:
+                raise NonFiniteLoss(f"EarlyStopping after step {trainer.global_step}: {diverged}")
+            if (ended := self.interruption.any_of(reason)) is not None:
+                module = cast(SupernetTraining, pl_module)
+                module.finished, module.ended_early = True, ended
         self._put_off, self._is_owed = False, False
         done = trainer.current_epoch + 1
         if self.keep_every is not None and done % self.keep_every == 0:
             save_whole(trainer, self.folder / f"epoch_{done}.ckpt")
         self._write_last(trainer)
         leave_if_asked(asked, trainer, self.folder / "last.ckpt")
-
-    def _end_early(self, trainer: pl.Trainer, module: SupernetTraining) -> None:
-        """Finishes the stage if EarlyStopping ends it in any process: what it monitors may differ between processes."""
-        reason, has_diverged = _verdict(trainer)
-        if (diverged := self.interruption.any_of(reason if has_diverged else None)) is not None:
-            raise NonFiniteLoss(f"EarlyStopping after step {trainer.global_step}: {diverged}")
-        if (ended := self.interruption.any_of(reason)) is not None:
-            module.finished, module.ended_early = True, ended
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
         """Drops the stage's elapsed time: ``trainer.max_time`` applies to one call."""
@@ -99,7 +96,6 @@ def save_whole(trainer: pl.Trainer, path: Path) -> None:
         InputError: if it cannot be written (full disk, read-only folder); an older one is kept. Only rank zero raises
             it; the other processes exit.
     """
-    cast(SupernetTraining, trainer.lightning_module).join_counts()
     failure: str | None = None
     if trainer.is_global_zero:
         try:

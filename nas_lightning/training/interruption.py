@@ -76,15 +76,7 @@ class Interruption(pl.Callback):
 
 
 def leave_if_asked(signum: int | None, trainer: pl.Trainer, last: Path) -> None:
-    """Leaves if the processes agreed on a signal; only rank zero reports it.
-
-    Args:
-        signum: what they agreed on.
-        last: path of the checkpoint that holds all steps.
-
-    Raises:
-        Interrupted: if there was a signal.
-    """
+    """Leaves if the processes agreed on a signal, naming the checkpoint that holds all steps; only rank zero reports it."""
     if signum is None:
         return
     if not trainer.is_global_zero:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import Any, cast
 
 import pytorch_lightning as pl
@@ -27,7 +27,7 @@ class SupernetTraining(pl.LightningModule):
         supernet: whose weights are trained, in place.
         stage: what trains, and how.
         clip_norm: largest norm (or value) of the gradients of a step; None does not clip.
-        clip_algorithm: ``norm`` or ``value``, as pl.Trainer's ``gradient_clip_algorithm``.
+        clip_algorithm: ``norm``, the default, or ``value``, as pl.Trainer's ``gradient_clip_algorithm``.
         panel: candidates that validation evaluates.
         header: describes the stage's checkpoints, and is stored in them.
     """
@@ -38,7 +38,7 @@ class SupernetTraining(pl.LightningModule):
         stage: Stage,
         *,
         clip_norm: float | None = None,
-        clip_algorithm: str = "norm",
+        clip_algorithm: str | None = None,
         panel: ProbeSet | None = None,
         header: Mapping[str, Any] | None = None,
     ) -> None:
@@ -56,8 +56,6 @@ class SupernetTraining(pl.LightningModule):
         self.epoch_loss.set_dtype(torch.float32 if torch.backends.mps.is_available() else torch.float64)
         for metric in (self.accuracy, self.epoch_loss):
             metric.persistent(True)  # a resumed epoch has all its steps in it
-        self.joined: dict[str, Tensor] = {}
-        """Counts summed over all devices, for the next checkpoint."""
         self.skipped: Tensor
         self.register_buffer("skipped", torch.zeros((), dtype=torch.long))
 
@@ -96,7 +94,7 @@ class SupernetTraining(pl.LightningModule):
         total, scored, architectures = self.stage.run_passes(
             self.supernet, batch, paths, elapsed / self.epochs, self._backward, stops_at_non_finite=looks
         )
-        if self._may_be_bad(total) and self._is_bad(total):
+        if self._is_bad(total):
             self._stop_or_skip(total, architectures, rate, optimizer)
             return
         if self.supernet.skips_parameters:
@@ -110,8 +108,7 @@ class SupernetTraining(pl.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clips here, where mixed precision has already unscaled the gradients."""
-        if self.clip_norm is not None:
-            self.clip_gradients(optimizer, gradient_clip_val=self.clip_norm, gradient_clip_algorithm=self.clip_algorithm)
+        self.clip_gradients(optimizer, self.clip_norm, self.clip_algorithm)
 
     def on_train_epoch_end(self) -> None:
         """Logs the epoch's means; Lightning would do so after the checkpoint, too late for a run stopped in between."""
@@ -133,20 +130,14 @@ class SupernetTraining(pl.LightningModule):
         if self.panel is not None:
             self.log_dict(self.panel.compute())
 
-    def join_counts(self) -> None:
-        """Puts the epoch's counts of all devices, not only one's, into the next checkpoint; all must call this."""
-        if self.trainer.world_size == 1 or self.finished:  # a finished stage has counted its last epoch
-            return
-        reduce, device = self.trainer.strategy.reduce, self.trainer.strategy.root_device
-        counts = self._counts(self.state_dict())
-        self.joined = {name: reduce(count.to(device, copy=True), reduce_op="sum").to(count.device) for name, count in counts.items()}
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the header, so that the file describes itself."""
+        """Adds the header, so that the file describes itself, and the epoch's counts of all devices, not only one's."""
         end = {"finished": self.finished, "ended_early": self.ended_early}
         checkpoint[HEADER_KEY] = {**self.header, **end, "devices": self.trainer.world_size}
-        checkpoint["state_dict"] |= self.joined
-        self.joined = {}
+        if self.trainer.world_size > 1:
+            reduce, device = self.trainer.strategy.reduce, self.trainer.strategy.root_device
+            for name, counts in self._counts(self.state_dict()).items():
+                checkpoint["state_dict"][name] = reduce(counts.to(device, copy=True), reduce_op="sum").to(counts.device)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps the counts of all devices on rank zero alone."""
@@ -158,12 +149,11 @@ class SupernetTraining(pl.LightningModule):
     def _counts(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {name: value for name, value in state.items() if name.startswith(("accuracy.", "epoch_loss."))}
 
-    def _may_be_bad(self, loss: Tensor) -> bool:
+    def _is_bad(self, loss: Tensor) -> bool:
         # Reading a number from a GPU waits for all its work, so only where it decides the step or is logged anyway.
         due = self.global_step % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
-        return loss.device.type == "cpu" or self.stage.non_finite.decides_the_step or due
-
-    def _is_bad(self, loss: Tensor) -> bool:
+        if loss.device.type != "cpu" and not self.stage.non_finite.decides_the_step and not due:
+            return False
         bad = (~loss.isfinite()).float()
         if self.trainer.world_size > 1:  # all processes skip a step, or stop, or none
             bad = self.trainer.strategy.reduce(bad, reduce_op="max")
@@ -197,12 +187,9 @@ class SupernetTraining(pl.LightningModule):
         return optimizer.param_groups[0]["lr"]
 
     def _backward(self, loss: Tensor, is_last: bool) -> None:
-        with nullcontext() if is_last else self._blocked_sync():  # one all-reduce a step, however many passes
+        blocked = nullcontext if is_last else getattr(self.trainer.strategy, "block_backward_sync", nullcontext)
+        with blocked():  # one all-reduce a step, however many passes
             self.manual_backward(loss)
-
-    def _blocked_sync(self) -> AbstractContextManager[Any]:
-        strategy = self.trainer.strategy
-        return strategy.block_backward_sync() if hasattr(strategy, "block_backward_sync") else nullcontext()
 
     def _fill_missing_gradients(self) -> None:
         # A masked full-width network gives zeros off the path; momentum and weight decay then still act.

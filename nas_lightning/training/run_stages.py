@@ -25,13 +25,11 @@ from nas_lightning.training.restoring import check_resumable, read_last
 from nas_lightning.training.stage import Stage
 from nas_lightning.training.step_rules import NonFiniteLoss
 
-MakeData = Callable[[int], ImageDataModule]
-
 
 def train_stages(
     stages: Sequence[Stage],
     supernet: Supernet,
-    make_data: MakeData,
+    make_data: Callable[[int], ImageDataModule],
     run_dir: Path,
     *,
     header: Mapping[str, Any],
@@ -66,7 +64,7 @@ def train_stages(
             supernet,
             stage,
             clip_norm=trainer_arguments.get("gradient_clip_val"),
-            clip_algorithm=trainer_arguments.get("gradient_clip_algorithm") or "norm",
+            clip_algorithm=trainer_arguments.get("gradient_clip_algorithm"),
             panel=panel,
             header={**header, "stage": stage.name, "stage_index": stage.index},
         )
@@ -89,7 +87,6 @@ def train_stages(
         _check_monitored(trainer, module)
         if saved is not None:
             check_resumable(saved, module, trainer, last)
-            _check_devices(saved, trainer.world_size, last)
         with interruption:
             try:
                 trainer.fit(module, datamodule=data, ckpt_path=None if saved is None else last, weights_only=True)
@@ -135,19 +132,9 @@ def _is_complete(trainer: pl.Trainer, stage: Stage) -> bool:
     return trainer.current_epoch >= stage.epochs and trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
 
 
-def _check_devices(saved: Mapping[str, Any], devices: int, path: Path) -> None:
-    """Refuses to resume within an epoch whose images were split over another number of devices."""
-    epoch, before = saved["loops"]["fit_loop"]["epoch_progress"]["current"], saved[HEADER_KEY].get("devices", 1)
-    if epoch["started"] > epoch["processed"] and before != devices:
-        raise InputError(
-            f"{path}: was written within an epoch on {before} devices, whose images cannot be dealt out anew to {devices}; give "
-            f"trainer.devices={before} until the epoch has ended"
-        )
-
-
 def _has_grown(stage: Stage, saved: Mapping[str, Any]) -> bool:
     """Whether a finished stage has more epochs to train; a stage ended by EarlyStopping never has."""
-    if saved[HEADER_KEY].get("ended_early") is not None:
+    if isinstance(saved[HEADER_KEY].get("ended_early"), str):
         return False
     return saved["epoch"] < stage.epochs and (stage.max_steps is None or saved["global_step"] < stage.max_steps)
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from nas_lightning.config.fields import check_fields, number
+from nas_lightning.config.fields import Checked, number
 from nas_lightning.errors import InputError
 
 
@@ -23,13 +23,10 @@ class Schedule(Protocol):
 
 
 @dataclass(frozen=True)
-class EpochwiseCosine:
+class EpochwiseCosine(Checked, place="schedule"):
     """The authors' cosine: constant within an epoch, and epochs 0 and 1 share the full rate."""
 
     final_lr: float = number(0.0, least=0)
-
-    def __post_init__(self) -> None:
-        check_fields(self, "schedule")
 
     def rate(self, peak: float, elapsed: float, epochs: float) -> float:
         """See Schedule."""
@@ -38,14 +35,14 @@ class EpochwiseCosine:
 
 
 @dataclass(frozen=True)
-class Cosine:
+class Cosine(Checked, place="schedule"):
     """A cosine, updated at every step, after a linear warm-up over the first ``warmup`` share of the stage."""
 
     final_lr: float = number(0.0, least=0)
     warmup: float = 0.0
 
     def __post_init__(self) -> None:
-        check_fields(self, "schedule")
+        super().__post_init__()
         if not 0 <= self.warmup < 1:
             raise InputError(f"schedule.warmup: {self.warmup} must be a share from 0 to below 1")
 
@@ -59,16 +56,13 @@ class Cosine:
 
 
 @dataclass(frozen=True)
-class LowFirst:
+class LowFirst(Checked, place="low_resolution"):
     """Trains on smaller images in the first part of a stage, where a step costs less in proportion to the pixels."""
 
     side: int = number(least=4)
     """Height and width in the first part, in pixels."""
     share: float = number(above=0, most=1)
     """Share of the stage that the first part takes."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, "low_resolution")
 
     def check(self, resolution: int, place: str) -> None:
         """Raises InputError, naming the key at ``place``, unless the images are larger."""

@@ -46,7 +46,7 @@ class Stage:
     """A step's passes one after another, or in one full-width pass; the same gradients to rounding."""
     across_devices: rules.PathsAcrossDevices = word("same", among={"same": rules.Same(), "different": rules.Different()})
     """Whether several devices train the same candidates at a step, or each its own; images always differ."""
-    rate_scaling: rules.RateScaling = word("none", among={"none": rules.Power(0), "linear": rules.Power(1), "sqrt": rules.Power(0.5)})
+    rate_scaling: rules.Power = word("none", among={"none": rules.Power(0), "linear": rules.Power(1), "sqrt": rules.Power(0.5)})
     """How the learning rate grows with the number of devices; each sees ``loader.batch_size`` images per step."""
     non_finite: rules.NonFiniteRule = word("stop", among={"stop": rules.Stop(), "skip": rules.Skip()})
     """At a step whose loss is nan or infinite: end the stage, or skip and count the step."""

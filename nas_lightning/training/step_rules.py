@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from nas_lightning.config.fields import check_fields, number
+from nas_lightning.config.fields import Checked, number
 from nas_lightning.errors import InputError
 
 
@@ -60,17 +60,9 @@ class Different:
         return device
 
 
-class RateScaling(Protocol):
-    """How the learning rate grows with the number of devices: N devices see N times more images per step."""
-
-    def factor(self, devices: int) -> float:
-        """Factor of the configured rate."""
-        ...
-
-
 @dataclass(frozen=True)
-class Power:
-    """A power of the number of devices.
+class Power(Checked, place="rate_scaling"):
+    """How the learning rate grows with the number of devices, as N of them see N times more images per step: a power of N.
 
     Args:
         exponent: 0 keeps the rate; 1 is linear (Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.1); 0.5
@@ -79,11 +71,8 @@ class Power:
 
     exponent: float = number(least=0, most=1)
 
-    def __post_init__(self) -> None:
-        check_fields(self, "rate_scaling")
-
     def factor(self, devices: int) -> float:
-        """See RateScaling."""
+        """Of the configured rate."""
         return math.pow(devices, self.exponent)
 
 

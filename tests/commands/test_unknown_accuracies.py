@@ -128,6 +128,6 @@ def test_a_summary_does_not_outlive_the_trainings_it_is_of(tmp_path: Path, comma
     def killed(*_: object) -> None:
         raise SystemExit(130)
 
-    monkeypatch.setattr("nas_lightning.standalone.train_ground_truth", killed)
+    monkeypatch.setattr("nas_lightning.standalone.truth.train_ground_truth", killed)
     command("standalone", *start, "standalone.count=3")
     assert not (tmp_path / "run/standalone/summary.csv").exists()

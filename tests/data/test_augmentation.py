@@ -129,11 +129,11 @@ def test_no_operations_only_scale(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize(
     ("operation", "arguments", "named"),
     [
-        (RandomCrop, {"padding": -1}, "RandomCrop.padding: -1 is not an integer of at least 0"),
+        (RandomCrop, {"padding": -1}, "RandomCrop.padding: -1 must be at least 0"),
         (RandomCrop, {"padding": 1.5}, "RandomCrop.padding: 1.5"),
-        (RandomHorizontalFlip, {"probability": 1.1}, "RandomHorizontalFlip.probability: 1.1 is not a number in 0..1"),
-        (RandomRotation, {"degrees": float("nan")}, "RandomRotation.degrees: nan is not a number in 0..180"),
-        (Cutout, {"size": 0}, "Cutout.size: 0 is not an integer of at least 1"),
+        (RandomHorizontalFlip, {"probability": 1.1}, "RandomHorizontalFlip.probability: 1.1 must be at most 1"),
+        (RandomRotation, {"degrees": float("nan")}, "RandomRotation.degrees: nan must be at least 0"),
+        (Cutout, {"size": 0}, "Cutout.size: 0 must be at least 1"),
         (ColorJitter, {"brightness": 2, "contrast": 0.1}, "ColorJitter.brightness: 2"),
         (ColorJitter, {"brightness": 0.1, "contrast": -0.1}, "ColorJitter.contrast: -0.1"),
         (ColorJitter, {"brightness": 0.1, "contrast": 0.1, "probability": True}, "ColorJitter.probability: True"),

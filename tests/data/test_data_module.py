@@ -99,9 +99,14 @@ def test_first_batches_of_all_processes_are_the_first_of_one() -> None:
 
 def test_the_data_module_takes_its_share_from_the_trainer() -> None:
     data = module()
-    data.trainer = SimpleNamespace(global_rank=1, world_size=4, fit_loop=fit_loop(epoch=5))
+    data.trainer = trainer(global_rank=1, world_size=4, fit_loop=fit_loop(epoch=5))
     sampler = data.train_dataloader().sampler
     assert (sampler.rank, sampler.world_size, sampler.epoch) == (1, 4, 5)
+
+
+def trainer(**place: Any) -> Any:
+    """A stub of a trainer on the CPU."""
+    return SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("cpu")), **place)
 
 
 def fit_loop(epoch: int, batches_done: int | None = None) -> SimpleNamespace:
@@ -115,8 +120,8 @@ def fit_loop(epoch: int, batches_done: int | None = None) -> SimpleNamespace:
 
 def test_a_resumed_epoch_has_its_remaining_batches() -> None:
     whole, resumed = module(), module()
-    whole.trainer = SimpleNamespace(global_rank=0, world_size=1, fit_loop=fit_loop(epoch=2))
-    resumed.trainer = SimpleNamespace(global_rank=0, world_size=1, fit_loop=fit_loop(epoch=2, batches_done=3))
+    whole.trainer = trainer(global_rank=0, world_size=1, fit_loop=fit_loop(epoch=2))
+    resumed.trainer = trainer(global_rank=0, world_size=1, fit_loop=fit_loop(epoch=2, batches_done=3))
     loaders = [one.train_dataloader() for one in (whole, resumed)]
     assert len(loaders[0]) == len(loaders[1]) > 3
     labels = [[batch[1].tolist() for batch in loader] for loader in loaders]
@@ -168,9 +173,9 @@ def test_outside_training_images_are_only_normalized() -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({"batch_size": 1}, "loader.batch_size: 1 is not an integer of at least 2"),
+        ({"batch_size": 1}, "loader.batch_size: 1 must be at least 2"),
         ({"holdout": -1}, "loader.holdout: -1"),
-        ({"holdout": 103}, "loader.holdout: 103 is not an integer in 0..102"),
+        ({"holdout": 103}, "loader.holdout: 103 must be an integer from 0 to 102"),
         ({"eval_batch_size": 0}, "loader.eval_batch_size: 0"),
         ({"workers": -1}, "loader.workers: -1"),
     ],

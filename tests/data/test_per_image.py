@@ -36,6 +36,7 @@ def module(augmentation: Any, epoch: int = 0, **arguments: Any) -> ImageDataModu
     data = ImageDataModule(DIGITS, augmentation, **{"batch_size": 16, **arguments})
     progress = SimpleNamespace(current=SimpleNamespace(processed=epoch, started=epoch))
     place = {"current_epoch": epoch, "global_step": 0, "global_rank": 0, "world_size": 1, "precision_plugin": Precision()}
+    place["strategy"] = SimpleNamespace(root_device=torch.device("cpu"))
     trainer: Any = SimpleNamespace(training=True, fit_loop=SimpleNamespace(epoch_progress=progress, epoch_loop=None), **place)
     data.trainer = trainer
     return data
@@ -157,7 +158,7 @@ def test_transforms_that_do_not_end_in_an_image_are_refused(transform: Any, told
 def test_what_is_no_transform_is_refused_by_its_name() -> None:
     with pytest.raises(InputError, match=r"^augmentation\.transforms\.blur: 3 is not a function of an image"):
         PerImage({"blur": 3})  # type: ignore[dict-item]
-    with pytest.raises(InputError, match=r"^ImageCutout\.size: 0 is not an integer of at least 1"):
+    with pytest.raises(InputError, match=r"^ImageCutout\.size: 0 must be at least 1"):
         ImageCutout(0)
 
 

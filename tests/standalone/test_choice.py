@@ -16,7 +16,9 @@ from nas_lightning.config.read import read
 from nas_lightning.console.start import conf_folder, plain
 from nas_lightning.errors import InputError
 from nas_lightning.space import Population, SearchSpace
-from nas_lightning.standalone import spread_by_accuracy, train_ground_truth, truth
+from nas_lightning.standalone import truth
+from nas_lightning.standalone.choice import spread_by_accuracy
+from nas_lightning.standalone.truth import train_ground_truth
 
 SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8)
 ACCURACIES = [0.50, 0.90, 0.10, 0.70, 0.30, 0.80, 0.20, 0.60, 0.40]  # of arch1 .. arch9

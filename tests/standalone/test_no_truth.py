@@ -18,18 +18,10 @@ from nas_lightning.commands.prepare import check_recipe
 from nas_lightning.data import Augmentation, Digits
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture, Population, SearchSpace, ShortcutRule
-from nas_lightning.standalone import (
-    CutShort,
-    Diverged,
-    GroundTruth,
-    Recipe,
-    describe_failures,
-    train_alone,
-    train_ground_truth,
-    truth,
-    write_summary,
-)
-from nas_lightning.standalone.truth import Failure
+from nas_lightning.standalone import truth
+from nas_lightning.standalone.summary import write_summary
+from nas_lightning.standalone.train_alone import Diverged, Recipe, train_alone
+from nas_lightning.standalone.truth import Failure, GroundTruth, describe_failures, train_ground_truth
 from nas_lightning.supernet import ResidualFamily
 from nas_lightning.training.schedules import Cosine
 
@@ -39,7 +31,6 @@ CPU = {"accelerator": "cpu", "devices": 1}
 SMALL = ["space=resnet_tiny", "data=digits", "data.train_images=64", "population.count=4", "standalone.epochs=1"]
 POPULATION = Population.draw(SPACE, 4, 0)
 MODULE = sys.modules[train_alone.__module__]
-"""The package offers the function by the module's name."""
 
 
 def recipe(lr: float = 0.05, **changed: Any) -> Recipe:
@@ -112,7 +103,7 @@ def test_a_training_that_is_cut_short_is_not_recorded_and_trained_again(digits: 
     made = MODULE.make_trainer
     with monkeypatch.context() as patched:
         patched.setattr(MODULE, "make_trainer", lambda *given, **owned: made(*given, callbacks=[Stops()], **owned))
-        with pytest.raises(CutShort, match=r"^standalone: .* with seed 0 was stopped after [12] of 4 steps.*trains it again$"):
+        with pytest.raises(InputError, match=r"^standalone: .* with seed 0 was stopped after [12] of 4 steps.*trains it again$"):
             train_ground_truth(POPULATION, digits, recipe(), [0], tmp_path, CPU)
     assert not list(tmp_path.iterdir())
     train_ground_truth(POPULATION, digits, recipe(), [0], tmp_path, CPU)

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from nas_lightning.space import Architecture, Population, SearchSpace
-from nas_lightning.standalone import GroundTruth, table, truth, write_summary
+from nas_lightning.standalone import truth
+from nas_lightning.standalone.summary import table, write_summary
+from nas_lightning.standalone.truth import GroundTruth
 
 SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8)
 

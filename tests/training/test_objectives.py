@@ -13,7 +13,7 @@ from nas_lightning.rng import generator
 from nas_lightning.space import Architecture, SearchSpace
 from nas_lightning.supernet import Supernet
 from nas_lightning.training.objectives import CrossEntropy, InplaceDistillation, Objective
-from nas_lightning.training.objectives.losses import cross_entropy, soft_cross_entropy
+from nas_lightning.training.objectives.objectives import cross_entropy, soft_cross_entropy
 
 torch.set_num_threads(1)  # two busy processes of two threads each slow one another down many times
 

@@ -151,6 +151,7 @@ def test_a_whole_checkpoint_is_taken(resumed: Resumed, tmp_path: Path):
     assert_same_end(resumed, resumed.saved, tmp_path / "run")
 
 
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")  # the state of a callback that there is not
 @pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in ODD])
 def test_an_odd_value_anywhere_is_refused_or_does_not_matter(name: str, resumed: Resumed, tmp_path: Path):
     content = resumed.saved
@@ -174,32 +175,11 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "an optimizer that has forgotten a weight": (lambda saved: saved["optimizer_states"][0]["state"].pop(3), "optimizer_states.0.state"),
     "an optimizer that has forgotten all": (lambda saved: saved["optimizer_states"][0]["state"].clear(), "optimizer_states.0.state"),
     "another momentum": (lambda saved: saved["optimizer_states"][0]["param_groups"][0].update(momentum=0.1), "momentum"),
-    "a negative rate": (lambda saved: saved["optimizer_states"][0]["param_groups"][0].update(lr=-0.1), "lr"),
-    "another epoch": (lambda saved: saved.update(epoch=0), "epoch: is 0, but the loops have counted 1"),
-    "other steps": (lambda saved: saved.update(global_step=4), "global_step: is 4, but the loops have counted 5"),
-    "epochs that the stage does not have": (
-        lambda saved: (saved.update(epoch=9), saved["loops"]["fit_loop"]["epoch_progress"].update(
-            total={"ready": 10, "started": 10, "processed": 9, "completed": 9},
-            current={"ready": 10, "started": 10, "processed": 9, "completed": 9})),
-        "epoch: is 9, but the stage has 2",
-    ),
-    "a batch that was never ready": (
-        lambda saved: saved["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"].update(started=7), "batch_progress"
-    ),
-    "more batches than all": (
-        lambda saved: saved["loops"]["fit_loop"]["epoch_loop.batch_progress"].update(
-            current={"ready": 9, "started": 9, "processed": 9, "completed": 8}),
-        "batch_progress",
-    ),
-    "a scheduler": (lambda saved: saved["lr_schedulers"].append({}), "lr_schedulers"),
     "an integer for a weight's name": (lambda saved: saved["state_dict"].update({3: torch.zeros(1)}), "state_dict"),
     "a text for a weight": (lambda saved: saved["state_dict"].update({"supernet.stem.conv.full.weight": "x"}), "state_dict"),
-    "an old Lightning": (lambda saved: saved.update({"pytorch-lightning_version": "1.4.0"}), "pytorch-lightning_version"),
     "no version": (lambda saved: saved.update({"pytorch-lightning_version": "new"}), "pytorch-lightning_version"),
     "a header without end": (lambda saved: saved["nas_lightning"].update(data=nested()), "nas_lightning"),
     "finished in words": (lambda saved: saved["nas_lightning"].update(finished="yes"), "finished"),
-    "no devices": (lambda saved: saved["nas_lightning"].update(devices=0), "devices"),
-    "a callback that is a number": (lambda saved: saved["callbacks"].update({3: {}}), "callbacks"),
 }  # fmt: skip
 
 
@@ -251,7 +231,7 @@ def test_a_command_says_which_checkpoint_it_cannot_resume_from(resumed: Resumed,
     parts = ("standalone.enabled=false", "ranking.enabled=false")
     done = command("train", "experiment=micro", *parts, f"run_dir={folder}")
     assert (done.code, done.err.count("\n")) == (2, 1), done.err
-    assert f"{path}: cannot be resumed from (optimizer_states: must be a list of one mapping); remove it" in done.err
+    assert f"{path}: cannot be resumed from (optimizer_states: a list of 0 entries must be a list of 1 entries); remove it" in done.err
 
 
 @pytest.mark.parametrize("make", [torch.optim.AdamW, torch.optim.RMSprop, torch.optim.Adafactor, torch.optim.SGD])

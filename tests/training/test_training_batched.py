@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from pytorch_lightning.strategies import Strategy
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -83,7 +84,7 @@ def test_a_step_has_one_backward_a_pass_and_synchronises_once(
             events.append("backward")
             loss.backward()
 
-        monkeypatch.setattr(module, "_blocked_sync", blocked)
+        monkeypatch.setattr(Strategy, "block_backward_sync", lambda _, blocked=blocked: blocked(), raising=False)
         monkeypatch.setattr(module, "manual_backward", backward)
         fit(tmp_path, module, max_steps=1)
         assert events == expected

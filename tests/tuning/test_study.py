@@ -16,7 +16,7 @@ import pytest
 from optuna.storages.journal import JournalFileBackend
 
 from nas_lightning.errors import InputError
-from nas_lightning.tuning import FOLDER, STORAGE, Choice, Prune
+from nas_lightning.tuning import FOLDER, STORAGE, Prune, choice
 
 ROOT = Path(__file__).parents[2]
 OVERRIDES = ["experiment=micro", "standalone=none", "ranking.count=4", "ranking.images=100", "returns=panel_cross_entropy"]
@@ -158,14 +158,14 @@ def test_a_mistake_is_told_in_one_line_before_anything_is_written(arguments: lis
         {"low": "a", "high": 1},
         {"low": True, "high": 2},
         {"low": 1, "high": 2, "step": 0},
-        {"low": 1, "high": 2, "step": 1, "log": True},
+        {"low": 1, "high": 2, "step": 2, "log": True},
         {"low": 1, "high": 2, "among": 1},
     ],
     ids=str,
 )
 def test_what_is_no_choice_is_refused(said: Any):
     with pytest.raises(InputError, match=r"search\.key: "):
-        Choice.parse("key", said)
+        choice("key", said)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_what_is_no_choice_is_refused(said: Any):
 )
 def test_a_choice_suggests_its_values(said: Any, legal: list[Any]):
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    assert {Choice.parse("key", said).suggest(study.ask()) for _ in range(40)} == set(legal)
+    assert {study.ask({"key": choice("key", said)}).params["key"] for _ in range(40)} == set(legal)
 
 
 def test_the_panel_is_reported_by_epochs_of_the_whole_run_and_prunes():

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from torch import Tensor
+from torch.nn import functional as F
 
-from nas_lightning.config.fields import check_fields, number
+from nas_lightning.config.fields import Checked, number
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture, SearchSpace
-from nas_lightning.training.objectives.losses import at_least_float32, cross_entropy, soft_cross_entropy
+from nas_lightning.supernet.cpu_kernels import at_least_float32
 
 Network = Callable[[Tensor, Architecture], Tensor]
 
@@ -59,7 +60,7 @@ class CrossEntropy:
 
 
 @dataclass(frozen=True)
-class InplaceDistillation:
+class InplaceDistillation(Checked, place="objective"):
     """Each path learns the labels and the outputs of the largest network, which learns the labels at the same time.
 
     Per path: hard_weight * (CE(path) + CE(largest)) + soft_weight * soft-CE(path, softmax(largest), detached).
@@ -71,9 +72,6 @@ class InplaceDistillation:
     hard_weight: float = number(0.5, least=0)
     soft_weight: float = number(2.0, least=0)
     temperature: float = number(1.0, above=0)
-
-    def __post_init__(self) -> None:
-        check_fields(self, "objective")
 
     def architectures(self, paths: Sequence[Architecture]) -> list[Architecture]:
         """See Objective."""
@@ -89,3 +87,24 @@ class InplaceDistillation:
             hard = cross_entropy(logits, labels)
             soft = soft_cross_entropy(logits, probabilities, self.temperature)
             yield PathLoss(self.hard_weight * hard + self.soft_weight * soft, logits, is_student=True)
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Mean over the batch, in nats; in float32 at least, whatever the precision of the network.
+
+    Args:
+        logits: (batch, classes).
+        labels: (batch,) integers.
+    """
+    return F.cross_entropy(at_least_float32(logits), labels, label_smoothing=label_smoothing)
+
+
+def soft_cross_entropy(logits: Tensor, probabilities: Tensor, temperature: float = 1.0) -> Tensor:
+    """Cross entropy against a distribution, likewise.
+
+    Args:
+        logits: (batch, classes) of the student.
+        probabilities: (batch, classes) of the teacher, rows summing to 1.
+        temperature: divides the logits; the teacher's must have been divided already.
+    """
+    return -(probabilities * F.log_softmax(at_least_float32(logits) / temperature, dim=1)).sum(dim=1).mean()
