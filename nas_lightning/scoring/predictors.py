@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy.optimize import nnls
 from scipy.stats import kendalltau
 
-from nas_lightning.config.fields import check_fields, number
+from nas_lightning.config.fields import Checked, number
 from nas_lightning.errors import InputError
 from nas_lightning.rng import generator
 from nas_lightning.scoring.prediction import LayerEffect, Prediction
@@ -58,7 +58,7 @@ class Predictor(Protocol):
 
 
 @dataclass(frozen=True)
-class Monotone:
+class Monotone(Checked, place="ranking.predictor"):
     """Assumes that a wider layer is never worse: a sum over the layers of functions that never increase the cross entropy.
 
     Each layer's function is a non-negative mixture of log(width), -1 / width and width, by ridge regression.
@@ -70,9 +70,6 @@ class Monotone:
     """Penalty of the squared coefficients of standardised columns, per candidate."""
     is_constrained: bool = True
     """False makes no assumption."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, "ranking.predictor")
 
     @property
     def name(self) -> str:

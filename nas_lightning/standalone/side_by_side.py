@@ -7,8 +7,9 @@ import pickle
 import signal
 import threading
 from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from functools import cache, cached_property
 from typing import Any, NamedTuple
 
@@ -63,15 +64,16 @@ def side_by_side(
         arguments.put(of_one)
     threads, done = max(1, torch.get_num_threads() // processes), 0
     pool = ProcessPoolExecutor(min(processes, len(trainings)), context, _begin, (threads, arguments))
+    running: dict[Future[Result], Training] = {}
     try:
-        # Each training brings the job: a worker that dies while it starts would leave its parent writing arguments for ever.
-        running = {pool.submit(_train, job, training): training for training in trainings}
+        with suppress(BrokenProcessPool, OSError):  # a worker that died at once closes the pool's pipes under the start of the next
+            for training in trainings:
+                # Each brings the job: a worker that dies while it starts would leave its parent writing arguments for ever.
+                running[pool.submit(_train, job, training)] = training
         for future in as_completed(running):
             if not isinstance(future.exception(), BrokenProcessPool):  # else others may have ended before
                 yield running[future], future.result()
                 done += 1
-    except BrokenProcessPool:  # before all were submitted
-        pass
     finally:
         for worker in multiprocessing.active_children():
             if worker not in before:

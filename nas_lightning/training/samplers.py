@@ -8,10 +8,12 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from nas_lightning.config.fields import check_fields, number
-from nas_lightning.errors import InputError
+from nas_lightning.config.fields import Checked, number
+from nas_lightning.errors import check_at_least
 from nas_lightning.rng import generator
 from nas_lightning.space import Architecture, Population, SearchSpace
+
+MOST_PATHS = 1024
 
 
 class Position(NamedTuple):
@@ -44,7 +46,7 @@ class UniformSampler:
     paths: int = 6
 
     def __post_init__(self) -> None:
-        _check_paths(self.paths)
+        check_at_least("sampler.paths", self.paths, 1, MOST_PATHS)
 
     def sample(self, position: Position) -> list[Architecture]:
         """See Sampler."""
@@ -53,7 +55,7 @@ class UniformSampler:
 
 
 @dataclass(frozen=True)
-class WideSampler:
+class WideSampler(Checked, place="sampler"):
     """Draws a share of the paths with each width as probable as it is wide, the others as ``UniformSampler`` does.
 
     A wide candidate trains more channels a step; without uniform paths, narrow candidates are trained too little.
@@ -66,8 +68,8 @@ class WideSampler:
     """Probability of a path to be of the first kind."""
 
     def __post_init__(self) -> None:
-        _check_paths(self.paths)
-        check_fields(self, "sampler")
+        super().__post_init__()
+        check_at_least("sampler.paths", self.paths, 1, MOST_PATHS)
 
     def sample(self, position: Position) -> list[Architecture]:
         """See Sampler."""
@@ -103,7 +105,7 @@ class ListedSampler:
     paths: int = 6
 
     def __post_init__(self) -> None:
-        _check_paths(self.paths)
+        check_at_least("sampler.paths", self.paths, 1, MOST_PATHS)
         _ = self.listed  # fails before the run starts if the list cannot be chosen
 
     @cached_property
@@ -121,8 +123,3 @@ class ListedSampler:
         # Recomputed for every path: permuting a few hundred costs microseconds, and leaves no state to resume.
         order = generator(self.seed, "list order", position.stage, round_number, position.rank).permutation(len(self.listed))
         return self.listed[int(order[index])].architecture
-
-
-def _check_paths(paths: int) -> None:
-    if not isinstance(paths, int) or isinstance(paths, bool) or not 1 <= paths <= 1024:
-        raise InputError(f"sampler.paths: {paths!r} must be an integer from 1 to 1024")

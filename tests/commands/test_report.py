@@ -53,6 +53,7 @@ def test_a_real_run_gets_its_report_without_importing_torch(run: Path):
         "against_truth",
         "baselines",
         "costs",
+        "prediction",
         "ranks",
         "training",
         "widths",

@@ -72,7 +72,7 @@ def name_of(value: Any) -> str:
 def wrong_values(kind: type, one: dataclasses.Field) -> list[Any]:
     hint, optional = hint_of(kind, one.name)
     if "words" in one.metadata:
-        return ["text", 3, ["a"], None]
+        return ["text", 3, ["a"], *([] if optional else [None])]
     wrong = {int: ["two", 2.5, True, [1]], float: ["half", True], str: [3, ["a"]], bool: ["yes", 1]}.get(hint)
     if wrong is None:
         item = typing.get_args(hint)[:1]

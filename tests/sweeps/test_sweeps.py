@@ -165,7 +165,7 @@ def test_the_agreement_is_returned_where_accuracies_are_known(micro: Path):
     agreement = json.loads((micro / "ranking" / "agreement.json").read_text())
     finished = json.loads((micro / "finished.json").read_text())
     assert finished["returns"] == "agreement"
-    assert finished["value"] == agreement["scores"]["negative cross entropy"]["kendall"]["value"]
+    assert finished["value"] == agreement["scores"]["predicted"]["kendall"]["value"]
 
 
 def test_nothing_is_returned_where_none_are(swept: Path):
