@@ -67,7 +67,7 @@ def main() -> None:
         ]
         for name, values in ((name, [found[name] for found in by_table]) for name in by_table[0])
     ]
-    headers = ["Kendall / Pearson", *(str(path.parent.parent.name or path.name) for path in arguments.tables), "mean", "mean"]
+    headers = ["Kendall / Pearson", *(f"{path.parent.parent.name}/{path.stem}" for path in arguments.tables), "mean", "mean"]
     print(tabulate(rows, headers, disable_numparse=True))
     if arguments.json is not None:
         write_json(arguments.json, dict(zip(map(str, arguments.tables), by_table, strict=True)))
