@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 import yaml
 from hydra import compose, initialize_config_dir
+from PIL import Image
 
 from nas_lightning.commands.configs import RankConfig, RankingConfig, StandaloneCommandConfig, StandaloneConfig, TrainConfig
 from nas_lightning.commands.prepare import make_family, make_population, make_stages
@@ -88,8 +89,12 @@ def test_an_option_of_a_group_fits_into_the_default_run(choice: str, tmp_path: P
     place = {"stage": "stage@stages.pretrain"}.get(group, f"{group}@stages.pretrain.{group}" if group in MOUNTED else group)
     more = {
         "listed_file": [f"stages.pretrain.sampler.choose.path={tmp_path}/list.json"],
+        "image_folder": [f"data.root={tmp_path}/images", f"data.cache={tmp_path}"],
         **{key: ["population.count=50000"] for key in ("listed_spaced200", "finetune")},  # every 250th
     }.get(option, [])
+    for path in (tmp_path / "images" / name for name in ("cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9), (1, 2, 3)).save(path)
     (tmp_path / "list.json").write_text('{"a": {"acc": 0, "arch": "2-2-2-2-2-2-2"}}')
     build(f"{place}={option}", *more)
 

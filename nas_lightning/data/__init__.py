@@ -6,6 +6,7 @@ from nas_lightning.data.augmentation import Augmentation, ColorJitter, Cutout, R
 from nas_lightning.data.cifar import Cifar10, Cifar100
 from nas_lightning.data.digits import Digits
 from nas_lightning.data.image_dataset import ImageDataset, evaluation_images, fingerprint, known_datasets
+from nas_lightning.data.image_folder import ImageFolder
 from nas_lightning.data.image_ops import normalize, to_unit
 from nas_lightning.data.per_image import ImageCutout, PerImage
 from nas_lightning.data.splits import LabelledImages
@@ -41,6 +42,7 @@ __all__ = [
     "Digits",
     "ImageCutout",
     "ImageDataset",
+    "ImageFolder",
     "LabelledImages",
     "PerImage",
     "RandomCrop",

@@ -3,12 +3,11 @@
 from functools import cached_property
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
 from nas_lightning.data.image_dataset import ImageDataset
-from nas_lightning.data.splits import LabelledImages
+from nas_lightning.data.splits import LabelledImages, interleave_classes
 from nas_lightning.errors import check_at_least
 from nas_lightning.rng import generator
 
@@ -57,16 +56,7 @@ class Digits(ImageDataset):
         images = torch.from_numpy(grey).float().view(-1, 1, 8, 8) * (255 / 16)
         images = F.interpolate(images, size=(self.resolution, self.resolution), mode="bilinear", align_corners=False)
         whole = LabelledImages(images.round().to(torch.uint8), torch.from_numpy(labels).long())
-        order = torch.from_numpy(_interleave_classes(labels, generator(self.split_seed, "digits split")))
+        order = torch.from_numpy(interleave_classes(labels, generator(self.split_seed, "digits split")))
         chosen = (order[: self.train_images].sort().values, order[self.train_images :].sort().values)
         train, test = (LabelledImages(whole.images[index], whole.labels[index]) for index in chosen)
         return train, test
-
-
-def _interleave_classes(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """All indices in a random order in which every prefix holds each class in proportion, to within one image."""
-    position = np.empty(len(labels))
-    for label in np.unique(labels):
-        members = rng.permutation(np.flatnonzero(labels == label))
-        position[members] = (np.arange(len(members)) + 0.5) / len(members)
-    return np.argsort(position, kind="stable")

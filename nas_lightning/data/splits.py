@@ -96,3 +96,12 @@ def _class_numbers(labels: Tensor, place: str, images: int, classes: int) -> Ten
 
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
+
+
+def interleave_classes(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """All indices in a random order in which every prefix holds each class in proportion, to within one image."""
+    position = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        position[members] = (np.arange(len(members)) + 0.5) / len(members)
+    return np.argsort(position, kind="stable")
