@@ -58,12 +58,15 @@ class Study:
 
     Args:
         choices: what each key may be.
+        score: that an agreement compares; None for another metric.
 
     Raises:
         InputError: if the storage cannot be opened, or holds another study.
     """
 
-    def __init__(self, config: TuneConfig, choices: Mapping[str, BaseDistribution], direction: StudyDirection) -> None:
+    def __init__(
+        self, config: TuneConfig, choices: Mapping[str, BaseDistribution], direction: StudyDirection, score: str | None = None
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.config, self.choices, self.folder = config, dict(choices), Path(config.run_dir)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -84,11 +87,13 @@ class Study:
             raise InputError(f"study: {config.study} {asks}; give another name")
         # A journal may move with its folder; in a database, another folder's trials would seem to have dead owners.
         asked = {"overrides": config.overrides, "search": config.search, "run_dir": str(self.folder.resolve()) if config.storage else None}
+        asked["ranking.score"] = score
         with FileLock(self.folder / MUTEX):
             if ASKED not in self.inner.user_attrs:
                 self.inner.set_user_attr(ASKED, asked)
-        for key, kept in self.inner.user_attrs[ASKED].items():
-            if kept != asked.get(key):
+        before_asked = self.inner.user_attrs[ASKED]
+        for key in {**before_asked, **asked}:
+            if (kept := before_asked.get(key)) != asked.get(key):
                 raise InputError(f"study: {config.study} has {key} {kept!r}, not {asked.get(key)!r}; give another run_dir, or another name")
 
     def ended(self) -> int:

@@ -1,6 +1,6 @@
 """Agreement of two rankings with each other, and which of them agrees better with known accuracies."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,12 @@ from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES
 from nas_lightning.agreement.measure import measure
 from nas_lightning.errors import InputError
 from nas_lightning.runs.reading import read_json
-from nas_lightning.scoring.protocol import differences
+from nas_lightning.scoring.protocol import ORDERED_BY, PREDICTOR, differences
 from nas_lightning.scoring.table import LABELS, ScoreTable, read_table
 from nas_lightning.space import Architecture, SearchSpace, read_accuracies
+
+OLDEST_PREDICTOR = {"smoothed": "smoothed"}
+"""By what ordered a ranking whose protocol names no predictor: a ridge regression."""
 
 
 def compare_scores(first: Path, second: Path, space: SearchSpace, resamples: int) -> Agreement:
@@ -32,6 +35,7 @@ def compare_scores(first: Path, second: Path, space: SearchSpace, resamples: int
     tables = read_table(first, space), read_table(second, space)
     shared = _shared(*tables, f"{first} and {second}")
     truths, columns = (_columns(table, shared) for table in tables)
+    _check_common(truths, columns, f"{first} and {second}")
     parts = [measure({label: columns[label]}, truth, resamples=resamples) for label, truth in truths.items() if label in columns]
     scores = {label: score for part in parts for label, score in part.scores.items()}
     return replace(parts[0], scores=scores, copies=_copies(tables, shared))
@@ -90,8 +94,9 @@ def compare_with_known(first: Path, second: Path, known_accuracies: Path, space:
             f"{known_accuracies}: has accuracies of {len(shared)} of the candidates in both tables; at least 3 are needed "
             f"({len(both)} are in both; an acc of 0 is unknown)"
         )
-    sides = zip(("first", "second"), tables, strict=True)
-    columns = {f"{side} {score}": column for side, table in sides for score, column in _columns(table, shared).items()}
+    ours, theirs = (_columns(table, shared) for table in tables)
+    _check_common(ours, theirs, f"{first} and {second}")
+    columns = {f"{side} {score}": column for side, found in (("first", ours), ("second", theirs)) for score, column in found.items()}
     truth = np.array([known[architecture] for architecture in shared])
     return Comparison(replace(measure(columns, truth, resamples=resamples), copies=_copies(tables, shared)), len(both))
 
@@ -105,8 +110,17 @@ def other_protocol(first: Path, second: Path) -> str | None:
     paths = [table.parent / "protocol.json" for table in (first, second)]
     if not all(path.is_file() for path in paths):
         return None
-    different = [(key, old, new) for key, old, new in differences(*map(read_json, paths)) if key != "checkpoint_sha256"]
+    protocols = [read_json(path) for path in paths]
+    different = [(key, old, new) for key, old, new in differences(*protocols) if key != "checkpoint_sha256"]
+    old, new = (protocol.get(PREDICTOR) or OLDEST_PREDICTOR.get(str(protocol.get(ORDERED_BY))) for protocol in protocols)
+    if old != new and None not in (old, new):
+        different.append((PREDICTOR, old, new))
     return ", ".join(f"{key} is {old!r} and {new!r}" for key, old, new in different) or None
+
+
+def _check_common(first: Mapping[str, Any], second: Mapping[str, Any], places: str) -> None:
+    if not first.keys() & second.keys():
+        raise InputError(f"{places}: share no score: the first has {', '.join(first)} of all candidates, the second {', '.join(second)}")
 
 
 def _shared(first: ScoreTable, second: ScoreTable, places: str) -> list[Architecture]:

@@ -55,6 +55,8 @@ def rank_checkpoint(
         known = Known(read_accuracies(Path(config.known_accuracies), supernet.space))
         check_enough_known(known.accuracies, candidates, config.known_accuracies)
     check_predictor(config, candidates)
+    scored = to_score(config, candidates)
+    part = scored if shard is None else shard.of(scored)
     images, labels = evaluation_images(dataset, config.images)
     rungs, scorer = plan_rungs(config, len(images)), make_scorer(config, dataset)
     test = dataset.test()
@@ -77,9 +79,7 @@ def rank_checkpoint(
         claim(folder, protocol)
     ranking = partial(rank_to_folder, supernet, scorer=scorer, trainer_arguments=trainer_arguments, label=folder_name, shard=name)
     cheap_first, predicted, prediction = None, None, None
-    scored = to_score(config, candidates)
     if shard is not None:
-        part = shard.of(scored)
         ranking(part, images, labels, folder / "parts")
         _report_shard(shard, len(part), scored, folder)
         return None

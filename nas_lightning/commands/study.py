@@ -46,9 +46,9 @@ def tune(config: TuneConfig) -> None:
     choices = {key: choice(key, values) for key, values in config.search.items()}
     if not choices:
         raise InputError("search: must name at least one key")
-    returns = _check(config, choices)
+    returns, metric = _check(config, choices)
     check_apart(folder / "trials")
-    study = Study(config, choices, DIRECTIONS[returns])
+    study = Study(config, choices, DIRECTIONS[returns], metric)
     failed = 0
     while study.ended() < config.trials:
         failed = 0 if _run_trial(study, config) else failed + 1
@@ -57,8 +57,12 @@ def tune(config: TuneConfig) -> None:
     _write_and_print_best(study, folder)
 
 
-def _check(config: TuneConfig, choices: Mapping[str, Any]) -> str:
-    """Prepares a run with each choice's first value, so that mistakes stop before a study exists; gives ``returns``."""
+def _check(config: TuneConfig, choices: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Prepares a run with each choice's first value, so that mistakes stop before a study exists.
+
+    Returns:
+        ``returns``, and for an agreement the score that is compared.
+    """
     values = {key: values.choices[0] if hasattr(values, "choices") else values.low for key, values in choices.items()}
     run_config, _ = _compose(config, values, Path(config.run_dir) / "trials" / "check")
     prepare(run_config)
@@ -70,7 +74,9 @@ def _check(config: TuneConfig, choices: Mapping[str, Any]) -> str:
     ranked = run_config.ranking.enabled and (run_config.ranking.known_accuracies or run_config.standalone.enabled)
     if run_config.returns == "agreement" and not ranked:
         raise InputError("overrides: returns=agreement needs ranking.known_accuracies, or standalone; returns=panel_cross_entropy neither")
-    return run_config.returns
+    predictor = run_config.ranking.predictor
+    score = run_config.ranking.score if predictor is None else f"{run_config.ranking.score} ({predictor.name})"
+    return run_config.returns, score if run_config.returns == "agreement" else None
 
 
 def _run_trial(study: Study, config: TuneConfig) -> bool:

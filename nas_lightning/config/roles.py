@@ -75,7 +75,7 @@ class Role:
     def missing(self, made: Any) -> list[str]:
         """The attributes of a protocol that an object lacks."""
         kind = get_object(self.kind)
-        return [name for name in getattr(kind, "__annotations__", {}) if not hasattr(made, name)] if Protocol in kind.__bases__ else []
+        return [name for name in _attributes(kind) if not hasattr(made, name)] if Protocol in kind.__bases__ else []
 
     def refuse(self, name: str) -> InputError:
         """The error for a class that is not allowed."""
@@ -84,6 +84,11 @@ class Role:
         hint = f"; did you mean {close[0]}?" if close else ""
         known = ", ".join([*(f"the classes of {module}" for module in self.modules), *self.classes])
         return InputError(f"{name} is not allowed as {self.title}{hint} (known: {known}; the command line's plugins add your own package)")
+
+
+def _attributes(protocol: type) -> list[str]:
+    """The names of a protocol's annotated attributes and properties."""
+    return [*getattr(protocol, "__annotations__", {}), *(name for name, value in vars(protocol).items() if isinstance(value, property))]
 
 
 @cache

@@ -102,7 +102,7 @@ def checked(arguments: Sequence[str]) -> Iterator[None]:
         inner.ConfigLoaderImpl = before  # type: ignore[misc]
 
 
-_RULE = "{} may read more than the config, which only the command line may; a file gives the value itself"
+_RULE = "{} is nested, or may read more than the config, which only the command line may; a file gives the value itself"
 
 
 def _forbidden_calls(text: str) -> list[str]:

@@ -55,7 +55,7 @@ def claim_config(folder: Path, config: Mapping[str, Any], lock: AbstractContextM
             write_source(path, OmegaConf.to_yaml(OmegaConf.create(dict(config))), [folder / "finished.json"])
         if record.is_file():  # a resumed run keeps its first environment on record
             first = read_json(record)
-            present = {**first, "continued": [*first.get("continued", []), present]}
+            present = {**first, "continued": [*(first.get("continued") or []), present]}
         write_json(record, present)
 
 

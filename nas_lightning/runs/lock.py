@@ -16,8 +16,14 @@ from nas_lightning.runs.writing import TEMPORARY, write_json
 
 WRITTEN = ("", "stages/*", "standalone", "ranking", "ranking/*", "ranking/*/*", "ranking/*/*/*", "report")
 """Places where a run folder's owner writes."""
+PLACES = ("", "ranking", "standalone")
+"""Places of a run folder's config: of nas-train, nas-rank and nas-standalone."""
 LONGEST_CLAIM = 300.0
 """Seconds that a part waits for the claims of other parts."""
+
+
+class InUse(InputError):
+    """Another process holds the lock."""
 
 
 @contextmanager
@@ -49,7 +55,8 @@ def only_owner(folder: Path, part: str = "") -> Iterator[None]:
             for place in (f"ranking/parts/{part}", f"ranking/*/parts/{part}") if part else WRITTEN:
                 for left in folder.glob(f"{place}/.*.tmp".removeprefix("/")):
                     if TEMPORARY.fullmatch(left.name):
-                        left.unlink(missing_ok=True)
+                        with suppress(OSError):
+                            left.unlink()
             with suppress(InputError):  # on a full disk: the file only names the owner to other processes
                 write_json(owner, {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")})
             yield
@@ -76,7 +83,7 @@ def claiming(folder: Path, part: str) -> Iterator[None]:
 def check_apart(folder: Path) -> None:
     """Refuses a folder in another run's, whose files could become its own."""
     for parent in folder.resolve().parents:
-        if (parent / "config.yaml").is_file() and (parent / "environment.json").is_file():
+        if any((parent / place / "config.yaml").is_file() and (parent / place / "environment.json").is_file() for place in PLACES):
             raise InputError(f"run_dir: {folder} lies in the run folder {parent}; give another run_dir")
 
 
@@ -87,7 +94,7 @@ def is_owned(folder: Path) -> bool:
     try:
         with _locked(folder / ".lock", folder / ".owner.json"):
             return False
-    except InputError:
+    except InUse:
         return True
 
 
@@ -103,7 +110,7 @@ def _locked(lock: Path, owner: Path, timeout: float = 0) -> Iterator[None]:
             name = f"process {content['process']} on {content['host']} since {content['since']}"
         except (OSError, ValueError, KeyError, TypeError):
             name = "another process"
-        raise InputError(f"{lock.parent}: is in use by {name}; wait until it has ended, or give another run_dir") from None
+        raise InUse(f"{lock.parent}: is in use by {name}; wait until it has ended, or give another run_dir") from None
     except OSError as error:
         raise InputError(f"{lock.parent}: cannot be written ({error.strerror or error})") from None
     try:

@@ -1,6 +1,5 @@
 """What is known of predicted scores: how they were made, and how far they can be trusted."""
 
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,9 +30,10 @@ class Prediction:
     """Share of the variance of scores left out of the fit that it explains, in ten folds."""
     error: float
     """Root mean square of its differences from scores left out, in nats."""
-    kendall: float
-    """Kendall tau-b with scores left out."""
-    explained_without_assumption: float
+    kendall: float | None
+    """Kendall tau-b with scores left out; None if one side has no order."""
+    explained_without_assumption: float | None
+    """None of a predictor that makes no assumption."""
     doubtful: bool
     """The fit without the assumption is clearly better: some layers do seem to be better narrower."""
     effects: tuple[LayerEffect, ...]
@@ -43,17 +43,24 @@ class Prediction:
         return {**asdict(self), "effects": [effect._asdict() for effect in self.effects]}
 
     def shares(self) -> dict[str, float]:
-        """Each stage's part of the sum of all layers' predicted effects."""
-        total = sum(effect.predicted for effect in self.effects) or math.nan
+        """Each stage's part of the sum of all layers' predicted effects; empty if all are 0."""
+        total = sum(effect.predicted for effect in self.effects)
+        if not total:
+            return {}
         stages = dict.fromkeys(effect.stage for effect in self.effects)
         return {stage: sum(effect.predicted for effect in self.effects if effect.stage == stage) / total for stage in stages}
 
     def __str__(self) -> str:
         text = (
             f"predicted by {self.predictor} from {self.scored:,} scored candidates; on scores left out of the fit "
-            f"Kendall {self.kendall:.3f}, R2 {self.explained:.3f}, error {self.error:.4f} nats"
+            f"Kendall {self.tau}, R2 {self.explained:.3f}, error {self.error:.4f} nats"
         )
         return f"{text}\n{self.doubt}" if self.doubtful else text
+
+    @property
+    def tau(self) -> str:
+        """``kendall`` as a text."""
+        return "undefined" if self.kendall is None else f"{self.kendall:.3f}"
 
     @property
     def doubt(self) -> str:
@@ -76,13 +83,16 @@ def read_prediction(path: Path) -> Prediction:
             LayerEffect(str(node["layer"]), str(node["stage"]), _number(node["predicted"]), _number(node["without_assumption"]))
             for node in content["effects"]
         )
-        numbers = {key: _number(content[key]) for key in ("explained", "error", "kendall", "explained_without_assumption")}
+        tau, free = (None if content[key] is None else _number(content[key]) for key in ("kendall", "explained_without_assumption"))
         return Prediction(
             predictor=str(content["predictor"]),
             scored=int(_number(content["scored"])),
             doubtful=content["doubtful"] is True,
             effects=effects,
-            **numbers,
+            explained=_number(content["explained"]),
+            error=_number(content["error"]),
+            kendall=tau,
+            explained_without_assumption=free,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: does not hold what a ranking writes there ({type(error).__name__}: {error}); rank again") from None

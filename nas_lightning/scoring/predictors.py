@@ -74,11 +74,11 @@ class Monotone(Checked, place="ranking.predictor"):
     @property
     def name(self) -> str:
         """See Predictor."""
-        return "monotone_with_capacity" if self.capacity else "monotone"
+        return ("monotone" if self.is_constrained else "additive") + ("_with_capacity" if self.capacity else "")
 
-    def without_assumption(self) -> "Monotone":
+    def without_assumption(self) -> "Monotone | None":
         """See Predictor."""
-        return Monotone(self.capacity, self.ridge, is_constrained=False)
+        return Monotone(self.capacity, self.ridge, is_constrained=False) if self.is_constrained else None
 
     def fit(self, structure: ResidualStructure, widths: Integers, cross_entropies: Floats) -> Function:
         """See Predictor."""
@@ -101,7 +101,9 @@ class Monotone(Checked, place="ranking.predictor"):
             return additive(rows) + per_size * (np.log(structure.cost(rows).parameters) - size.mean())
 
         fitted = quality(widths)
-        scale = float(fitted @ (target - target.mean()) / max(float(fitted @ fitted), 1e-30)) if self.capacity else 1.0
+        # In nats, as near to the scores as it may be; never turned round, if they contradict the capacity.
+        slope = float(fitted @ (target - target.mean()) / max(float(fitted @ fitted), 1e-30))
+        scale = slope if self.capacity and slope > 0 else 1.0
         return lambda rows: -(target.mean() + scale * quality(rows))
 
 
@@ -131,7 +133,7 @@ def predict(
     function = predictor.fit(structure, widths, losses)
     rows, place = np.unique(listed.widths, axis=0, return_inverse=True)  # copies have one score, to the last bit
     left_out = _left_out(predictor, structure, widths, losses, seed)
-    free = predictor.without_assumption()
+    free, tau = predictor.without_assumption(), float(kendalltau(left_out, losses).statistic)
     free_function, free_left_out = (
         (function, left_out) if free is None else (free.fit(structure, widths, losses), _left_out(free, structure, widths, losses, seed))
     )
@@ -142,12 +144,12 @@ def predict(
         scored=len(distinct),
         explained=1 - float(squared.mean()) / variance,
         error=float(np.sqrt(squared.mean())),
-        kendall=float(kendalltau(left_out, losses).statistic),
-        explained_without_assumption=1 - float(free_squared.mean()) / variance,
+        kendall=tau if np.isfinite(tau) else None,
+        explained_without_assumption=None if free is None else 1 - float(free_squared.mean()) / variance,
         doubtful=bool(gain.mean() > max(CLEARLY * variance, 2 * gain.std(ddof=1) / np.sqrt(len(gain)))),
         effects=_effects(structure, function, free_function),
     )
-    return function(rows)[place], prediction
+    return function(rows)[place.ravel()], prediction
 
 
 def extra_candidates(population: Population, count: int, seed: int) -> Population:

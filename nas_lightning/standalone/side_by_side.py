@@ -33,8 +33,8 @@ class Training(NamedTuple):
 
 Result = float | Diverged
 """An accuracy, a fraction, or the reason for its absence."""
-OF_THIS_WORKER: dict[str, Any] = {}
-"""Arguments of its Trainer."""
+OF_THIS_WORKER: dict[str, int] = {}
+"""Its number."""
 
 
 def side_by_side(
@@ -55,15 +55,16 @@ def side_by_side(
     Raises:
         InputError: as ``train_alone``; also if an object cannot be sent to a worker, or if a worker died.
     """
-    job, each = pack(dataset, recipe, trainer_arguments, processes)
+    job = pack(dataset, recipe, trainer_arguments, processes)
     if not trainings:
         return
     context, before = multiprocessing.get_context("spawn"), multiprocessing.active_children()
-    arguments = context.SimpleQueue()
-    for of_one in each:
-        arguments.put(of_one)
-    threads, done = max(1, torch.get_num_threads() // processes), 0
-    pool = ProcessPoolExecutor(min(processes, len(trainings)), context, _begin, (threads, arguments))
+    numbers = context.SimpleQueue()
+    workers = min(processes, len(trainings))
+    for number in range(workers):  # no more than a pipe holds before anyone reads
+        numbers.put(number)
+    threads, ended = max(1, torch.get_num_threads() // processes), set[Future[Result]]()
+    pool = ProcessPoolExecutor(workers, context, _begin, (threads, numbers))
     running: dict[Future[Result], Training] = {}
     try:
         with suppress(BrokenProcessPool, OSError):  # a worker that died at once closes the pool's pipes under the start of the next
@@ -71,15 +72,19 @@ def side_by_side(
                 # Each brings the job: a worker that dies while it starts would leave its parent writing arguments for ever.
                 running[pool.submit(_train, job, training)] = training
         for future in as_completed(running):
-            if not isinstance(future.exception(), BrokenProcessPool):  # else others may have ended before
+            error = future.exception()
+            if error is not None and not isinstance(error, BrokenProcessPool):  # others may have ended meanwhile
+                yield from ((running[other], other.result()) for other in running if other not in ended and is_finished(other))
+                raise error
+            if error is None:
                 yield running[future], future.result()
-                done += 1
+                ended.add(future)
     finally:
         for worker in multiprocessing.active_children():
             if worker not in before:
                 worker.kill()  # Lightning defers a gentler signal while it trains
         pool.shutdown(cancel_futures=True)
-    if missing := len(trainings) - done:
+    if missing := len(trainings) - len(ended):
         raise InputError(
             "standalone.processes: a worker died (by the system, if memory ran out: fewer processes need less), and the others with it; "
             f"{missing:,} of {len(trainings):,} trainings are missing, the others are kept; the same command again trains what is missing"
@@ -100,8 +105,8 @@ def on_one_device(trainer_arguments: Mapping[str, Any], processes: int) -> list[
     return [{**alone, "devices": [trainer.device_ids[number % len(trainer.device_ids)]]} for number in range(processes)]
 
 
-def pack(dataset: ImageDataset, recipe: Recipe, trainer_arguments: Mapping[str, Any], processes: int) -> tuple[bytes, list[dict[str, Any]]]:
-    """The pickled recipe and data set, which has no images or other cached properties, as each worker reads them itself; and
+def pack(dataset: ImageDataset, recipe: Recipe, trainer_arguments: Mapping[str, Any], processes: int) -> bytes:
+    """The pickled data set, which has no images or other cached properties, as each worker reads them itself; the recipe; and
     for each worker the arguments of its Trainer.
 
     Raises:
@@ -112,13 +117,17 @@ def pack(dataset: ImageDataset, recipe: Recipe, trainer_arguments: Mapping[str, 
         vars(unread).pop(name)
     arguments = on_one_device(trainer_arguments, processes)
     try:
-        pickle.dumps(arguments)
-        return pickle.dumps((unread, recipe)), arguments
+        return pickle.dumps((unread, recipe, arguments))
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         raise InputError(f"standalone.processes: the config's objects cannot be handed to other processes ({error})") from error
 
 
-def _begin(threads: int, arguments: "multiprocessing.SimpleQueue[dict[str, Any]]") -> None:
+def is_finished(future: "Future[Result]") -> bool:
+    """Whether a training has ended with a result."""
+    return future.done() and not future.cancelled() and future.exception() is None
+
+
+def _begin(threads: int, numbers: "multiprocessing.SimpleQueue[int]") -> None:
     """Prepares a worker."""
     leave_to_parent()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # by which the pool ends the others when one has died
@@ -126,13 +135,13 @@ def _begin(threads: int, arguments: "multiprocessing.SimpleQueue[dict[str, Any]]
     outlive_output()
     configure_process()
     torch.set_num_threads(threads)
-    OF_THIS_WORKER.update(arguments.get())
+    OF_THIS_WORKER["number"] = numbers.get()
 
 
 def _train(job: bytes, training: Training) -> Result:
-    dataset, recipe = _unpacked(job)
+    dataset, recipe, arguments = _unpacked(job)
     try:
-        return train_alone(training.candidate.architecture, dataset, recipe, training.seed, OF_THIS_WORKER)
+        return train_alone(training.candidate.architecture, dataset, recipe, training.seed, arguments[OF_THIS_WORKER["number"]])
     except Diverged as error:
         return error
 

@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from nas_lightning.errors import InputError
+
 CHANNELS_LAST = torch.channels_last
 aten = torch.ops.aten
 
@@ -71,9 +73,9 @@ def full_precision(x: Tensor) -> AbstractContextManager[Any]:
 
 
 def check_several_values(x: Tensor) -> None:
-    """Raises ValueError if a channel of (batch, channels, H, W) has a single value, which any norm would map to 0."""
+    """Raises InputError if a channel of (batch, channels, H, W) has a single value, which any norm would map to 0."""
     if x.numel() == x.shape[1]:
-        raise ValueError(f"one value a channel in {tuple(x.shape)}: a norm cannot take statistics from it; use larger batches")
+        raise InputError(f"batch_size: one value a channel in {tuple(x.shape)}: a norm cannot take statistics from it; use larger batches")
 
 
 @torch.no_grad()
@@ -81,7 +83,7 @@ def batch_moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and biased variance of each channel over batch and pixels, two of (channels,), for CPUs.
 
     Raises:
-        ValueError: if a channel has a single value, as with PyTorch's own norms in training.
+        InputError: if a channel has a single value, as with PyTorch's own norms in training.
     """
     check_several_values(x)
     width, channels = x.shape[3], x.shape[1]

@@ -11,6 +11,7 @@ from nas_lightning.supernet.cpu_kernels import (
     NormTerm,
     at_least_float32,
     batch_moments,
+    check_several_values,
     full_precision,
     is_hand_written,
     norm_add_relu,
@@ -54,6 +55,8 @@ class SlicedBatchNorm2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, width, H, W) -> the same shape, each channel normalised over batch and pixels."""
         full, width = self.full, x.shape[1]
+        if self.training or full.running_mean is None:
+            check_several_values(x)
         with full_precision(x):
             return F.batch_norm(
                 at_least_float32(x),

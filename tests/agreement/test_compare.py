@@ -14,7 +14,8 @@ from nas_lightning.agreement.measure import agreement_with
 from nas_lightning.agreement.resampling import resample_counts
 from nas_lightning.agreement.summary import against_baselines, agreement_summary, baselines_by_outcome
 from nas_lightning.errors import InputError
-from nas_lightning.scoring.table import Score, ScoreTable
+from nas_lightning.runs.writing import write_json
+from nas_lightning.scoring.table import NOT_SCORED, Score, ScoreTable
 from nas_lightning.space import Population, ResidualStructure, SearchSpace
 
 SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8, trailing_entries=1)
@@ -76,6 +77,35 @@ def test_predicted_scores_are_compared_where_both_rankings_have_them(files: tupl
     found = compare_with_known(*files, SPACE, 20)
     assert found.to_json()["better"]["predicted"]["kendall"] == {"first": 1.0, "second": 0.0}
     assert "predicted: first" in found.table()
+
+
+def test_rankings_without_a_common_score_are_refused(files: tuple[Path, Path, Path]):
+    good, poor, known = files
+    only = table(0.02, seed=1)
+    replace(only, predicted=1 - TRUTH, scores=(NOT_SCORED,) * len(TRUTH)).write(good)
+    says = r"share no score: the first has predicted of all candidates, the second top-1, negative cross entropy"
+    with pytest.raises(InputError, match=says):
+        compare_scores(good, poor, SPACE, 20)
+    with pytest.raises(InputError, match=says):
+        compare_with_known(good, poor, known, SPACE, 20)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "says"),
+    [
+        ({"predictor": "monotone"}, {"predictor": "monotone_with_capacity"}, "predictor is 'monotone' and 'monotone_with_capacity'"),
+        ({"predictor": "monotone"}, {"ordered_by": "smoothed"}, "predictor is 'monotone' and 'smoothed'"),
+        ({"predictor": "monotone"}, {"predictor": "monotone", "ordered_by": "top1"}, None),
+        ({"ordered_by": "smoothed"}, {"ordered_by": "top1"}, None),
+        ({"predictor": "monotone"}, {"predictor": None, "ordered_by": "top1"}, None),
+    ],
+)
+def test_scores_of_different_predictors_are_not_compared_without_a_word(
+    first: dict[str, str], second: dict[str, str], says: str | None, files: tuple[Path, Path, Path]
+):
+    for path, more in zip(files, (first, second), strict=False):
+        write_json(path.parent / "protocol.json", {"images": 30, **more})
+    assert other_protocol(*files[:2]) == says
 
 
 def test_too_few_known_accuracies_are_an_input_error_with_their_file(files: tuple[Path, Path, Path]):

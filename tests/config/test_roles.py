@@ -61,3 +61,7 @@ def test_of_every_public_name_of_the_packages_a_role_takes_its_own_alone(tmp_pat
     assert not [name for names in result["accepted"].values() for name in names if any(word in name.rpartition(".")[2] for word in HARM)]
     print(f"{result['names']} names; skipped: {json.dumps(result['skipped'], indent=1)}")
     assert not any(name.startswith("nas_lightning.") for name in result["skipped"])
+
+
+def test_an_object_that_lacks_a_protocols_property_is_found_out():
+    assert Role("a predictor", "nas_lightning.scoring.predictors.Predictor").missing(object()) == ["name"]

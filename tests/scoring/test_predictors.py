@@ -88,6 +88,31 @@ def test_capacity_adds_so_many_deviations_of_the_parameters_logarithm() -> None:
         np.testing.assert_allclose(function(at), intercept + slope * mixed(at), rtol=0, atol=1e-3)
 
 
+def test_capacity_never_turns_an_order_round() -> None:
+    rows = widths(200)
+    losses = 2 - 0.004 * np.log(rows[:, 0]) + 0.02 * np.log(rows[:, 1:]).sum(axis=1)  # all but the stem seem better narrower
+    function = Monotone(capacity=0.25).fit(STRUCTURE, rows, losses)
+    middle = np.array([[legal[len(legal) // 2] for legal in SPACE.choices]] * 2)
+    middle[:, 0] = 4, 16
+    assert np.diff(function(middle))[0] < 0
+
+
+def test_equal_scores_have_no_order_and_no_gains(tmp_path: Path) -> None:
+    values, found = predicted(np.full(40, 2.0), widths(40))
+    assert values == pytest.approx(np.full(40, 2.0))
+    assert (found.kendall, found.shares()) == (None, {})
+    assert "Kendall undefined" in str(found)
+    write_json(tmp_path / "predictor.json", found.to_json())
+    assert read_prediction(tmp_path / "predictor.json") == found
+
+
+def test_a_fit_without_an_assumption_has_another_name_and_no_doubt(tmp_path: Path) -> None:
+    found = predicted(noisy(widths(60), 0.1), widths(60), is_constrained=False, capacity=0.1)[1]
+    assert (found.predictor, found.explained_without_assumption, found.doubtful) == ("additive_with_capacity", None, False)
+    write_json(tmp_path / "predictor.json", found.to_json())
+    assert read_prediction(tmp_path / "predictor.json") == found
+
+
 def test_noise_and_a_layer_that_seems_better_narrower_are_taken_out() -> None:
     rows, others = widths(400), widths(200, seed=9)
     losses = noisy(rows, 0.15)

@@ -113,7 +113,7 @@ def test_processes_take_turns_on_the_devices(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_worker_is_handed_the_dataset_without_its_images(digits: Digits):
-    handed, _ = pickle.loads(side_by_side.pack(digits, recipe(), CPU, 2)[0])
+    handed, *_ = pickle.loads(side_by_side.pack(digits, recipe(), CPU, 2))
     assert not vars(handed).keys() & {"_train", "_test"}
     assert vars(digits).keys() & {"_train"}
     assert torch.equal(handed.train().images, digits.train().images)

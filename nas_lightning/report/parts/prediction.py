@@ -7,6 +7,8 @@ from nas_lightning.report.content import Part
 from nas_lightning.report.drawing import ACCENT, MUTED, Figure, Hover, is_narrow, spaced
 from nas_lightning.report.run import RunFiles
 
+ASSUMED = "It assumes that a wider layer is never worse; the scores do not clearly contradict it."
+
 
 def prediction(run: RunFiles) -> Part | None:
     """The fit, and bars of the layers' effects."""
@@ -36,9 +38,9 @@ def prediction(run: RunFiles) -> Part | None:
         "What is predicted",
         (
             f"{found.predictor} was fitted on the scores of {found.scored:,} candidates. On scores that were left out of the fit it has "
-            f"Kendall {found.kendall:.3f}, explains {found.explained:.1%} of their variance, and is off by {found.error:.4f} nats.",
-            found.doubt if found.doubtful else "It assumes that a wider layer is never worse; the scores do not clearly contradict it.",
-            f"Of all gains, {shares}.",
+            f"Kendall {found.tau}, explains {found.explained:.1%} of their variance, and is off by {found.error:.4f} nats.",
+            found.doubt if found.doubtful else "" if found.explained_without_assumption is None else ASSUMED,
+            f"Of all gains, {shares}." if shares else "No layer gains from its width: all predictions are equal.",
         ),
         figure=Figure("prediction", says, draw, ("The other layers are at their middle widths.",), 400, 380),
     )
