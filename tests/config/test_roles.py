@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nas_lightning.config.roles import ARGUMENTS, EVERY
+from nas_lightning.config.roles import ARGUMENTS, EVERY, Role
 from tests.config.every_name import accepted, expected, loaded, named
 
 for role in EVERY:  # what a role offers is imported, so that the fast test meets it
