@@ -166,7 +166,8 @@ def test_arrays_and_plain_pairs_train_and_rank_like_tensors(tmp_path: Path, comm
         done = command("train", *SMALL, *MINE, "ranking.images=60", f"run_dir={run}")
         assert done.code == 0, done.err
         scores.append((run / "ranking/scores.csv").read_bytes())
-        lists = [f"ranking.list={run}/ranking/submission.json", "ranking.images=60", "plugins=[noise_of_ones_own]"]
+        settings = ["ranking.images=60", "ranking.fitted_on=30", "plugins=[noise_of_ones_own]"]
+        lists = [f"ranking.list={run}/ranking/submission.json", *settings]
         done = command("rank", f"checkpoint={run}/supernet.safetensors", *lists, f"run_dir={run}_again")
         assert done.code == 0, done.err
         scores.append((tmp_path / f"{number}_again/ranking/scores.csv").read_bytes())

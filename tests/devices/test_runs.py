@@ -55,13 +55,15 @@ def test_what_is_trained_alone_is_what_one_process_trains(run: Path, micro: Path
 
 def test_the_scores_are_those_of_one_process(run: Path, command: Callable, tmp_path: Path):
     listed = run / "ranking" / "submission.json"
-    arguments = [f"checkpoint={run}/supernet.safetensors", f"ranking.list={listed}", "ranking.images=300", *ALONE]
+    settings = ["ranking.images=300", "ranking.fitted_on=30", *ALONE]
+    arguments = [f"checkpoint={run}/supernet.safetensors", f"ranking.list={listed}", *settings]
     assert command("rank", *arguments, f"run_dir={tmp_path}").code == 0
     assert scores(tmp_path) == scores(run)
 
 
 def test_a_list_shorter_than_the_devices_is_ranked(run: Path, python: Callable, tmp_path: Path):
-    arguments = [f"checkpoint={run}/supernet.safetensors", f"ranking.list={run}/ranking/submission.json", "ranking.images=300", *ALONE]
+    settings = ["ranking.images=300", "ranking.predictor=none", "ranking.score=cross_entropy", *ALONE]
+    arguments = [f"checkpoint={run}/supernet.safetensors", f"ranking.list={run}/ranking/submission.json", *settings]
     done = python("-m", "nas_lightning.commands.rank", *arguments, *TWO, "ranking.count=1", f"run_dir={tmp_path}")
     assert done.returncode == 0, done.stderr[-3000:]
     found = scores(tmp_path)
@@ -89,7 +91,7 @@ def test_a_run_that_is_terminated_goes_on_to_the_same_bits(rank: int, run: Path,
 
 def test_a_ranking_that_loses_a_process_keeps_its_rows_and_resumes(run: Path, python: Callable, tmp_path: Path):
     folder = tmp_path / "ranked"
-    space = ["ranking.images=500", "ranking.prefix_memory=0", "ranking.chunk_size=1"]
+    space = ["ranking.images=500", "ranking.prefix_memory=0", "ranking.chunk_size=1", "ranking.fitted_on=30"]
     listed = tmp_path / "list.json"
     codes = {f"{a}-{b}-{c}-8-8-8-8" for a in (2, 4, 6, 8) for b in (2, 4, 6, 8) for c in (2, 4, 6, 8)}
     listed.write_text(json.dumps({f"arch{number}": {"acc": 0, "arch": code} for number, code in enumerate(sorted(codes))}))

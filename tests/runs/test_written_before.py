@@ -19,6 +19,7 @@ from nas_lightning.config.roles import as_of_today
 from nas_lightning.report.sweep_keys import read_leaves
 
 RUN = ["experiment=micro", "seed=3", "save_every_steps=1"]
+PLAIN = ("ranking.predictor=none", "ranking.score=cross_entropy")
 pytestmark = pytest.mark.slow
 
 
@@ -53,6 +54,7 @@ def test_weights_that_an_older_version_wrote_rank_and_its_run_is_reported(before
         f"ranking.list={before}/finished/ranking/submission.json",
         "ranking.images=300",
         "ranking.chunk_size=7",
+        *PLAIN,
         f"run_dir={before}/ranked",
     )
     assert done.code == 0, done.err
@@ -68,7 +70,7 @@ def test_parts_that_an_older_version_wrote_are_not_scored_again(before: Path, co
     kept = (before / "finished/ranking/scores.csv").read_bytes()
     (before / "finished/ranking/scores.csv").unlink()
     (before / "finished/ranking/parts/7-13.csv").unlink()
-    done = command("rank", *rank, f"run_dir={before}/finished")
+    done = command("rank", *rank, *PLAIN, f"run_dir={before}/finished")
     assert done.code == 0, done.err
     assert "ranking: 7 candidates in" in done.err
     assert len((before / "finished/ranking/scores.csv").read_bytes().splitlines()) == len(kept.splitlines())
