@@ -19,6 +19,7 @@ from nas_lightning.scoring.predictors import Monotone, predict
 from nas_lightning.scoring.table import ScoreTable, read_table
 from nas_lightning.space import Architecture, Population, ResidualStructure, SearchSpace, read_accuracies
 
+STATISTICS = ("kendall", "pearson", "top_k_overlap_10")
 PREDICTORS = {
     "monotone, ridge 0.03": Monotone(ridge=0.03),
     "monotone": Monotone(),
@@ -28,20 +29,17 @@ PREDICTORS = {
 }
 
 
-def agreements(path: Path, structure: ResidualStructure, known: dict[Architecture, float]) -> dict[str, tuple[float, float]]:
-    """Kendall and Pearson of each score of a table, of each predictor fitted on it, and of each baseline."""
+def agreements(path: Path, structure: ResidualStructure, known: dict[Architecture, float]) -> dict[str, tuple[float, ...]]:
+    """Statistics of each score of a table, of each predictor fitted on it, and of each baseline."""
     table = read_table(path, structure.space)
     scored = Population(structure.space, tuple(table.population))
-    found: dict[str, tuple[float, float]] = {}
+    found: dict[str, tuple[float, ...]] = {}
     for name, predictor in PREDICTORS.items():
         predicted = predict(predictor, structure, scored, table.scores, scored, 0)[0]
         agreement = agreement_with(ScoreTable.of(scored, table.scores, structure, predicted), known, 0)
         for label, one in agreement.by_name.items():
-            kendall, pearson = (one.estimates[key].value for key in ("kendall", "pearson"))
-            found[name if label == "predicted" else label] = (
-                np.nan if kendall is None else kendall,
-                np.nan if pearson is None else pearson,
-            )
+            values = (one.estimates[key].value if key in one.estimates else None for key in STATISTICS)
+            found[name if label == "predicted" else label] = tuple(np.nan if value is None else value for value in values)
     return found
 
 
@@ -62,12 +60,16 @@ def main() -> None:
     rows = [
         [
             name,
-            *(f"{kendall:.3f} / {pearson:.3f}" for kendall, pearson in values),
+            *(" / ".join(f"{value:.3f}" for value in one) for one in values),
             *(f"{mean(column):.3f}" for column in zip(*values, strict=True)),
         ]
         for name, values in ((name, [found[name] for found in by_table]) for name in by_table[0])
     ]
-    headers = ["Kendall / Pearson", *(f"{path.parent.parent.name}/{path.stem}" for path in arguments.tables), "mean", "mean"]
+    headers = [
+        "Kendall / Pearson / ten best",
+        *(f"{path.parent.parent.name}/{path.stem}" for path in arguments.tables),
+        *["mean"] * len(STATISTICS),
+    ]
     print(tabulate(rows, headers, disable_numparse=True))
     if arguments.json is not None:
         write_json(arguments.json, dict(zip(map(str, arguments.tables), by_table, strict=True)))

@@ -1,4 +1,4 @@
-"""The README's code and commands are real."""
+"""The code and commands of README and docs are real, README is short, and no link leads nowhere."""
 
 import re
 import shlex
@@ -18,12 +18,28 @@ from nas_lightning.console.start import conf_folder, plain
 
 REPOSITORY = Path(__file__).parent.parent
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+DOCS = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+TEXTS = {page.name: page.read_text(encoding="utf-8") for page in DOCS}
 COMMANDS = [
     line.split("&& ")[-1]
-    for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    for block in re.findall(r"```bash\n(.*?)```", "\n".join(TEXTS.values()), re.DOTALL)
     for line in block.splitlines()
     if ("train.py" in line or line.startswith("nas-rank")) and " -m " not in line
 ]
+
+
+def test_the_readme_is_a_screen_and_a_half():
+    lines = README.splitlines()
+    assert len(lines) <= 130
+    assert max(map(len, lines)) <= 120
+    assert len(README.encode()) < 9000
+    assert "../shared" not in README
+
+
+@pytest.mark.parametrize("page", [*DOCS, REPOSITORY / "records/README.md"], ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_no_link_leads_nowhere(page: Path):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        assert target.startswith("http") or (page.parent / target).exists(), target
 
 
 def test_the_python_example_runs_in_at_most_20_lines(tmp_path: Path):
@@ -42,11 +58,11 @@ def test_a_command_composes_into_a_config_that_is_legal(line: str):
 
 
 def test_every_experiment_is_in_the_table():
-    listed = set(re.findall(r"^\| `(\w+)`(?: \(default\))? \|", README, re.MULTILINE))
+    listed = set(re.findall(r"^\| `(\w+)`(?: \(default\))? \|", TEXTS["spaces_and_data.md"], re.MULTILINE))
     assert {path.stem for path in (conf_folder() / "experiment").glob("*.yaml")} <= listed
 
 
-SCALE_OUT = re.findall(r"^\| [^|`]+ \| (.*) \|$", README.split("## Scale out")[1].split("\n## ")[0], re.MULTILINE)
+SCALE_OUT = re.findall(r"^\| [^|`]+ \| (.*) \|$", TEXTS["scaling_out.md"], re.MULTILINE)
 SPANS = [span.split("&& ")[-1] for row in SCALE_OUT for span in re.findall(r"`([^`]+)`", row)]
 KINDS = {
     "train.py": ("config", TrainConfig),

@@ -23,6 +23,8 @@ RUNS = {
     "quickstart": [],
     "two processes": ["experiment=micro", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "standalone=none"],
 }
+ALONE = "ranking.prefix_memory=0"
+"""Nothing is shared: which candidates are scored beside one another changes no bit."""
 TABLES = ("standalone/accuracies.csv", "ranking/scores.csv")
 STRIKE = "a step of a stage:7:after:9"
 """Kills the run in its second epoch."""
@@ -86,19 +88,24 @@ def main() -> None:
         for name, overrides in RUNS.items():
             places = [folder / checkout / name.replace(" ", "_") for checkout in ("old", "new")]
             for checkout, place in zip((old, new), places, strict=True):
-                python(checkout, "train.py", *overrides, f"run_dir={place}")
+                python(checkout, "train.py", *overrides, ALONE, f"run_dir={place}")
             same.append(report(name, *places))
         resumed = folder / "resumed"
-        micro = ["experiment=micro", f"run_dir={resumed}"]
+        micro = ["experiment=micro", ALONE, f"run_dir={resumed}"]
         struck = "tests/programs/struck.py" if (old / "tests/programs/struck.py").is_file() else "tests/struck.py"
         python(old, struck, *micro, "save_every_steps=1", code=-signal.SIGKILL, STRIKE_AT=STRIKE)
         python(new, "train.py", *micro, "save_every_steps=1")
         same.append(report("begun by the old code, resumed by the new", folder / "old/micro", resumed))
-        python(new, "train.py", "experiment=micro", f"run_dir={folder}/old/micro", "ranking.resamples=50")
+        python(new, "train.py", "experiment=micro", ALONE, f"run_dir={folder}/old/micro", "ranking.resamples=50")
         same.append(report("finished by the old code, ranked again by the new", folder / "new/micro", folder / "old/micro"))
         if arguments.checkpoint is not None:
             places = [folder / checkout / "ranked" for checkout in ("old", "new")]
-            given = [f"checkpoint={arguments.checkpoint.resolve()}", f"ranking.list={arguments.list.resolve()}", "ranking.images=500"]
+            given = [
+                f"checkpoint={arguments.checkpoint.resolve()}",
+                f"ranking.list={arguments.list.resolve()}",
+                "ranking.images=500",
+                ALONE,
+            ]
             for checkout, place in zip((old, new), places, strict=True):
                 rank(checkout, *given, f"data.root={arguments.data.resolve()}", f"run_dir={place}")
             same.append(report("scores by the checkpoint", *places))
