@@ -129,9 +129,9 @@ def test_a_whole_run_hands_the_number_of_processes_over(tmp_path: Path, monkeypa
     assert asked == [2]
 
 
-def test_the_readmes_command_is_legal():
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    (line,) = re.findall(r"^nas-standalone .*$", readme, re.MULTILINE)
+def test_the_command_in_docs_is_legal():
+    page = (Path(__file__).parents[2] / "docs/spaces_and_data.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^nas-standalone .*$", page, re.MULTILINE)
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         config = read(StandaloneCommandConfig, plain(compose("standalone", shlex.split(line)[1:])))
     alone = config.standalone
