@@ -86,8 +86,8 @@ class Study:
             asks = f"is one to {before.name.lower()}; returns asks to {direction.name.lower()}"
             raise InputError(f"study: {config.study} {asks}; give another name")
         # A journal may move with its folder; in a database, another folder's trials would seem to have dead owners.
-        asked = {"overrides": config.overrides, "search": config.search, "run_dir": str(self.folder.resolve()) if config.storage else None}
-        asked["ranking.score"] = score
+        place = str(self.folder.resolve()) if config.storage else None
+        asked = {"overrides": config.overrides, "search": config.search, "run_dir": place, "ranking.score": score}
         with FileLock(self.folder / MUTEX):
             if ASKED not in self.inner.user_attrs:
                 self.inner.set_user_attr(ASKED, asked)

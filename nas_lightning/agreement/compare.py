@@ -18,9 +18,6 @@ from nas_lightning.scoring.protocol import ORDERED_BY, PREDICTOR, differences
 from nas_lightning.scoring.table import LABELS, ScoreTable, read_table
 from nas_lightning.space import Architecture, SearchSpace, read_accuracies
 
-OLDEST_PREDICTOR = {"smoothed": "smoothed"}
-"""By what ordered a ranking whose protocol names no predictor: a ridge regression."""
-
 
 def compare_scores(first: Path, second: Path, space: SearchSpace, resamples: int) -> Agreement:
     """Compares each score of the second table with the same score of the first, which stands for the truth.
@@ -112,7 +109,8 @@ def other_protocol(first: Path, second: Path) -> str | None:
         return None
     protocols = [read_json(path) for path in paths]
     different = [(key, old, new) for key, old, new in differences(*protocols) if key != "checkpoint_sha256"]
-    old, new = (protocol.get(PREDICTOR) or OLDEST_PREDICTOR.get(str(protocol.get(ORDERED_BY))) for protocol in protocols)
+    # Before predictors had names there was one, which named the score.
+    old, new = (protocol.get(PREDICTOR) or ("smoothed" if protocol.get(ORDERED_BY) == "smoothed" else None) for protocol in protocols)
     if old != new and None not in (old, new):
         different.append((PREDICTOR, old, new))
     return ", ".join(f"{key} is {old!r} and {new!r}" for key, old, new in different) or None

@@ -29,9 +29,8 @@ def against_baselines(agreement: Agreement, score: str) -> str:
 
 def best_baseline(agreement: Agreement) -> str | None:
     """The baseline with the highest Kendall correlation; None if none has an order."""
-    found = {name: baseline.estimates["kendall"].value for name, baseline in agreement.baselines.items()}
-    values = {name: value for name, value in found.items() if value is not None}
-    return max(values, key=lambda name: values[name]) if values else None
+    values = [(baseline.estimates["kendall"].value, name) for name, baseline in agreement.baselines.items()]
+    return max(((value, name) for value, name in values if value is not None), key=lambda pair: pair[0], default=(0.0, None))[1]
 
 
 def baselines_by_outcome(agreement: Agreement, score: str) -> dict[str, list[str]]:

@@ -135,7 +135,9 @@ class ImageFolder(ImageDataset):
 
     def _by_class(self, classes: Sequence[str]) -> list[list[Labelled]]:
         listed = self._of(self.root, classes)
-        by_class = [[one for one in listed if one.label == label] for label in range(len(classes))]
+        by_class: list[list[Labelled]] = [[] for _ in classes]
+        for one in listed:
+            by_class[one.label].append(one)
         for name, labelled in zip(classes, by_class, strict=True):
             if len(labelled) < 2:
                 raise InputError(f"data.root: {self.root / name} has {len(labelled)} images; at least 2 are needed, one for each split")

@@ -92,8 +92,10 @@ class ScoreTable:
 
     def qualities(self) -> dict[str, npt.NDArray[np.float64]]:
         """The scores that all candidates have, by label: (n,) each."""
-        keys = [key for key in LABELS if (self.predicted is not None if key == "predicted" else self.is_scored.all())]
-        return {LABELS[key]: self.quality(key) for key in keys}
+        lacks = {"predicted"} if self.predicted is None else set()
+        if not self.is_scored.all():
+            lacks |= LABELS.keys() - {"predicted"}
+        return {label: self.quality(key) for key, label in LABELS.items() if key not in lacks}
 
     @property
     def is_scored(self) -> npt.NDArray[np.bool_]:

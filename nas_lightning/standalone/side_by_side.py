@@ -74,7 +74,7 @@ def side_by_side(
         for future in as_completed(running):
             error = future.exception()
             if error is not None and not isinstance(error, BrokenProcessPool):  # others may have ended meanwhile
-                yield from ((running[other], other.result()) for other in running if other not in ended and is_finished(other))
+                yield from ((running[other], other.result()) for other in running if other not in ended and _is_finished(other))
                 raise error
             if error is None:
                 yield running[future], future.result()
@@ -122,7 +122,7 @@ def pack(dataset: ImageDataset, recipe: Recipe, trainer_arguments: Mapping[str, 
         raise InputError(f"standalone.processes: the config's objects cannot be handed to other processes ({error})") from error
 
 
-def is_finished(future: "Future[Result]") -> bool:
+def _is_finished(future: "Future[Result]") -> bool:
     """Whether a training has ended with a result."""
     return future.done() and not future.cancelled() and future.exception() is None
 

@@ -18,15 +18,15 @@ def best(run: RunFiles) -> Part | None:
     """The ten best by score."""
     if (ranking := run.ranking) is None:
         return None
-    table, population = ranking.table, ranking.table.population
+    table, population, is_scored = ranking.table, ranking.table.population, ranking.table.is_scored
     places = dict(zip(ranking.known.tolist(), rankdata(-ranking.truth[ranking.known], method="min"), strict=True))
     rows = [
         {
             "": str(place),
             "name": population[row].name,
             "predicted": "" if table.predicted is None else f"{table.predicted[row]:.4f}",
-            "cross entropy": f"{table.scores[row].cross_entropy:.4f}" if table.is_scored[row] else "",
-            "top-1": f"{100 * table.scores[row].top1:.2f} %" if table.is_scored[row] else "",
+            "cross entropy": f"{table.scores[row].cross_entropy:.4f}" if is_scored[row] else "",
+            "top-1": f"{100 * table.scores[row].top1:.2f} %" if is_scored[row] else "",
             "known accuracy": f"{100 * ranking.truth[row]:.2f} %" if row in places else "",
             "true place": f"{places[row]:.0f} of {len(places):,}" if row in places else "",
             "multiply-adds": f"{table.multiply_adds[row] / 1e6:.3f} M",
