@@ -7,10 +7,10 @@ import pickle
 import signal
 import threading
 from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from functools import cache, cached_property
+from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
@@ -56,39 +56,39 @@ def side_by_side(
         InputError: as ``train_alone``; also if an object cannot be sent to a worker, or if a worker died.
     """
     job = pack(dataset, recipe, trainer_arguments, processes)
-    if not trainings:
-        return
     context, before = multiprocessing.get_context("spawn"), multiprocessing.active_children()
-    numbers = context.SimpleQueue()
-    workers = min(processes, len(trainings))
-    for number in range(workers):  # no more than a pipe holds before anyone reads
-        numbers.put(number)
-    threads, ended = max(1, torch.get_num_threads() // processes), set[Future[Result]]()
-    pool = ProcessPoolExecutor(workers, context, _begin, (threads, numbers))
-    running: dict[Future[Result], Training] = {}
+    threads, waiting, kept = max(1, torch.get_num_threads() // processes), iter(trainings), 0
+    # A pool for each worker: one of several starts its workers while its own thread counts them, which fails when one dies meanwhile.
+    pools = [ProcessPoolExecutor(1, context, _begin, (threads, number)) for number in range(min(processes, len(trainings)))]
+    running: dict[Future[Result], tuple[Training, ProcessPoolExecutor]] = {}
+
+    def hand_out(pool: ProcessPoolExecutor) -> None:
+        for training in islice(waiting, 1):
+            # Each brings the job: a worker that dies while it starts would leave its parent writing arguments for ever.
+            running[pool.submit(_train, job, training)] = training, pool
+
     try:
-        with suppress(BrokenProcessPool, OSError):  # a worker that died at once closes the pool's pipes under the start of the next
-            for training in trainings:
-                # Each brings the job: a worker that dies while it starts would leave its parent writing arguments for ever.
-                running[pool.submit(_train, job, training)] = training
-        for future in as_completed(running):
-            error = future.exception()
-            if error is not None and not isinstance(error, BrokenProcessPool):  # others may have ended meanwhile
-                yield from ((running[other], other.result()) for other in running if other not in ended and _is_finished(other))
-                raise error
-            if error is None:
-                yield running[future], future.result()
-                ended.add(future)
+        for pool in pools:
+            hand_out(pool)
+        while running:
+            ended = wait(running, return_when=FIRST_COMPLETED).done
+            for future in sorted(ended, key=lambda future: future.exception() is not None):  # what is finished first
+                training, pool = running.pop(future)
+                yield training, future.result()
+                kept += 1
+                hand_out(pool)
+    except BrokenProcessPool as error:
+        raise InputError(
+            "standalone.processes: a worker died (by the system, if memory ran out: fewer processes need less), and the others with it; "
+            f"{len(trainings) - kept:,} of {len(trainings):,} trainings are missing, the others are kept; "
+            "the same command again trains what is missing"
+        ) from error
     finally:
         for worker in multiprocessing.active_children():
             if worker not in before:
                 worker.kill()  # Lightning defers a gentler signal while it trains
-        pool.shutdown(cancel_futures=True)
-    if missing := len(trainings) - len(ended):
-        raise InputError(
-            "standalone.processes: a worker died (by the system, if memory ran out: fewer processes need less), and the others with it; "
-            f"{missing:,} of {len(trainings):,} trainings are missing, the others are kept; the same command again trains what is missing"
-        )
+        for pool in pools:
+            pool.shutdown(cancel_futures=True)
 
 
 def on_one_device(trainer_arguments: Mapping[str, Any], processes: int) -> list[dict[str, Any]]:
@@ -122,20 +122,15 @@ def pack(dataset: ImageDataset, recipe: Recipe, trainer_arguments: Mapping[str, 
         raise InputError(f"standalone.processes: the config's objects cannot be handed to other processes ({error})") from error
 
 
-def _is_finished(future: "Future[Result]") -> bool:
-    """Whether a training has ended with a result."""
-    return future.done() and not future.cancelled() and future.exception() is None
-
-
-def _begin(threads: int, numbers: "multiprocessing.SimpleQueue[int]") -> None:
+def _begin(threads: int, number: int) -> None:
     """Prepares a worker."""
     leave_to_parent()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # by which the pool ends the others when one has died
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     outlive_output()
     configure_process()
     torch.set_num_threads(threads)
-    OF_THIS_WORKER["number"] = numbers.get()
+    OF_THIS_WORKER["number"] = number
 
 
 def _train(job: bytes, training: Training) -> Result:
