@@ -2,20 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
+from nas_lightning.agreement.correlations import kendalls
 from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES, Estimate
-from nas_lightning.rng import generator
+from nas_lightning.agreement.resampling import Side, resample_counts
 
-SIMULATIONS = 1000
-"""Number of simulations of the noise."""
+RESAMPLES = 1000
+"""Bootstrap resamples of the architectures behind an interval."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoiseCeiling:
-    """Agreement of expected accuracies with measured means; intervals hold 95 % of the simulated values."""
+    """Agreement of expected accuracies with measured means, estimated from the agreement of the seeds with each other."""
 
     seeds: int
     estimates: Mapping[str, Estimate]
@@ -23,16 +25,16 @@ class NoiseCeiling:
 
     @classmethod
     def of(cls, accuracies: np.ndarray, seed: int = 0) -> "NoiseCeiling | None":
-        """Estimates it from the spread of accuracies over seeds and over architectures (one-way variance components).
+        """Estimates it; assumes that the noise of a training is independent of that of every other.
 
-        Assumes that the noise of a training is independent of the expected accuracy, and equal for all architectures.
-        Pearson is the square root of the mean's reliability, the share of its variance that is not noise. Kendall and
-        both intervals are simulated: means shrunk to the spread of the expected accuracies, against the same with
-        normal noise. If noise explains the whole spread over architectures both are 0; without noise both are 1.
+        Pearson is the square root of the mean's reliability, the share of its variance over architectures that is not
+        noise. Kendall takes the mean tau-b of all pairs of seeds to a correlation (Greiner's relation), that to the
+        reliability of a mean over all seeds (Spearman and Brown), and its root back. It so stays near the truth where
+        small networks are noisier than large ones, as they are. Both are 0 where noise explains the whole spread.
 
         Args:
             accuracies: (n, s) fractions, one column per seed.
-            seed: of the simulated noise, at least 0.
+            seed: of the resamples, at least 0.
 
         Returns:
             None with one seed or fewer than three architectures, or if all means are equal.
@@ -41,24 +43,30 @@ class NoiseCeiling:
         means = accuracies.mean(axis=1)
         if seeds < 2 or n < FEWEST_ARCHITECTURES or means.min() == means.max():
             return None
-        noise = accuracies.var(axis=1, ddof=1).mean() / seeds  # variance of a mean over its seeds
-        reliability = max(0.0, 1 - noise / means.var(ddof=1))
-        if reliability in (0.0, 1.0):
-            return cls(seeds, {"kendall": Estimate(reliability), "pearson": Estimate(reliability)})
-        expected = np.sqrt(reliability) * (means - means.mean())
-        measured = expected + np.sqrt(noise) * generator(seed, "ceiling").standard_normal((SIMULATIONS, n))
-        pearson = np.array([np.corrcoef(expected, simulated)[0, 1] for simulated in measured])
-        kendall = _kendall(expected, measured)
-        return cls(seeds, {"kendall": Estimate.of(kendall.mean(), kendall), "pearson": Estimate.of(np.sqrt(reliability), pearson)})
+        values = _ceilings(accuracies, np.ones((1, n)))
+        resampled = [_ceilings(accuracies, counts.astype(np.float64)) for counts in resample_counts(n, RESAMPLES, seed)]
+        return cls(seeds, {name: Estimate.of(value[0], np.concatenate([one[name] for one in resampled])) for name, value in values.items()})
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return {"seeds": self.seeds, **{statistic: estimate.to_json() for statistic, estimate in self.estimates.items()}}
 
 
-def _kendall(expected: np.ndarray, measured: np.ndarray) -> np.ndarray:
-    """tau-b of (n,) with each of (simulations, n), assumed to have no ties."""
-    n = len(expected)
-    agreed = sum(np.sign(measured[:, row, None] - measured[:, :row]) @ np.sign(expected[row] - expected[:row]) for row in range(1, n))
-    sizes = np.unique(expected, return_counts=True)[1]
-    return agreed / np.sqrt(n * (n - 1) / 2) / np.sqrt((n**2 - (sizes**2).sum()) / 2)
+def _ceilings(accuracies: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
+    """(resamples,) each, nan where a resample has no order.
+
+    Args:
+        accuracies: (n, s) fractions.
+        counts: (resamples, n) draws of each architecture.
+    """
+    n, seeds = accuracies.shape
+    means = accuracies.mean(axis=1) - accuracies.mean()
+    noise = counts @ accuracies.var(axis=1, ddof=1) / n / seeds  # variance of a mean over its seeds
+    spread = (counts @ means**2 - (counts @ means) ** 2 / n) / (n - 1)
+    sides = [Side.of(column, counts) for column in accuracies.T]
+    tau = np.mean([kendalls(x, y)["kendall"] for x, y in combinations(sides, 2)], axis=0)
+    correlation = np.sin(np.pi / 2 * np.clip(tau, 0, None))
+    of_mean = seeds * correlation / (1 + (seeds - 1) * correlation)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pearson = np.where(spread > 0, np.sqrt(np.clip(1 - noise / spread, 0, None)), np.nan)
+    return {"kendall": 2 / np.pi * np.arcsin(np.sqrt(of_mean)), "pearson": pearson}
