@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
@@ -15,6 +14,7 @@ from nas_lightning.commands.configs import RankConfig, TrainConfig
 from nas_lightning.config.read import read
 from nas_lightning.config.schema import TuneConfig
 from nas_lightning.console.start import conf_folder, plain
+from tests.composing import composed, composed_by_hydra
 
 REPOSITORY = Path(__file__).parent.parent
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -52,9 +52,7 @@ def test_the_python_example_runs_in_at_most_20_lines(tmp_path: Path):
 def test_a_command_composes_into_a_config_that_is_legal(line: str):
     name, *overrides = shlex.split(line.removeprefix("python ").replace("images=N", "images=1000"))
     config_name, kind = ("rank", RankConfig) if name == "nas-rank" else ("config", TrainConfig)
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        config = compose(config_name, overrides=[*overrides, "run_dir=out"])
-    read(kind, plain(config))
+    read(kind, composed(config_name, *overrides, "run_dir=out"))
 
 
 def test_every_experiment_is_in_the_table():
@@ -80,8 +78,7 @@ def test_a_command_of_scale_out_composes_with_its_launcher(line: str):
     words = shlex.split(line)
     place = next(number for number, word in enumerate(words) if word in KINDS)
     config_name, kind = KINDS[words[place]]
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        overrides = [one for one in words[place + 1 :] if one != "-m" and not one.startswith("seed=0,")]
-        config = compose(config_name, overrides=[*overrides, *([] if "run_dir=" in line else ["run_dir=out"])], return_hydra_config=True)
+    overrides = [word for word in words[place + 1 :] if word != "-m" and not word.startswith("seed=0,")]
+    config = composed_by_hydra(config_name, *overrides, *([] if "run_dir=" in line else ["run_dir=out"]), with_hydra=True)
     assert "sweep=" not in line or config.hydra.mode == RunMode.MULTIRUN
     read(kind, plain(OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])))

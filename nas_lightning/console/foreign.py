@@ -19,10 +19,12 @@ from hydra._internal import hydra as inner
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository
 from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, QuotedString
 from omegaconf import DictConfig, OmegaConf
 
+from nas_lightning.config.declared import COMMANDS, complete, schema_of
 from nas_lightning.config.read import walk
 from nas_lightning.console.hydra_section import check_hydra
 from nas_lightning.errors import InputError
@@ -70,6 +72,15 @@ class CheckingLoader(ConfigLoaderImpl):
                 rule = f"only the command line (plugins=[...]) or the environment variable {PLUGINS_VARIABLE} allows one"
                 raise InputError(f"plugins: {name!r} comes from a file; {rule}")
         check_hydra(config, values_of(self.arguments), allowed)
+        return config
+
+    def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: Any) -> DictConfig:
+        """See ConfigLoaderImpl: what the files give, before any override; completed, so that each key can be overridden without a ``+``."""
+        config = super()._compose_config_from_defaults_list(defaults, repo)
+        if declared := COMMANDS.get(next((str(default.config_path) for default in defaults if default.primary), "")):
+            complete(config, schema_of(*declared))
+        if isinstance(config.get("trainer"), DictConfig):
+            OmegaConf.set_struct(config.trainer, False)  # takes any argument of pl.Trainer: check_arguments knows their names
         return config
 
 

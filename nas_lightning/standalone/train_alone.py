@@ -54,7 +54,9 @@ class Recipe:
     optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] = target(roles.OPTIMIZER, is_partial=True)
     """Its ``lr`` is the schedule's peak."""
     schedule: Schedule = target(roles.SCHEDULE)
+    """The learning rate over the training."""
     augmentation: Augmentation | PerImage = target(roles.AUGMENTATION)
+    """What happens to training images."""
     norm: str = choice("running", among=("batch", "running"))
     """As ``supernet.norm``."""
     family: ResidualFamily = made()

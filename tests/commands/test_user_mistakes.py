@@ -12,14 +12,13 @@ from typing import Any
 
 import pytest
 import yaml
-from hydra import compose, initialize_config_dir
 
 import nas_lightning
 from nas_lightning.commands.configs import TrainConfig
 from nas_lightning.commands.prepare import prepare
 from nas_lightning.config.read import read
-from nas_lightning.console.start import conf_folder, plain
 from nas_lightning.errors import InputError
+from tests.composing import composed
 
 MICRO = "experiment=micro"
 MISTAKES = {  # arguments of nas-train -> what the line must hold
@@ -86,7 +85,7 @@ def test_a_stage_name_that_no_folder_can_have_is_refused_at_once(
     monkeypatch.setattr("nas_lightning.commands.run.train_stages", _no_training)
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     groups = {"sampler": "uniform", "objective": "cross_entropy", "optimizer": "sgd", "schedule": "cosine"}
-    chosen = [{f"/stage@stages.{name}": "default"}, *({f"/{group}@stages.{name}.{group}": one} for group, one in groups.items())]
+    chosen = [{f"/{group}@stages.{name}.{group}": one} for group, one in groups.items()]
     mine = {"defaults": ["micro", *chosen, "_self_"], "stages": {name: {"epochs": 1}}} if name != "end." else None
     text = yaml.safe_dump(mine or {"defaults": ["micro", "_self_"], "stages": {name: "${stages.pretrain}"}})
     (tmp_path / "conf" / "experiment" / "mine.yaml").write_text("# @package _global_\n" + text)
@@ -107,8 +106,7 @@ def test_a_transform_that_fails_for_the_truth_stops_the_run_at_once(tmp_path: Pa
 @pytest.fixture(scope="module")
 def node() -> dict[str, Any]:
     """The composed config of micro."""
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        return plain(compose("config", [MICRO, "run_dir=run"]))
+    return composed("config", MICRO, "run_dir=run")
 
 
 @pytest.mark.parametrize("argument", VALUES)
