@@ -198,4 +198,6 @@ def test_a_trainer_argument_that_has_a_key_of_its_own_is_refused(argument: str):
 @pytest.mark.parametrize("path", sorted(CONF.glob("**/*.yaml")), ids=lambda path: str(path.relative_to(CONF)))
 def test_a_config_file_opens_by_saying_what_it_is_for(path: Path):
     lines = path.read_text(encoding="utf-8").splitlines()
-    assert lines[1 if lines[0].startswith("# @package") else 0].startswith("# ")
+    first = lines[1 if lines[0].startswith("# @package") else 0]
+    assert first.startswith("# ")
+    assert first.split("   ")[0].endswith("."), "the first line is what --help shows"

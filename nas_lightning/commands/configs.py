@@ -86,9 +86,9 @@ class CommandConfig:
     resume: str | None = choice(None, among=("auto",))
     """``auto`` resumes the newest run next to ``run_dir`` instead of making a new folder."""
     trainer: dict[str, Any]
-    """Arguments of pl.Trainer, except those that a stage decides."""
+    """Arguments of pl.Trainer, each as ``trainer.NAME=VALUE``: docs/trainer_arguments.md."""
     plugins: list[str]
-    """Packages of your own, whose classes ``_target_`` may name; only the command line gives them, see console/foreign.py."""
+    """Packages of your own, whose classes ``_target_`` may name; only the command line gives them: docs/extending.md."""
 
 
 @dataclass(frozen=True, kw_only=True)
