@@ -14,5 +14,5 @@ def composed(name: str, *overrides: str) -> dict[str, Any]:
 
 
 def composed_by_hydra(name: str, *overrides: str, with_hydra: bool = False) -> DictConfig:
-    with checked(overrides), initialize_config_dir(str(conf_folder()), version_base="1.3"):
+    with checked(overrides, name), initialize_config_dir(str(conf_folder()), version_base="1.3"):
         return compose(name, list(overrides), return_hydra_config=with_hydra)

@@ -51,9 +51,9 @@ def plugins_of(arguments: Sequence[str]) -> set[str]:
 class CheckingLoader(ConfigLoaderImpl):
     """Composes as Hydra does, and refuses what a file may not do; pickled for a launcher's workers."""
 
-    def __init__(self, arguments: Sequence[str], config_search_path: ConfigSearchPath) -> None:
+    def __init__(self, arguments: Sequence[str], command: str, config_search_path: ConfigSearchPath) -> None:
         super().__init__(config_search_path)
-        self.arguments = arguments
+        self.arguments, self.command = arguments, command
         self.repository = CheckingRepository(config_search_path)
 
     def load_configuration(self, config_name: str | None, overrides: list[str], *arguments: Any, **named: Any) -> DictConfig:
@@ -77,8 +77,8 @@ class CheckingLoader(ConfigLoaderImpl):
     def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: Any) -> DictConfig:
         """See ConfigLoaderImpl: what the files give, before any override; completed, so that each key can be overridden without a ``+``."""
         config = super()._compose_config_from_defaults_list(defaults, repo)
-        if declared := COMMANDS.get(next((str(default.config_path) for default in defaults if default.primary), "")):
-            complete(config, schema_of(*declared))
+        name = next((str(default.config_path) for default in defaults if default.primary), self.command)  # a user's own has another name
+        complete(config, schema_of(*COMMANDS.get(name, COMMANDS[self.command])))
         if isinstance(config.get("trainer"), DictConfig):
             OmegaConf.set_struct(config.trainer, False)  # takes any argument of pl.Trainer: check_arguments knows their names
         return config
@@ -103,10 +103,15 @@ class CheckingRepository(ConfigRepository):
 
 
 @contextmanager
-def checked(arguments: Sequence[str]) -> Iterator[None]:
-    """Within it Hydra composes with our loader; ``arguments`` are the overrides of the command line."""
+def checked(arguments: Sequence[str], command: str) -> Iterator[None]:
+    """Within it Hydra composes with our loader.
+
+    Args:
+        arguments: the overrides of the command line.
+        command: the name of the command's config.
+    """
     before = inner.ConfigLoaderImpl
-    inner.ConfigLoaderImpl = lambda config_search_path: CheckingLoader(arguments, config_search_path)  # type: ignore[assignment,misc]
+    inner.ConfigLoaderImpl = lambda config_search_path: CheckingLoader(arguments, command, config_search_path)  # type: ignore[assignment,misc]
     try:
         yield
     finally:

@@ -81,7 +81,7 @@ def start(task: Task, config_name: str) -> None:
             command_line = get_args_parser().parse_args()
             if command_line.experimental_rerun is not None:
                 raise InputError("--experimental-rerun: is not supported, as it unpickles a file; give the run's overrides")
-            with checked(command_line.overrides):
+            with checked(command_line.overrides, config_name):
                 hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(guarded)()
     except Interrupted as stop:
         if is_started_by_lightning():

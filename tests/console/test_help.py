@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 import nas_lightning
 from nas_lightning.commands import configs
@@ -96,3 +97,20 @@ def test_help_works_where_the_wheel_was_installed(tmp_path: Path):
 def test_the_page_of_keys_is_what_the_dataclasses_and_files_say():
     kept = (ROOT / "docs/keys.md").read_text(encoding="utf-8")
     assert kept == page(conf_folder()), "python -m tests.programs.keys > docs/keys.md"
+
+
+def test_help_reads_no_file_of_a_stranger(tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SECRET", "a secret")
+    (tmp_path / "mine.yaml").write_text("defaults: [config]\nhydra: {help: {template: '${oc.env:SECRET}'}}")
+    done = command("train", "--config-dir", tmp_path, "-cn", "mine", "--help")
+    assert (done.code, "a secret" in done.out) == (0, False)
+
+
+def test_a_primary_config_of_ones_own_may_be_overridden_like_ours(tmp_path: Path, command: Callable):
+    (tmp_path / "mine.yaml").write_text("defaults: [config, _self_]\nloader: {workers: 1}")
+    given = ["ranking.images=30", "trainer.precision=64-true", "stages.pretrain.max_steps=3"]
+    done = command("train", "--config-dir", tmp_path, "-cn", "mine", "experiment=micro", *given, "--cfg", "job")
+    assert done.code == 0, done.err
+    config = yaml.safe_load(done.out)
+    assert (config["loader"]["workers"], config["loader"]["eval_batch_size"], config["ranking"]["images"]) == (1, 500, 30)
+    assert (config["trainer"]["precision"], config["stages"]["pretrain"]["max_steps"]) == ("64-true", 3)
