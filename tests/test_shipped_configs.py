@@ -28,9 +28,10 @@ from tests.composing import composed
 CONF = conf_folder()
 EXPERIMENTS = sorted(path.stem for path in CONF.glob("experiment/*.yaml"))
 MOUNTED = {"sampler", "objective", "optimizer", "schedule"}  # on the stages
+BASES = {"stage=default"}  # what others build on
 # A group with one option has it in the default run already.
 GROUPS = [folder for folder in CONF.iterdir() if folder.is_dir() and folder.name != "experiment" and len([*folder.glob("*.yaml")]) > 1]
-OPTIONS = sorted({f"{folder.name}={path.stem}" for folder in GROUPS for path in folder.glob("*.yaml")})
+OPTIONS = sorted({f"{folder.name}={path.stem}" for folder in GROUPS for path in folder.glob("*.yaml")} - BASES)
 
 
 @pytest.fixture(autouse=True)

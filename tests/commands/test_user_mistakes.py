@@ -85,7 +85,7 @@ def test_a_stage_name_that_no_folder_can_have_is_refused_at_once(
     monkeypatch.setattr("nas_lightning.commands.run.train_stages", _no_training)
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     groups = {"sampler": "uniform", "objective": "cross_entropy", "optimizer": "sgd", "schedule": "cosine"}
-    chosen = [{f"/{group}@stages.{name}.{group}": one} for group, one in groups.items()]
+    chosen = [{f"/stage@stages.{name}": "default"}, *({f"/{group}@stages.{name}.{group}": one} for group, one in groups.items())]
     mine = {"defaults": ["micro", *chosen, "_self_"], "stages": {name: {"epochs": 1}}} if name != "end." else None
     text = yaml.safe_dump(mine or {"defaults": ["micro", "_self_"], "stages": {name: "${stages.pretrain}"}})
     (tmp_path / "conf" / "experiment" / "mine.yaml").write_text("# @package _global_\n" + text)
