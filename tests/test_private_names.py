@@ -30,7 +30,9 @@ OF_LIGHTNING = {
 OF_HYDRA = {
     "hydra._internal.utils.get_args_parser": lambda: inspect.signature(utils.get_args_parser).bind(),
     "hydra._internal.hydra": lambda: inner.Hydra,
-    "hydra._internal.config_loader_impl.ConfigLoaderImpl": lambda: config_loader_impl.ConfigLoaderImpl,
+    "hydra._internal.config_loader_impl.ConfigLoaderImpl": lambda: inspect.signature(
+        config_loader_impl.ConfigLoaderImpl._compose_config_from_defaults_list
+    ).bind(None, defaults=[], repo=None),
     "hydra._internal.config_repository.ConfigRepository": lambda: config_repository.ConfigRepository,
 }
 

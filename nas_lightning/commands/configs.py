@@ -27,6 +27,7 @@ class RankingConfig:
     shard: str | None = None
     """``3/16`` scores the third of 16 parts of the list into a run folder that all shards share."""
     seed: int = number(0, least=0)
+    """Seed of random choices from the list."""
     images: int | None = number(None, least=1)
     """Uses the first N of the test split; None takes all."""
     scorer: Scorer = inline()
@@ -81,12 +82,13 @@ class CommandConfig:
     """The keys of every command that works in a run folder."""
 
     run_dir: str = path()
+    """The run folder; a new one with the time in its name by default. An existing one resumes."""
     resume: str | None = choice(None, among=("auto",))
     """``auto`` resumes the newest run next to ``run_dir`` instead of making a new folder."""
     trainer: dict[str, Any]
-    """Arguments of pl.Trainer, except those that a stage decides."""
+    """Arguments of pl.Trainer, each as ``trainer.NAME=VALUE``: docs/trainer_arguments.md."""
     plugins: list[str]
-    """Packages of your own, whose classes ``_target_`` may name; only the command line gives them, see console/foreign.py."""
+    """Packages of your own, whose classes ``_target_`` may name; only the command line gives them: docs/extending.md."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +96,7 @@ class TrainConfig(CommandConfig):
     """``train.py``: the whole run."""
 
     seed: int = number(0, least=0)
+    """Of weights, batches, paths and draws."""
     dry_run: bool = False
     """Prints stages, steps, estimated time and memory, and stops."""
     returns: str = choice("agreement", among=("agreement", "panel_cross_entropy"))
@@ -104,9 +107,12 @@ class TrainConfig(CommandConfig):
     save_every_steps: int | None = number(None, least=1)
     """Writes ``last.ckpt`` also after every N steps, not only after every epoch."""
     space: Target = target(roles.SPACE)
+    """What a candidate is."""
     supernet: SupernetConfig
     data: Target = target(roles.DATASET)
+    """The images."""
     augmentation: Target = target(roles.AUGMENTATION)
+    """What happens to training images."""
     loader: LoaderConfig
     population: PopulationConfig
     stages: dict[str, Later[Stage]]
@@ -130,8 +136,11 @@ class StandaloneCommandConfig(CommandConfig):
     """``nas-standalone``: trains given candidates stand-alone."""
 
     seed: int = number(0, least=0)
+    """Offered to your own classes that take one; the trainings have ``standalone.seeds``."""
     space: Target = target(roles.SPACE)
+    """What a candidate is."""
     data: Target = target(roles.DATASET)
+    """The images."""
     population: PopulationConfig
     scores: str | None = path(None)
     """A ranking's ``scores.csv`` with the same candidates, to compare with."""

@@ -36,9 +36,10 @@ def of_today(name: str) -> str:
 
 
 def as_of_today(node: Any, key: str = "") -> Any:
-    """A config of an older version as today's writes it: classes by their present paths, without the keys that are gone."""
+    """A config of an older version as today's writes it: classes by their present paths, no keys that are gone, no nulls of the Trainer."""
     if isinstance(node, Mapping):
-        return {name: as_of_today(value, str(name)) for name, value in node.items() if name not in GONE}
+        kept = {name: value for name, value in node.items() if name not in GONE and (key != "trainer" or value is not None)}
+        return {name: as_of_today(value, str(name)) for name, value in kept.items()}
     if isinstance(node, list):
         return [as_of_today(item) for item in node]
     return of_today(node) if key == "_target_" and isinstance(node, str) else node

@@ -12,9 +12,11 @@ class SupernetConfig:
     """``supernet``: what the slices share besides their weights."""
 
     shortcuts: str = choice("always", among=("always", "where_needed"))
+    """1x1 convolutions beside every block, or only where a block changes the shape."""
     norm: str = choice("batch", among=("batch", "running"))
+    """Statistics that the norms evaluate with: of the images of a pass, or running averages."""
     channels_last: bool = True
-    """Memory format of images on a GPU."""
+    """Memory format of images on a GPU; its effect is not measured yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,15 +53,17 @@ class MonitorConfig:
     """``monitor``: candidates evaluated on the hold-out while training; needs ``loader.holdout``."""
 
     every_epochs: int = number(1, least=1)
+    """Epochs between two evaluations."""
     candidates: int = number(4, least=0)
     """Candidates drawn with the seed, besides the largest and the smallest."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RootConfig:
-    """``data`` of ``nas-rank``: the folder of the files; the checkpoint defines the images and their scaling."""
+    """``data`` of ``nas-rank``: the checkpoint defines the images and their scaling."""
 
     root: str | None = path(None)
+    """The folder of the images' files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +71,15 @@ class CompareConfig:
     """``nas-compare``: agreement of two score tables, with each other and with known accuracies."""
 
     first: str = path()
+    """A ranking's ``scores.csv``."""
     second: str = path()
+    """Another one with the same candidates."""
     space: Target = target(roles.SPACE)
+    """The space of the candidates."""
     known_accuracies: str | None = path(None)
     """A file in the challenge's format with true accuracies as fractions, to find which table agrees better."""
     resamples: int = number(1000, least=10, most=1_000_000)
+    """Bootstrap resamples behind the 95 % intervals."""
     run_dir: str | None = path(None)
     """Receives ``agreement.json``, and ``comparison.json`` with known accuracies; None only prints."""
 
@@ -81,6 +89,7 @@ class TuneConfig:
     """``nas-tune``: a search over values of the keys of ``train.py``."""
 
     run_dir: str = path()
+    """Receives ``trials/<number>/``, ``best.json`` and, without a storage, ``study.log``."""
     overrides: list[str]
     """Overrides of ``train.py``, for every trial."""
     search: dict[str, Any]
@@ -88,9 +97,11 @@ class TuneConfig:
     trials: int = number(20, least=1)
     """Number of completed or pruned trials, over all processes, after which the study ends."""
     study: str = "study"
+    """Name of the study in the storage."""
     storage: str | None = None
     """The URL of a database; None keeps a journal in ``run_dir``, shared by processes that see this folder."""
     proposals: str = choice("tpe", among=("tpe", "random"))
+    """Proposes values with a tree-structured Parzen estimator, or at random."""
     pruning: str = choice("median", among=("median", "none"))
     """By the panel (``loader.holdout``): stops a trial below the median of the others after as many epochs."""
     seed: int | None = number(None, least=0)
@@ -102,7 +113,8 @@ class ReportConfig:
     """``nas-report``: pictures and pages from the files of a run folder or a multirun; exactly one must be given."""
 
     run_dir: str | None = path(None)
+    """A run; receives ``report.html``, ``report.md`` and ``report/*.png``."""
     sweep_dir: str | None = path(None)
-    """Given as ``sweep=DIR``."""
+    """A multirun, given as ``sweep=DIR``; receives ``sweep.html``, ``sweep.md`` and ``sweep/*.png``."""
     points: int = number(3000, least=100, most=100_000)
     """Maximum candidates in a figure; of more it draws an evenly spaced sample, with a note."""

@@ -19,10 +19,12 @@ from hydra._internal import hydra as inner
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository
 from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, QuotedString
 from omegaconf import DictConfig, OmegaConf
 
+from nas_lightning.config.declared import COMMANDS, complete, schema_of
 from nas_lightning.config.read import walk
 from nas_lightning.console.hydra_section import check_hydra
 from nas_lightning.errors import InputError
@@ -49,9 +51,9 @@ def plugins_of(arguments: Sequence[str]) -> set[str]:
 class CheckingLoader(ConfigLoaderImpl):
     """Composes as Hydra does, and refuses what a file may not do; pickled for a launcher's workers."""
 
-    def __init__(self, arguments: Sequence[str], config_search_path: ConfigSearchPath) -> None:
+    def __init__(self, arguments: Sequence[str], command: str, config_search_path: ConfigSearchPath) -> None:
         super().__init__(config_search_path)
-        self.arguments = arguments
+        self.arguments, self.command = arguments, command
         self.repository = CheckingRepository(config_search_path)
 
     def load_configuration(self, config_name: str | None, overrides: list[str], *arguments: Any, **named: Any) -> DictConfig:
@@ -70,6 +72,15 @@ class CheckingLoader(ConfigLoaderImpl):
                 rule = f"only the command line (plugins=[...]) or the environment variable {PLUGINS_VARIABLE} allows one"
                 raise InputError(f"plugins: {name!r} comes from a file; {rule}")
         check_hydra(config, values_of(self.arguments), allowed)
+        return config
+
+    def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: Any) -> DictConfig:
+        """See ConfigLoaderImpl: what the files give, before any override; completed, so that each key can be overridden without a ``+``."""
+        config = super()._compose_config_from_defaults_list(defaults, repo)
+        name = next((str(default.config_path) for default in defaults if default.primary), self.command)  # a user's own has another name
+        complete(config, schema_of(*COMMANDS.get(name, COMMANDS[self.command])))
+        if isinstance(config.get("trainer"), DictConfig):
+            OmegaConf.set_struct(config.trainer, False)  # takes any argument of pl.Trainer: check_arguments knows their names
         return config
 
 
@@ -92,10 +103,15 @@ class CheckingRepository(ConfigRepository):
 
 
 @contextmanager
-def checked(arguments: Sequence[str]) -> Iterator[None]:
-    """Within it Hydra composes with our loader; ``arguments`` are the overrides of the command line."""
+def checked(arguments: Sequence[str], command: str) -> Iterator[None]:
+    """Within it Hydra composes with our loader.
+
+    Args:
+        arguments: the overrides of the command line.
+        command: the name of the command's config.
+    """
     before = inner.ConfigLoaderImpl
-    inner.ConfigLoaderImpl = lambda config_search_path: CheckingLoader(arguments, config_search_path)  # type: ignore[assignment,misc]
+    inner.ConfigLoaderImpl = lambda config_search_path: CheckingLoader(arguments, command, config_search_path)  # type: ignore[assignment,misc]
     try:
         yield
     finally:

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from yaml import YAMLError
 
 from nas_lightning.console.foreign import checked
+from nas_lightning.console.help import help_of
 from nas_lightning.console.mistakes import in_one_line, is_of_a_lost_worker, unknown_key
 from nas_lightning.console.multirun import as_a_run_of_its_own
 from nas_lightning.console.overrides import readable, with_home
@@ -46,6 +47,9 @@ UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 def start(task: Task, config_name: str) -> None:
     """Runs ``task`` on the composed config; no signal or closed terminal costs finished work."""
     _settle()
+    if not {"-h", "--help"}.isdisjoint(sys.argv[1:]):
+        print(help_of(config_name, conf_folder()), flush=True)
+        return
     if is_started_by_lightning():
         end_with_parent(int(os.environ[PARENT_VARIABLE]))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # passes errors on to the lines below
@@ -77,7 +81,7 @@ def start(task: Task, config_name: str) -> None:
             command_line = get_args_parser().parse_args()
             if command_line.experimental_rerun is not None:
                 raise InputError("--experimental-rerun: is not supported, as it unpickles a file; give the run's overrides")
-            with checked(command_line.overrides):
+            with checked(command_line.overrides, config_name):
                 hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(guarded)()
     except Interrupted as stop:
         if is_started_by_lightning():

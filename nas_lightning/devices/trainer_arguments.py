@@ -90,7 +90,7 @@ def check_arguments(given: Mapping[str, Any]) -> None:
     Args:
         given: arguments of pl.Trainer as configured; None is Lightning's own default.
     """
-    parameters = inspect.signature(pl.Trainer.__init__).parameters
+    parameters = inspect.signature(pl.Trainer).parameters
     for key in given:
         check_known(f"trainer.{key}", key, parameters)
     for key, value in given.items():

@@ -52,9 +52,11 @@ class Recipe:
     batch_size: int = number(128, least=2)
     """Training images per step."""
     optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] = target(roles.OPTIMIZER, is_partial=True)
-    """Its ``lr`` is the schedule's peak."""
+    """The optimizer; its ``lr`` is the schedule's peak."""
     schedule: Schedule = target(roles.SCHEDULE)
+    """The learning rate over the training."""
     augmentation: Augmentation | PerImage = target(roles.AUGMENTATION)
+    """What happens to training images."""
     norm: str = choice("running", among=("batch", "running"))
     """As ``supernet.norm``."""
     family: ResidualFamily = made()

@@ -35,9 +35,9 @@ class Stage:
     sampler: Sampler = target(roles.SAMPLER)
     """Which candidates train at a step."""
     objective: Objective = target(roles.OBJECTIVE)
-    """What they learn."""
+    """What the candidates learn."""
     optimizer: MakeOptimizer = target(roles.OPTIMIZER, is_partial=True)
-    """Its ``lr`` is the schedule's peak."""
+    """The optimizer; its ``lr`` is the schedule's peak."""
     schedule: Schedule = target(roles.SCHEDULE)
     """The learning rate over the stage."""
     gradients: rules.GradientRule = word("sum", among={"sum": rules.Sum(), "mean": rules.Mean()})

@@ -12,14 +12,13 @@ from typing import Any
 
 import pytest
 import yaml
-from hydra import compose, initialize_config_dir
 
 import nas_lightning
 from nas_lightning.commands.configs import TrainConfig
 from nas_lightning.commands.prepare import prepare
 from nas_lightning.config.read import read
-from nas_lightning.console.start import conf_folder, plain
 from nas_lightning.errors import InputError
+from tests.composing import composed
 
 MICRO = "experiment=micro"
 MISTAKES = {  # arguments of nas-train -> what the line must hold
@@ -107,8 +106,7 @@ def test_a_transform_that_fails_for_the_truth_stops_the_run_at_once(tmp_path: Pa
 @pytest.fixture(scope="module")
 def node() -> dict[str, Any]:
     """The composed config of micro."""
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        return plain(compose("config", [MICRO, "run_dir=run"]))
+    return composed("config", MICRO, "run_dir=run")
 
 
 @pytest.mark.parametrize("argument", VALUES)

@@ -6,37 +6,36 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 
 from nas_lightning.commands.configs import RankConfig, RankingConfig, TrainConfig
 from nas_lightning.config.read import read
-from nas_lightning.console.start import conf_folder, plain
+from nas_lightning.console.start import conf_folder
 from nas_lightning.scoring.table import LABELS
+from tests.composing import composed
 
 EXPERIMENTS = sorted(path.stem for path in conf_folder().glob("experiment/*.yaml"))
 
 
-def composed(kind: type, name: str, *overrides: str) -> object:
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        return read(kind, plain(compose(name, ["run_dir=out", *overrides])))
+def config_of(kind: type, name: str, *overrides: str) -> object:
+    return read(kind, composed(name, "run_dir=out", *overrides))
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_an_experiment_orders_by_predicted_scores_but_for_the_challenges(experiment: str):
     expected = "top1" if experiment in ("official_baseline", "track1") else "predicted"
-    assert composed(TrainConfig, "config", f"experiment={experiment}").ranking.score == expected
+    assert config_of(TrainConfig, "config", f"experiment={experiment}").ranking.score == expected
 
 
 def test_the_commands_order_by_predicted_scores_unless_asked():
     assert read(RankingConfig, {}).score == "predicted"
     for overrides, score in (((), "predicted"), (("ranking=sample",), "predicted"), (("ranking=official",), "top1")):
-        assert composed(RankConfig, "rank", "checkpoint=x", *overrides).ranking.score == score
-        assert composed(TrainConfig, "config", "experiment=quickstart", *overrides).ranking.score == score
-    assert composed(RankConfig, "rank", "checkpoint=x", "ranking=official", "ranking.score=cross_entropy").ranking.score == "cross_entropy"
+        assert config_of(RankConfig, "rank", "checkpoint=x", *overrides).ranking.score == score
+        assert config_of(TrainConfig, "config", "experiment=quickstart", *overrides).ranking.score == score
+    assert config_of(RankConfig, "rank", "checkpoint=x", "ranking=official", "ranking.score=cross_entropy").ranking.score == "cross_entropy"
 
 
 def test_official_differs_from_the_default_by_the_score_alone():
-    default, official = (vars(composed(RankConfig, "rank", "checkpoint=x", f"ranking={name}").ranking) for name in ("whole", "official"))
+    default, official = (vars(config_of(RankConfig, "rank", "checkpoint=x", f"ranking={name}").ranking) for name in ("whole", "official"))
     assert {key for key in default if default[key] != official[key]} == {"score"}
 
 

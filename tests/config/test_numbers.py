@@ -2,29 +2,24 @@
 
 import copy
 import functools
+import inspect
 import math
 import operator
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
+import pytorch_lightning as pl
 from hydra.core.global_hydra import GlobalHydra
 
 from nas_lightning.commands.configs import TrainConfig
 from nas_lightning.commands.prepare import prepare
 from nas_lightning.config.read import read
-from nas_lightning.console.start import conf_folder, plain
 from nas_lightning.errors import InputError
+from tests.composing import composed
 
 WORDS = {"initial_checkpoint", "low_resolution", "file", "list", "known_accuracies", "strategy", "accelerator", "choose"}
 """Keys that are null here and no number otherwise."""
-
-
-def composed() -> dict[str, Any]:
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        return plain(compose("config", ["experiment=micro", "run_dir=run", "ranking.budgets=[1000]"]))
 
 
 def numeric(node: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -36,7 +31,9 @@ def numeric(node: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
         yield place
 
 
-NODE = composed()
+GlobalHydra.instance().clear()
+NODE = composed("config", "experiment=micro", "run_dir=run", "ranking.budgets=[1000]")
+NODE["trainer"] = {**dict.fromkeys(inspect.signature(pl.Trainer).parameters), **NODE["trainer"]}
 PLACES = list(numeric(NODE))
 
 

@@ -223,9 +223,9 @@ COMMANDS = {  # a command's arguments, with files -> what the line must hold
         {"experiment/mine": EXPERIMENT + "initial_checkpoint: ${oc.env:SECRET}"},
         ["initial_checkpoint", "oc.env"],
     ),
-    "the help": (
+    "Hydra's own help, by a short name": (
         "train",
-        ["--config-dir", "CONF", "experiment=mine", "--help"],
+        ["--config-dir", "CONF", "experiment=mine", "--hel"],
         {"experiment/mine": EXPERIMENT + "hydra: {help: {header: '${oc.env:SECRET}'}}"},
         ["hydra.help.header", "oc.env"],
     ),

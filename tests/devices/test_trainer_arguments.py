@@ -9,7 +9,6 @@ from typing import Any, get_args
 import pytest
 import pytorch_lightning as pl
 import torch
-from hydra import compose, initialize_config_dir
 from lightning_fabric.connector import _PRECISION_INPUT_STR, _PRECISION_INPUT_STR_ALIAS
 from pytorch_lightning import callbacks
 from pytorch_lightning.plugins import AsyncCheckpointIO, DoublePrecision, HalfPrecision, TorchCheckpointIO, TorchSyncBatchNorm
@@ -24,10 +23,10 @@ from nas_lightning.config.build import Builder
 from nas_lightning.config.fields import Target
 from nas_lightning.config.read import read
 from nas_lightning.config.roles import OPTIMIZER
-from nas_lightning.console.start import conf_folder, plain
 from nas_lightning.devices.trainer import limited, make_trainer
 from nas_lightning.devices.trainer_arguments import CALLBACKS, DECIDED_BY, PRECISIONS, REFUSED, STRATEGIES, SUPPORTED, check_arguments
 from nas_lightning.errors import InputError
+from tests.composing import composed
 
 DOCS = Path(__file__).parents[2] / "docs" / "trainer_arguments.md"
 CPU = {"accelerator": "cpu", "devices": 1}
@@ -75,9 +74,18 @@ def test_the_docs_name_every_strategy_of_the_installed_lightning():
     assert {name for name, (status, _) in documented.items() if status == "supported"} == set(STRATEGIES)
 
 
-def test_the_conf_group_has_every_argument_that_the_rules_have():
-    group = (conf_folder() / "trainer" / "arguments.yaml").read_text()
-    assert set(re.findall(r"^(\w+): null", group, flags=re.MULTILINE)) == {*SUPPORTED, *REFUSED, *DECIDED_BY}
+def test_the_rules_have_exactly_the_arguments_of_lightning():
+    assert inspect.signature(pl.Trainer).parameters.keys() == {*SUPPORTED, *REFUSED, *DECIDED_BY}
+
+
+def test_an_argument_that_no_file_names_is_given_without_a_plus(compose_micro: Callable[..., TrainConfig]):
+    config = compose_micro("trainer.precision=64-true", "trainer.callbacks=[]", "~trainer.log_every_n_steps")
+    assert config.trainer == {"accelerator": "cpu", "devices": 1, "precision": "64-true", "callbacks": []}
+
+
+def test_an_unknown_argument_is_refused_with_the_names_of_all():
+    with pytest.raises(InputError, match=r"^trainer\.nope: is not a key; known: accelerator, .*, model_registry$"):
+        check_arguments({"nope": 3})
 
 
 def named(value: object) -> str:
@@ -297,11 +305,7 @@ def test_an_option_with_which_an_optimizer_takes_no_step_is_refused(option: str)
 
 @pytest.fixture(scope="module")
 def compose_micro() -> Callable[..., TrainConfig]:
-    def composed(*overrides: str) -> TrainConfig:
-        with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-            return read(TrainConfig, plain(compose("config", ["experiment=micro", "run_dir=run", *overrides])))
-
-    return composed
+    return lambda *overrides: read(TrainConfig, composed("config", "experiment=micro", "run_dir=run", *overrides))
 
 
 FUSED = ["+stages.pretrain.optimizer.fused=true", "trainer.gradient_clip_val=1", "trainer.precision=bf16-mixed"]

@@ -82,6 +82,8 @@ def test_an_older_run_is_finished_and_of_the_same_setting_as_a_new_one(before: P
     now = {**as_of_today(config), "run_dir": "elsewhere"}
     assert config["population"].pop("max_mib") == 64  # a key that is gone
     assert "nas_lightning.sampling." in str(config["stages"])
+    assert config["trainer"].get("precision", "") is None  # conf/ once named every argument of the Trainer
+    assert "precision" not in now["trainer"]
     assert finished(before / "finished", now) is not None
     assert finished(before / "finished", {**now, "seed": 4}) is None
     path = before / "finished/config.yaml"

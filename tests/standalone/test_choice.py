@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
 
 from nas_lightning.commands.configs import StandaloneCommandConfig, TrainConfig
 from nas_lightning.commands.prepare import prepare
 from nas_lightning.config.read import read
-from nas_lightning.console.start import conf_folder, plain
 from nas_lightning.errors import InputError
 from nas_lightning.space import Population, SearchSpace
 from nas_lightning.standalone import truth
 from nas_lightning.standalone.choice import spread_by_accuracy
 from nas_lightning.standalone.truth import train_ground_truth
+from tests.composing import composed
 
 SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8)
 ACCURACIES = [0.50, 0.90, 0.10, 0.70, 0.30, 0.80, 0.20, 0.60, 0.40]  # of arch1 .. arch9
@@ -97,9 +96,7 @@ def test_a_list_that_is_drawn_has_no_known_accuracies(tmp_path: Path, command: C
 
 
 def run_config(*overrides: str) -> TrainConfig:
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        node: dict[str, Any] = plain(compose("config", ["experiment=micro", "run_dir=out", *overrides]))
-    return read(TrainConfig, node)
+    return read(TrainConfig, composed("config", "experiment=micro", "run_dir=out", *overrides))
 
 
 @pytest.mark.parametrize("key", ["population.file", "ranking.list"])
@@ -132,7 +129,6 @@ def test_a_whole_run_hands_the_number_of_processes_over(tmp_path: Path, monkeypa
 def test_the_command_in_docs_is_legal():
     page = (Path(__file__).parents[2] / "docs/spaces_and_data.md").read_text(encoding="utf-8")
     (line,) = re.findall(r"^nas-standalone .*$", page, re.MULTILINE)
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        config = read(StandaloneCommandConfig, plain(compose("standalone", shlex.split(line)[1:])))
+    config = read(StandaloneCommandConfig, composed("standalone", *shlex.split(line)[1:]))
     alone = config.standalone
     assert (alone.count, alone.choose, alone.recipe.node["epochs"], alone.seeds) == (12, "accuracy", 5, [0])

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from hydra import compose, initialize_config_dir
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, timer
 from test_going_on import Stopped, assert_same_run, count_steps, stop_at, train
 
@@ -17,18 +16,17 @@ from nas_lightning.commands.configs import TrainConfig
 from nas_lightning.commands.prepare import prepare
 from nas_lightning.commands.run import run_experiment
 from nas_lightning.config.read import read
-from nas_lightning.console.start import conf_folder, plain
 from nas_lightning.errors import InputError
 from nas_lightning.training.checkpoints import StageCheckpoints
 from nas_lightning.training.module import SupernetTraining
+from tests.composing import composed
 
 QUIET = ("standalone.enabled=false", "ranking.enabled=false")
 
 
 def train_watched(folder: Path, *watching: pl.Callback, overrides: tuple[str, ...] = ()) -> None:
     """The stages of micro with further callbacks, as a study adds its own."""
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        node = plain(compose("config", ["experiment=micro", f"run_dir={folder}", *QUIET, *overrides]))
+    node = composed("config", "experiment=micro", f"run_dir={folder}", *QUIET, *overrides)
     config = read(TrainConfig, node)
     run_experiment(config, folder, prepare(config), watching)
 

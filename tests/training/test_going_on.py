@@ -9,19 +9,18 @@ from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 
 from nas_lightning.commands.configs import TrainConfig
 from nas_lightning.commands.prepare import prepare
 from nas_lightning.commands.run import run_experiment
 from nas_lightning.config.read import read
-from nas_lightning.console.start import conf_folder, plain
 from nas_lightning.devices.signals import SIGNALS, Interrupted
 from nas_lightning.errors import InputError
 from nas_lightning.supernet import Supernet
 from nas_lightning.training.checkpoints import StageCheckpoints
 from nas_lightning.training.module import SupernetTraining
 from nas_lightning.training.stage import Stage
+from tests.composing import composed
 
 STAGES = ("pretrain", "finetune", "distill_1")
 
@@ -32,8 +31,7 @@ class Stopped(Exception):
 
 def train(folder: Path, *overrides: str) -> None:
     """The stages of micro alone, as the command wires them."""
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        config = read(TrainConfig, plain(compose("config", ["experiment=micro", f"run_dir={folder}", *overrides])))
+    config = read(TrainConfig, composed("config", "experiment=micro", f"run_dir={folder}", *overrides))
     parts = {name: dataclasses.replace(getattr(config, name), enabled=False) for name in ("standalone", "ranking")}
     config = dataclasses.replace(config, **parts)
     run_experiment(config, folder, prepare(config))
