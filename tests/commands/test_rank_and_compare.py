@@ -256,16 +256,11 @@ class Stripes(ImageDataset):
     classes, channels, mean, std = 4, 3, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2)
     def __init__(self, resolution, train_images):
         self.resolution, self.train_images = resolution, train_images
-    def arguments(self):
-        return {"resolution": self.resolution, "train_images": self.train_images}
-    def images(self, count):
+    def read(self, split):
+        count = self.train_images if split == "train" else 60
         labels = torch.arange(count) % 4
         lines = (torch.arange(self.resolution) % 4 == labels[:, None]).to(torch.uint8) * 200
         return LabelledImages(lines[:, None, None, :].expand(-1, 3, self.resolution, -1).contiguous(), labels)
-    def read_train(self):
-        return self.images(self.train_images)
-    def read_test(self):
-        return self.images(60)
 """
 
 
