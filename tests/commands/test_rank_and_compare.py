@@ -174,13 +174,26 @@ def test_callbacks_of_the_trainer_config_are_made(ranked: Path, micro: Path, pro
     assert done.code == 0, done.err
 
 
+def test_known_accuracies_in_percent_are_compared_with(ranked: Path, micro: Path, protocol: list[str], tmp_path: Path, command: Callable):
+    known = json.loads((ranked / "ranking/submission.json").read_text())
+    accs = [float(round(30 + 10 * row, 2)) for row in range(len(known))]
+    (tmp_path / "known.json").write_text(
+        json.dumps({name: {**row, "acc": acc} for (name, row), acc in zip(known.items(), accs, strict=True)})
+    )
+    arguments = [f"checkpoint={micro}/supernet.safetensors", *protocol, "ranking.count=5", f"run_dir={ranked}"]
+    done = command("rank", *arguments, f"ranking.known_accuracies={tmp_path}/known.json")
+    assert done.code == 0, done.err
+    assert done.err.count(f"{tmp_path}/known.json: its accuracies, 30 to 70, are taken as percent") == 1
+    kept = json.loads((ranked / "ranking/known_accuracies.json").read_text())
+    assert [row["acc"] for row in kept.values()] == pytest.approx([acc / 100 for acc in accs])
+
+
 def mistakes(micro: Path, folder: Path) -> dict[str, tuple[list[str], list[str]]]:
     """Arguments beside the checkpoint, and what the line must hold."""
     good = f"ranking.list={micro}/ranking/submission.json"
     submission = json.loads((micro / "ranking/submission.json").read_text())
     two = dict(list(submission.items())[:2])
     (folder / "two.json").write_text(json.dumps({name: {**one, "acc": 0.5} for name, one in two.items()}))
-    (folder / "percent.json").write_text(json.dumps({name: {**one, "acc": 50} for name, one in submission.items()}))
     (folder / "other_space.json").write_text(
         json.dumps({"a": {"acc": 0, "arch": "16-4-12-16-8-16-16-24-12-8-16-4-32-52-52-52-20-40-8-44"}})
     )
@@ -193,7 +206,6 @@ def mistakes(micro: Path, folder: Path) -> dict[str, tuple[list[str], list[str]]
         "images too many": ([good, "ranking.images=1598"], ["ranking.images: 1598", "1597"]),
         "count too many": ([good, "ranking.count=25"], ["25", "24"]),
         "two known accuracies": ([good, f"ranking.known_accuracies={folder}/two.json"], ["two.json", "2 of the 24", "at least 3"]),
-        "accuracies in percent": ([good, f"ranking.known_accuracies={folder}/percent.json"], ["percent.json", "is it in percent?"]),
         "unknown plugin": ([good, "plugins=[no_such_plugin]"], ["no_such_plugin"]),
         "budget of nothing": ([good, "ranking.budgets=[0]", "ranking.images=50", "ranking.count=3"], ["ranking.budgets"]),
     }
@@ -207,7 +219,6 @@ MISTAKES = (
     "images too many",
     "count too many",
     "two known accuracies",
-    "accuracies in percent",
     "unknown plugin",
     "budget of nothing",
 )
