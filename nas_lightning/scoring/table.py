@@ -106,6 +106,17 @@ class ScoreTable:
         """(n,) row numbers, best first; ties go by cross entropy, then by the list."""
         return np.lexsort((-self.quality("cross_entropy"), -self.quality(key)))
 
+    @property
+    def default_score(self) -> str:
+        """``predicted`` if there is one, else ``cross_entropy``."""
+        return "cross_entropy" if self.predicted is None else "predicted"
+
+    def best_rows(self, by: str, max_macs: int | None = None) -> npt.NDArray[np.int64]:
+        """(m,) row numbers of all architectures of at most ``max_macs`` multiply-adds, each under its first name, best first."""
+        order = self.order(by)
+        is_affordable = self.multiply_adds[order] <= (MOST if max_macs is None else max_macs)
+        return order[np.isin(order, self.population.distinct_rows) & is_affordable]
+
     def write(self, path: Path) -> None:
         """Writes ``scores.csv``."""
         write_text(path, self.as_csv())

@@ -188,6 +188,20 @@ def test_known_accuracies_in_percent_are_compared_with(ranked: Path, micro: Path
     assert [row["acc"] for row in kept.values()] == pytest.approx([acc / 100 for acc in accs])
 
 
+def test_a_ranking_without_a_list_draws_one_and_writes_it(micro: Path, tmp_path: Path, command: Callable):
+    arguments = [f"checkpoint={micro}/supernet.safetensors", "ranking.images=50", "ranking.fitted_on=30", "ranking.count=12"]
+    done = command("rank", *arguments, f"run_dir={tmp_path}/drawn")
+    assert done.code == 0, done.err
+    path = tmp_path / "drawn/ranking/list.json"
+    assert f"no ranking.list: 12 candidates of the space drawn with ranking.seed=0, written to {path}\n" in done.out
+    space = SearchSpace(**load_supernet(micro / "supernet.safetensors")[1]["supernet"]["space"])
+    assert json.loads(path.read_text()) == json.loads(Population.draw(space, 12, 0).as_json())
+    assert command("rank", *arguments[:-1], f"ranking.list={path}", f"run_dir={tmp_path}/given").code == 0
+    tables = [(tmp_path / run / "ranking/scores.csv").read_bytes() for run in ("drawn", "given")]
+    assert tables[0] == tables[1]
+    assert not (tmp_path / "given/ranking/list.json").exists()
+
+
 def mistakes(micro: Path, folder: Path) -> dict[str, tuple[list[str], list[str]]]:
     """Arguments beside the checkpoint, and what the line must hold."""
     good = f"ranking.list={micro}/ranking/submission.json"
@@ -199,7 +213,7 @@ def mistakes(micro: Path, folder: Path) -> dict[str, tuple[list[str], list[str]]
     )
     (folder / "torn.json").write_text('{"a": {"acc": 0')
     return {
-        "no list": ([], ["ranking.list", "missing"]),
+        "count above the space's": (["ranking.count=99999999"], ["cannot draw 99999999", "resnet_tiny has"]),
         "no such list": ([f"ranking.list={folder}/nowhere.json"], ["nowhere.json"]),
         "torn list": ([f"ranking.list={folder}/torn.json"], ["torn.json", "not JSON"]),
         "list of another space": ([f"ranking.list={folder}/other_space.json"], ["other_space.json", "20 entries", "resnet_tiny takes 7"]),
@@ -212,7 +226,7 @@ def mistakes(micro: Path, folder: Path) -> dict[str, tuple[list[str], list[str]]
 
 
 MISTAKES = (
-    "no list",
+    "count above the space's",
     "no such list",
     "torn list",
     "list of another space",
