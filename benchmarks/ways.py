@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.masked_network import MaskedNetwork
-from nas_lightning.scoring.score import rank
+from nas_lightning.scoring.score import score_candidates
 from nas_lightning.space import Architecture, Population, SearchSpace
 from nas_lightning.supernet import Supernet
 from nas_lightning.training.objectives import CrossEntropy, InplaceDistillation
@@ -156,7 +156,7 @@ class Ours(Way):
         self.optimizer.step()
 
     def ranking(self, first: int, count: int, images: int = IMAGES) -> list[tuple[float, float]]:
-        scores = rank(self.supernet, ranked_rows(first + count)[first:], *drawn_images(images))
+        scores = score_candidates(self.supernet, ranked_rows(first + count)[first:], *drawn_images(images))
         self.supernet.train()
         return [(one.top1, one.cross_entropy) for one in scores]
 

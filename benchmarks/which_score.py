@@ -22,7 +22,7 @@ from nas_lightning.data import ImageDataset, dataset_from_header, evaluation_ima
 from nas_lightning.devices.process import configure_process
 from nas_lightning.runs.writing import write_json
 from nas_lightning.scoring.bn_recalibration import Recalibration
-from nas_lightning.scoring.score import Scorer, rank, rank_by_image
+from nas_lightning.scoring.score import Scorer, rank_by_image, score_candidates
 from nas_lightning.scoring.table import Score
 from nas_lightning.search.successive_halving import Halving, Losses, make_rungs, successive_halving
 from nas_lightning.space import Population, read_accuracies
@@ -84,7 +84,7 @@ class Subject:
             batch_size = min(RECALIBRATION_BATCH, way.training_images)
             recalibration = Recalibration.from_training(self.dataset, way.training_images, batch_size)
         began = time.perf_counter()
-        scores = rank(self.supernet, self.population.architectures, images, labels, way.batch_size, recalibration=recalibration)
+        scores = score_candidates(self.supernet, self.population.architectures, images, labels, way.batch_size, recalibration=recalibration)
         return scores, time.perf_counter() - began
 
     def score_cheap_first(self, way: Way, keep: float) -> tuple[Halving, float]:

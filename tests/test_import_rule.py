@@ -28,6 +28,7 @@ MAY_IMPORT = {  # beside the ground; the ground itself only what stands here
     "report": {"space", "scoring", "agreement"},
     "tuning": set(),
     "console": set(),
+    "python": {"space", "data", "supernet", "scoring", "agreement", "commands"},
     "commands": {"space", "data", "supernet", "training", "standalone", "scoring", "agreement", "search", "report", "tuning", "console"},
 }
 HEAVY = {"torch", "torchvision", "torchmetrics", "pytorch_lightning", "lightning"}

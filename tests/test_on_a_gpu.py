@@ -13,7 +13,7 @@ from torch import Tensor
 from nas_lightning.data import Augmentation, Cutout, Digits, RandomCrop, RandomHorizontalFlip
 from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.devices.trainer import make_trainer
-from nas_lightning.scoring.score import rank
+from nas_lightning.scoring.score import score_candidates
 from nas_lightning.space import Population, SearchSpace
 from nas_lightning.supernet import Supernet
 from nas_lightning.training.module import SupernetTraining
@@ -90,7 +90,9 @@ def test_scores_are_those_of_the_cpu():
     candidates = Population.draw(SPACE, 20, seed=0).architectures
     rng = torch.Generator().manual_seed(0)
     images, labels = torch.randn(64, 3, 8, 8, generator=rng), torch.randint(10, (64,), generator=rng)
-    here, there = (rank(Supernet(SPACE, classes=10), candidates, images.to(device), labels.to(device)) for device in ("cpu", "cuda"))
+    here, there = (
+        score_candidates(Supernet(SPACE, classes=10), candidates, images.to(device), labels.to(device)) for device in ("cpu", "cuda")
+    )
     for one, other in zip(here, there, strict=True):
         assert other.cross_entropy == pytest.approx(one.cross_entropy, rel=1e-4)
 

@@ -31,7 +31,7 @@ KINDS = {
 }
 OTHERS = ("pip install ", "pytest")
 """Programs in blocks that are not ours."""
-ELSEWHERE = {"extending.md": "python yaml bash", "keys.md": "yaml"}
+ELSEWHERE = {"extending.md": "python yaml bash", "keys.md": "yaml", "python.md": "python"}
 """Kinds of blocks that a test of their own runs or compares."""
 
 

@@ -9,7 +9,7 @@ import yaml
 from PIL import Image
 
 from nas_lightning.commands.configs import RankConfig, StandaloneCommandConfig, TrainConfig
-from nas_lightning.commands.prepare import make_family, make_population, make_stages
+from nas_lightning.commands.prepare import make_family, make_population, make_stages, of_resolution
 from nas_lightning.config.build import Builder
 from nas_lightning.config.read import read
 from nas_lightning.config.schema import CompareConfig
@@ -53,7 +53,8 @@ def build(*overrides: str) -> Built:
     """All objects of a run but those that read images."""
     config = read(TrainConfig, composed("config", "run_dir=out", *overrides))
     builder = Builder(tuple(config.plugins), {"seed": config.seed})
-    space, dataset = builder.build(config.space, "space"), builder.build(config.data, "data")
+    dataset = builder.build(config.data, "data")
+    space = builder.build(config.space if config.space.node["resolution"] else of_resolution(config.space, dataset.resolution), "space")
     population = make_population(config.population, space)
     supernet = make_family(space, dataset, config.supernet.shortcuts).supernet(config.supernet.norm, config.seed)
     builder = builder.offering(space=space, population=population)

@@ -1,6 +1,6 @@
 """Agreement of two rankings with each other, and which of them agrees better with known accuracies."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,24 +14,72 @@ from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES
 from nas_lightning.agreement.measure import measure
 from nas_lightning.errors import InputError
 from nas_lightning.runs.reading import read_json
-from nas_lightning.scoring.protocol import ORDERED_BY, PREDICTOR, differences
-from nas_lightning.scoring.table import LABELS, ScoreTable, read_table
-from nas_lightning.space import Architecture, SearchSpace, read_accuracies
+from nas_lightning.scoring.protocol import ORDERED_BY, PREDICTOR, differences, read_order
+from nas_lightning.scoring.table import LABELS, read_table
+from nas_lightning.space import Architecture, SearchSpace, as_fractions, read_accuracies, read_values
+
+ACC = "acc"
+"""The one score of a file in the challenge's format; of a table next to it, the score that orders it."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A file's candidates, copies included, and its scores: (n,) each, by name, higher is better."""
+
+    architectures: tuple[Architecture, ...]
+    scores: dict[str, npt.NDArray[np.float64]]
+
+    def of(self, architectures: list[Architecture]) -> dict[str, npt.NDArray[np.float64]]:
+        """The scores of some of its candidates."""
+        row_of = {architecture: row for row, architecture in enumerate(self.architectures)}
+        rows = [row_of[architecture] for architecture in architectures]
+        return {label: values[rows] for label, values in self.scores.items()}
+
+
+def read_rankings(first: Path, second: Path, space: SearchSpace) -> tuple[Ranking, Ranking]:
+    """Reads two files, each a ``scores.csv``, or a ``.json`` in the challenge's format, whose ``acc`` of 0 are left out.
+
+    Raises:
+        InputError: as ``read_table`` or ``read_accuracies``.
+    """
+    one, other = (_read_ranking(path, space) for path in (first, second))
+    if (ACC in one.scores) == (ACC in other.scores):
+        return one, other
+    return _by_its_order(first, one), _by_its_order(second, other)
+
+
+def _read_ranking(path: Path, space: SearchSpace) -> Ranking:
+    if path.suffix.lower() != ".json":
+        table = read_table(path, space)
+        return Ranking(table.population.architectures, table.qualities())
+    values = read_values(path, space)
+    if all(value > 0 for value in values.values()):  # else they are other scores, such as negative cross entropies
+        by_architecture = as_fractions(path, values)
+    else:
+        by_architecture = {candidate.architecture: value for candidate, value in values.items()}
+    return Ranking(tuple(by_architecture), {ACC: np.array(list(by_architecture.values()), dtype=np.float64)})
+
+
+def _by_its_order(path: Path, ranking: Ranking) -> Ranking:
+    if ACC in ranking.scores:
+        return ranking
+    wanted, any_other = LABELS[read_order(path) or "predicted"], list(ranking.scores)[-1]
+    return Ranking(ranking.architectures, {ACC: ranking.scores[wanted if wanted in ranking.scores else any_other]})
 
 
 def compare_scores(first: Path, second: Path, space: SearchSpace, resamples: int) -> Agreement:
     """Compares each score of the second table with the same score of the first, which stands for the truth.
 
     Args:
-        first: a ``scores.csv``.
+        first: as for ``read_rankings``.
         second: another; only architectures in both count.
 
     Raises:
         InputError: if the tables share fewer than three architectures.
     """
-    tables = read_table(first, space), read_table(second, space)
+    tables = read_rankings(first, second, space)
     shared = _shared(*tables, f"{first} and {second}")
-    truths, columns = (_columns(table, shared) for table in tables)
+    truths, columns = (table.of(shared) for table in tables)
     _check_common(truths, columns, f"{first} and {second}")
     parts = [measure({label: columns[label]}, truth, resamples=resamples) for label, truth in truths.items() if label in columns]
     scores = {label: score for part in parts for label, score in part.scores.items()}
@@ -65,7 +113,7 @@ class Comparison:
     @property
     def _scores(self) -> list[str]:
         """The scores in both rankings."""
-        return [label for label in LABELS.values() if {f"first {label}", f"second {label}"} <= self.agreement.scores.keys()]
+        return [label for label in (*LABELS.values(), ACC) if {f"first {label}", f"second {label}"} <= self.agreement.scores.keys()]
 
     def _better(self, score: str, statistic: str) -> dict[str, float | None]:
         first, second = f"first {score}", f"second {score}"
@@ -76,14 +124,14 @@ def compare_with_known(first: Path, second: Path, known_accuracies: Path, space:
     """Compares both tables with known accuracies, on the candidates of all three.
 
     Args:
-        first: a ``scores.csv``.
+        first: as for ``read_rankings``.
         second: another.
-        known_accuracies: in the challenge's format, fractions.
+        known_accuracies: in the challenge's format.
 
     Raises:
         InputError: if there are fewer than three.
     """
-    tables, known = (read_table(first, space), read_table(second, space)), read_accuracies(known_accuracies, space)
+    tables, known = read_rankings(first, second, space), read_accuracies(known_accuracies, space)
     both = _shared(*tables, f"{first} and {second}")
     shared = [architecture for architecture in both if architecture in known]
     if len(shared) < FEWEST_ARCHITECTURES:
@@ -91,7 +139,7 @@ def compare_with_known(first: Path, second: Path, known_accuracies: Path, space:
             f"{known_accuracies}: has accuracies of {len(shared)} of the candidates in both tables; at least 3 are needed "
             f"({len(both)} are in both; an acc of 0 is unknown)"
         )
-    ours, theirs = (_columns(table, shared) for table in tables)
+    ours, theirs = (table.of(shared) for table in tables)
     _check_common(ours, theirs, f"{first} and {second}")
     columns = {f"{side} {score}": column for side, found in (("first", ours), ("second", theirs)) for score, column in found.items()}
     truth = np.array([known[architecture] for architecture in shared])
@@ -116,26 +164,20 @@ def other_protocol(first: Path, second: Path) -> str | None:
     return ", ".join(f"{key} is {old!r} and {new!r}" for key, old, new in different) or None
 
 
-def _check_common(first: Mapping[str, Any], second: Mapping[str, Any], places: str) -> None:
+def _check_common(first: dict[str, Any], second: dict[str, Any], places: str) -> None:
     if not first.keys() & second.keys():
         raise InputError(f"{places}: share no score: the first has {', '.join(first)} of all candidates, the second {', '.join(second)}")
 
 
-def _shared(first: ScoreTable, second: ScoreTable, places: str) -> list[Architecture]:
-    among = set(second.population.architectures)
-    shared = [architecture for architecture in dict.fromkeys(first.population.architectures) if architecture in among]
+def _shared(first: Ranking, second: Ranking, places: str) -> list[Architecture]:
+    among = set(second.architectures)
+    shared = [architecture for architecture in dict.fromkeys(first.architectures) if architecture in among]
     if len(shared) < FEWEST_ARCHITECTURES:
         raise InputError(f"{places}: share {len(shared)} candidates; at least 3 are needed")
     return shared
 
 
-def _copies(tables: Sequence[ScoreTable], shared: list[Architecture]) -> int:
+def _copies(tables: Sequence[Ranking], shared: list[Architecture]) -> int:
     """Duplicate names of the shared architectures in the table with more of them."""
     among = set(shared)
-    return max(sum(architecture in among for architecture in table.population.architectures) for table in tables) - len(shared)
-
-
-def _columns(table: ScoreTable, architectures: list[Architecture]) -> dict[str, npt.NDArray[np.float64]]:
-    row_of = {architecture: row for row, architecture in enumerate(table.population.architectures)}
-    rows = [row_of[architecture] for architecture in architectures]
-    return {label: values[rows] for label, values in table.qualities().items()}
+    return max(sum(architecture in among for architecture in table.architectures) for table in tables) - len(shared)

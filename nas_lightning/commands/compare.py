@@ -19,7 +19,7 @@ def task(cfg: DictConfig) -> None:
     from nas_lightning.config.schema import CompareConfig
 
     config = read(CompareConfig, plain(cfg))
-    from nas_lightning.agreement.compare import compare_scores, compare_with_known, other_protocol
+    from nas_lightning.agreement.compare import ACC, compare_scores, compare_with_known, other_protocol
     from nas_lightning.config.build import Builder
     from nas_lightning.runs.made_from import KEY, hashes, remove
     from nas_lightning.runs.writing import write_json
@@ -30,10 +30,10 @@ def task(cfg: DictConfig) -> None:
     sources = {"first": first, "second": second}
     agreement = compare_scores(first, second, space, config.resamples)
     contents = {"agreement.json": {**agreement.to_json(), KEY: hashes(sources)}}
-    paragraphs = [
-        f"Agreement of {agreement.n} architectures scored by both, each score of the second table with the same score of the first "
-        f"(95 % bootstrap intervals)\n{agreement.table()}"
-    ]
+    compared = "each score of the second table with the same score of the first"
+    if ACC in agreement.scores:
+        compared = "their acc, or the score that orders the table"
+    paragraphs = [f"Agreement of {agreement.n} architectures scored by both, {compared} (95 % bootstrap intervals)\n{agreement.table()}"]
     if config.known_accuracies is not None:
         known = Path(config.known_accuracies)
         comparison = compare_with_known(first, second, known, space, config.resamples)

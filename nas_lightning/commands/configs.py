@@ -11,6 +11,7 @@ from nas_lightning.scoring.score import Scorer
 from nas_lightning.standalone.train_alone import Recipe
 from nas_lightning.training.stage import Stage
 
+CHOOSE = ("cost", "accuracy", "best")
 Integers = list[int]  # RankingConfig has a key named list
 
 
@@ -21,15 +22,17 @@ class RankingConfig:
     enabled: bool = True
     """False ranks nothing."""
     list: str | None = path(None)
-    """A file in the challenge's format; None takes the run's population."""
+    """A file in the challenge's format; None takes the run's population, in nas-rank a list drawn from the space."""
     count: int | None = number(None, least=1)
-    """Scores N candidates, drawn at random from the list with ``seed``; None scores all."""
+    """Scores N candidates, drawn at random from the list (or the space) with ``seed``; None scores all, or draws 1,000."""
     shard: str | None = None
     """``3/16`` scores the third of 16 parts of the list into a run folder that all shards share."""
     seed: int = number(0, least=0)
     """Seed of random choices from the list."""
     images: int | None = number(None, least=1)
-    """Uses the first N of the test split; None takes all."""
+    """Uses the first N of the test split; None takes all, up to ``most_images``."""
+    most_images: int | None = number(None, least=1)
+    """Uses at most N test images where ``images`` is None, so that it fits data sets of any size."""
     scorer: Scorer = inline()
     statistics: str = choice("batch", among=("batch", "recalibrated"))
     """The norms' statistics: of the images of a pass (or running averages, if kept), or of training images."""
@@ -65,9 +68,10 @@ class StandaloneConfig:
     enabled: bool = True
     """False trains no candidate stand-alone."""
     count: int | None = number(None, least=1)
-    """Candidates, spread evenly over the list; None takes the whole list."""
-    choose: str = choice("cost", among=("cost", "accuracy"))
-    """Spreads them in order of multiply-adds, or of the accuracies in the list's own file (only those with one)."""
+    """Candidates, spread evenly over the list; None takes the whole list, or the 10 best."""
+    choose: str = choice("cost", among=CHOOSE)
+    """Spreads them in order of multiply-adds, or of the accuracies in the list's own file (only those with one); ``best``
+    takes the best of a ranking, which only nas-standalone does."""
     seeds: list[int] = number(least=0)
     """One training per seed; the accuracy is their mean."""
     processes: int = number(1, least=1, most=512)
@@ -133,7 +137,10 @@ class RankConfig(CommandConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class StandaloneCommandConfig(CommandConfig):
-    """``nas-standalone``: trains given candidates stand-alone."""
+    """``nas-standalone``: trains given candidates stand-alone.
+
+    ``choose=best`` trains the best of a ranking, and as many random ones: space, images and recipe are those of its run.
+    """
 
     seed: int = number(0, least=0)
     """Offered to your own classes that take one; the trainings have ``standalone.seeds``."""
@@ -143,5 +150,13 @@ class StandaloneCommandConfig(CommandConfig):
     """The images."""
     population: PopulationConfig
     scores: str | None = path(None)
-    """A ranking's ``scores.csv`` with the same candidates, to compare with."""
+    """A ranking's ``scores.csv`` with the same candidates, to compare with, or with ``choose=best`` to choose from."""
+    choose: str | None = choice(None, among=CHOOSE)
+    """Short for ``standalone.choose``."""
+    count: int | None = number(None, least=1)
+    """Short for ``standalone.count``."""
+    budget: int | None = number(None, least=1)
+    """With ``choose=best`` the multiply-adds that no candidate may exceed; None has no limit."""
+    random: int | None = number(None, least=0)
+    """With ``choose=best`` the random candidates of the same list and budget to train; None takes as many as the best."""
     standalone: StandaloneConfig

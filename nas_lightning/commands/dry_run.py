@@ -8,9 +8,8 @@ from tabulate import tabulate
 
 from nas_lightning.commands.configs import RankingConfig, TrainConfig
 from nas_lightning.commands.prepare import Run, make_data
-from nas_lightning.commands.ranking import choose_candidates, make_scorer, to_score
+from nas_lightning.commands.ranking import choose_candidates, choose_images, make_scorer, to_score
 from nas_lightning.config.build import Builder
-from nas_lightning.data import evaluation_images
 from nas_lightning.data.data_module import Batch
 from nas_lightning.devices.trainer import limited, make_trainer
 from nas_lightning.scoring.score import rank_by_image
@@ -70,7 +69,7 @@ def _seconds_per_step(stage: Stage, supernet: Supernet, batch: Batch, progress: 
 
 def _ranking_seconds(config: RankingConfig, run: Run, supernet: Supernet, device: torch.device) -> tuple[float, int, int]:
     candidates = to_score(config, choose_candidates(config, run.space, run.population))
-    images, labels = (part.to(device) for part in evaluation_images(run.dataset, config.images))
+    images, labels = (part.to(device) for part in choose_images(config, run.dataset))
     in_order = sorted(candidates.architectures, key=lambda architecture: architecture.widths)
     first = max(0, (len(in_order) - MEASURED_CANDIDATES) // 2)
     neighbours = in_order[first : first + MEASURED_CANDIDATES]  # which share their first layers, as in a ranking

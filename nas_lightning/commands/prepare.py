@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,8 +45,7 @@ def prepare(config: TrainConfig) -> Run:
     """Makes the objects of a run; any wrong value in the config stops here."""
     import_plugins(config.plugins)
     builder = Builder(tuple(config.plugins), {"seed": config.seed})
-    space: SearchSpace = builder.build(config.space, "space")
-    dataset = make_dataset(builder, config.data, space)
+    space, dataset = make_space_and_dataset(builder, config.space, config.data)
     population = make_population(config.population, space)
     family = make_family(space, dataset, config.supernet.shortcuts)
     supernet = family.supernet(config.supernet.norm, config.seed, config.supernet.channels_last)
@@ -91,13 +91,22 @@ def prepare(config: TrainConfig) -> Run:
     return Run(space, dataset, population, supernet, stages, truth)
 
 
-def make_dataset(builder: Builder, config: Target, space: SearchSpace) -> ImageDataset:
-    """The images, both splits read and checked."""
+def make_space_and_dataset(builder: Builder, space_config: Target, config: Target) -> tuple[SearchSpace, ImageDataset]:
+    """The space, which takes the images' resolution if it has none, and the images, both splits read and checked."""
+    has_resolution = space_config.node.get("resolution") is not None
+    space: SearchSpace | None = builder.build(space_config, "space") if has_resolution else None  # before images are read
     dataset: ImageDataset = builder.build(config, "data")
+    space = space or builder.build(of_resolution(space_config, dataset.resolution), "space")
     check_dataset(dataset)
     if dataset.resolution != space.resolution:
-        raise InputError(f"space.resolution: {space.resolution} differs from the images' {dataset.resolution} ({dataset.name})")
-    return dataset
+        differ = f"{space.resolution} differs from the images' {dataset.resolution} ({dataset.name})"
+        raise InputError(f"space.resolution: {differ}; give space.resolution={dataset.resolution}, or another data.resolution")
+    return space, dataset
+
+
+def of_resolution(space: Target, resolution: int) -> Target:
+    """The node of a space of the images' resolution."""
+    return replace(space, node={**space.node, "resolution": resolution})
 
 
 def make_population(config: PopulationConfig, space: SearchSpace) -> Population:
@@ -177,6 +186,10 @@ def check_recipe(recipe: Recipe, dataset: ImageDataset, trainer_arguments: Mappi
 def choose_standalone(config: StandaloneConfig, population: Population, family: ResidualFamily, listed: str | None) -> Population:
     """The candidates to train stand-alone, each architecture once; arguments as for ``make_standalone``."""
     check_seeds(config.seeds)
+    if config.choose == "best":
+        raise InputError(
+            "standalone.choose: best needs a ranking; once there is one, nas-standalone choose=best scores=FILE trains its best"
+        )
     names, population = len(population), population.distinct()
     if (copies := names - len(population)) and is_rank_zero():
         print(f"standalone: {copies:,} of {names:,} names are copies of other candidates, which are trained once", file=sys.stderr)

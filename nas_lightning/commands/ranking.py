@@ -28,6 +28,10 @@ from nas_lightning.search.successive_halving import STANDARD_ERRORS, Halving, Lo
 from nas_lightning.space import Architecture, CandidateRows, Population, SearchSpace, read_accuracies
 from nas_lightning.supernet.checkpoint import load_supernet
 
+DRAWN = 1000
+"""Candidates of a list that is drawn, as none is given, unless ``ranking.count`` says how many."""
+DRAWN_LIST = "list.json"
+
 
 def rank_checkpoint(
     checkpoint: Path,
@@ -43,7 +47,7 @@ def rank_checkpoint(
     """Ranks, writes, prints.
 
     Args:
-        population: the list, if the config names none.
+        population: the list, if the config names none; without either one is drawn, and written.
         known: accuracies, if the config names none.
 
     Returns:
@@ -57,7 +61,7 @@ def rank_checkpoint(
     check_predictor(config, candidates)
     scored = to_score(config, candidates)
     part = scored if shard is None else shard.of(scored)
-    images, labels = evaluation_images(dataset, config.images)
+    images, labels = choose_images(config, dataset)
     rungs, scorer = plan_rungs(config, len(images)), make_scorer(config, dataset)
     test = dataset.test()
     used = LabelledImages(test.images[: len(images)], test.labels[: len(images)])
@@ -77,6 +81,9 @@ def rank_checkpoint(
     name = "" if shard is None else shard.name
     with claiming(run_dir, name):
         claim(folder, protocol)
+    if config.list is None and population is None and is_rank_zero():
+        candidates.write(folder / DRAWN_LIST)
+        print(f"no ranking.list: {candidates.count} of the space drawn with ranking.seed={config.seed}, written to {folder / DRAWN_LIST}")
     ranking = partial(rank_to_folder, supernet, scorer=scorer, trainer_arguments=trainer_arguments, label=folder_name, shard=name)
     cheap_first, predicted, prediction = None, None, None
     if shard is not None:
@@ -141,7 +148,7 @@ def _rank_cheap_first(
 def check_ranking(config: RankingConfig, dataset: ImageDataset, candidates: Population) -> None:
     """Reads everything that a ranking will need, so that a wrong value stops a run before it trains."""
     choose_shard(config)
-    plan_rungs(config, len(evaluation_images(dataset, config.images)[1]))
+    plan_rungs(config, len(choose_images(config, dataset)[1]))
     make_scorer(config, dataset)
     check_predictor(config, candidates)
     if config.known_accuracies is not None:
@@ -221,10 +228,18 @@ def check_enough_known(known: Mapping[Architecture, float], candidates: Candidat
         )
 
 
+def choose_images(config: RankingConfig, dataset: ImageDataset) -> tuple[Tensor, Tensor]:
+    """The test images to score on, normalized, and their labels."""
+    count = config.images
+    if count is None and config.most_images is not None:
+        count = min(config.most_images, len(dataset.test().labels))
+    return evaluation_images(dataset, count)
+
+
 def choose_candidates(config: RankingConfig, space: SearchSpace, population: Population | None) -> Population:
-    """The candidates to score: the configured number from the config's list, or else from the run's."""
+    """The candidates to score: the configured number from the config's list, or else from the run's, or drawn from the space."""
     if config.list is not None:
         population = Population.read(Path(config.list), space)
     if population is None:
-        raise InputError("ranking.list: is missing; name a file of candidates in the challenge's format")
+        return Population.draw(space, config.count or min(DRAWN, space.size), config.seed)
     return population if config.count is None else population.sample(config.count, config.seed, "ranking sample")

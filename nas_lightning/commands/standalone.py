@@ -1,33 +1,36 @@
-"""``nas-standalone``: trains given candidates stand-alone, into the challenge's format."""
+"""``nas-standalone``: trains given candidates stand-alone, or the best of a ranking, into the challenge's format."""
 
-from functools import partial
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from nas_lightning.console.start import hold, plain, run_folder, start
+from nas_lightning.console.start import hold, is_folder_given, plain, run_folder, start
 from nas_lightning.devices.launch import check_alone, is_rank_zero
 from nas_lightning.errors import InputError
 
 if TYPE_CHECKING:
-    from nas_lightning.space import Architecture, Population
+    from nas_lightning.space import Architecture, Population, SearchSpace
+    from nas_lightning.standalone.truth import GroundTruth
 
 SUMMARY = "summary.csv"
 
 
 def task(cfg: DictConfig) -> None:
-    """Trains what the folder lacks, and compares it with the accuracies in the list's file."""
+    """Trains what the folder lacks, and compares it with the accuracies in the list's file, or with random candidates."""
     from nas_lightning.commands.configs import StandaloneCommandConfig
     from nas_lightning.config.read import read
 
     node = plain(cfg)
+    short = {key: node.pop(key) for key in ("choose", "count")}
+    node["standalone"] = {**node["standalone"], **{key: value for key, value in short.items() if value is not None}}
     config = read(StandaloneCommandConfig, node)
-    import numpy as np
-
-    from nas_lightning.agreement import measure
-    from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES
-    from nas_lightning.commands.prepare import make_dataset, make_population, make_standalone, read_known
+    from nas_lightning.commands.from_run import with_run
+    from nas_lightning.commands.prepare import make_population, make_space_and_dataset, make_standalone
+    from nas_lightning.commands.winners import FILE, choose_winners, compare_winners, describe_winners, folder_of, write_winners
     from nas_lightning.config.build import Builder, import_plugins
     from nas_lightning.devices.trainer import make_trainer, start_processes
     from nas_lightning.runs.claim import claim_config
@@ -38,36 +41,86 @@ def task(cfg: DictConfig) -> None:
 
     check_trainer_arguments(config.trainer)
     import_plugins(config.plugins)
+    is_of_best = config.standalone.choose == "best"
+    scores = None if config.scores is None else Path(config.scores)
+    if is_of_best:
+        if scores is None:
+            raise InputError("scores: is missing; choose=best takes the best of a ranking's scores.csv")
+        node = with_run(node, scores, HydraConfig.get().overrides.task)
+        config = read(StandaloneCommandConfig, node)
     builder = Builder(tuple(config.plugins), {"seed": config.seed})
-    space = builder.build(config.space, "space")
-    dataset = make_dataset(builder, config.data, space)
-    listed, arguments = config.population.file, builder.build_values(config.trainer, "trainer")
+    space, dataset = make_space_and_dataset(builder, config.space, config.data)
+    arguments = builder.build_values(config.trainer, "trainer")
     make_trainer(arguments, enable_checkpointing=False)  # an illegal argument stops here
-    chosen, recipe = make_standalone(builder, config, dataset, make_population(config.population, space), listed)
-    losses = None if config.scores is None else read_losses_of(Path(config.scores), chosen)
-    run_dir = run_folder(config.run_dir, config.resume, "standalone")
-    with hold(run_dir, config.resume) as run_dir:
-        folder = run_dir / "standalone"
+    winners, losses, run_dir = None, None, config.run_dir
+    if is_of_best and scores is not None:
+        winners = choose_winners(scores, space, config.standalone.count, config.random, config.budget, config.seed)
+        all_of_them = replace(config, standalone=replace(config.standalone, choose="cost", count=None))
+        chosen, recipe = make_standalone(builder, all_of_them, dataset, winners.population(space), None)
+        run_dir = config.run_dir if is_folder_given() else str(folder_of(scores))
+    else:
+        for key, value in (("budget", config.budget), ("random", config.random)):
+            if value is not None:
+                raise InputError(f"{key}: {value} goes only with choose=best")
+        candidates = make_population(config.population, space)
+        chosen, recipe = make_standalone(builder, config, dataset, candidates, config.population.file)
+        losses = None if scores is None else read_losses_of(scores, chosen)
+    # The winners of a ranking have one folder, where the same command trains what is missing.
+    with hold(run_folder(run_dir, config.resume, "standalone"), "auto" if is_of_best else config.resume) as held:
+        folder = held / "standalone"
         claim_config(folder, node)
         if config.standalone.processes == 1:  # else this process has its own workers
             start_processes(arguments)
         else:
             check_alone()
         if is_rank_zero():
-            remove([folder / SUMMARY])  # of earlier trainings
+            if winners is not None:
+                trained = f"{len(chosen)} candidates x {len(config.standalone.seeds)} seeds, {recipe.epochs} epochs each, on {dataset.name}"
+                print(f"{trained}; run folder: {held}", file=sys.stderr)
+            remove([folder / SUMMARY, folder / FILE])  # of earlier trainings
         truth = train_ground_truth(chosen, dataset, recipe, config.standalone.seeds, folder, arguments, config.standalone.processes)
         if not is_rank_zero():
             return
         write_summary(folder / SUMMARY, truth)
-    check_enough(truth, 1)
-    trained = truth.population
-    try:
-        known = read_known(listed, space)
-    except InputError:  # its values are not accuracies but, say, cross entropies
-        known = {}
-    print(f"\n{table(truth, known, losses)}")
+        check_enough(truth, 1)
+        if winners is not None and scores is not None:
+            compared = compare_winners(winners, truth)
+            write_winners(folder, scores, compared)
+    known = {} if winners is not None else _known(config.population.file, space)
+    print(f"\n{table(truth, known, losses, None if winners is None else winners.kinds)}")
     if truth.failures:
         print(f"\n{describe_failures(truth)}")
+    if winners is not None:
+        print(f"\n{describe_winners(compared)}")
+        print(f"\nwritten: {folder}/known_accuracies.json, accuracies.csv, summary.csv, {FILE}")
+        return
+    _print_agreements(config.population.file, config.scores, truth, known, losses)
+    print(f"\nwritten: {folder}/known_accuracies.json, accuracies.csv, summary.csv")
+
+
+def _known(listed: str | None, space: "SearchSpace") -> "dict[Architecture, float]":
+    from nas_lightning.commands.prepare import read_known
+
+    try:
+        return read_known(listed, space)
+    except InputError:  # its values are not accuracies but, say, cross entropies
+        return {}
+
+
+def _print_agreements(
+    listed: str | None,
+    scores: str | None,
+    truth: "GroundTruth",
+    known: "dict[Architecture, float]",
+    losses: "dict[Architecture, float] | None",
+) -> None:
+    """How far the trained accuracies agree with those in the list's file, and a ranking with them."""
+    import numpy as np
+
+    from nas_lightning.agreement import measure
+    from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES
+
+    trained = truth.population
     ours = {} if losses is None else {"supernet": -np.array([losses[architecture] for architecture in trained.architectures])}
     rows = [row for row, architecture in enumerate(trained.architectures) if architecture in known]
     if len(rows) >= FEWEST_ARCHITECTURES:
@@ -77,8 +130,7 @@ def task(cfg: DictConfig) -> None:
         print(f"\nAgreement with the accuracies in {listed}: {count} (95 % bootstrap intervals)\n{agreement.table()}")
     if ours and len(trained) >= FEWEST_ARCHITECTURES:
         agreement = measure(ours, truth.mean)
-        print(f"\nAgreement of {config.scores} with what was trained alone (95 % bootstrap intervals)\n{agreement.table()}")
-    print(f"\nwritten: {folder}/known_accuracies.json, accuracies.csv, summary.csv")
+        print(f"\nAgreement of {scores} with what was trained alone (95 % bootstrap intervals)\n{agreement.table()}")
 
 
 def read_losses_of(path: Path, population: "Population") -> "dict[Architecture, float]":
@@ -92,8 +144,9 @@ def read_losses_of(path: Path, population: "Population") -> "dict[Architecture, 
     return {architecture: scores[architecture].cross_entropy for architecture in population.architectures}
 
 
-main = partial(start, task, "standalone")
-"""The console entry."""
+def main() -> None:
+    """The console entry."""
+    start(task, "standalone")
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def write_and_print(
     if known is not None:
         agreement = agreement_with(table, known.accuracies, resamples, by_seed=known.by_seed)
         result = agreement.to_json()
-        _write_agreement(table, folder, known, result)
+        write_agreement(table, folder, known, result)
         written += ["agreement.json", "known_accuracies.json"]
         count = f"{agreement.n + agreement.missing:,} of {len(table.population.distinct_rows):,} candidates have a known accuracy"
         title = f"Agreement with known accuracies (95 % bootstrap intervals); candidates ordered by {LABELS[score]}"
@@ -82,7 +82,8 @@ def write_and_print(
     return result
 
 
-def _write_agreement(table: ScoreTable, folder: Path, known: Known, result: Mapping[str, Any]) -> None:
+def write_agreement(table: ScoreTable, folder: Path, known: Known, result: Mapping[str, Any]) -> None:
+    """Writes the known accuracies of the table's candidates, and the agreement with them."""
     with_known = Candidates(tuple(candidate for candidate in table.population if candidate.architecture in known.accuracies))
     path, made_from_it = folder / "known_accuracies.json", [folder / "agreement.json", *made_by_the_run(folder)]
     write_source(path, with_known.as_json(known.accuracies[architecture] for architecture in with_known.architectures), made_from_it)

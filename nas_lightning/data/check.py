@@ -24,7 +24,7 @@ def check_dataset(dataset: ImageDataset) -> None:
         InputError: naming the place, the value and the rule.
     """
     kind = type(dataset).__name__
-    for name, least in {"name": None, "classes": 2, "channels": 1, "resolution": 1, "mean": None, "std": None}.items():
+    for name, least in {"name": None, "classes": 2, "channels": 1, "resolution": 1}.items():
         if not hasattr(dataset, name):
             raise InputError(f"data.{name}: is missing; {kind} must have it, as every nas_lightning.data.ImageDataset")
         if least is not None and (type(value := getattr(dataset, name)) is not int or value < least):
@@ -58,6 +58,8 @@ def describe(dataset: ImageDataset) -> dict[str, Any]:
     """
     try:
         header = json.loads(json.dumps(dataset.header()))
+    except InputError:
+        raise
     except (TypeError, ValueError) as error:
         raise InputError(f"data.arguments: {type(dataset).__name__} does not return plain JSON values ({error})") from None
     if not isinstance(header.get("arguments"), dict):

@@ -8,7 +8,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from http.client import HTTPException
 from io import StringIO
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -58,24 +58,9 @@ class BinaryCifar(ImageDataset):
         self.mean = channel_values("data.mean", self.mean if mean is None else mean, self.channels)
         self.std = channel_values("data.std", self.std if std is None else std, self.channels, positive=True)
 
-    def arguments(self) -> dict[str, Any]:
-        """The values of normalization; the name determines the images."""
-        return {"mean": list(self.mean), "std": list(self.std)}
-
-    @classmethod
-    def rebuild(cls, arguments: dict[str, Any], root: str | None) -> Self:
-        """See ImageDataset; here ``root`` is needed."""
-        if root is None:
-            raise InputError(f"data.root: not given; it must be the folder that holds the files of {cls.name}")
-        return cls(root=root, **arguments)
-
-    def read_train(self) -> LabelledImages:
-        """Maps the training files and checks them."""
-        return self._read(self.train_files)
-
-    def read_test(self) -> LabelledImages:
-        """Maps the test files and checks them."""
-        return self._read(self.test_files)
+    def read(self, split: str) -> LabelledImages:
+        """Maps the files and checks them."""
+        return self._read(self.train_files if split == "train" else self.test_files)
 
     def _read(self, files: tuple[RecordFile, ...]) -> LabelledImages:
         folder = self._found()

@@ -1,7 +1,7 @@
 """Handwritten digits from scikit-learn: a real dataset of 1,797 small grey images that needs no download."""
 
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,7 @@ class Digits(ImageDataset):
     """8x8 images of ten digits, enlarged bilinearly and split at random with every class in proportion.
 
     Args:
-        resolution: height and width in pixels, at least 8.
+        resolution: height and width in pixels, at least 8; None is 16.
         train_images: size of the training split, 10 .. 1,787; the rest is the test split.
         split_seed: at least 0; the split depends on it and ``train_images`` alone.
     """
@@ -25,7 +25,8 @@ class Digits(ImageDataset):
     classes = 10
     channels = 1
 
-    def __init__(self, resolution: int = 16, train_images: int = 500, split_seed: int = 0) -> None:
+    def __init__(self, resolution: int | None = None, train_images: int = 500, split_seed: int = 0) -> None:
+        resolution = 16 if resolution is None else resolution
         check_at_least("data.resolution", resolution, 8)
         check_at_least("data.train_images", train_images, 10, 1787)
         check_at_least("data.split_seed", split_seed, 0)
@@ -36,17 +37,9 @@ class Digits(ImageDataset):
         self.mean = (round(float(images.mean()), 4),)
         self.std = (round(float(images.std()), 4),)
 
-    def arguments(self) -> dict[str, Any]:
-        """All constructor arguments."""
-        return {"resolution": self.resolution, "train_images": self.train_images, "split_seed": self.split_seed}
-
-    def read_train(self) -> LabelledImages:
-        """The first ``train_images`` of the drawn order."""
-        return self._splits[0]
-
-    def read_test(self) -> LabelledImages:
-        """The rest."""
-        return self._splits[1]
+    def read(self, split: str) -> LabelledImages:
+        """The first ``train_images`` of the drawn order, or the rest."""
+        return self._splits[split == "test"]
 
     @cached_property
     def _splits(self) -> tuple[LabelledImages, LabelledImages]:

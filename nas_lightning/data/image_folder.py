@@ -3,9 +3,8 @@
 import hashlib
 import os
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -22,8 +21,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 IGNORED = ("thumbs.db", "desktop.ini")
 """Files that systems leave behind; those whose names begin with a dot are ignored, too."""
 TRAIN, EVALUATION = "train", ("val", "test")
-MODES = ("RGB", "L", "P")
-"""Pillow's names of the kinds of pixels that are read: colours, greys, colours by a palette."""
+MODES = ("RGB", "L", "P", "1", "RGBA", "LA")
+"""Pillow's names of the kinds of pixels that are read: colours, greys, colours by a palette, two values, and with opacity."""
 READING = 1
 """Version of what is kept in the cache."""
 
@@ -44,7 +43,7 @@ class ImageFolder(ImageDataset):
 
     Args:
         root: the folder.
-        resolution: height and width in pixels.
+        resolution: height and width in pixels; None is 32.
         channels: 3 for colours, 1 for greys.
         test_share: part of each class that is the test split, where there is only one folder; in (0, 1).
         split_seed: of that choice, at least 0.
@@ -57,13 +56,14 @@ class ImageFolder(ImageDataset):
     def __init__(
         self,
         root: str | Path,
-        resolution: int = 32,
+        resolution: int | None = None,
         channels: int = 3,
         test_share: float = 0.2,
         split_seed: int = 0,
         cache: str | Path | None = None,
         class_names: Sequence[str] | None = None,
     ) -> None:
+        resolution = 32 if resolution is None else resolution
         check_at_least("data.resolution", resolution, 4, 1024)
         check_at_least("data.split_seed", split_seed, 0)
         if channels not in (1, 3):
@@ -79,27 +79,10 @@ class ImageFolder(ImageDataset):
         if class_names is not None and list(class_names) != self.class_names:
             there = ", ".join(map(str, class_names))
             raise InputError(f"data.root: {self.root} has the classes {cut(', '.join(self.class_names))}, but the checkpoint {cut(there)}")
-        self.mean, self.std = self._scaling
 
-    def arguments(self) -> dict[str, Any]:
-        """What decides the images, and the names of their classes."""
-        keys = ("resolution", "channels", "test_share", "split_seed", "class_names")
-        return {key: getattr(self, key) for key in keys}
-
-    @classmethod
-    def rebuild(cls, arguments: dict[str, Any], root: str | None) -> Self:
-        """See ImageDataset; here ``root`` is needed."""
-        if root is None:
-            raise InputError("data.root: not given; it must be the folder of the images, with a folder for each class")
-        return cls(root=root, **arguments)
-
-    def read_train(self) -> LabelledImages:
-        """The images of ``train/``, or the larger part."""
-        return self._read(self._files[0])
-
-    def read_test(self) -> LabelledImages:
-        """The images of ``val/`` or ``test/``, or the smaller part."""
-        return self._read(self._files[1])
+    def read(self, split: str) -> LabelledImages:
+        """The images of ``train/``, or the larger part; those of ``val/`` or ``test/``, or the smaller part."""
+        return self._read(self._files[split == "test"])
 
     def _listed(self) -> tuple[list[str], tuple[list[Labelled], list[Labelled]]]:
         """The names of the classes, and the files of both splits."""
@@ -148,12 +131,16 @@ class ImageFolder(ImageDataset):
         within, listed = self.root.resolve(), []
         for label, name in enumerate(classes):
             for path in sorted((folder / name).rglob("*")):
+                if path.is_symlink() and path.is_dir():
+                    raise InputError(f"data.root: {path} is a link to a folder, which is not followed; put the images themselves here")
                 if path.is_dir() or path.name.startswith(".") or path.name.lower() in IGNORED:
                     continue
                 if path.suffix.lower() not in SUFFIXES:
                     raise InputError(f"data.root: {path} is none of {', '.join(SUFFIXES)}")
                 if not path.resolve().is_relative_to(within):
                     raise InputError(f"data.root: {path} is a link out of {self.root}")
+                if not path.exists():
+                    raise InputError(f"data.root: {path} is a link to nothing")
                 listed.append(Labelled(path, label))
         if not listed:
             raise InputError(f"data.root: {folder} holds no images in folders of classes")
@@ -162,18 +149,6 @@ class ImageFolder(ImageDataset):
     def _mixed(self, listed: list[Labelled]) -> list[Labelled]:
         order = interleave_classes(np.array([one.label for one in listed]), generator(self.split_seed, "image folder order"))
         return [listed[row] for row in order]
-
-    @cached_property
-    def _scaling(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation of the training pixels, per channel, in [0, 1]."""
-        counts = np.zeros((self.channels, 256))
-        for images in self.train().images.split(1000):
-            for channel in range(self.channels):
-                counts[channel] += np.bincount(images[:, channel].numpy().ravel(), minlength=256)
-        shares, values = counts / counts.sum(axis=1, keepdims=True), np.arange(256) / 255
-        means = shares @ values
-        deviations = np.sqrt(np.maximum(shares @ values**2 - means**2, 0))
-        return tuple(np.round(means, 4).tolist()), tuple(np.round(deviations, 4).tolist())
 
     def _read(self, listed: list[Labelled]) -> LabelledImages:
         path = self.cache / f"{self._key(listed)}.npy"
@@ -205,8 +180,9 @@ class ImageFolder(ImageDataset):
         try:
             with Image.open(path, formats=("PNG", "JPEG", "WEBP")) as image:
                 image.load()
-                if image.mode not in MODES or "transparency" in image.info:
-                    raise InputError(f"data.root: {path} has pixels of mode {image.mode}; save it in plain colours (RGB) or greys (L)")
+                if image.mode not in MODES or not _is_opaque(image):
+                    kind = "transparent pixels" if image.mode in MODES else f"pixels of mode {image.mode}"
+                    raise InputError(f"data.root: {path} has {kind}; save it in plain colours (RGB) or greys (L)")
                 plain = ImageOps.exif_transpose(image).convert("RGB" if self.channels == 3 else "L")
         except InputError:
             raise
@@ -214,6 +190,11 @@ class ImageFolder(ImageDataset):
             raise InputError(f"data.root: {path} cannot be read as an image ({' '.join(str(error).split())[:200]})") from None
         fitted = np.asarray(ImageOps.fit(plain, (self.resolution, self.resolution), Image.Resampling.BILINEAR))
         return fitted.reshape(self.resolution, self.resolution, self.channels).transpose(2, 0, 1)
+
+
+def _is_opaque(image: Image.Image) -> bool:
+    has_opacity = "transparency" in image.info or image.mode in ("RGBA", "LA")
+    return not has_opacity or image.convert("RGBA").getchannel("A").getextrema() == (255, 255)
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -24,7 +24,8 @@ def labelled_images(found: Any, place: str, *, classes: int, channels: int, reso
     """The split, as tensors on the CPU.
 
     Args:
-        found: a pair of images, uint8 (n, channels, H, W), and labels, integers (n,), as tensors or array-likes.
+        found: a pair of images, uint8 (n, channels, H, W), (n, H, W, channels) or of one channel (n, H, W), and labels,
+            integers (n,), as tensors or array-likes.
         place: name of the split in errors, such as ``data (Mine): train``.
         classes: labels are 0 .. classes - 1.
         channels: of an image.
@@ -37,6 +38,7 @@ def labelled_images(found: Any, place: str, *, classes: int, channels: int, reso
         kind = f"{len(found)} values" if isinstance(found, tuple | list) else f"an object of type {type(found).__name__}"
         raise InputError(f"{place} split: is {kind}; give a pair (images, labels)")
     images, labels = (_tensor(part, f"{place} {name}") for part, name in zip(found, LabelledImages._fields, strict=True))
+    images = _channels_first(images, channels, resolution)
     _check_images(images, f"{place} images", channels, resolution)
     return LabelledImages(images, _class_numbers(labels, f"{place} labels", len(images), classes))
 
@@ -57,18 +59,27 @@ def _tensor(values: Any, place: str) -> Tensor:
         return torch.from_numpy(array)
 
 
+def _channels_first(images: Tensor, channels: int, resolution: int) -> Tensor:
+    """(n, channels, H, W) of images whose channels come last, or that have none, where the shape leaves no doubt."""
+    sides = (resolution, resolution)
+    if channels == 1 and images.ndim == 3 and images.shape[1:] == sides:
+        return images.unsqueeze(1)
+    if images.ndim == 4 and images.shape[1:] == (*sides, channels) and images.shape[1] != channels:
+        return images.permute(0, 3, 1, 2).contiguous()  # other layouts in memory would round differently
+    return images
+
+
 def _check_images(images: Tensor, place: str, channels: int, resolution: int) -> None:
     shape = tuple(images.shape)
     if shape[:1] == (0,):
         raise InputError(f"{place}: there are 0; give at least 1")
     if images.ndim != 4:
-        hint = ": a grey image has 1 channel, images[:, None]" if images.ndim == 3 else ""
-        raise InputError(f"{place}: shape {shape} is not (n, channels, height, width){hint}")
+        raise InputError(f"{place}: shape {shape} is not (n, channels, height, width)")
     if images.dtype != torch.uint8:
         raise InputError(f"{place}: dtype {_name(images.dtype)} is not uint8; give pixels from 0 to 255, as they are scaled here")
     if shape[1] != channels:
         if shape[3] == channels:
-            raise InputError(f"{place}: shape {shape} looks like NHWC; permute to (n, channels, height, width)")
+            raise InputError(f"{place}: {shape[1]}x{shape[2]} pixels, but data.resolution is {resolution}")
         raise InputError(f"{place}: shape {shape} has {shape[1]} channels, but data.channels is {channels}")
     if shape[2:] != (resolution, resolution):
         raise InputError(f"{place}: {shape[2]}x{shape[3]} pixels, but data.resolution is {resolution}")

@@ -9,7 +9,7 @@ from nas_lightning.errors import InputError
 from nas_lightning.runs.made_from import file_hash, write_source
 from nas_lightning.runs.reading import read_json
 from nas_lightning.runs.writing import as_json, write_json
-from nas_lightning.scoring.table import SUBMISSION, made_by_the_run
+from nas_lightning.scoring.table import LABELS, OLDER, SUBMISSION, made_by_the_run
 
 IMPLIED_BY_OLDER_PROTOCOLS = {"statistics": "batch", "cheap_first": False}
 """Values of keys that are missing from a protocol: defaults are not written."""
@@ -83,6 +83,14 @@ def write_order(folder: Path, score: str, layers: int, predictor: str | None = N
     path = folder / "protocol.json"
     content = {**read_json(path), ORDERED_BY: score, LAYERS: layers, PREDICTOR: predictor}
     return write_source(path, as_json(content), [folder / SUBMISSION, *made_by_the_run(folder)])
+
+
+def read_order(scores: Path) -> str | None:
+    """The score that orders a ``scores.csv``, as ``ranking.score`` names it, by the protocol next to it; None if it names none."""
+    path = scores.with_name("protocol.json")
+    score = str(read_json(path).get(ORDERED_BY)) if path.is_file() else ""
+    score = OLDER.get(score, score)
+    return score if score in LABELS else None
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

@@ -38,7 +38,7 @@ class Scorer:
     the training images run again with each batch, and candidates share nothing."""
 
 
-def rank(
+def score_candidates(
     supernet: Supernet,
     architectures: Sequence[Architecture],
     images: Tensor,
@@ -64,7 +64,7 @@ def rank(
 def rank_by_image(
     supernet: Supernet, architectures: Sequence[Architecture], images: Tensor, labels: Tensor, scorer: Scorer
 ) -> tuple[list[Score], Tensor]:
-    """As ``rank``, and the cross entropy of every image: (candidates, n), in nats, on the images' device."""
+    """As ``score_candidates``, and the cross entropy of every image: (candidates, n), in nats, on the images' device."""
     ordered = sorted(set(architectures), key=lambda architecture: architecture.widths)
     for architecture in ordered:
         supernet.space.check(architecture)
@@ -92,8 +92,8 @@ def rank_by_image(
 
 
 def score(supernet: Supernet, architecture: Architecture, images: Tensor, labels: Tensor, batch_size: int | None = None) -> Score:
-    """The score of one candidate; arguments as for ``rank``."""
-    return rank(supernet, [architecture], images, labels, batch_size)[0]
+    """The score of one candidate; arguments as for ``score_candidates``."""
+    return score_candidates(supernet, [architecture], images, labels, batch_size)[0]
 
 
 def _sums(logits: Tensor, labels: Tensor, losses: Tensor) -> Tensor:

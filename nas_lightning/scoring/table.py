@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -76,7 +76,7 @@ class ScoreTable:
         scores: Iterable[Score],
         structure: ResidualStructure,
         predicted: npt.NDArray[np.float64] | None = None,
-    ) -> "ScoreTable":
+    ) -> Self:
         """Adds the candidates' costs to their scores."""
         costs = structure.cost(population.widths)
         return cls(population, tuple(scores), costs.multiply_adds, costs.parameters, predicted)
@@ -105,6 +105,27 @@ class ScoreTable:
     def order(self, key: str) -> npt.NDArray[np.int64]:
         """(n,) row numbers, best first; ties go by cross entropy, then by the list."""
         return np.lexsort((-self.quality("cross_entropy"), -self.quality(key)))
+
+    @property
+    def default_score(self) -> str:
+        """``predicted`` if there is one, else ``cross_entropy``."""
+        return "cross_entropy" if self.predicted is None else "predicted"
+
+    def best(self, count: int = 10, *, max_macs: int | None = None, by: str | None = None) -> tuple[Candidate, ...]:
+        """The best architectures, each under its first name, best first.
+
+        Args:
+            count: at most N.
+            max_macs: multiply-adds that none may exceed.
+            by: ``top1``, ``cross_entropy`` or ``predicted``; None takes ``default_score``.
+        """
+        return tuple(self.population[int(row)] for row in self.best_rows(by or self.default_score, max_macs)[:count])
+
+    def best_rows(self, by: str, max_macs: int | None = None) -> npt.NDArray[np.int64]:
+        """(m,) row numbers of all architectures of at most ``max_macs`` multiply-adds, each under its first name, best first."""
+        order = self.order(by)
+        is_affordable = self.multiply_adds[order] <= (MOST if max_macs is None else max_macs)
+        return order[np.isin(order, self.population.distinct_rows) & is_affordable]
 
     def write(self, path: Path) -> None:
         """Writes ``scores.csv``."""

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from tabulate import tabulate
 
 from nas_lightning.errors import InputError
@@ -22,7 +21,7 @@ class Budget(NamedTuple):
 
 def best_rows(table: ScoreTable, key: str, count: int = 10) -> list[int]:
     """Row numbers of the best architectures by ``key``, each under its first name, best first."""
-    return _ordered(table, key)[:count].tolist()
+    return table.best_rows(key)[:count].tolist()
 
 
 def best_under_budgets(table: ScoreTable, key: str, budgets: Sequence[int] | None = None) -> list[Budget]:
@@ -36,12 +35,8 @@ def best_under_budgets(table: ScoreTable, key: str, budgets: Sequence[int] | Non
         budgets = [int(np.quantile(macs, share)) for share in (0.25, 0.5, 0.75)]
     if any(budget < 1 for budget in budgets):
         raise InputError(f"ranking.budgets: {list(budgets)} must be multiply-adds of at least 1")
-    order = _ordered(table, key)
-    chosen = []
-    for budget in budgets:
-        affordable = order[table.multiply_adds[order] <= budget]
-        chosen.append(Budget(budget, int(affordable[0]) if len(affordable) else None))
-    return chosen
+    affordable = [table.best_rows(key, budget) for budget in budgets]
+    return [Budget(budget, int(rows[0]) if len(rows) else None) for budget, rows in zip(budgets, affordable, strict=True)]
 
 
 def summary(table: ScoreTable, key: str, budgets: Sequence[int] | None) -> str:
@@ -60,11 +55,6 @@ def summary(table: ScoreTable, key: str, budgets: Sequence[int] | None) -> str:
         f"The best under a budget of multiply-adds, {ordered}": (under, ["budget", *columns]),
     }
     return "\n\n".join(f"{title}\n{tabulate(rows, headers, disable_numparse=True)}" for title, (rows, headers) in tables.items())
-
-
-def _ordered(table: ScoreTable, key: str) -> npt.NDArray[np.int64]:
-    order = table.order(key)
-    return order[np.isin(order, table.population.distinct_rows)]
 
 
 def _row(table: ScoreTable, row: int) -> list[str]:

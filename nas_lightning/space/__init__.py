@@ -1,7 +1,7 @@
 """Candidates, lists of candidates, and the spaces they belong to."""
 
 from nas_lightning.space.architecture import AnyWidths, Architecture, ReadsCodes
-from nas_lightning.space.population import Candidate, CandidateRows, Candidates, Population, read_accuracies
+from nas_lightning.space.population import Candidate, CandidateRows, Candidates, Population, as_fractions, read_accuracies, read_values
 from nas_lightning.space.search_space import SearchSpace
 from nas_lightning.space.structure import ResidualStructure, ShortcutRule
 
@@ -16,5 +16,7 @@ __all__ = [
     "ResidualStructure",
     "SearchSpace",
     "ShortcutRule",
+    "as_fractions",
     "read_accuracies",
+    "read_values",
 ]

@@ -1,21 +1,26 @@
 """Lists of candidates, and the challenge's file format: ``{"arch1": {"acc": 0, "arch": "16-4-12"}, ...}``."""
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.errors import InputError, check_at_least, cut
 from nas_lightning.rng import generator
 from nas_lightning.runs.reading import read_text
 from nas_lightning.runs.writing import as_json, write_text
 from nas_lightning.space.architecture import Architecture, ReadsCodes
 from nas_lightning.space.search_space import SearchSpace
+
+LARGEST = 1e300
+"""Largest magnitude of a legal number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,20 +182,52 @@ class ListFile:
 
 
 def read_accuracies(path: Path, space: ReadsCodes) -> dict[Architecture, float]:
-    """Reads known accuracies, fractions in (0, 1], in the challenge's format; omits an ``acc`` of exactly 0 as unknown.
+    """Known accuracies, as fractions in (0, 1], in the challenge's format; omits an ``acc`` of exactly 0 as unknown.
+
+    A file whose known accuracies all lie between 1 and 100 is in percent, with a line that says so.
 
     Raises:
-        InputError: also if an accuracy is not a fraction, or an architecture has two different ones.
+        InputError: also if an accuracy is neither a fraction nor in percent, or an architecture has two different ones.
     """
-    known: dict[Architecture, float] = {}
+    return as_fractions(path, read_values(path, space))
+
+
+def read_values(path: Path, space: ReadsCodes) -> dict[Candidate, float]:
+    """The numbers under ``acc`` as they stand in the file, each architecture once; omits those of exactly 0.
+
+    Raises:
+        InputError: as ``Population.read``; also if one is not a finite number, or an architecture has two different ones.
+    """
+    values: dict[Candidate, float] = {}
     for candidate, row in _read_rows(path, space):
         acc = row.get("acc")
-        if not isinstance(acc, int | float) or isinstance(acc, bool) or not 0 <= acc <= 1:  # nor NaN
-            hint = " (is it in percent?)" if isinstance(acc, int | float) and 1 < acc <= 100 else ""
-            raise InputError(f"{path}: {candidate.name}: acc {repr(acc)[:80]} is not a fraction from 0 to 1{hint}")
-        if acc and known.setdefault(candidate.architecture, float(acc)) != float(acc):
-            raise InputError(f"{path}: {candidate.name}: {candidate.text} has two accuracies, {known[candidate.architecture]} and {acc}")
-    return known
+        if not isinstance(acc, int | float) or isinstance(acc, bool) or not abs(acc) < LARGEST:  # nor NaN
+            raise InputError(f"{path}: {candidate.name}: acc {repr(acc)[:80]} is not a fraction from 0 to 1, nor in percent")
+        if acc and (first := values.setdefault(candidate, float(acc))) != float(acc):
+            raise InputError(f"{path}: {candidate.name}: {candidate.text} has two accuracies, {first} and {acc}")
+    return values
+
+
+def as_fractions(path: Path, values: Mapping[Candidate, float]) -> dict[Architecture, float]:
+    """The values of a file of accuracies as fractions; of percents it prints that they are, once."""
+    fraction, percent = (
+        next((f"{candidate.name} has {acc}" for candidate, acc in values.items() if low < acc < high), None)
+        for low, high in ((0, 1), (1, LARGEST))
+    )
+    for candidate, acc in values.items():
+        if not 0 < acc <= 100:
+            raise InputError(f"{path}: {candidate.name}: acc {acc} is not a fraction from 0 to 1, nor in percent")
+    if fraction and percent:
+        raise InputError(f"{path}: mixes fractions and percents: {fraction}, but {percent}; give all accuracies in one of them")
+    if percent:
+        _report_percent(path, min(values.values()), max(values.values()))
+    return {candidate.architecture: acc / (100 if percent else 1) for candidate, acc in values.items()}
+
+
+@cache
+def _report_percent(path: Path, least: float, most: float) -> None:
+    if is_rank_zero():
+        print(f"{path}: its accuracies, {least:g} to {most:g}, are taken as percent", file=sys.stderr)
 
 
 def _read_rows(path: Path, space: ReadsCodes) -> list[tuple[Candidate, Mapping[str, Any]]]:

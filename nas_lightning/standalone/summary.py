@@ -35,12 +35,18 @@ def write_summary(path: Path, truth: GroundTruth) -> None:
     write_text(path, text.getvalue())
 
 
-def table(truth: GroundTruth, known: Mapping[Architecture, float], losses: Mapping[Architecture, float] | None = None) -> str:
+def table(
+    truth: GroundTruth,
+    known: Mapping[Architecture, float],
+    losses: Mapping[Architecture, float] | None = None,
+    kinds: Mapping[Architecture, str] | None = None,
+) -> str:
     """The candidates, best first, in at most ``MOST_LINES`` lines.
 
     Args:
         known: accuracies of some candidates to show next to the trained ones, fractions; may be empty.
         losses: a supernet's cross entropies to show next to them.
+        kinds: how each was chosen, in a word.
     """
     best_first = np.argsort(-truth.mean, kind="stable")
     are_all = len(best_first) <= MOST_LINES - 2
@@ -49,6 +55,8 @@ def table(truth: GroundTruth, known: Mapping[Architecture, float], losses: Mappi
     columns = {"name": [candidate.name for candidate in candidates], "accuracy": [f"{value:.4f}" for value in accuracies.mean(axis=1)]}
     if accuracies.shape[1] > 1:
         columns["over seeds"] = [f"+- {value:.4f}" for value in accuracies.std(axis=1, ddof=1)]
+    if kinds is not None:
+        columns["chosen"] = [kinds[candidate.architecture] for candidate in candidates]
     if known:
         columns["known"] = [f"{known[row.architecture]:.4f}" if row.architecture in known else "" for row in candidates]
     if losses is not None:

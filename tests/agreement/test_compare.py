@@ -190,3 +190,40 @@ def test_enough_known_accuracies_are_also_fitted():
     assert "fitted on 50 known accuracies (least squares on log widths), on the others: Kendall 1.000 [1.000, 1.000]" in agreement_summary(
         agreement
     )
+
+
+def write_list(path: Path, values: np.ndarray) -> Path:
+    Population(SPACE, POPULATION.candidates[::-1]).write(path, values[::-1].tolist())
+    return path
+
+
+@pytest.mark.parametrize("percent", [False, True])
+def test_a_list_of_accuracies_is_compared_with_another(percent: bool, files: tuple[Path, Path, Path], tmp_path: Path):
+    other = np.random.default_rng(3).uniform(0.2, 0.6, 40).round(4)
+    first, second = write_list(tmp_path / "a.json", TRUTH), write_list(tmp_path / "b.JSON", 100 * other if percent else other)
+    found = compare_scores(first, second, SPACE, 20)
+    assert list(found.scores) == ["acc"]
+    assert found.scores["acc"].estimates["kendall"].value == pytest.approx(stats.kendalltau(TRUTH, other).statistic)
+    known = compare_with_known(first, second, files[2], SPACE, 20).to_json()
+    assert known["better"]["acc"]["kendall"] == {"first": 1.0, "second": 0.0}
+    assert known["scores"]["second acc"]["kendall"]["value"] == pytest.approx(stats.kendalltau(other[:30], TRUTH[:30]).statistic)
+
+
+@pytest.mark.parametrize(("score", "key"), [(None, "cross_entropy"), ("top1", "top1")])
+def test_a_list_is_compared_with_the_score_that_orders_a_table(score: str | None, key: str, files: tuple[Path, Path, Path], tmp_path: Path):
+    listed = write_list(tmp_path / "a.json", -np.random.default_rng(3).uniform(0.2, 6, 40))  # losses, as a submission of ours has
+    if score is not None:
+        write_json(files[1].with_name("protocol.json"), {"ordered_by": score})
+    found = compare_scores(files[1], listed, SPACE, 20)
+    values = [row["acc"] for row in list(json.loads(listed.read_text()).values())[::-1]]
+    assert found.scores["acc"].estimates["kendall"].value == pytest.approx(
+        stats.kendalltau(table(0.2, seed=1).quality(key), values).statistic
+    )
+
+
+def test_an_acc_of_0_is_unknown_and_mixed_lists_are_refused(files: tuple[Path, Path, Path], tmp_path: Path):
+    zeros = write_list(tmp_path / "a.json", np.where(np.arange(40) < 10, 0, TRUTH))
+    assert compare_scores(files[0], zeros, SPACE, 20).n == 30
+    mixed = write_list(tmp_path / "b.json", np.where(np.arange(40) < 10, 100 * TRUTH, TRUTH))
+    with pytest.raises(InputError, match=r"b\.json: mixes fractions and percents: arch40 has 0\.\d+, but arch10 has "):
+        compare_scores(files[0], mixed, SPACE, 20)

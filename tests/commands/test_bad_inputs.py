@@ -142,7 +142,13 @@ BAD = [
     train("more candidates than there are", ["ranking.count=500"], ["500", "has 24"]),
     train("a list that is a folder", ["population.file=HERE"], ["HERE", "cannot be read"]),
     # Known accuracies.
-    bad_accuracies("percent", 63.2, ["acc 63.2", "fraction", "percent"]),
+    bad_accuracies("more than 100 percent", 163.2, ["acc 163.2", "fraction", "percent"]),
+    train(
+        "fractions and percents",
+        ["ranking.known_accuracies=HERE/known.json"],
+        ["known.json: mixes fractions and percents: b has 0.632, but a has 41.57"],
+        {"known.json": listed(a={"acc": 41.57, "arch": CODE}, b={"acc": 0.632, "arch": "2-2-2-2-2-2-2"})},
+    ),
     bad_accuracies("a negative accuracy", -0.1, ["acc -0.1", "fraction"]),
     bad_accuracies("nan for an accuracy", float("nan"), ["acc nan", "fraction"]),
     bad_accuracies("text for an accuracy", "0.5", ["acc '0.5'", "fraction"]),

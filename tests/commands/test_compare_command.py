@@ -42,6 +42,16 @@ def test_two_seeds_are_compared_by_known_accuracies(micro: Path, other_seed: Pat
     assert json.loads((tmp_path / "agreement.json").read_text())["n"] == 24
 
 
+def test_two_files_in_the_challenges_format_are_compared_even_in_percent(micro: Path, tmp_path: Path, command: Callable):
+    known = json.loads((micro / "standalone/known_accuracies.json").read_text())
+    (tmp_path / "theirs.json").write_text(json.dumps({name: {**row, "acc": 100 * row["acc"]} for name, row in known.items()}))
+    files = [f"first={tmp_path}/theirs.json", f"second={micro}/ranking/submission.json", "space=resnet_tiny", "resamples=20"]
+    done = command("compare", *files)
+    assert done.code == 0, done.err
+    assert "Agreement of 6 architectures scored by both, their acc, or the score that orders the table" in done.out
+    assert "are taken as percent\n" in done.err
+
+
 def test_a_comparison_of_different_protocols_is_warned_of_in_one_line(micro: Path, tmp_path: Path, command: Callable):
     shutil.copy(micro / "ranking/scores.csv", tmp_path)
     protocol = json.loads((micro / "ranking/protocol.json").read_text())
@@ -51,7 +61,7 @@ def test_a_comparison_of_different_protocols_is_warned_of_in_one_line(micro: Pat
     assert (done.code, done.err) == (0, "warning: a comparison of different protocols: batch_size is 300 and 10\n")
 
 
-@pytest.mark.parametrize("content", [None, "{", '{"a": {"acc": 50, "arch": "4-4-4-4-4-4-4"}}'])
+@pytest.mark.parametrize("content", [None, "{", '{"a": {"acc": 150, "arch": "4-4-4-4-4-4-4"}}'])
 def test_known_accuracies_that_are_none_end_a_comparison_in_one_line(
     content: str | None, micro: Path, other_seed: Path, tmp_path: Path, command: Callable
 ):

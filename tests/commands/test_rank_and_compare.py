@@ -174,40 +174,65 @@ def test_callbacks_of_the_trainer_config_are_made(ranked: Path, micro: Path, pro
     assert done.code == 0, done.err
 
 
+def test_known_accuracies_in_percent_are_compared_with(ranked: Path, micro: Path, protocol: list[str], tmp_path: Path, command: Callable):
+    known = json.loads((ranked / "ranking/submission.json").read_text())
+    accs = [float(round(30 + 10 * row, 2)) for row in range(len(known))]
+    (tmp_path / "known.json").write_text(
+        json.dumps({name: {**row, "acc": acc} for (name, row), acc in zip(known.items(), accs, strict=True)})
+    )
+    arguments = [f"checkpoint={micro}/supernet.safetensors", *protocol, "ranking.count=5", f"run_dir={ranked}"]
+    done = command("rank", *arguments, f"ranking.known_accuracies={tmp_path}/known.json")
+    assert done.code == 0, done.err
+    assert done.err.count(f"{tmp_path}/known.json: its accuracies, 30 to 70, are taken as percent") == 1
+    kept = json.loads((ranked / "ranking/known_accuracies.json").read_text())
+    assert [row["acc"] for row in kept.values()] == pytest.approx([acc / 100 for acc in accs])
+
+
+def test_a_ranking_without_a_list_draws_one_and_writes_it(micro: Path, tmp_path: Path, command: Callable):
+    arguments = [f"checkpoint={micro}/supernet.safetensors", "ranking.images=50", "ranking.fitted_on=30", "ranking.count=12"]
+    done = command("rank", *arguments, f"run_dir={tmp_path}/drawn")
+    assert done.code == 0, done.err
+    path = tmp_path / "drawn/ranking/list.json"
+    assert f"no ranking.list: 12 candidates of the space drawn with ranking.seed=0, written to {path}\n" in done.out
+    space = SearchSpace(**load_supernet(micro / "supernet.safetensors")[1]["supernet"]["space"])
+    assert json.loads(path.read_text()) == json.loads(Population.draw(space, 12, 0).as_json())
+    assert command("rank", *arguments[:-1], f"ranking.list={path}", f"run_dir={tmp_path}/given").code == 0
+    tables = [(tmp_path / run / "ranking/scores.csv").read_bytes() for run in ("drawn", "given")]
+    assert tables[0] == tables[1]
+    assert not (tmp_path / "given/ranking/list.json").exists()
+
+
 def mistakes(micro: Path, folder: Path) -> dict[str, tuple[list[str], list[str]]]:
     """Arguments beside the checkpoint, and what the line must hold."""
     good = f"ranking.list={micro}/ranking/submission.json"
     submission = json.loads((micro / "ranking/submission.json").read_text())
     two = dict(list(submission.items())[:2])
     (folder / "two.json").write_text(json.dumps({name: {**one, "acc": 0.5} for name, one in two.items()}))
-    (folder / "percent.json").write_text(json.dumps({name: {**one, "acc": 50} for name, one in submission.items()}))
     (folder / "other_space.json").write_text(
         json.dumps({"a": {"acc": 0, "arch": "16-4-12-16-8-16-16-24-12-8-16-4-32-52-52-52-20-40-8-44"}})
     )
     (folder / "torn.json").write_text('{"a": {"acc": 0')
     return {
-        "no list": ([], ["ranking.list", "missing"]),
+        "count above the space's": (["ranking.count=99999999"], ["cannot draw 99999999", "resnet_tiny has"]),
         "no such list": ([f"ranking.list={folder}/nowhere.json"], ["nowhere.json"]),
         "torn list": ([f"ranking.list={folder}/torn.json"], ["torn.json", "not JSON"]),
         "list of another space": ([f"ranking.list={folder}/other_space.json"], ["other_space.json", "20 entries", "resnet_tiny takes 7"]),
         "images too many": ([good, "ranking.images=1598"], ["ranking.images: 1598", "1597"]),
         "count too many": ([good, "ranking.count=25"], ["25", "24"]),
         "two known accuracies": ([good, f"ranking.known_accuracies={folder}/two.json"], ["two.json", "2 of the 24", "at least 3"]),
-        "accuracies in percent": ([good, f"ranking.known_accuracies={folder}/percent.json"], ["percent.json", "is it in percent?"]),
         "unknown plugin": ([good, "plugins=[no_such_plugin]"], ["no_such_plugin"]),
         "budget of nothing": ([good, "ranking.budgets=[0]", "ranking.images=50", "ranking.count=3"], ["ranking.budgets"]),
     }
 
 
 MISTAKES = (
-    "no list",
+    "count above the space's",
     "no such list",
     "torn list",
     "list of another space",
     "images too many",
     "count too many",
     "two known accuracies",
-    "accuracies in percent",
     "unknown plugin",
     "budget of nothing",
 )
@@ -256,16 +281,11 @@ class Stripes(ImageDataset):
     classes, channels, mean, std = 4, 3, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2)
     def __init__(self, resolution, train_images):
         self.resolution, self.train_images = resolution, train_images
-    def arguments(self):
-        return {"resolution": self.resolution, "train_images": self.train_images}
-    def images(self, count):
+    def read(self, split):
+        count = self.train_images if split == "train" else 60
         labels = torch.arange(count) % 4
         lines = (torch.arange(self.resolution) % 4 == labels[:, None]).to(torch.uint8) * 200
         return LabelledImages(lines[:, None, None, :].expand(-1, 3, self.resolution, -1).contiguous(), labels)
-    def read_train(self):
-        return self.images(self.train_images)
-    def read_test(self):
-        return self.images(60)
 """
 
 

@@ -72,7 +72,7 @@ def test_the_same_scores_keep_what_was_made_from_them(ranked: Path):
     assert {path: path.read_bytes() for path in sorted(ranked.rglob("*")) if path.is_file()} == before
 
 
-@pytest.mark.parametrize("where", ["write_order", "agreement_with", "_write_agreement", "write_json"])
+@pytest.mark.parametrize("where", ["write_order", "agreement_with", "write_agreement", "write_json"])
 def test_a_kill_at_any_step_leaves_no_agreement_of_other_scores(where: str, ranked: Path, monkeypatch: pytest.MonkeyPatch):
     def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

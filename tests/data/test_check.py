@@ -21,14 +21,8 @@ class Checked(ImageDataset):
 
     name, classes, channels, resolution, mean, std = "noise", 4, 3, 8, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 
-    def arguments(self) -> dict[str, Any]:
-        return {}
-
-    def read_train(self) -> LabelledImages:
-        return self.noise(200)
-
-    def read_test(self) -> LabelledImages:
-        return self.noise(60)
+    def read(self, split: str) -> LabelledImages:
+        return self.noise(200 if split == "train" else 60)
 
     def noise(self, count: int) -> LabelledImages:
         images = torch.randint(256, (count, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(count))
@@ -71,9 +65,9 @@ def test_a_data_set_as_it_should_be_passes() -> None:
         ({"name": "digits"}, "data.name: 'digits' is that of nas_lightning.data.digits.Digits; give Checked a name of its own"),
         ({"arguments": lambda: {"x": np.zeros(2)}}, "data.arguments: Checked does not return plain JSON values"),
         ({"arguments": lambda: [8]}, "data.arguments: Checked does not return a dict"),
-        ({"read_train": lambda: Path("/nowhere/images").read_bytes()}, "data (Checked): train split: cannot be read ([Errno 2]"),
-        ({"read_test": lambda: (torch.zeros(3), torch.zeros(3))}, "data (Checked): test images: shape (3,)"),
-        ({"read_test": lambda: Checked().noise(0)}, "data (Checked): test images: there are 0"),
+        ({"read": lambda _: Path("/nowhere/images").read_bytes()}, "data (Checked): train split: cannot be read ([Errno 2]"),
+        ({"read": lambda split: Checked().noise(200) if split == "train" else (torch.zeros(3), torch.zeros(3))}, "test images: shape (3,)"),
+        ({"read": lambda split: Checked().noise(200 if split == "train" else 0)}, "data (Checked): test images: there are 0"),
     ],
     ids=lambda value: None if isinstance(value, dict) else value[:40],
 )
@@ -83,7 +77,7 @@ def test_a_fault_is_told_in_one_line(attributes: dict[str, Any], told: str) -> N
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["name", "classes", "channels", "resolution", "mean", "std"])
+@pytest.mark.parametrize("name", ["name", "classes", "channels", "resolution"])
 def test_an_attribute_that_is_missing_is_named(name: str) -> None:
     attributes = {key: value for key, value in {**vars(Checked), "name": "lacking"}.items() if key != name}
     with pytest.raises(InputError, match=rf"data\.{name}: is missing; Lacking must have it"):

@@ -25,15 +25,11 @@ class Numbered(ImageDataset):
 
     name, classes, channels, resolution, mean, std = "numbered", 103, 1, 8, (0.5,), (0.25,)
 
-    def arguments(self) -> dict[str, Any]:
-        return {}
-
-    def read_train(self) -> LabelledImages:
+    def read(self, split: str) -> LabelledImages:
+        if split == "test":
+            return LabelledImages(self.train().images[:20].flip(0), torch.arange(20))
         images = torch.randint(0, 256, (103, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
         return LabelledImages(images, torch.arange(103))
-
-    def read_test(self) -> LabelledImages:
-        return LabelledImages(self.train().images[:20].flip(0), torch.arange(20))
 
 
 AUGMENTATION = Augmentation({"crop": RandomCrop(2), "flip": RandomHorizontalFlip()})

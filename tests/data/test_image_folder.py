@@ -91,6 +91,19 @@ def test_greys_have_one_channel(make: Callable[..., ImageFolder], root: Path):
     assert make().train().images.shape[1:] == (3, 8, 8)
 
 
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "1", "P"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_kind_of_pixels_that_converts_cleanly_is_converted(mode: str, channels: int, make: Callable[..., ImageFolder], root: Path):
+    source = picture(5, (8, 8), mode)
+    source.save(root / "ant/00.png")
+    with Image.open(root / "ant/00.png") as image:
+        assert image.mode == mode  # the file is of this kind
+    found = make(channels=channels)
+    images = {image.numpy().tobytes() for split in (found.train(), found.test()) for image in split.images}
+    plain = np.asarray(source.convert("RGB" if channels == 3 else "L")).reshape(8, 8, channels)
+    assert plain.transpose(2, 0, 1).tobytes() in images
+
+
 def test_an_image_is_turned_as_its_camera_says(make: Callable[..., ImageFolder], tmp_path: Path):
     folder = filled(tmp_path / "turned", 2)
     exif = Image.Exif()
@@ -104,7 +117,7 @@ def test_an_image_is_turned_as_its_camera_says(make: Callable[..., ImageFolder],
 
 def test_only_the_first_run_reads_the_images(make: Callable[..., ImageFolder], root: Path, monkeypatch: pytest.MonkeyPatch):
     first = make()
-    first.test()
+    assert len(first.train().images) > len(first.test().images)
     monkeypatch.setattr(ImageFolder, "_pixels", lambda *_: pytest.fail("an image was read again"))
     (root / "ant/00.png").touch()
     assert make().train().images.equal(first.train().images)
@@ -143,8 +156,30 @@ def truncated(root: Path) -> None:
     (root / "bee/00.png").write_bytes(whole[: len(whole) // 2])
 
 
+def cut_jpeg(root: Path) -> None:
+    whole = (root / "bee/02.JPG").read_bytes()
+    (root / "bee/02.JPG").write_bytes(whole[: len(whole) // 2])
+
+
 def transparent(root: Path) -> None:
-    picture(1, mode="RGBA").save(root / "cow/00.png")
+    image = picture(1, mode="RGBA")
+    image.putpixel((3, 3), (1, 2, 3, 254))
+    image.save(root / "cow/00.png")
+
+
+def transparent_grey(root: Path) -> None:
+    picture(1, mode="L").convert("LA").save(root / "cow/00.png")
+    image = Image.open(root / "cow/00.png")
+    image.putpixel((0, 0), (9, 0))
+    image.save(root / "cow/00.png")
+
+
+def transparent_palette(root: Path) -> None:
+    picture(1, mode="P").save(root / "cow/00.png", transparency=picture(1, mode="P").getpixel((0, 0)))
+
+
+def for_print(root: Path) -> None:
+    picture(1, mode="CMYK").save(root / "cow/02.JPG")
 
 
 def wide(root: Path) -> None:
@@ -164,6 +199,23 @@ def linked_out(root: Path) -> None:
     (root / "cow/link.png").symlink_to(root.parent / "outside.png")
 
 
+def linked_nowhere(root: Path) -> None:
+    (root / "cow/link.png").symlink_to(root / "cow/nothing.png")
+
+
+def linked_folder(root: Path) -> None:
+    (root / "cow/more").symlink_to(root / "bee")
+
+
+def linked_class(root: Path) -> None:
+    filled(root.parent / "elsewhere", 2)
+    (root / "dog").symlink_to(root.parent / "elsewhere/ant")
+
+
+def unreadable(root: Path) -> None:
+    (root / "cow/00.png").write_bytes(b"")
+
+
 def lonely(root: Path) -> None:
     for path in sorted((root / "cow").iterdir())[1:]:
         path.unlink()
@@ -178,7 +230,15 @@ def half_named(root: Path) -> None:
     [
         (damaged, r"ant/00\.png cannot be read as an image"),
         (truncated, r"bee/00\.png cannot be read as an image"),
-        (transparent, r"cow/00\.png has pixels of mode RGBA; save it in plain colours"),
+        (cut_jpeg, r"bee/02\.JPG cannot be read as an image"),
+        (unreadable, r"cow/00\.png cannot be read as an image"),
+        (transparent, r"cow/00\.png has transparent pixels; save it in plain colours"),
+        (transparent_grey, r"cow/00\.png has transparent pixels"),
+        (transparent_palette, r"cow/00\.png has transparent pixels"),
+        (for_print, r"cow/02\.JPG has pixels of mode CMYK; save it in plain colours"),
+        (linked_nowhere, r"cow/link\.png is a link to nothing"),
+        (linked_folder, r"cow/more is a link to a folder, which is not followed"),
+        (linked_class, r"dog/00\.png is a link out of "),
         (wide, r"cow/00\.png has pixels of mode I;16"),
         (of_another_kind, r"cow/00\.png cannot be read as an image"),
         (foreign, r"cow/notes\.txt is none of \.png, \.jpg, \.jpeg, \.webp"),
@@ -191,7 +251,7 @@ def half_named(root: Path) -> None:
 def test_what_cannot_be_read_is_named(spoil: Callable[[Path], None], says: str, make: Callable[..., ImageFolder], root: Path):
     spoil(root)
     with pytest.raises(InputError, match=rf"^data\.root: .*{says}") as raised:
-        make().test()
+        check_dataset(make())
     assert "\n" not in str(raised.value)
 
 

@@ -35,6 +35,8 @@ def read_only(array: np.ndarray) -> np.ndarray:
         pytest.param(IMAGES.numpy()[::-1].copy()[::-1], LABELS.numpy()[::-1].copy()[::-1], id="flipped views"),
         pytest.param(IMAGES.numpy(), LABELS.numpy().astype(">i4"), id="big-endian labels"),
         pytest.param(IMAGES, LABELS.tolist(), id="a list of labels"),
+        pytest.param(IMAGES.permute(0, 2, 3, 1), LABELS, id="channels last"),
+        pytest.param(np.moveaxis(IMAGES.numpy(), 1, -1).copy(), LABELS, id="channels last from NumPy"),
         *(pytest.param(IMAGES, LABELS.to(dtype), id=str(dtype)) for dtype in (torch.int32, torch.int16, torch.uint8, torch.uint16)),
     ],
 )
@@ -50,6 +52,21 @@ def test_arrays_of_any_kind_become_uint8_images_and_int64_labels(images: Any, la
 @pytest.mark.parametrize("found", [(IMAGES, LABELS), [IMAGES.numpy(), LABELS.numpy()]], ids=["tuple", "list"])
 def test_a_plain_pair_is_a_split(found: Any) -> None:
     assert torch.equal(labelled_images(found, "x", classes=4, channels=3, resolution=8).images, IMAGES)
+
+
+def test_images_with_their_channels_last_lie_in_memory_as_others() -> None:
+    assert taken(IMAGES.permute(0, 2, 3, 1)).images.is_contiguous()
+
+
+def test_greys_need_no_channel() -> None:
+    found = labelled_images((IMAGES[:, 0], LABELS), "x", classes=4, channels=1, resolution=8)
+    assert torch.equal(found.images, IMAGES[:, :1])
+
+
+def test_a_shape_of_two_meanings_is_taken_as_channels_first() -> None:
+    cubes = IMAGES[:, :, :3, :3]
+    found = labelled_images((cubes, LABELS), "x", classes=4, channels=3, resolution=3)
+    assert torch.equal(found.images, cubes)
 
 
 def test_an_array_is_not_copied() -> None:
@@ -72,8 +89,8 @@ def labels_that_are(what: str, labels: Any, told: str) -> Any:
         images_that_are("floats in 0..255", IMAGES.double().numpy(), "dtype float64 is not uint8"),
         images_that_are("int64", IMAGES.long(), "dtype int64 is not uint8"),
         images_that_are("scaled before they were cast", (IMAGES / 255).round().to(torch.uint8), "no pixel is above 1"),
-        images_that_are("NHWC", IMAGES.permute(0, 2, 3, 1), "shape (12, 8, 8, 3) looks like NHWC; permute to (n, channels, height, width)"),
-        images_that_are("NHWC from NumPy", IMAGES.permute(0, 2, 3, 1).numpy(), "shape (12, 8, 8, 3) looks like NHWC"),
+        images_that_are("NHWC of another size", IMAGES.permute(0, 2, 3, 1)[:, 1:], "7x8 pixels, but data.resolution is 8"),
+        images_that_are("NHWC of one channel", IMAGES.permute(0, 2, 3, 1)[..., :1], "shape (12, 8, 8, 1) has 8 channels, but"),
         images_that_are("of one channel", IMAGES[:, :1], "shape (12, 1, 8, 8) has 1 channels, but data.channels is 3"),
         images_that_are("of four channels", IMAGES[:, [0, 1, 2, 2]], "shape (12, 4, 8, 8) has 4 channels"),
         images_that_are("without channels", IMAGES[:, 0], "shape (12, 8, 8) is not (n, channels, height, width)"),

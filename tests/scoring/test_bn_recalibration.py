@@ -14,7 +14,7 @@ from nas_lightning.data import Digits, evaluation_images, normalize, to_unit
 from nas_lightning.errors import InputError
 from nas_lightning.rng import generator
 from nas_lightning.scoring.bn_recalibration import Recalibration
-from nas_lightning.scoring.score import Scorer, rank, rank_by_image, score
+from nas_lightning.scoring.score import Scorer, rank_by_image, score, score_candidates
 from nas_lightning.space import Architecture, SearchSpace
 from nas_lightning.supernet import SingleNetwork, Supernet, cut
 from nas_lightning.supernet.checkpoint import load_supernet
@@ -90,25 +90,25 @@ def test_a_recalibrated_score_is_the_cut_networks_with_pooled_statistics(superne
 
 @pytest.mark.parametrize("batch_size", [1, 7, 20])
 def test_a_recalibrated_score_does_not_depend_on_the_test_batch(batch_size: int, supernet, images, recalibration):
-    whole = rank(supernet, candidates(), *images, recalibration=recalibration)
-    for one, other in zip(whole, rank(supernet, candidates(), *images, batch_size, recalibration=recalibration), strict=True):
+    whole = score_candidates(supernet, candidates(), *images, recalibration=recalibration)
+    for one, other in zip(whole, score_candidates(supernet, candidates(), *images, batch_size, recalibration=recalibration), strict=True):
         assert other == pytest.approx(one, rel=1e-12)
-    few = rank(supernet, candidates(), images[0][:batch_size], images[1][:batch_size], recalibration=recalibration)
+    few = score_candidates(supernet, candidates(), images[0][:batch_size], images[1][:batch_size], recalibration=recalibration)
     losses = rank_by_image(supernet, candidates(), *images, Scorer(recalibration=recalibration))[1][:, :batch_size]
     assert [one.cross_entropy for one in few] == pytest.approx(losses.double().mean(1).tolist(), rel=1e-6)
 
 
 def test_a_recalibrated_score_does_not_depend_on_the_other_candidates(supernet, images, recalibration):
-    together = rank(supernet, candidates(), *images, recalibration=recalibration)
+    together = score_candidates(supernet, candidates(), *images, recalibration=recalibration)
     for one, architecture in zip(together, candidates(), strict=True):
-        alone = rank(supernet, [architecture], *images, recalibration=recalibration)[0]
+        alone = score_candidates(supernet, [architecture], *images, recalibration=recalibration)[0]
         assert one == pytest.approx(alone, rel=1e-12)
 
 
 def test_recalibration_changes_a_score_but_not_the_supernet(supernet, images, recalibration):
     before = {name: tensor.clone() for name, tensor in supernet.state_dict().items()}
     plain = score(supernet, SPACE.largest, *images)
-    assert rank(supernet, [SPACE.largest], *images, recalibration=recalibration)[0] != pytest.approx(plain, rel=1e-3)
+    assert score_candidates(supernet, [SPACE.largest], *images, recalibration=recalibration)[0] != pytest.approx(plain, rel=1e-3)
     assert score(supernet, SPACE.largest, *images) == plain
     assert all(torch.equal(before[name], tensor) for name, tensor in supernet.state_dict().items())
 
@@ -136,7 +136,7 @@ def test_the_command_ranks_with_the_statistics_of_training_images(micro: Path, t
     with (tmp_path / "run/ranking/scores.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 8
-    scores = rank(supernet, [supernet.space.parse(row["architecture"]) for row in rows], *images, recalibration=recalibration)
+    scores = score_candidates(supernet, [supernet.space.parse(row["architecture"]) for row in rows], *images, recalibration=recalibration)
     assert [float(row["cross_entropy"]) for row in rows] == pytest.approx([one.cross_entropy for one in scores], rel=1e-6)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from nas_lightning.rng import generator
 from nas_lightning.scoring import prefix_walk
 from nas_lightning.scoring.prefix_walk import walk_prefixes
-from nas_lightning.scoring.score import rank, score
+from nas_lightning.scoring.score import score, score_candidates
 from nas_lightning.space import Architecture, Population, SearchSpace
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.network import Features
@@ -141,11 +141,11 @@ def test_duplicates_and_any_order_have_the_same_scores(supernet, images) -> None
     labels = torch.arange(5)
     population = SPACE.sample_distinct(12, generator(2, "test"))
     shuffled = [*population[::-1], *population[:5], population[0], population[0]]
-    found = rank(supernet, shuffled, images, labels)
+    found = score_candidates(supernet, shuffled, images, labels)
     for one, alone in zip(found, [score(supernet, one, images, labels) for one in shuffled], strict=True):
         assert one == pytest.approx(alone, rel=ROUNDING)
     assert found[-1] == found[-2] == found[len(population) - 1]
-    assert rank(supernet, in_order(shuffled), images, labels) == [found[shuffled.index(one)] for one in in_order(shuffled)]
+    assert score_candidates(supernet, in_order(shuffled), images, labels) == [found[shuffled.index(one)] for one in in_order(shuffled)]
     # A walk over a list that is neither sorted nor free of duplicates is right too, if not fast.
     assert_as_alone(logits(supernet, shuffled, images), supernet, shuffled, images)
 
@@ -157,7 +157,7 @@ def test_scores_in_the_real_space_equal_those_in_double_precision(batch: int) ->
     architectures = [*neighbours, space.smallest, space.largest]
     supernet = Supernet(space, 10, seed=0).eval()
     images, labels = torch.randn(3 * batch, 3, 32, 32, generator=torch.Generator().manual_seed(3)), torch.arange(3 * batch) % 10
-    found = rank(supernet, architectures, images, labels, batch_size=2 * batch)
-    exact = rank(supernet.double(), architectures, images.double(), labels, batch_size=2 * batch)
+    found = score_candidates(supernet, architectures, images, labels, batch_size=2 * batch)
+    exact = score_candidates(supernet.double(), architectures, images.double(), labels, batch_size=2 * batch)
     for one, other in zip(found, exact, strict=True):
         assert one.cross_entropy == pytest.approx(other.cross_entropy, rel=1e-5)

@@ -12,7 +12,7 @@ from torchmetrics.functional.classification import multiclass_accuracy
 from nas_lightning.errors import InputError
 from nas_lightning.scoring import predict
 from nas_lightning.scoring.predict import rank_to_folder
-from nas_lightning.scoring.score import Scorer, rank, rank_by_image, score
+from nas_lightning.scoring.score import Scorer, rank_by_image, score, score_candidates
 from nas_lightning.scoring.table import Score, write_part
 from nas_lightning.space import Architecture, Candidate, Population, SearchSpace
 from nas_lightning.supernet import Supernet, cut
@@ -70,7 +70,7 @@ def test_a_batch_size_scores_each_batch_with_its_own_statistics(supernet, popula
 def test_the_batch_size_changes_scores_by_batch_statistics_only(population, images):
     for norm, changes in (("batch", True), ("running", False)):
         supernet = Supernet(SPACE, CLASSES, 1, norm=norm, seed=5).eval()
-        whole, parts = (rank(supernet, population.architectures, *images, batch_size=size) for size in (None, 10))
+        whole, parts = (score_candidates(supernet, population.architectures, *images, batch_size=size) for size in (None, 10))
         difference = max(abs(one.cross_entropy - other.cross_entropy) for one, other in zip(whole, parts, strict=True))
         assert (difference > 1e-3) is changes
         assert changes or difference < 1e-6

@@ -18,7 +18,7 @@ from nas_lightning.rng import generator
 from nas_lightning.runs.writing import write_json
 from nas_lightning.scoring import predict
 from nas_lightning.scoring.predict import rank_to_folder
-from nas_lightning.scoring.score import Scorer, rank, rank_by_image
+from nas_lightning.scoring.score import Scorer, rank_by_image, score_candidates
 from nas_lightning.scoring.table import Score
 from nas_lightning.search.successive_halving import Losses, make_rungs, may_be_among, successive_halving
 from nas_lightning.space import Architecture, Candidate, Population, SearchSpace
@@ -198,7 +198,7 @@ def to_folder(supernet: Supernet, some: Population, images: tuple, folder: Path,
 def test_survivors_have_the_scores_of_the_full_evaluation(supernet, images, tmp_path: Path):
     whole = population(25)
     scores = to_folder(supernet, whole, images, tmp_path)
-    full = rank(supernet, whole.architectures, *images, batch_size=BATCH)
+    full = score_candidates(supernet, whole.architectures, *images, batch_size=BATCH)
     told = json.loads((tmp_path / "cheap_first.json").read_text())
     survivors = told["levels"][-1]["candidates"]
     assert 5 <= survivors < 25

@@ -288,30 +288,40 @@ def test_conflicting_accuracies_of_one_architecture_are_refused(small: SearchSpa
 
 
 @pytest.mark.parametrize(
-    ("acc", "percent"),
-    [
-        ("63.5", True),
-        ("100", True),
-        ("1.0001", True),
-        ("101", False),
-        ("-0.1", False),
-        ("NaN", False),
-        ("Infinity", False),
-        ("1e999", False),
-        ("null", False),
-        ("true", False),
-        ('"0.5"', False),
-        ("[0.5]", False),
-        ("1" + "0" * 400, False),
-    ],
-    ids=lambda value: str(value)[:10],
+    "acc",
+    ["100.01", "-0.1", "-41.57", "NaN", "Infinity", "1e999", "null", "true", '"0.5"', "[0.5]", "1" + "0" * 400],
+    ids=lambda value: value[:10],
 )
-def test_an_accuracy_must_be_a_fraction_and_percent_is_hinted(small: SearchSpace, write: Write, acc: str, percent: bool) -> None:
-    path = write('{"b": {"acc": ACC, "arch": "4-2-4-8-6"}}'.replace("ACC", acc))
+@pytest.mark.parametrize("other", [0.5, 41.57])
+def test_an_accuracy_is_a_fraction_or_in_percent(small: SearchSpace, write: Write, acc: str, other: float) -> None:
+    path = write(f'{{"a": {{"acc": {other}, "arch": "2-2-4-8-6"}}, "b": {{"acc": {acc}, "arch": "4-2-4-8-6"}}}}')
     text = message(lambda: read_accuracies(path, small), path)
-    assert "b: " in text
-    assert "fraction from 0 to 1" in text
-    assert ("percent" in text) == percent
+    assert "b: acc" in text
+    assert "fraction from 0 to 1, nor in percent" in text
+
+
+def test_a_file_of_percents_is_read_as_fractions_and_says_so_once(small: SearchSpace, write: Write, capsys: pytest.CaptureFixture) -> None:
+    rows = {"a": (41.57, "4-2-4-8-6"), "b": (100, "2-2-2-2-2"), "c": (1, "2-2-2-2-4"), "d": (0, "2-2-2-2-6")}
+    path = write({name: {"acc": acc, "arch": arch} for name, (acc, arch) in rows.items()})
+    for _ in range(2):
+        found = read_accuracies(path, small)
+        assert {str(one): acc for one, acc in found.items()} == pytest.approx({"4-2-4-8-6": 0.4157, "2-2-2-2-2": 1, "2-2-2-2-4": 0.01})
+    assert capsys.readouterr().err == f"{path}: its accuracies, 1 to 100, are taken as percent\n"
+
+
+@pytest.mark.parametrize("acc", [1, 0.25])
+def test_accuracies_up_to_1_are_fractions_without_a_word(
+    acc: float, small: SearchSpace, write: Write, capsys: pytest.CaptureFixture
+) -> None:
+    assert list(read_accuracies(write({"a": {"acc": acc, "arch": "4-2-4-8-6"}}), small).values()) == [acc]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_file_of_fractions_and_percents_is_refused_with_one_of_each(small: SearchSpace, write: Write) -> None:
+    accs = {"2-2-2-2-2": 1, "2-2-2-2-4": 55.5, "2-2-2-2-6": 0.555, "2-2-2-2-8": 60}
+    path = write({f"arch{row}": {"acc": acc, "arch": arch} for row, (arch, acc) in enumerate(accs.items(), start=1)})
+    text = message(lambda: read_accuracies(path, small), path)
+    assert "mixes fractions and percents: arch3 has 0.555, but arch2 has 55.5; give all accuracies in one of them" in text
 
 
 def test_an_entry_without_accuracy_is_refused_where_accuracies_are_read(small: SearchSpace, write: Write) -> None:

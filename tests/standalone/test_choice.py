@@ -74,9 +74,9 @@ def test_the_command_trains_those_at_the_quantiles(listed: Path, tmp_path: Path,
     [
         (lambda rows: {name: {**row, "acc": 0} for name, row in rows.items()}, "standalone.choose: accuracy needs known accuracies, and"),
         (lambda rows: {name: {"arch": row["arch"]} for name, row in rows.items()}, "acc None is not a fraction"),
-        (lambda rows: {name: {**row, "acc": 100 * row["acc"]} for name, row in rows.items()}, "is it in percent?"),
+        (lambda rows: {name: {**row, "acc": 1000 * row["acc"]} for name, row in rows.items()}, "is not a fraction from 0 to 1, nor in per"),
     ],
-    ids=["all zero", "missing", "percent"],
+    ids=["all zero", "missing", "per mille"],
 )
 def test_a_list_without_known_accuracies_is_refused_in_one_line(
     change: Callable, holds: str, listed: Path, tmp_path: Path, command: Callable

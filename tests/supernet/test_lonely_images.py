@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nas_lightning.scoring.bn_recalibration import Recalibration
-from nas_lightning.scoring.score import rank
+from nas_lightning.scoring.score import score_candidates
 from nas_lightning.space import SearchSpace
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.path_batched import batched_forward, stack_widths
@@ -30,7 +30,7 @@ def test_the_batched_execution_refuses_it_too() -> None:
 def test_a_recalibration_refuses_it_too(autocast: bool) -> None:
     images = torch.rand(3, 1, 2, 2)
     with torch.autocast("cpu", enabled=autocast), pytest.raises(ValueError, match="one value a channel"):
-        rank(Supernet(SPACE, 3, 1), [SPACE.largest], images, torch.tensor([0, 1, 2]), recalibration=Recalibration(images, 2))
+        score_candidates(Supernet(SPACE, 3, 1), [SPACE.largest], images, torch.tensor([0, 1, 2]), recalibration=Recalibration(images, 2))
 
 
 def test_averages_evaluate_a_single_image() -> None:

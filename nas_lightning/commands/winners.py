@@ -1,0 +1,128 @@
+"""The best of a ranking trained stand-alone, next to as many random ones of the same list and budget."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+from tabulate import tabulate
+
+from nas_lightning.errors import InputError
+from nas_lightning.rng import generator
+from nas_lightning.runs.lock import WINNERS
+from nas_lightning.runs.made_from import KEY, hashes
+from nas_lightning.runs.writing import write_json
+from nas_lightning.scoring.protocol import read_order
+from nas_lightning.scoring.table import LABELS, read_table
+from nas_lightning.space import Architecture, Candidate, Population, SearchSpace
+from nas_lightning.standalone.truth import GroundTruth
+
+COUNT = 10
+"""Candidates to train, of each kind, unless given."""
+FILE = "winners.json"
+
+
+@dataclass(frozen=True)
+class Winners:
+    """Candidates of a ranking to train."""
+
+    best: tuple[Candidate, ...]
+    random: tuple[Candidate, ...]
+    """May hold some of the best: it stands for a choice without a ranking."""
+    label: str
+    """The score that orders the ranking, in words."""
+    budget: int | None
+
+    @property
+    def kinds(self) -> dict[Architecture, str]:
+        """``best``, ``random`` or both, by architecture."""
+        best, random = ({candidate.architecture for candidate in chosen} for chosen in (self.best, self.random))
+        return {one: "both" if one in best & random else "best" if one in best else "random" for one in best | random}
+
+    def population(self, space: SearchSpace) -> Population:
+        """All of them, each once, the best first."""
+        return Population(space, tuple(dict.fromkeys((*self.best, *self.random))))
+
+
+def choose_winners(scores: Path, space: SearchSpace, count: int | None, random: int | None, budget: int | None, seed: int) -> Winners:
+    """The best candidates of a ranking by the score that orders it, and random ones.
+
+    Args:
+        scores: the ranking's ``scores.csv``.
+        count: of the best; None is ``COUNT``.
+        random: their number; None is as many as the best.
+        budget: multiply-adds that none may exceed; None has no limit.
+        seed: of the random ones.
+
+    Raises:
+        InputError: if the list has fewer under the budget.
+    """
+    table, count = read_table(scores, space), COUNT if count is None else count
+    key = read_order(scores) or table.default_score
+    rows, random = table.best_rows(key, budget), count if random is None else random
+    for name, wanted in (("count", count), ("random", random)):
+        if wanted > len(rows):
+            least = int(table.multiply_adds.min())
+            under = "" if budget is None else f" of at most budget={budget:,} multiply-adds (the cheapest has {least:,})"
+            raise InputError(f"{name}: {wanted} is more than {scores} has: {len(rows):,} candidates{under}")
+    drawn = np.sort(generator(seed, "winners").choice(len(rows), size=random, replace=False))
+    best, others = ([table.population[int(row)] for row in chosen] for chosen in (rows[:count], rows[drawn]))
+    return Winners(tuple(best), tuple(others), LABELS[key], budget)
+
+
+def compare_winners(winners: Winners, truth: GroundTruth) -> dict[str, Any]:
+    """Accuracies of both kinds, as fractions, and the difference of their means with Welch's 95 % interval."""
+    means = dict(zip(truth.population.architectures, map(float, truth.mean), strict=True))
+    kinds = {"best": winners.best, "random": winners.random}
+    accuracies = {kind: _of(chosen, means) for kind, chosen in kinds.items()}
+    content: dict[str, Any] = {"ordered_by": winners.label, "budget": winners.budget}
+    for kind, values in accuracies.items():
+        names = [candidate.text for candidate in kinds[kind] if candidate.architecture in means]
+        figures = {"mean": values.mean(), "spread": values.std(ddof=1) if len(values) > 1 else None} if len(values) else {}
+        content[kind] = {"n": len(values), **{key: _plain(value) for key, value in figures.items()}, "architectures": names}
+    best, random = accuracies["best"], accuracies["random"]
+    if len(best) and len(random):
+        content["difference"] = {"value": float(best.mean() - random.mean())}
+        if min(len(best), len(random)) > 1 and best.std() + random.std() > 0:
+            interval = stats.ttest_ind(best, random, equal_var=False).confidence_interval()
+            content["difference"] |= {"low": float(interval.low), "high": float(interval.high)}
+    return content
+
+
+def write_winners(folder: Path, scores: Path, content: Mapping[str, Any]) -> None:
+    """Writes ``winners.json`` next to the accuracies that it was made from."""
+    sources = {"scores.csv": scores, "known_accuracies.json": folder / "known_accuracies.json"}
+    write_json(folder / FILE, {**content, KEY: hashes(sources)})
+
+
+def describe_winners(content: Mapping[str, Any]) -> str:
+    """A table of both kinds, and what choosing by the ranking gained."""
+    rows = [
+        [kind, figures["n"], *("" if figures[key] is None else f"{figures[key]:.4f}" for key in ("mean", "spread"))]
+        for kind in ("best", "random")
+        if (figures := content[kind])["n"]
+    ]
+    limit = "" if content["budget"] is None else f", of at most {content['budget'] / 1e6:g} M multiply-adds"
+    title = f"Test accuracy of the best by {content['ordered_by']} and of random ones of the same list{limit}"
+    lines = [title, tabulate(rows, ["chosen", "candidates", "mean", "spread"], disable_numparse=True)]
+    if (difference := content.get("difference")) is not None:
+        interval = f" (95 % interval {100 * difference['low']:+.2f} to {100 * difference['high']:+.2f})" if "low" in difference else ""
+        lines.append(f"the best minus random: {100 * difference['value']:+.2f} points{interval}")
+    return "\n".join(lines)
+
+
+def folder_of(scores: Path) -> Path:
+    """Where the winners of a ranking are trained unless ``run_dir`` is given: in its run folder."""
+    ranking = next((folder for folder in list(scores.parents)[:2] if folder.name == "ranking"), None)  # of several checkpoints it is above
+    return (scores.parent if ranking is None else ranking.parent) / WINNERS
+
+
+def _of(candidates: Sequence[Candidate], means: Mapping[Architecture, float]) -> npt.NDArray[np.float64]:
+    return np.array([means[candidate.architecture] for candidate in candidates if candidate.architecture in means], dtype=np.float64)
+
+
+def _plain(value: Any) -> float | None:
+    return None if value is None else float(value)
