@@ -3,11 +3,45 @@
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
+from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from nas_lightning.console.start import plain, start
+from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.errors import InputError
+
+MARK = 'name="generator" content="nas-report"'
+"""Stands in each of our pages: a file of the same name without it is a user's own."""
+POINTS = 3000
+"""Maximum candidates in a figure, as in conf/report.yaml."""
+
+
+def write_page(folder: Path, is_sweep: bool = False) -> None:
+    """At the end of a run that ranked, or of a multirun: its page, without a word of nas-report. A failure is one warning."""
+    page = folder / ("sweep.html" if is_sweep else "report.html")
+    if not is_rank_zero():
+        return
+    try:
+        if page.exists() and MARK not in page.read_text(encoding="utf-8", errors="replace"):
+            raise InputError(f"{page} is not a page of nas-report, and stays")
+        from nas_lightning.report import write_report, write_sweep_report
+
+        written = write_sweep_report(folder) if is_sweep else write_report(folder, POINTS)
+    except Exception as error:  # nothing of the page may cost a finished ranking
+        reason = " ".join(f"{'' if isinstance(error, InputError) else type(error).__name__ + ': '}{error}".split())
+        print(f"warning: no page was written ({reason})", file=sys.stderr)
+        return
+    print(*([written.headline] if is_sweep else []), f"page: {page}", sep="\n")
+
+
+class SweepPage(Callback):
+    """Writes the page of a multirun of train.py at its end; conf/config.yaml names it."""
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """See Callback; not called if a job failed."""
+        write_page(Path(config.hydra.sweep.dir), is_sweep=True)
 
 
 def task(cfg: DictConfig) -> None:
@@ -22,10 +56,10 @@ def task(cfg: DictConfig) -> None:
     from nas_lightning.report import write_report, write_sweep_report
 
     if config.sweep_dir is not None:
-        page, text = write_sweep_report(Path(config.sweep_dir))
+        written = write_sweep_report(Path(config.sweep_dir))
     else:
-        page, text = write_report(Path(str(config.run_dir)), config.points)
-    print(f"written: {page}, {text.name}")
+        written = write_report(Path(str(config.run_dir)), config.points)
+    print(f"written: {written.page}, {written.text.name}")
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import math
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -53,12 +53,21 @@ class Ranking:
     """Distinct rows with a known accuracy."""
     truth_file: str
     """File of the known accuracies, below the run's folder; empty without one."""
+    alone: Mapping[int, npt.NDArray[np.float64]]
+    """Accuracies of the candidates that the run trained alone, by row, one per seed; fractions, none of trainings that diverged."""
+
+    @property
+    def seeds(self) -> dict[int, npt.NDArray[np.float64]]:
+        """Those whose mean over several seeds is the known accuracy."""
+        means = {row: values.mean() for row, values in self.alone.items() if len(values) > 1}
+        return {row: self.alone[row] for row, mean in means.items() if math.isclose(mean, self.truth[row], abs_tol=1e-5)}
 
 
 @dataclass(frozen=True)
 class RunFiles:
     """A run folder; texts and mappings are empty without a file."""
 
+    folder: Path
     config: Mapping[str, Any]
     config_text: str
     environment: Mapping[str, Any]
@@ -76,6 +85,8 @@ class RunFiles:
     """None also without a predictor."""
     alone: Mapping[str, tuple[float, ...]] | None
     """``standalone/accuracies.csv``: fractions by code, one per seed, nan if the training diverged."""
+    seconds: float | None
+    """Duration of the process that finished the run; None while unfinished."""
     points: int = 3000
     """Maximum candidates in a figure."""
 
@@ -125,9 +136,10 @@ def read_run(folder: Path) -> RunFiles:
     if not (config or has_scores or stages or alone is not None):
         raise InputError(f"run_dir: {folder} holds no run ({_instead(folder)})")
     key = _key(folder, config, protocol)
-    ranking = _read_ranking(folder, key, _layers(config, protocol)) if has_scores else None
+    ranking = _read_ranking(folder, key, _layers(config, protocol), alone or {}) if has_scores else None
     agreement, stale = _read_agreement(folder)
     return RunFiles(
+        folder=folder,
         config=config,
         config_text=_optional(read_text, *configs) or "",
         environment=_optional(read_json, *(parent / "environment.json" for parent in folders)) or {},
@@ -139,6 +151,7 @@ def read_run(folder: Path) -> RunFiles:
         stale=stale,
         prediction=_optional(read_prediction, folder / "ranking/predictor.json"),
         alone=alone,
+        seconds=_optional(_read_seconds, folder / "finished.json"),
     )
 
 
@@ -183,7 +196,7 @@ def _key(folder: Path, config: Mapping[str, Any], protocol: Mapping[str, Any]) -
     return key
 
 
-def _read_ranking(folder: Path, key: str, layers: int | None) -> Ranking:
+def _read_ranking(folder: Path, key: str, layers: int | None, alone: Mapping[str, Sequence[float]]) -> Ranking:
     table = read_table(folder / "ranking/scores.csv", AnyWidths(layers))
     if key == "predicted" and table.predicted is None:
         raise InputError(f"{folder}/ranking/scores.csv: has no column {key}, by which it is to be ordered; rank again")
@@ -191,6 +204,11 @@ def _read_ranking(folder: Path, key: str, layers: int | None) -> Ranking:
     known = {} if path is None else read_accuracies(path, AnyWidths(layers))
     truth = np.array([known.get(architecture, math.nan) for architecture in table.population.architectures])
     order, distinct = table.order(key), np.array(table.population.distinct_rows, dtype=np.int64)
+    try:
+        trained = {AnyWidths(layers).parse(code): np.array(values) for code, values in alone.items()}
+    except InputError as error:
+        raise InputError(f"{folder}/standalone/accuracies.csv: {error}") from None
+    by_row = {row: trained.get(table.population[row].architecture, np.zeros(0)) for row in distinct.tolist()} if trained else {}
     return Ranking(
         table=table,
         label=LABELS[key],
@@ -201,6 +219,7 @@ def _read_ranking(folder: Path, key: str, layers: int | None) -> Ranking:
         truth=truth,
         known=distinct[~np.isnan(truth[distinct])],
         truth_file="" if path is None else str(path.relative_to(folder)),
+        alone={row: kept for row, values in by_row.items() if len(kept := values[~np.isnan(values)])},
     )
 
 
@@ -238,6 +257,13 @@ def _read_alone(path: Path) -> dict[str, tuple[float, ...]]:
         accuracy = math.nan if diverged else _number(row["accuracy"], f"{path}: line {line}: accuracy", 0, 1)
         by_code[code] = (*by_code.get(code, ()), accuracy)
     return by_code
+
+
+def _read_seconds(path: Path) -> float:
+    value = read_json(path).get("seconds")
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1e12:
+        raise InputError(f"{path}: seconds: {str(value)[:80]!r} is not a time in seconds")
+    return float(value)
 
 
 def _number(text: str, place: str, least: float = -math.inf, most: float = math.inf) -> float:

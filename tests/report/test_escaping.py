@@ -19,7 +19,7 @@ from nas_lightning.report.page import as_data
 PNG = "data:image/png;base64,"
 TAGS = (
     "html head meta title link style body main header p span b h1 h2 dl dt dd div small nav a section figure figcaption picture source img "
-    "script table caption thead tbody tr th td details summary pre"
+    "script input label table caption thead tbody tr th td details summary pre"
 )
 EVIL = [
     "<script>alert(1)</script>",
@@ -60,7 +60,7 @@ def page(folder: Path) -> Page:
 def test_half_a_character_is_replaced(tmp_path: Path):
     write_example(tmp_path / "run")
     change_json(tmp_path / "run/environment.json", commit="\ud800abc", machine="\ud800")
-    for path in write_report(tmp_path / "run", points=100):
+    for path in write_report(tmp_path / "run", points=100)[:2]:
         assert "commit ?abc" in path.read_text(encoding="utf-8") or path.suffix == ".md"
 
 
