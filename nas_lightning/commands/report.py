@@ -3,9 +3,7 @@
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
-from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from nas_lightning.console.start import plain, start
@@ -28,20 +26,10 @@ def write_page(folder: Path, is_sweep: bool = False) -> None:
             raise InputError(f"{page} is not a page of nas-report, and stays")
         from nas_lightning.report import write_report, write_sweep_report
 
-        written = write_sweep_report(folder) if is_sweep else write_report(folder, POINTS)
+        _ = write_sweep_report(folder) if is_sweep else write_report(folder, POINTS)
     except Exception as error:  # nothing of the page may cost a finished ranking
         reason = " ".join(f"{'' if isinstance(error, InputError) else type(error).__name__ + ': '}{error}".split())
         print(f"warning: no page was written ({reason})", file=sys.stderr)
-        return
-    print(*([written.headline] if is_sweep else []), f"page: {page}", sep="\n")
-
-
-class SweepPage(Callback):
-    """Writes the page of a multirun of train.py at its end; conf/config.yaml names it."""
-
-    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        """See Callback; not called if a job failed."""
-        write_page(Path(config.hydra.sweep.dir), is_sweep=True)
 
 
 def task(cfg: DictConfig) -> None:
@@ -56,10 +44,10 @@ def task(cfg: DictConfig) -> None:
     from nas_lightning.report import write_report, write_sweep_report
 
     if config.sweep_dir is not None:
-        written = write_sweep_report(Path(config.sweep_dir))
+        page, text = write_sweep_report(Path(config.sweep_dir))
     else:
-        written = write_report(Path(str(config.run_dir)), config.points)
-    print(f"written: {written.page}, {written.text.name}")
+        page, text = write_report(Path(str(config.run_dir)), config.points)
+    print(f"written: {page}, {text.name}")
 
 
 def main() -> None:

@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from nas_lightning.report.content import Part
 from nas_lightning.report.drawing import draw_both
@@ -30,19 +29,11 @@ PARTS = (verdict, best, baselines, costs, prediction, widths, training, alone, r
 """The parts of a run's report in order, the verdict first; each gives None of a run that it has nothing to do with."""
 
 
-class Written(NamedTuple):
-    """A report that was written."""
-
-    page: Path
-    text: Path
-    headline: str
-
-
-def write_report(folder: Path, points: int) -> Written:
+def write_report(folder: Path, points: int) -> tuple[Path, Path]:
     """Writes ``report.html``, ``report.md`` and the pictures in ``report``; the same files give the same bytes.
 
     Args:
-        folder: of the run.
+        folder: of the run; the two pages are returned.
         points: maximum candidates in a figure.
 
     Raises:
@@ -52,7 +43,7 @@ def write_report(folder: Path, points: int) -> Written:
     return _write(folder, "report", _subtitle(run), make_parts(run, points))
 
 
-def write_sweep_report(folder: Path) -> Written:
+def write_sweep_report(folder: Path) -> tuple[Path, Path]:
     """Writes ``sweep.html``, ``sweep.md`` and the pictures in ``sweep`` into the folder of a multirun, likewise.
 
     Raises:
@@ -76,7 +67,7 @@ def make_parts(run: RunFiles, points: int) -> Sequence[Part]:
     return [made for part in PARTS if (made := part(run)) is not None]
 
 
-def _write(folder: Path, name: str, subtitle: str, parts: Sequence[Part]) -> Written:
+def _write(folder: Path, name: str, subtitle: str, parts: Sequence[Part]) -> tuple[Path, Path]:
     title = folder.resolve().name
     pictures = {figure.name: draw_both(figure) for part in parts for figure in part.figures}
     page, text = folder / f"{name}.html", folder / f"{name}.md"
@@ -85,7 +76,7 @@ def _write(folder: Path, name: str, subtitle: str, parts: Sequence[Part]) -> Wri
         write_atomically(folder / name / f"{figure}.png", partial(Path.write_bytes, data=wide.png))
     for path, content in texts.items():
         write_text(path, content)
-    return Written(page, text, parts[0].title)
+    return page, text
 
 
 def _subtitle(run: RunFiles) -> str:

@@ -229,7 +229,7 @@ def test_a_job_leads_to_its_own_report_where_it_has_one(tmp_path: Path):
     write_sweep(tmp_path)
     (tmp_path / "3").rename(tmp_path / "a b:<")
     write_text(tmp_path / "a b:</report.html", "")
-    page = Page.parse(write_sweep_report(tmp_path).page.read_text(encoding="utf-8"))
+    page = Page.parse(write_sweep_report(tmp_path)[0].read_text(encoding="utf-8"))
     links = [attributes["href"] for tag, attributes in page.tags if tag == "a" and "#" not in str(attributes["href"])]
     assert links == ["./a%20b%3A%3C/report.html"]
     assert "[a b:&lt;](./a%20b%3A%3C/report.html)" in text_of(tmp_path)

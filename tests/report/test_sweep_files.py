@@ -19,10 +19,10 @@ EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)> %{x} $a$ |"
 
 def test_the_same_jobs_give_the_same_bytes(tmp_path: Path):
     write_sweep(tmp_path)
-    first = {path: path.read_bytes() for path in write_sweep_report(tmp_path)[:2]}
+    first = {path: path.read_bytes() for path in write_sweep_report(tmp_path)}
     pictures = {path.name: path.read_bytes() for path in (tmp_path / "sweep").iterdir()}
     assert set(pictures) == {"effect_1.png", "effect_2.png", "map.png"}
-    assert {path: path.read_bytes() for path in write_sweep_report(tmp_path)[:2]} == first
+    assert {path: path.read_bytes() for path in write_sweep_report(tmp_path)} == first
     assert {path.name: path.read_bytes() for path in (tmp_path / "sweep").iterdir()} == pictures
 
 
@@ -32,7 +32,7 @@ def test_what_the_files_hold_is_shown_and_never_run(tmp_path: Path):
     change_json(tmp_path / "<b>sweep/1/environment.json", **environment)
     write_text(tmp_path / "<b>sweep/2/config.yaml", f'"{EVIL}": "\\ud800 {EVIL}"\nseed: "{EVIL}"\nstages: {{"{EVIL[:20]}": 3}}\n')
     write_text(tmp_path / f"<b>sweep/2/stages/{EVIL[:20]}/metrics.csv", "step,loss\n0,2\n")
-    page_path, text_path, _ = write_sweep_report(tmp_path / "<b>sweep")
+    page_path, text_path = write_sweep_report(tmp_path / "<b>sweep")
     page = Page.parse(page_path.read_text(encoding="utf-8"))
     assert len(page.scripts) == 1
     assert "alert(" not in page.scripts[0]
