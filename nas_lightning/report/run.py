@@ -3,7 +3,7 @@
 import math
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from nas_lightning.agreement import Agreement, Estimate, ScoreAgreement, read_agreement
 from nas_lightning.errors import InputError
+from nas_lightning.report.winners import FOLDER as WINNERS
 from nas_lightning.runs.made_from import changed_source
 from nas_lightning.runs.reading import finite, read_json, read_rows, read_text, read_yaml
 from nas_lightning.scoring.prediction import Prediction, read_prediction
@@ -55,6 +56,8 @@ class Ranking:
     """File of the known accuracies, below the run's folder; empty without one."""
     alone: Mapping[int, npt.NDArray[np.float64]]
     """Accuracies of the candidates that the run trained alone, by row, one per seed; fractions, none of trainings that diverged."""
+    winners: Mapping[int, npt.NDArray[np.float64]]
+    """Likewise of the best and of random ones that nas-standalone trained after the ranking."""
 
     @property
     def seeds(self) -> dict[int, npt.NDArray[np.float64]]:
@@ -136,7 +139,7 @@ def read_run(folder: Path) -> RunFiles:
     if not (config or has_scores or stages or alone is not None):
         raise InputError(f"run_dir: {folder} holds no run ({_instead(folder)})")
     key = _key(folder, config, protocol)
-    ranking = _read_ranking(folder, key, _layers(config, protocol), alone or {}) if has_scores else None
+    ranking = _read_ranking(folder, key, _layers(config, protocol)) if has_scores else None
     agreement, stale = _read_agreement(folder)
     return RunFiles(
         folder=folder,
@@ -196,7 +199,7 @@ def _key(folder: Path, config: Mapping[str, Any], protocol: Mapping[str, Any]) -
     return key
 
 
-def _read_ranking(folder: Path, key: str, layers: int | None, alone: Mapping[str, Sequence[float]]) -> Ranking:
+def _read_ranking(folder: Path, key: str, layers: int | None) -> Ranking:
     table = read_table(folder / "ranking/scores.csv", AnyWidths(layers))
     if key == "predicted" and table.predicted is None:
         raise InputError(f"{folder}/ranking/scores.csv: has no column {key}, by which it is to be ordered; rank again")
@@ -204,11 +207,6 @@ def _read_ranking(folder: Path, key: str, layers: int | None, alone: Mapping[str
     known = {} if path is None else read_accuracies(path, AnyWidths(layers))
     truth = np.array([known.get(architecture, math.nan) for architecture in table.population.architectures])
     order, distinct = table.order(key), np.array(table.population.distinct_rows, dtype=np.int64)
-    try:
-        trained = {AnyWidths(layers).parse(code): np.array(values) for code, values in alone.items()}
-    except InputError as error:
-        raise InputError(f"{folder}/standalone/accuracies.csv: {error}") from None
-    by_row = {row: trained.get(table.population[row].architecture, np.zeros(0)) for row in distinct.tolist()} if trained else {}
     return Ranking(
         table=table,
         label=LABELS[key],
@@ -219,8 +217,18 @@ def _read_ranking(folder: Path, key: str, layers: int | None, alone: Mapping[str
         truth=truth,
         known=distinct[~np.isnan(truth[distinct])],
         truth_file="" if path is None else str(path.relative_to(folder)),
-        alone={row: kept for row, values in by_row.items() if len(kept := values[~np.isnan(values)])},
+        alone=_alone_by_row(folder / "standalone/accuracies.csv", table, AnyWidths(layers)),
+        winners=_alone_by_row(folder / WINNERS / "accuracies.csv", table, AnyWidths(layers)),
     )
+
+
+def _alone_by_row(path: Path, table: ScoreTable, space: AnyWidths) -> dict[int, npt.NDArray[np.float64]]:
+    try:
+        trained = {space.parse(code): np.array(values) for code, values in (_optional(_read_alone, path) or {}).items()}
+    except InputError as error:
+        raise InputError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
+    rows = {row: trained.get(table.population[row].architecture, np.zeros(0)) for row in table.population.distinct_rows} if trained else {}
+    return {row: kept for row, values in rows.items() if len(kept := values[~np.isnan(values)])}
 
 
 def _layers(config: Mapping[str, Any], protocol: Mapping[str, Any]) -> int | None:

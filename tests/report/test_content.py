@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from example_run import LAYERS, agreement, change_json, write_example, write_json, write_metrics, write_scores
+from example_run import LAYERS, agreement, change_json, write_example, write_json, write_metrics, write_scores, write_text
 from page_reader import Page, points_of
 from scipy.stats import kendalltau
 
 from nas_lightning.agreement.summary import against_baselines
+from nas_lightning.errors import InputError
 from nas_lightning.report import write_report
 from nas_lightning.report.content import Table
 from nas_lightning.report.drawing import Hover
@@ -17,6 +18,7 @@ from nas_lightning.report.markdown import as_markdown
 from nas_lightning.report.parts.scores import pareto_front
 from nas_lightning.report.run import read_run
 from nas_lightning.report.write import make_parts
+from nas_lightning.runs.made_from import hashes
 from nas_lightning.scoring.prediction import LayerEffect, Prediction
 
 
@@ -284,3 +286,33 @@ def test_bars_are_the_seeds_of_a_truth_that_the_run_trained(tmp_path: Path):
     assert {run.ranking.table.population[row].name for row in run.ranking.seeds} == {name}  # the other mean is not the known accuracy
     assert len(run.ranking.alone) == 2
     assert "Lines: from the lowest to the highest of its training seeds." in text_of(folder)
+
+
+def test_the_winners_that_were_trained_alone_stand_with_their_accuracy_next_to_random_ones(tmp_path: Path):
+    folder = write_example(tmp_path)
+    ranking = read_run(folder).ranking
+    assert ranking is not None
+    best = ranking.table.population[int(ranking.order[0])]
+    place = folder / "winners/standalone"
+    write_text(
+        place / "accuracies.csv", f"name,architecture,seed,accuracy\n{best.name},{best.text},0,0.91\n{best.name},{best.text},1,0.92\n"
+    )
+    write_text(place / "known_accuracies.json", "{}")
+    sources = {"scores.csv": folder / "ranking/scores.csv", "known_accuracies.json": place / "known_accuracies.json"}
+    content = {
+        "budget": 2_000_000,
+        "best": {"n": 10, "mean": 0.9},
+        "random": {"n": 9, "mean": 0.8},
+        "difference": {"value": 0.1, "low": 0.05, "high": 0.15},
+        "made_from": hashes(sources),
+    }
+    write_json(place / "winners.json", content)
+    says = "Trained alone, the best reach 90.00 % (n = 10), random ones of the same list, of at most 2 M multiply-adds, 80.00 % (n = 9): "
+    part = text_of(folder).replace("\\", "").split("## The best by score")[1].split("\n## ")[0]
+    assert f"{says}choosing by the score gains 10.00 [5.00, 15.00] points." in part
+    assert "| 91.50 |" in next(line for line in part.splitlines() if line.startswith("| 1 |"))
+    write_text(place / "known_accuracies.json", "{ }")
+    assert says not in text_of(folder)
+    write_json(place / "winners.json", {})
+    with pytest.raises(InputError, match=r"winners\.json: does not hold"):
+        text_of(folder)

@@ -10,6 +10,7 @@ from nas_lightning.errors import cut
 from nas_lightning.report.content import Part, Table
 from nas_lightning.report.run import RunFiles, section
 from nas_lightning.report.text import plain
+from nas_lightning.report.winners import describe_winners
 
 SHOWN = 30
 """Maximum rows of the best by score."""
@@ -22,7 +23,8 @@ def best(run: RunFiles) -> Part | None:
         return None
     table, population, is_scored = ranking.table, ranking.table.population, ranking.table.is_scored
     shown = ranking.order[:SHOWN]
-    others = [row for row, values in ranking.alone.items() if not np.isclose(values.mean(), ranking.truth[row], atol=1e-5)]
+    unlike = {row: values for row, values in ranking.alone.items() if not np.isclose(values.mean(), ranking.truth[row], atol=1e-5)}
+    others = {**unlike, **ranking.winners}
     places = dict(zip(ranking.known.tolist(), rankdata(-ranking.truth[ranking.known], method="min"), strict=True))
     rows = [
         {
@@ -34,14 +36,14 @@ def best(run: RunFiles) -> Part | None:
             "top-1, %": f"{100 * table.scores[row].top1:.2f}" if is_scored[row] else "",
             "known accuracy, %": f"{100 * ranking.truth[row]:.2f}" if row in places else "",
             f"true place of {len(places):,}": f"{places[row]:.0f}" if row in places else "",
-            "trained alone, %": f"{100 * ranking.alone[row].mean():.2f}" if row in others else "",
+            "trained alone, %": f"{100 * others[row].mean():.2f}" if row in others else "",
             "multiply-adds, M": f"{table.multiply_adds[row] / 1e6:.3f}",
             "parameters": f"{table.parameters[row]:,}",
         }
         for place, row in enumerate(shown.tolist(), start=1)
     ]
     text = f"The first {len(rows)} of {population.count}, ordered by {run.label}."
-    return Part("The best by score", (text,), tables=(Table(rows, file="best.csv"),))
+    return Part("The best by score", (describe_winners(run.folder), text), tables=(Table(rows, file="best.csv"),))
 
 
 def alone(run: RunFiles) -> Part | None:
