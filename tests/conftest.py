@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 # One thread a process: tiny shapes gain nothing from more, and spinning threads of two processes slow each other down tenfold.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -48,14 +49,20 @@ class Outcome:
     err: str
 
 
-def run_command(name: str, *arguments: object) -> Outcome:
-    """Runs a console entry in this process, as from a shell, and puts back what it changes; a bug's traceback gets through."""
+def run_command(name: str, *arguments: object, pages: bool = False) -> Outcome:
+    """Runs a console entry in this process, as from a shell, and puts back what it changes; a bug's traceback gets through.
+
+    Args:
+        pages: whether a run draws its page at its end, which takes seconds.
+    """
     out, err, code = io.StringIO(), io.StringIO(), 0
     argv, environment = sys.argv, dict(os.environ)
     sys.argv = [name, *map(str, arguments)]
     GlobalHydra.instance().clear()
+    # As in another process than rank zero, nothing is drawn.
+    draws_none = contextlib.nullcontext() if pages else mock.patch("nas_lightning.commands.report.is_rank_zero", return_value=False)
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), draws_none:
             COMMANDS[name]()
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 1
@@ -119,7 +126,7 @@ def _no_composed_config_is_left_over() -> Iterator[None]:
 def micro(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of ``experiment=micro``; read it, do not change it."""
     folder = tmp_path_factory.mktemp("micro") / "run"
-    done = run_command("train", "experiment=micro", f"run_dir={folder}")
+    done = run_command("train", "experiment=micro", f"run_dir={folder}", pages=True)
     assert done.code == 0, done.err
     return folder
 

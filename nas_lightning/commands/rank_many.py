@@ -13,6 +13,7 @@ from tabulate import tabulate
 from nas_lightning.agreement import kendall_tau
 from nas_lightning.commands.configs import RankConfig
 from nas_lightning.commands.ranking import check_ranking, choose_candidates, rank_checkpoint
+from nas_lightning.commands.report import write_page
 from nas_lightning.config.build import Builder, import_plugins
 from nas_lightning.data import ImageDataset, dataset_from_header
 from nas_lightning.data.check import check_dataset, check_trained_on
@@ -73,6 +74,8 @@ def rank_checkpoints(checkpoints: Sequence[Checkpoint], config: RankConfig, run_
         results[label] = rank_checkpoint(path, config.ranking, dataset, run_dir, arguments, folder_name=folder)
     if len(checkpoints) > 1 and config.ranking.shard is None and is_rank_zero():
         _compare(SearchSpace(**checkpoints[-1].header["supernet"]["space"]), results, run_dir, config.ranking.score)
+    if len(checkpoints) == 1 and config.ranking.shard is None:
+        write_page(run_dir)
     return results
 
 

@@ -19,6 +19,7 @@ from tabulate import tabulate
 from nas_lightning.commands.configs import TrainConfig
 from nas_lightning.commands.outcome import finished, value_of, write_outcome
 from nas_lightning.commands.prepare import prepare
+from nas_lightning.commands.report import write_page
 from nas_lightning.commands.run import run_experiment
 from nas_lightning.config.build import Builder
 from nas_lightning.config.read import read
@@ -97,6 +98,8 @@ def _run_trial(study: Study, config: TuneConfig) -> bool:
                 watching = [Prune(trial, before, run_config.returns == "agreement")] if config.pruning != "none" else []
                 value = value_of(folder, node, run_experiment(run_config, folder, run, watching))
                 write_outcome(folder, node, value, time.monotonic() - began)
+                if run_config.ranking.enabled:
+                    write_page(folder)
             if value is None:
                 line = "failed: it has no value, as its scores have no order"
             else:

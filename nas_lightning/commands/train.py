@@ -19,6 +19,7 @@ def task(cfg: DictConfig) -> float | None:
     node = plain(cfg)
     config = read(TrainConfig, node)
     from nas_lightning.commands.outcome import finished, value_of, write_outcome
+    from nas_lightning.commands.report import write_page
 
     began = time.monotonic()
     run_dir = run_folder(config.run_dir, config.resume)
@@ -45,6 +46,8 @@ def task(cfg: DictConfig) -> float | None:
         value = value_of(run_dir, node, agreement)
         if finished(run_dir, node) is None:
             write_outcome(run_dir, node, value, time.monotonic() - began)
+        if config.ranking.enabled and config.ranking.shard is None:
+            write_page(run_dir)
         return value
 
 

@@ -23,6 +23,8 @@ class Table:
     caption: str = ""
     is_folded: bool = False
     """Whether the page shows it only on demand."""
+    file: str = ""
+    """Name of the CSV file that the page offers; such a table can be copied and sorted, too."""
 
     @property
     def columns(self) -> list[str]:
@@ -48,15 +50,13 @@ class Part:
     statements: Mapping[str, str] = field(default_factory=dict)
     """By subject; like a paragraph, skipped if empty."""
     tiles: Sequence[Tile] = ()
-    figure: Figure | None = None
+    figures: Sequence[Figure] = ()
+    """Views of one subject; the page shows one at a time."""
     tables: Sequence[Table] = ()
     """Those without rows are skipped."""
+    command: str = ""
+    """A command line that answers what the part leaves open."""
     listings: Mapping[str, str] = field(default_factory=dict)
     """Long texts by title, only for the page."""
     is_folded: bool = False
     """Whether the page shows its content only on demand."""
-
-
-def missing(title: str, files: str) -> Part:
-    """The part that stands for one whose files are not there."""
-    return Part(title, (f"Missing: {files}.",))

@@ -10,17 +10,23 @@ import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure as Canvas
+from PIL import Image
 
 from nas_lightning.report.text import short
 
 ACCENT, TINT = "#0b6170", "#8fb8bf"
 INK, MUTED, PALE, LINE = "#1d2327", "#69737b", "#b3bac0", "#e4e7ea"
 COLOURS = LinearSegmentedColormap.from_list("effect", ["#8c7a6b", "#f7f8f8", ACCENT])
+AMOUNTS = LinearSegmentedColormap.from_list("amount", ["#f7f8f8", ACCENT])
+"""Of values around 0, and of others."""
 WIDE, NARROW = 992, 340
 """Widths of a picture on a desktop's and a phone's page, in CSS pixels."""
 CSS_PIXELS_AN_INCH = 96
+COLOURS_OF_A_PICTURE = 256
+"""A palette makes the files half as large."""
 MOST_WRITTEN = 40
 """Maximum cells of a heat map with written values."""
 LOOK: dict[Any, Any] = {
@@ -67,6 +73,8 @@ class Figure:
     height: int = 440
     """Height of the wide picture, in CSS pixels."""
     narrow_height: int = 360
+    view: str = ""
+    """Label of its switch where a part has several."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +106,13 @@ def _draw(figure: Figure, width: int, height: int, sharpness: int) -> Picture:
         mpl.rcdefaults()
         mpl.rcParams.update(LOOK)
         warnings.simplefilter("ignore")  # characters that the font lacks, labels too large for a small figure
-        canvas = Canvas(figsize=(width / CSS_PIXELS_AN_INCH, height / CSS_PIXELS_AN_INCH), layout="constrained")
+        size, dpi = (width / CSS_PIXELS_AN_INCH, height / CSS_PIXELS_AN_INCH), CSS_PIXELS_AN_INCH * sharpness
+        canvas = Canvas(size, dpi, layout="constrained")
         hovers = figure.draw(canvas)
-        file = io.BytesIO()
-        canvas.savefig(file, format="png", dpi=CSS_PIXELS_AN_INCH * sharpness, metadata={"Software": None})
+        agg, file = FigureCanvasAgg(canvas), io.BytesIO()
+        agg.draw()  # savefig would lay out and draw twice
+        drawn = Image.fromarray(np.asarray(agg.buffer_rgba())[..., :3])
+        drawn.quantize(COLOURS_OF_A_PICTURE, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(file, "png")
     return Picture(file.getvalue(), width, height, hovers, [_frame(hover.axes) for hover in hovers])
 
 
@@ -133,13 +144,14 @@ def heat_map(
 
     def draw(canvas: Canvas) -> list[Hover]:
         axes = canvas.subplots()
-        image = axes.imshow(values, origin="lower", aspect="auto", cmap=COLOURS, vmin=limits[0], vmax=limits[1])
+        colours = COLOURS if limits[0] == -limits[1] else AMOUNTS
+        image = axes.imshow(values, origin="lower", aspect="auto", cmap=colours, vmin=limits[0], vmax=limits[1])
         for axis, (label, names) in ((axes.xaxis, columns), (axes.yaxis, rows)):
             named = spaced(np.arange(len(names)), 16)
             axis.set_ticks(named, [short(names[index]) for index in named])
             axis.set_label_text(short(label))
         for row, column in texts if len(texts) <= MOST_WRITTEN else ():
-            axes.text(column, row, f"{values[row, column]:.4f}", ha="center", va="center", bbox={"color": "white", "alpha": 0.7, "pad": 2})
+            axes.text(column, row, f"{values[row, column]:.3f}", ha="center", va="center", bbox={"color": "white", "alpha": 0.7, "pad": 2})
         axes.tick_params(length=0)
         axes.grid(visible=False)
         axes.spines[:].set_visible(False)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 
 from nas_lightning.report.content import Link, Part, Table
+from nas_lightning.report.drawing import Figure
 from nas_lightning.report.text import writable
 
 SPECIAL = re.compile(r"([\\`*_\[\]|~$])")
@@ -30,17 +31,22 @@ def literal(text: str) -> str:
     return OPENING.sub(_entity, LINK.sub(_entity, escaped))
 
 
+def _figure(figure: Figure, pictures: str) -> list[str]:
+    return [f"![{literal(figure.says)}]({pictures}/{figure.name}.png)", *map(literal, figure.notes)]
+
+
 def _blocks(part: Part, pictures: str) -> list[str]:
-    figure = part.figure
     tiles = Table([{label: f"{value} {note}".strip() for label, value, note in part.tiles}] if part.tiles else [])
-    return [
+    blocks = [
         f"## {literal(part.title)}",
         *_table(tiles),
+        *(block for figure in part.figures for block in _figure(figure, pictures)),
         *map(literal, filter(None, part.paragraphs)),
         *(f"**{literal(subject)}.** {literal(statement)}" for subject, statement in part.statements.items() if statement),
-        *([] if figure is None else [f"![{literal(figure.says)}]({pictures}/{figure.name}.png)", *map(literal, figure.notes)]),
+        literal(part.command),
         *(block for table in part.tables for block in _table(table)),
     ]
+    return list(filter(None, blocks))
 
 
 def _entity(match: re.Match[str]) -> str:

@@ -45,3 +45,51 @@ for (const place of document.querySelectorAll(".drawing")) {
   place.addEventListener("pointerdown", show);
   place.addEventListener("pointerleave", () => { mark.hidden = tip.hidden = true; });
 }
+
+// Tables with a file's name: a click on a head sorts, two buttons copy the table and save it as CSV.
+for (const table of document.querySelectorAll("table[data-file]")) {
+  const [body, heads] = [table.tBodies[0], [...table.tHead.rows[0].cells]];
+  const number = (text) => parseFloat(text.replace(/,/g, ""));
+  heads.forEach((head, column) => {
+    const button = head.appendChild(document.createElement("button"));
+    button.textContent = head.firstChild === button ? "#" : head.firstChild.data;
+    head.replaceChildren(button);
+    button.addEventListener("click", () => {
+      const sign = head.ariaSort === "ascending" ? -1 : 1;
+      const compare = (a, b) => {
+        const [x, y] = [a, b].map((row) => row.cells[column].textContent);
+        if (!x || !y) return !x - !y; // empty cells come last
+        return sign * (number(x) - number(y) || x.localeCompare(y, "en", { numeric: true }));
+      };
+      for (const other of heads) other.ariaSort = null;
+      head.ariaSort = sign > 0 ? "ascending" : "descending";
+      body.append(...[...body.rows].sort(compare));
+    });
+  });
+
+  const plain = (text) => (/^-?[\d,]+(\.\d+)?$/.test(text) ? text.replace(/,/g, "") : text);
+  const cells = () => [...table.rows].map((row) => [...row.cells].map((cell) => plain(cell.textContent)));
+  const formula = /^[=+\-@\t\r](?![\d.]+$)/; // a spreadsheet would run it
+  const quoted = (text) => `"${(formula.test(text) ? `'${text}` : text).replace(/"/g, '""')}"`;
+  const bar = document.createElement("p");
+  const add = (label, act) => {
+    const button = bar.appendChild(document.createElement("button"));
+    button.textContent = label;
+    button.addEventListener("click", () => act(button));
+  };
+  add("Copy", (button) => {
+    const area = bar.appendChild(document.createElement("textarea")); // pages from files and plain http have no other clipboard
+    area.value = cells().map((row) => row.join("\t")).join("\n");
+    area.select();
+    button.textContent = document.execCommand("copy") ? "Copied" : "Not copied";
+    area.remove();
+  });
+  add("Download CSV", () => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([cells().map((row) => row.map(quoted).join(",")).join("\n")], { type: "text/csv" }));
+    link.download = table.dataset.file;
+    link.click();
+  });
+  bar.className = "tools";
+  table.parentElement.before(bar);
+}

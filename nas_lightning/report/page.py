@@ -60,13 +60,27 @@ def _section(part: Part, pictures: Mapping[str, tuple[Picture, Picture]]) -> str
 def _body(part: Part, pictures: Mapping[str, tuple[Picture, Picture]]) -> str:
     blocks = [
         _tiles(part.tiles),
+        _views([_figure(figure, pictures[figure.name]) for figure in part.figures], part.figures),
         *(f"<p>{_escaped(paragraph)}</p>" for paragraph in part.paragraphs if paragraph),
         *(f"<p><b>{_escaped(subject)}.</b> {_escaped(text)}</p>" for subject, text in part.statements.items() if text),
-        "" if part.figure is None else _figure(part.figure, pictures[part.figure.name]),
+        part.command and f'<pre class="command">{_escaped(part.command)}</pre>',
         *map(_table, part.tables),
         *(_folded(_escaped(title), f"<pre>{_escaped(text)}</pre>") for title, text in part.listings.items()),
     ]
     return "\n".join(filter(None, blocks))
+
+
+def _views(drawn: Sequence[str], figures: Sequence[Figure]) -> str:
+    """The figures; of several one at a time, which a switch without script chooses."""
+    if len(drawn) < 2:
+        return "".join(drawn)
+    group, names = f"view-{figures[0].name}", [figure.name for figure in figures]
+    switches = "".join(
+        f'<input type="radio" name="{group}" id="see-{name}"{"" if name != names[0] else " checked"}>'
+        f'<label for="see-{name}">{_escaped(figure.view)}</label>'
+        for name, figure in zip(names, figures, strict=True)
+    )
+    return f'<div class="views">{switches}{"".join(drawn)}</div>'
 
 
 def _figure(figure: Figure, pictures: tuple[Picture, Picture]) -> str:
@@ -104,9 +118,9 @@ def _table(table: Table) -> str:
     rows = "\n".join("<tr>" + "".join(f"<td>{_cell(row.get(column, ''))}</td>" for column in columns) + "</tr>" for row in table.rows)
     above = f"<caption>{caption}</caption>" if caption and not table.is_folded else ""
     kind = "pairs" if len(columns) == 2 else "wide"
-    text = (
-        f'<div class="scroll" tabindex="0"><table class="{kind}">{above}<thead><tr>{head}</tr></thead><tbody>\n{rows}</tbody></table></div>'
-    )
+    named = f' data-file="{_escaped(table.file)}"' if table.file else ""
+    inner = f'<table class="{kind}"{named}>{above}<thead><tr>{head}</tr></thead><tbody>\n{rows}</tbody></table>'
+    text = f'<div class="scroll" tabindex="0">{inner}</div>'
     return _folded(caption, text) if table.is_folded else text
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from nas_lightning.agreement import Agreement, Estimate, ScoreAgreement, read_agreement
 from nas_lightning.errors import InputError
+from nas_lightning.report.winners import FOLDER as WINNERS
 from nas_lightning.runs.made_from import changed_source
 from nas_lightning.runs.reading import finite, read_json, read_rows, read_text, read_yaml
 from nas_lightning.scoring.prediction import Prediction, read_prediction
@@ -53,12 +54,23 @@ class Ranking:
     """Distinct rows with a known accuracy."""
     truth_file: str
     """File of the known accuracies, below the run's folder; empty without one."""
+    alone: Mapping[int, npt.NDArray[np.float64]]
+    """Accuracies of the candidates that the run trained alone, by row, one per seed; fractions, none of trainings that diverged."""
+    winners: Mapping[int, npt.NDArray[np.float64]]
+    """Likewise of the best and of random ones that nas-standalone trained after the ranking."""
+
+    @property
+    def seeds(self) -> dict[int, npt.NDArray[np.float64]]:
+        """Those whose mean over several seeds is the known accuracy."""
+        means = {row: values.mean() for row, values in self.alone.items() if len(values) > 1}
+        return {row: self.alone[row] for row, mean in means.items() if math.isclose(mean, self.truth[row], abs_tol=1e-5)}
 
 
 @dataclass(frozen=True)
 class RunFiles:
     """A run folder; texts and mappings are empty without a file."""
 
+    folder: Path
     config: Mapping[str, Any]
     config_text: str
     environment: Mapping[str, Any]
@@ -76,6 +88,8 @@ class RunFiles:
     """None also without a predictor."""
     alone: Mapping[str, tuple[float, ...]] | None
     """``standalone/accuracies.csv``: fractions by code, one per seed, nan if the training diverged."""
+    seconds: float | None
+    """Duration of the process that finished the run; None while unfinished."""
     points: int = 3000
     """Maximum candidates in a figure."""
 
@@ -128,6 +142,7 @@ def read_run(folder: Path) -> RunFiles:
     ranking = _read_ranking(folder, key, _layers(config, protocol)) if has_scores else None
     agreement, stale = _read_agreement(folder)
     return RunFiles(
+        folder=folder,
         config=config,
         config_text=_optional(read_text, *configs) or "",
         environment=_optional(read_json, *(parent / "environment.json" for parent in folders)) or {},
@@ -139,6 +154,7 @@ def read_run(folder: Path) -> RunFiles:
         stale=stale,
         prediction=_optional(read_prediction, folder / "ranking/predictor.json"),
         alone=alone,
+        seconds=_optional(_read_seconds, folder / "finished.json"),
     )
 
 
@@ -201,7 +217,18 @@ def _read_ranking(folder: Path, key: str, layers: int | None) -> Ranking:
         truth=truth,
         known=distinct[~np.isnan(truth[distinct])],
         truth_file="" if path is None else str(path.relative_to(folder)),
+        alone=_alone_by_row(folder / "standalone/accuracies.csv", table, AnyWidths(layers)),
+        winners=_alone_by_row(folder / WINNERS / "accuracies.csv", table, AnyWidths(layers)),
     )
+
+
+def _alone_by_row(path: Path, table: ScoreTable, space: AnyWidths) -> dict[int, npt.NDArray[np.float64]]:
+    try:
+        trained = {space.parse(code): np.array(values) for code, values in (_optional(_read_alone, path) or {}).items()}
+    except InputError as error:
+        raise InputError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
+    rows = {row: trained.get(table.population[row].architecture, np.zeros(0)) for row in table.population.distinct_rows} if trained else {}
+    return {row: kept for row, values in rows.items() if len(kept := values[~np.isnan(values)])}
 
 
 def _layers(config: Mapping[str, Any], protocol: Mapping[str, Any]) -> int | None:
@@ -238,6 +265,13 @@ def _read_alone(path: Path) -> dict[str, tuple[float, ...]]:
         accuracy = math.nan if diverged else _number(row["accuracy"], f"{path}: line {line}: accuracy", 0, 1)
         by_code[code] = (*by_code.get(code, ()), accuracy)
     return by_code
+
+
+def _read_seconds(path: Path) -> float:
+    value = read_json(path).get("seconds")
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1e12:
+        raise InputError(f"{path}: seconds: {str(value)[:80]!r} is not a time in seconds")
+    return float(value)
 
 
 def _number(text: str, place: str, least: float = -math.inf, most: float = math.inf) -> float:

@@ -15,7 +15,6 @@ from nas_lightning.errors import InputError
 from nas_lightning.report.run import RunFiles, read_run, section
 from nas_lightning.report.sweep_keys import ABSENT, SEED, Factor, find_factors, read_leaves
 from nas_lightning.report.text import listed
-from nas_lightning.runs.reading import read_json
 
 INSIDE_A_RUN = {"stages", "ranking", "standalone", ".submitit", ".hydra"}
 """Folders without jobs, skipped in the search."""
@@ -34,8 +33,6 @@ class Job:
     leaves: Mapping[str, str]
     """The config's values by dotted key."""
     seed: str
-    seconds: float | None
-    """Duration of the process that finished the job; None while unfinished."""
     truth: int
     """A hash of the known accuracies and their candidates."""
     report: str | None
@@ -131,32 +128,22 @@ def _natural(text: str) -> list[tuple[int, str]]:
 
 
 def _read_job(sweep: Path, place: str) -> Job:
-    folder = sweep / place
-    run = read_run(folder)
+    run = read_run(sweep / place)
     known = [] if run.ranking is None else [(run.ranking.table.population[row], run.ranking.truth[row]) for row in run.ranking.known]
-    finished = folder / "finished.json"
     return Job(
         place,
         replace(run, ranking=None),  # 50,000 candidates per job are many
         leaves := read_leaves(run.config),
         leaves.get(SEED, ABSENT),
-        _seconds(finished) if finished.is_file() else None,
         hash(tuple(known)),
-        f"./{quote(os.fsencode(place))}/report.html" if (folder / "report.html").is_file() else None,
+        f"./{quote(os.fsencode(place))}/report.html" if (sweep / place / "report.html").is_file() else None,
     )
-
-
-def _seconds(path: Path) -> float:
-    value = read_json(path).get("seconds")
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1e12:
-        raise InputError(f"{path}: seconds: {str(value)[:80]!r} is not a time in seconds")
-    return float(value)
 
 
 def _results(jobs: Sequence[Job]) -> tuple[str, bool, dict[str, float]]:
     """Kendall's tau-b if any job has it, else the final loss of the last stage that all finished jobs share."""
     kendalls = {job.name: kendall.value for job in jobs if (kendall := job.run.statistic("kendall")) and kendall.value is not None}
-    finished = [job for job in jobs if job.seconds is not None]
+    finished = [job for job in jobs if job.run.seconds is not None]
     last = {str(list(stages)[-1]) for job in finished if (stages := section(job.run.config, "stages"))}
     if kendalls or len(last) != 1:
         labels = {job.run.label for job in jobs if job.name in kendalls}

@@ -1,6 +1,8 @@
 """The swept keys of a multirun: the keys in which the jobs' configs differ."""
 
+import itertools
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +18,8 @@ ELSEWHERE = ("run_dir", "resume", "dry_run", "hydra", "data.root", "data.downloa
 """Keys of where a run is, not what it is; with all keys below them."""
 ABSENT = plain(None)
 """The value of a key that a config lacks."""
+CLOSE = 0.04
+"""Share of an axis that two values lie apart at least."""
 LONGEST = 160
 """Maximum characters of a key or a value."""
 
@@ -37,6 +41,19 @@ class Factor:
     def title(self) -> str:
         """The names in words."""
         return listed(self.names)
+
+    @property
+    def axis(self) -> tuple[str, list[float]]:
+        """The name of a logarithmic scale, and where the values stand: numbers that span a decade by their logarithm, others
+        by value unless some would lie on each other, and texts in even steps."""
+        even = [float(place) for place in range(len(self.values))]
+        numbers = [number for values in self.values if (number := finite(values[0])) is not None] if self.numeric else []
+        is_log = len(numbers) > 1 and numbers[0] > 0 and numbers[-1] >= 10 * numbers[0]
+        places = [math.log10(number) for number in numbers] if is_log else numbers
+        gaps = [right - left for left, right in itertools.pairwise(places)]
+        if len(places) < len(even) or min(gaps, default=0) < CLOSE * sum(gaps):
+            return "", even
+        return ", logarithmic" if is_log else "", places
 
     @property
     def texts(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from nas_lightning.report.markdown import as_markdown
 from nas_lightning.report.page import as_page
 from nas_lightning.report.parts.baselines import baselines
 from nas_lightning.report.parts.prediction import prediction
-from nas_lightning.report.parts.scores import against_truth, costs, places
+from nas_lightning.report.parts.scores import costs
 from nas_lightning.report.parts.sweep_effects import sweep_effects
 from nas_lightning.report.parts.sweep_jobs import sweep_jobs
 from nas_lightning.report.parts.sweep_verdict import sweep_verdict
@@ -19,15 +20,16 @@ from nas_lightning.report.parts.tables import alone, best, environment, protocol
 from nas_lightning.report.parts.training import training
 from nas_lightning.report.parts.verdict import verdict
 from nas_lightning.report.parts.widths import widths
-from nas_lightning.report.run import RunFiles, read_run
+from nas_lightning.report.run import RunFiles, read_run, section
 from nas_lightning.report.sweep import Sweep, read_sweep
+from nas_lightning.report.text import plain
 from nas_lightning.runs.writing import write_atomically, write_text
 
-PARTS = (verdict, against_truth, baselines, places, costs, best, prediction, widths, training, alone, recipe, protocol, environment)
+PARTS = (verdict, best, baselines, costs, prediction, widths, training, alone, recipe, protocol, environment)
 """The parts of a run's report in order, the verdict first; each gives None of a run that it has nothing to do with."""
 
 
-def write_report(folder: Path, points: int) -> list[Path]:
+def write_report(folder: Path, points: int) -> tuple[Path, Path]:
     """Writes ``report.html``, ``report.md`` and the pictures in ``report``; the same files give the same bytes.
 
     Args:
@@ -41,7 +43,7 @@ def write_report(folder: Path, points: int) -> list[Path]:
     return _write(folder, "report", _subtitle(run), make_parts(run, points))
 
 
-def write_sweep_report(folder: Path) -> list[Path]:
+def write_sweep_report(folder: Path) -> tuple[Path, Path]:
     """Writes ``sweep.html``, ``sweep.md`` and the pictures in ``sweep`` into the folder of a multirun, likewise.
 
     Raises:
@@ -53,7 +55,10 @@ def write_sweep_report(folder: Path) -> list[Path]:
 
 def make_sweep_parts(sweep: Sweep) -> Sequence[Part]:
     """All parts of a sweep's report in order, the verdict first."""
-    return (sweep_verdict(sweep), sweep_jobs(sweep), *sweep_effects(sweep))
+    verdict, effects = sweep_verdict(sweep), sweep_effects(sweep)
+    if effects:  # its picture comes first
+        verdict = replace(verdict, figures=effects[0].figures, paragraphs=effects[0].paragraphs)
+    return (verdict, *effects[1:], sweep_jobs(sweep))
 
 
 def make_parts(run: RunFiles, points: int) -> Sequence[Part]:
@@ -62,19 +67,30 @@ def make_parts(run: RunFiles, points: int) -> Sequence[Part]:
     return [made for part in PARTS if (made := part(run)) is not None]
 
 
-def _write(folder: Path, name: str, subtitle: str, parts: Sequence[Part]) -> list[Path]:
+def _write(folder: Path, name: str, subtitle: str, parts: Sequence[Part]) -> tuple[Path, Path]:
     title = folder.resolve().name
-    pictures = {part.figure.name: draw_both(part.figure) for part in parts if part.figure is not None}
-    texts = {f"{name}.html": as_page(title, subtitle, parts, pictures), f"{name}.md": as_markdown(title, parts, name)}
+    pictures = {figure.name: draw_both(figure) for part in parts for figure in part.figures}
+    page, text = folder / f"{name}.html", folder / f"{name}.md"
+    texts = {page: as_page(title, subtitle, parts, pictures), text: as_markdown(title, parts, name)}
     for figure, (wide, _) in pictures.items():
         write_atomically(folder / name / f"{figure}.png", partial(Path.write_bytes, data=wide.png))
-    for file, text in texts.items():
-        write_text(folder / file, text)
-    return [folder / file for file in texts]
+    for path, content in texts.items():
+        write_text(path, content)
+    return page, text
 
 
 def _subtitle(run: RunFiles) -> str:
-    """Experiment, seed and commit."""
-    experiments = [word for word in run.command if word.startswith("experiment=")]
-    seed = f"seed {run.config['seed']}" if "seed" in run.config else ""
-    return ", ".join(filter(None, [*experiments, seed, run.commit and f"commit {run.commit}"]))
+    """Experiment, data, space, stages, time, seed and commit, as far as they are known."""
+    folder = Path(str(run.config.get("run_dir", ""))).parts  # its default is outputs/<experiment>/<date_time>
+    given = [word.partition("=")[2] for word in run.command if word.startswith("experiment=")]
+    target = str(section(run.config, "data").get("_target_", "")).rpartition(".")[2]
+    facts = {
+        "experiment": (given or ([folder[-2]] if folder[-3:-2] == ("outputs",) else [""]))[-1],
+        "data": target,
+        "space": section(run.config, "space").get("name"),
+        "stages": ", ".join(map(str, section(run.config, "stages"))),
+        "time": "" if run.seconds is None else str(timedelta(seconds=round(run.seconds))),
+        "seed": run.config.get("seed"),
+        "commit": run.commit,
+    }
+    return " · ".join(f"{name} {plain(value)}" for name, value in facts.items() if value not in ("", None))

@@ -53,6 +53,7 @@ def test_a_real_run_gets_its_report_without_importing_torch(run: Path):
         "against_truth",
         "baselines",
         "costs",
+        "parameters",
         "prediction",
         "ranks",
         "training",
@@ -77,7 +78,7 @@ def test_a_sweep_gets_its_report_without_importing_torch(run: Path):
     assert done.stdout == f"written: {sweep}/sweep.html, sweep.md\nimported: []\n"
     text = (sweep / "sweep.md").read_text(encoding="utf-8")
     kendall = json.loads((run / "ranking/agreement.json").read_text())["scores"]["predicted"]["kendall"]["value"]
-    assert text.count(f"| {kendall:.3f} ") == 2  # a row a job
+    assert text.count(f"| {kendall:.3f} \\[") == 2  # a row a job
     assert not (sweep / "sweep").exists()  # two jobs of one setting: nothing was swept
 
 

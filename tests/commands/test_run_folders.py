@@ -41,9 +41,10 @@ def test_the_run_folder_holds_the_files_of_the_contract_and_no_others(micro: Pat
     parts = {f"ranking/parts/{part}.csv" for part in ("0-6", "7-13", "14-20", "21-27", "28-29")}
     names = ("protocol", "submission", "predictor", "agreement", "known_accuracies")
     ranking = {"ranking/scores.csv", *(f"ranking/{name}.json" for name in names)}
-    reports = {"report.html", "report.md"}
+    pictures = ("against_truth", "ranks", "baselines", "costs", "parameters", "prediction", "training", "widths")
+    reports = {"report.html", "report.md", *(f"report/{name}.png" for name in pictures)}
     rest = {"config.yaml", "environment.json", "supernet.safetensors", "finished.json", ".lock"}
-    assert files - reports == {*stages, *listed, *kept, *truth, *parts, *ranking, *rest}
+    assert files == {*stages, *listed, *kept, *truth, *parts, *ranking, *reports, *rest}
 
 
 def test_the_folders_config_is_the_composed_one(micro: Path):

@@ -56,4 +56,4 @@ class Page(HTMLParser):
 
 def points_of(parts: Sequence[Part]) -> dict[str, Sequence[Hover]]:
     """The points of each figure by its name, without a picture."""
-    return {part.figure.name: part.figure.draw(Canvas()) for part in parts if part.figure is not None}
+    return {figure.name: figure.draw(Canvas()) for part in parts for figure in part.figures}

@@ -5,9 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from example_run import LAYERS, agreement, change_json, write_example, write_json, write_metrics, write_scores
+from example_run import LAYERS, agreement, change_json, write_example, write_json, write_metrics, write_scores, write_text
 from page_reader import Page, points_of
+from scipy.stats import kendalltau
 
+from nas_lightning.agreement.summary import against_baselines
+from nas_lightning.errors import InputError
 from nas_lightning.report import write_report
 from nas_lightning.report.content import Table
 from nas_lightning.report.drawing import Hover
@@ -15,6 +18,7 @@ from nas_lightning.report.markdown import as_markdown
 from nas_lightning.report.parts.scores import pareto_front
 from nas_lightning.report.run import read_run
 from nas_lightning.report.write import make_parts
+from nas_lightning.runs.made_from import hashes
 from nas_lightning.scoring.prediction import LayerEffect, Prediction
 
 
@@ -49,7 +53,7 @@ SAID = [
     "The order tells good candidates from bad ones; it does not settle close calls. A baseline that needs no training does better.",
     "60 candidates are ranked by negative cross entropy; the order is compared with 40 known accuracies.",
     "the score puts the better one first in 85 % [82 %, 88 %] of the cases; a coin in 50 %.",
-    "The score beats parameters. The score does not beat multiply-adds. The score is beaten by last width.",
+    "negative cross entropy is beaten by the best baseline, last width",
 ]
 
 
@@ -61,8 +65,9 @@ def test_the_verdict_says_in_the_page_and_in_the_text(said: str, folder: Path, p
 
 def test_the_verdict_tells_what_the_best_by_score_hold(folder: Path):
     text = (folder / "report.md").read_text(encoding="utf-8").replace("\\", "").split("\n## ")[1]
-    assert "| Kendall tau-b | Pearson |" in text
-    assert "| 60 | 40 | 0.700 [0.650, 0.750] | 0.700 [0.650, 0.750] |" in text
+    assert "Kendall tau-b of the score, negative cross entropy | best baseline without training | noise ceiling of the known" in text
+    kendalls = ("0.700 [0.650, 0.750], 40 known accuracies", "0.420 [0.370, 0.470], last width", "0.900 [0.850, 0.950], 3 seeds")
+    assert f"| {' | '.join(kendalls)} |" in text
     assert "| 10 | 40 % [35 %, 45 %] (chance: 25 %) | 2 [1, 3] of 40 | 0.40 [0.20, 0.60] |" in text
 
 
@@ -86,15 +91,29 @@ def test_a_score_beats_a_baseline_from_95_percent_of_resamples(tmp_path: Path):
     write_example(tmp_path)
     write_json(tmp_path / "ranking/agreement.json", agreement(40, chances=(0.95, 0.949, 0.05)))
     text = text_of(tmp_path)
-    assert "The score beats parameters. The score does not beat multiply-adds. The score is beaten by last width." in text
     for row in ("| parameters | 95.0 % |", "| multiply-adds | 94.9 % |", "| last width | 5.0 % |"):
         assert row in text
 
 
-def test_a_score_that_beats_all_baselines_gets_no_warning(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("chance", "outcome", "warning"),
+    [
+        (0.95, "beats", ""),
+        (0.949, "does not beat", "A baseline that needs no training may do as well."),
+        (0.05, "is beaten by", "A baseline that needs no training does better."),
+    ],
+)
+def test_the_page_names_the_best_baseline_as_the_terminal_does(chance: float, outcome: str, warning: str, tmp_path: Path):
     write_example(tmp_path)
-    write_json(tmp_path / "ranking/agreement.json", agreement(40, chances=(1.0, 0.99, 0.96)))
-    assert "A baseline" not in text_of(tmp_path).split("\n## ")[1]
+    write_json(tmp_path / "ranking/agreement.json", agreement(40, chances=(0.0, 0.0, chance)))  # last width is the best
+    verdict = text_of(tmp_path).split("\n## ")[1]
+    agreed = read_run(tmp_path).agreement
+    assert agreed is not None
+    sentence = against_baselines(agreed, "negative cross entropy")
+    assert f"**Against baselines.** {sentence}." in verdict
+    assert f" {outcome} the best baseline, last width" in sentence
+    assert ("A baseline" in verdict) == bool(warning)
+    assert warning in verdict
 
 
 def test_few_known_accuracies_are_called_a_hint(tmp_path: Path):
@@ -105,7 +124,7 @@ def test_few_known_accuracies_are_called_a_hint(tmp_path: Path):
 def test_every_candidate_is_a_point_and_every_score_a_dot(page: Page):
     assert page.points("against_truth") == 40
     assert page.points("ranks") == 40
-    assert page.points("costs") == 60
+    assert page.points("costs") == page.points("parameters") == 60
     assert page.points("baselines") == 3 * (2 + 3 + 1)
     assert max(page.data["widths"][0]["x"]) == LAYERS - 1  # not the sixth entry, which no layer reads
     assert len(page.data["training"]) == 1 + 4 + 1 + 1
@@ -124,9 +143,10 @@ def test_the_ten_best_are_those_of_least_cross_entropy_in_order(folder: Path):
     lines = (folder / "ranking/scores.csv").read_text().splitlines()[1:]
     best = sorted((line.split(",") for line in lines), key=lambda row: float(row[4]))[:10]
     text = (folder / "report.md").read_text(encoding="utf-8")
-    part = text.split("## The ten best by score")[1].split("\n## ")[0]
+    part = text.split("## The best by score")[1].split("\n## ")[0]
     found = [line.split(" | ")[1] for line in part.splitlines() if line.startswith("| ") and line[2].isdigit()]
-    assert found == [row[0] for row in best]
+    assert len(found) == 30
+    assert found[:10] == [row[0] for row in best]
 
 
 def test_the_curves_of_the_stages_follow_each_other_in_the_configs_order(folder: Path, page: Page):
@@ -150,7 +170,8 @@ def test_fitted_scores_and_the_ceiling_are_marked_as_what_they_are(page: Page, f
 
 
 def test_protocol_environment_recipe_and_truth_are_told(page: Page):
-    for said in ("c0ffee", "0123456789abcdef", "experiment=example, seed 3, commit 0123456 with changes", "SGD (lr 0.1)", "numpy 2.0"):
+    title = "experiment example · space example · stages pretrain, finetune, distill · seed 3 · commit 0123456 with changes"
+    for said in ("c0ffee", "0123456789abcdef", title, "SGD (lr 0.1)", "numpy 2.0"):
         assert said in page.text
     assert "from seed to seed: 0.71 points" in " ".join(page.text.split())
 
@@ -159,7 +180,6 @@ def test_many_candidates_are_sampled_evenly_and_the_report_says_so(tmp_path: Pat
     write_example(tmp_path, candidates=220, known=200)
     text = text_of(tmp_path, points=100)
     assert "Drawn are 100 of 200, evenly spaced by score." in text
-    assert "Drawn are 100 of 200, evenly spaced by known accuracy." in text
     drawn = {name: len(hovers[0].x) for name, hovers in figures_of(tmp_path, points=100).items()}
     assert drawn["against_truth"] == drawn["ranks"] == 100
     ranking = read_run(tmp_path).ranking
@@ -181,7 +201,7 @@ def test_the_same_files_give_the_same_bytes(folder: Path, tmp_path: Path):
     again = write_example(tmp_path / "example")
     write_report(again, points=3000)
     names = ["report.html", "report.md", *(f"report/{path.name}" for path in (folder / "report").iterdir())]
-    assert len(names) == 2 + 6
+    assert len(names) == 2 + 7
     for name in names:
         assert (again / name).read_bytes() == (folder / name).read_bytes(), name
 
@@ -234,3 +254,65 @@ def test_a_prediction_is_drawn_and_its_doubt_is_told(tmp_path: Path):
     (hover,) = figures_of(tmp_path, points=100)["prediction"]
     assert hover.y == [0.1, 0.1, 0.3]
     assert hover.texts[1] == "blocks.0.conv1\npredicted 0.1000 nats\nwithout the assumption -0.2000 nats"
+
+
+def test_without_a_truth_the_page_says_how_far_the_order_is_size_and_gives_the_command_that_makes_one(tmp_path: Path):
+    folder = write_example(tmp_path / "a run")
+    for path in ("ranking/agreement.json", "ranking/known_accuracies.json", "standalone/accuracies.csv"):
+        (folder / path).unlink()
+    words = ["/x/train.py", "experiment=example", "standalone.enabled=false", "run_dir=b", "hydra.mode=RUN"]
+    change_json(folder / "environment.json", command=words)
+    run, text = read_run(folder), text_of(folder).replace("\\", "")
+    verdict = text.split("\n## ")[1]
+    assert "How far to trust this order is unknown." in verdict
+    assert f"python train.py experiment=example standalone.enabled=true standalone.count=24 'run_dir={folder}'" in verdict
+    assert run.ranking is not None
+    size = kendalltau(run.ranking.quality, run.ranking.table.multiply_adds).statistic  # all have the same number of parameters
+    assert f"| {size:.3f} 1 is the order by size |" in verdict
+    assert set(figures_of(folder)) == {"parameters", "costs", "widths", "training"}
+    change_json(folder / "environment.json", command=["/bin/nas-tune", "run_dir=b"])  # whose words are not the run's
+    assert "run_dir=" not in text_of(folder).replace("\\", "").split("\n## ")[1]
+
+
+def test_bars_are_the_seeds_of_a_truth_that_the_run_trained(tmp_path: Path):
+    folder = write_example(tmp_path)
+    known = json.loads((folder / "ranking/known_accuracies.json").read_text())
+    (name, first), (_, other) = list(known.items())[:2]
+    rows = [f"{name},{first['arch']},{seed},{first['acc'] + change}" for seed, change in enumerate((-0.02, 0.02))]
+    rows += [f"b,{other['arch']},{seed},{accuracy}" for seed, accuracy in enumerate((0.1, 0.3))]
+    (folder / "standalone/accuracies.csv").write_text("\n".join(["name,architecture,seed,accuracy", *rows]))
+    run = read_run(folder)
+    assert run.ranking is not None
+    assert {run.ranking.table.population[row].name for row in run.ranking.seeds} == {name}  # the other mean is not the known accuracy
+    assert len(run.ranking.alone) == 2
+    assert "Lines: from the lowest to the highest of its training seeds." in text_of(folder)
+
+
+def test_the_winners_that_were_trained_alone_stand_with_their_accuracy_next_to_random_ones(tmp_path: Path):
+    folder = write_example(tmp_path)
+    ranking = read_run(folder).ranking
+    assert ranking is not None
+    best = ranking.table.population[int(ranking.order[0])]
+    place = folder / "winners/standalone"
+    write_text(
+        place / "accuracies.csv", f"name,architecture,seed,accuracy\n{best.name},{best.text},0,0.91\n{best.name},{best.text},1,0.92\n"
+    )
+    write_text(place / "known_accuracies.json", "{}")
+    sources = {"scores.csv": folder / "ranking/scores.csv", "known_accuracies.json": place / "known_accuracies.json"}
+    content = {
+        "budget": 2_000_000,
+        "best": {"n": 10, "mean": 0.9},
+        "random": {"n": 9, "mean": 0.8},
+        "difference": {"value": 0.1, "low": 0.05, "high": 0.15},
+        "made_from": hashes(sources),
+    }
+    write_json(place / "winners.json", content)
+    says = "Trained alone, the best reach 90.00 % (n = 10), random ones of the same list, of at most 2 M multiply-adds, 80.00 % (n = 9): "
+    part = text_of(folder).replace("\\", "").split("## The best by score")[1].split("\n## ")[0]
+    assert f"{says}choosing by the score gains 10.00 [5.00, 15.00] points." in part
+    assert "| 91.50 |" in next(line for line in part.splitlines() if line.startswith("| 1 |"))
+    write_text(place / "known_accuracies.json", "{ }")
+    assert says not in text_of(folder)
+    write_json(place / "winners.json", {})
+    with pytest.raises(InputError, match=r"winners\.json: does not hold"):
+        text_of(folder)

@@ -30,7 +30,7 @@ def run(folder: Path) -> RunFiles:
 
 @pytest.fixture(scope="module")
 def figures(run: RunFiles) -> dict[str, tuple[Picture, Picture]]:
-    return {part.figure.name: draw_both(part.figure) for part in make_parts(run, points=3000) if part.figure is not None}
+    return {figure.name: draw_both(figure) for part in make_parts(run, points=3000) for figure in part.figures}
 
 
 def points(picture: Picture) -> list[tuple[float, float]]:
@@ -82,7 +82,7 @@ def test_places_are_counted_from_the_best_and_ties_share_theirs(
             1 + sum(value > values[name] for value in values.values()) + (sum(value == values[name] for value in values.values()) - 1) / 2
         )
 
-    expected = sorted((place(known, name), place(scores, name) - place(known, name)) for name in known)
+    expected = sorted((place(scores, name), place(known, name)) for name in known)
     np.testing.assert_allclose(sorted(points(figures["ranks"][0])), expected)
 
 
@@ -111,21 +111,22 @@ def test_a_pointer_finds_a_point_where_the_picture_has_it(figures: dict[str, tup
 
 
 def test_the_ceiling_is_dashed_where_it_is_known(run: RunFiles):
-    (figure,) = [part.figure for part in make_parts(run, points=3000) if part.figure is not None and part.figure.name == "baselines"]
+    (figure,) = [figure for part in make_parts(run, points=3000) for figure in part.figures if figure.name == "baselines"]
     canvas = Canvas()
     figure.draw(canvas)
     assert [line.get_xdata()[0] for axes in canvas.axes for line in axes.lines if line.get_linestyle() == "--"] == [0.9, 0.95]
 
 
 def test_both_arrangements_have_the_same_points_within_their_axes(figures: dict[str, tuple[Picture, Picture]]):
-    assert set(figures) == {"against_truth", "baselines", "ranks", "costs", "widths", "training"}
+    assert set(figures) == {"against_truth", "baselines", "ranks", "costs", "parameters", "widths", "training"}
     for wide, narrow in figures.values():
         assert points(wide) == points(narrow)
         for picture in (wide, narrow):
             for hover, (left, top, across, down, x0, x1, y0, y1) in zip(picture.hovers, picture.frames, strict=True):
                 assert 0 <= left < left + across <= 1
                 assert 0 <= top < top + down <= 1
-                assert all(x0 <= x <= x1 and y0 <= y <= y1 for x, y in zip(hover.x, hover.y, strict=True))
+                assert all(min(x0, x1) <= x <= max(x0, x1) for x in hover.x)
+                assert all(min(y0, y1) <= y <= max(y0, y1) for y in hover.y)
 
 
 def test_a_sample_is_evenly_spaced_and_keeps_both_ends():

@@ -3,10 +3,12 @@
 Needs Debian's chromium and chromium-driver; without them it is skipped, or fails where NAS_BROWSER_REQUIRED is set, as in .ci/run.
 """
 
+import csv
 import json
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -100,7 +102,7 @@ def assert_nothing_hangs_over(browser: Any) -> None:
 def test_every_figure_is_shown_quietly_within_the_page(which: str, width: int, browser: Any, request: pytest.FixtureRequest):
     address = request.getfixturevalue(which)
     opened(browser, address, width)
-    assert count(browser, ".drawing img") == {"page": 6, "sweep_page": 3}[which]
+    assert count(browser, ".drawing img") == {"page": 7, "sweep_page": 3}[which]
     shown = browser.execute_script("return [...document.querySelectorAll('.drawing img')].map((image) => image.naturalWidth)")
     assert set(shown) == {3 * NARROW if width == PHONE else 2 * WIDE}
     assert_nothing_hangs_over(browser)
@@ -127,6 +129,37 @@ return [
   box.top + box.height * (top + height * (y1 - panel.y[number]) / (y1 - y0)),
 ];
 """
+
+
+def test_a_switch_shows_places_instead_of_values(browser: Any, page: str):
+    opened(browser, page, DESK)
+    shown = "return ['against_truth', 'ranks'].map((name) => document.getElementById(name).getBoundingClientRect().height > 0)"
+    assert browser.execute_script(shown) == [True, False]
+    browser.find_element("css selector", "label[for=see-ranks]").click()
+    assert browser.execute_script(shown) == [False, True]
+
+
+def test_the_best_are_sorted_copied_and_saved(browser: Any, page: str, tmp_path: Path):
+    opened(browser, page, DESK)
+    browser.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    column = "return [...document.querySelectorAll('[data-file] tbody tr')].map((row) => row.cells[0].textContent)"
+    ranks = [str(place) for place in range(1, 31)]
+    assert browser.execute_script(column) == ranks
+    head = browser.find_element("css selector", "[data-file] th button")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", head)
+    head.click()
+    head.click()
+    assert browser.execute_script(column) == ranks[::-1]
+    copy, save = browser.find_elements("css selector", ".tools button")
+    copy.click()
+    assert copy.text == "Copied"
+    save.click()
+    WebDriverWait(browser, SECONDS).until(lambda _: (tmp_path / "best.csv").is_file())
+    with (tmp_path / "best.csv").open(newline="") as file:
+        first, *rows = csv.reader(file)
+    assert first[:3] == ["#", "name", "architecture"]
+    assert [row[0] for row in rows] == ranks[::-1]
+    assert all(row[1].startswith(EVIL) and set(row[2]) <= set("0123456789-") for row in rows)
 
 
 @pytest.mark.parametrize("width", [PHONE, DESK])

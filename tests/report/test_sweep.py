@@ -56,7 +56,7 @@ def test_a_lead_beyond_the_noise_of_the_seeds_is_shown(tmp_path: Path):
     assert found.shown == "yes"
     text = text_of(tmp_path)
     assert "## optimizer.lr 0.2 is best, and its lead exceeds the noise of the seeds." in text
-    assert "| 0.1000 noise 0.0453 |" in text
+    assert "| 0.100 noise 0.045 |" in text
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ def test_a_value_without_a_result_beyond_it_or_none_below_it_is_no_end(tmp_path:
 
 def test_a_lead_within_the_noise_of_the_seeds_is_not_called_better(tmp_path: Path):
     write_settings(tmp_path, (0.60, 0.62, 0.64), (0.62, 0.64, 0.66))
-    assert "## optimizer.lr 0.2 comes first, but its lead does not exceed the noise of the seeds." in text_of(tmp_path)
-    assert text_of(tmp_path).count("| 0.6200 | 0.0200 | 0.0200 (noise 0.0453) | no |") == 3  # a row a job of the second setting
+    assert "## No winner yet: 2 settings within noise." in text_of(tmp_path)
+    assert text_of(tmp_path).count("| 0.620 | 0.020 | 0.020 (noise 0.045) | no |") == 3  # a row a job of the second setting
 
 
 def test_the_noise_is_pooled_over_all_settings_with_two_seeds(tmp_path: Path):
@@ -105,7 +105,9 @@ def test_without_the_noise_of_the_seeds_no_setting_is_called_better(values: tupl
     sweep = read_sweep(write_settings(tmp_path, *values))
     assert lead(sweep, *sweep.ranked[:2]).shown == "not shown"
     text = text_of(tmp_path)
-    assert "that it is better than the next is not shown" in text
+    assert "## No winner yet: " in text
+    assert ("2 settings within noise" in text) == (values[0] == (0.7, 0.7))  # whose intervals over candidates overlap
+    assert ("comes first, but the noise of the seeds is unknown" in text) == (values[0] != (0.7, 0.7))
     assert "noise unknown" in text
 
 
@@ -116,23 +118,33 @@ def test_jobs_of_one_seed_are_no_repetitions(tmp_path: Path):
     assert (setting.mean, setting.std, len(setting.by_seed)) == (pytest.approx(0.6), None, 1)
 
 
-def test_equal_settings_are_called_equal(tmp_path: Path):
-    assert "## The first two settings are equal." in text_of(write_settings(tmp_path, (0.5, 0.6), (0.6, 0.5)))
+def test_settings_within_noise_are_counted(tmp_path: Path):
+    kendalls = ((0.60, 0.62, 0.64), (0.70, 0.72, 0.74), (0.71, 0.73, 0.75), (0.72, 0.70, 0.71))
+    assert "## No winner yet: 3 settings within noise." in text_of(write_settings(tmp_path, *kendalls))
+
+
+def test_the_noise_of_one_seed_each_is_that_of_the_candidates(tmp_path: Path):
+    """Intervals are 0.05 to both sides."""
+    assert "## No winner yet: 3 settings within noise." in text_of(write_settings(tmp_path / "a", (0.60,), (0.65,), (0.69,), (0.5,)))
+
+
+def test_equal_settings_are_no_winner(tmp_path: Path):
+    assert "## No winner yet: 2 settings within noise." in text_of(write_settings(tmp_path, (0.5, 0.6), (0.6, 0.5)))
 
 
 def test_seeds_alone_have_a_spread_and_no_effect(tmp_path: Path):
     text = text_of(write_settings(tmp_path, (0.5, 0.6)))
     assert "## Only one setting has a result: the one setting." in text
-    assert text.count("| 0.5500 | 0.0707 | the best |") == 2
+    assert text.count("| 0.550 | 0.071 | the best |") == 2
     assert "Nothing but the seed differs" in text
 
 
 def test_a_row_tells_settings_agreement_losses_time_commit_and_overrides(tmp_path: Path):
     row = rows_of(text_of(write_sweep(tmp_path)), "Jobs")["3"]
     interval = "0.680 [0.630, 0.730]"
-    loss = f"{2.1 + 0.02:.4f}"  # the last five lie 0.00 to 0.04 above the last
+    loss = f"{2.1 + 0.02:.3f}"  # the last five lie 0.00 to 0.04 above the last
     overrides = f"seed=0 {RATE}=0.1 {PATHS}=4 {EPOCHS}=1"
-    standing = ["0.6767", "0.0153", "the best", ""]
+    standing = ["0.677", "0.015", "the best", ""]
     assert row == ["★", "3", "1", "4", "0.1", "0", interval, interval, *standing, loss, loss, "0:01:33", "0123456", overrides]
 
 
@@ -140,7 +152,7 @@ def test_an_unfinished_job_says_where_it_stands_and_is_not_compared(tmp_path: Pa
     text = text_of(write_sweep(tmp_path))
     row = rows_of(text, "Jobs")["11"]
     assert row[6:8] == ["", ""]
-    assert row[12:] == ["2.0400", "", f"unfinished, pretrain step {STEPS}", "0123456", row[-1]]
+    assert row[12:] == ["2.040", "", f"unfinished, pretrain step {STEPS}", "0123456", row[-1]]
     assert "| 12 1 unfinished, 0 unreadable |" in text
     assert sorted(len(setting.by_seed) for setting in read_sweep(tmp_path).settings) == [2, 3, 3, 3]
 
@@ -164,8 +176,8 @@ def test_without_agreement_the_lowest_loss_of_a_finished_job_is_best(tmp_path: P
         ("optimizer.lr 0.1", pytest.approx(2.02)),
     ]
     text = text_of(tmp_path)
-    assert "comes first; that it is better than the next is not shown." in text
-    assert "| 0.5000 noise unknown |" in text
+    assert "optimizer.lr 0.2 comes first, but the noise of the seeds is unknown." in text
+    assert "| 0.500 noise unknown |" in text
     assert "The mean final loss of finetune over seeds, less is better." in text
 
 
@@ -195,7 +207,7 @@ def test_an_effect_is_the_mean_over_settings_with_the_spread_of_seeds(tmp_path: 
     three, two = 0.02**2 * 7 / 12, 0.01**2 / 2  # variances of values like 0, 0.02 and -0.01, and of two 0.01 apart
     stds = [((2 * three + two) / 3) ** 0.5, three**0.5]
     assert means.texts == [
-        f"{rate}\nmean {mean:.4f}, standard deviation over seeds {std:.4f}\nsettings: 2"
+        f"{rate}\nmean {mean:.3f}, standard deviation over seeds {std:.3f}\nsettings: 2"
         for rate, mean, std in zip(("0.02", "0.1"), means.y, stds, strict=True)
     ]
 
@@ -206,7 +218,7 @@ def test_two_numeric_keys_have_a_map_of_the_means_of_their_settings(tmp_path: Pa
             write_job(tmp_path / f"{number}", seed, {RATE: rate, PATHS: paths}, rate + paths / 10 + seed / 100)
     (cells,) = figures_of(tmp_path)["map"]
     found = {(x, y): text for x, y, text in zip(cells.x, cells.y, cells.texts, strict=True)}
-    means = {(0, 0): ("1", "0.1", "0.2050"), (1, 0): ("1", "0.2", "0.3050"), (0, 1): ("6", "0.1", "0.7050")}
+    means = {(0, 0): ("1", "0.1", "0.205"), (1, 0): ("1", "0.2", "0.305"), (0, 1): ("6", "0.1", "0.705")}
     assert found == {
         place: f"sampler.paths {paths}, optimizer.lr {rate}\nmean {mean}\njobs: 2" for place, (paths, rate, mean) in means.items()
     }

@@ -8,6 +8,7 @@ from example_run import change_json, write_text
 from example_sweep import write_job, write_sweep
 from page_reader import Page
 
+from nas_lightning.commands.report import MARK, write_page
 from nas_lightning.errors import InputError
 from nas_lightning.report import write_sweep_report
 from nas_lightning.report.markdown import as_markdown
@@ -24,6 +25,15 @@ def test_the_same_jobs_give_the_same_bytes(tmp_path: Path):
     assert set(pictures) == {"effect_1.png", "effect_2.png", "map.png"}
     assert {path: path.read_bytes() for path in write_sweep_report(tmp_path)} == first
     assert {path.name: path.read_bytes() for path in (tmp_path / "sweep").iterdir()} == pictures
+
+
+def test_a_multirun_that_cannot_have_a_page_ends_with_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    write_page(write_sweep(tmp_path / "sweep"), is_sweep=True)
+    assert MARK in (tmp_path / "sweep/sweep.html").read_text(encoding="utf-8")
+    (tmp_path / "empty").mkdir()
+    write_page(tmp_path / "empty", is_sweep=True)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"warning: no page was written (sweep: {tmp_path}/empty holds no job")
 
 
 def test_what_the_files_hold_is_shown_and_never_run(tmp_path: Path):

@@ -1,7 +1,9 @@
 """Which jobs a multirun folder has, which keys were swept, and what a setting is called."""
 
 from pathlib import Path
+from typing import Any
 
+import pytest
 from example_sweep import write_job, write_sweep
 
 from nas_lightning.report.sweep import read_sweep
@@ -49,3 +51,20 @@ def test_one_and_one_point_zero_are_the_same_value(tmp_path: Path):
     write_job(tmp_path / "0", changes={RATE: 1})
     write_job(tmp_path / "1", changes={RATE: 1.0})
     assert read_sweep(tmp_path).factors == ()
+
+
+@pytest.mark.parametrize(
+    ("rates", "scale", "places"),
+    [
+        ([0.001, 0.1, 0.01], ", logarithmic", [-3.0, -2.0, -1.0]),
+        ([1, 2, 4], "", [1.0, 2.0, 4.0]),
+        ([0, 1, 4], "", [0.0, 1.0, 4.0]),
+        ([0, 0.001, 1], "", [0.0, 1.0, 2.0]),  # by value the first two would lie on each other
+        (["b", "a", 3], "", [0.0, 1.0, 2.0]),
+    ],
+)
+def test_values_that_span_a_decade_stand_on_a_logarithmic_axis(rates: list[Any], scale: str, places: list[float], tmp_path: Path):
+    for number, rate in enumerate(rates):
+        write_job(tmp_path / f"{number}", changes={RATE: rate})
+    (factor,) = read_sweep(tmp_path).factors
+    assert factor.axis == (scale, pytest.approx(places))

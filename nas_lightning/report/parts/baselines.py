@@ -7,13 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from nas_lightning.agreement import Agreement, Estimate
-from nas_lightning.report.content import Part, Table, missing
+from nas_lightning.report.content import Part, Table
 from nas_lightning.report.drawing import ACCENT, INK, MUTED, Figure, Hover, is_narrow
 from nas_lightning.report.parts.statistics import CORRELATIONS, cell, head
 from nas_lightning.report.run import RunFiles
 from nas_lightning.report.text import short
 
-TITLE = "Agreement beside baselines"
 PANELS = ("kendall", "pearson", "spearman")
 MARKERS = {"score": ("o", ACCENT, ACCENT), "baseline": ("s", MUTED, MUTED), "fitted on known accuracies": ("D", INK, "white")}
 """Symbol, colour, fill colour."""
@@ -31,10 +30,8 @@ Row = tuple[str, str, Mapping[str, Estimate]]
 
 def baselines(run: RunFiles) -> Part | None:
     """A dot and interval for each score and correlation, then the numbers."""
-    if run.ranking is None:
+    if run.ranking is None or (agreement := run.agreement) is None:
         return None
-    if (agreement := run.agreement) is None:
-        return missing(TITLE, "ranking/agreement.json, which a run writes where accuracies are known")
     scores = sorted(agreement.scores.items(), key=lambda item: item[0] != run.label)  # stable: the configured one first
     rows: list[Row] = [
         *((name, "score", score.estimates) for name, score in scores),
@@ -52,9 +49,9 @@ def baselines(run: RunFiles) -> Part | None:
     height = 70 + 34 * len(rows)
     says = f"Correlations of {len(rows)} scores with the known accuracies, with intervals"
     return Part(
-        TITLE,
+        "Agreement next to baselines",
         ("A supernet that does not beat the baselines has taught nothing that a count of parameters does not say.",),
-        figure=Figure("baselines", says, draw, notes, height, height * len(PANELS)),
+        figures=(Figure("baselines", says, draw, notes, height, height * len(PANELS)),),
         tables=(_numbers(agreement, rows, run.label), _wins(agreement, run.label)),
     )
 

@@ -7,6 +7,7 @@ from nas_lightning.report.content import Part
 from nas_lightning.report.drawing import ACCENT, MUTED, Figure, Hover, is_narrow, spaced
 from nas_lightning.report.run import RunFiles
 
+NOTE = "Against the smallest width; the other layers are at their middle widths."
 ASSUMED = "It assumes that a wider layer is never worse; the scores do not clearly contradict it."
 
 
@@ -28,7 +29,7 @@ def prediction(run: RunFiles) -> Part | None:
         axes.scatter(numbers, free, marker="_", s=60 if is_narrow(canvas) else 160, color=MUTED, zorder=3, label="without the assumption")
         named = spaced(np.arange(len(effects)), 10 if is_narrow(canvas) else 24)
         axes.set_xticks(named, [effects[row].layer for row in named], rotation=60, ha="right", rotation_mode="anchor")
-        axes.set_ylabel("gain from the smallest to the largest width, nats")
+        axes.set_ylabel("gain of the largest width, nats")
         axes.legend(frameon=False)
         return [Hover(axes, [float(number) for number in numbers], predicted, texts)]
 
@@ -42,5 +43,5 @@ def prediction(run: RunFiles) -> Part | None:
             found.doubt if found.doubtful else "" if found.explained_without_assumption is None else ASSUMED,
             f"Of all gains, {shares}." if shares else "No layer gains from its width: all predictions are equal.",
         ),
-        figure=Figure("prediction", says, draw, ("The other layers are at their middle widths.",), 400, 380),
+        figures=(Figure("prediction", says, draw, (NOTE,), 400, 380),),
     )

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from scipy.stats import rankdata
 
-from nas_lightning.report.content import Part, missing
+from nas_lightning.report.content import Part
 from nas_lightning.report.drawing import ACCENT, INK, MUTED, PALE, Figure, Hover, crowd, spaced
 from nas_lightning.report.run import Ranking, RunFiles
 from nas_lightning.report.text import short
@@ -19,82 +19,89 @@ Numbers = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
 
-def against_truth(run: RunFiles) -> Part | None:
-    """Score against known accuracy."""
-    title, ranking = "Score against known accuracy", run.ranking
-    if ranking is None:
-        return None
-    if not len(ranking.known):
-        return missing(title, "accuracies of candidates in ranking/known_accuracies.json or standalone/known_accuracies.json")
+def against_truth(ranking: Ranking, points: int) -> tuple[Figure, Figure]:
+    """Score against known accuracy, in values and in places."""
     scores, accuracy = ranking.quality, 100 * ranking.truth
-    ordered = ranking.known[np.argsort(-ranking.quality[ranking.known], kind="stable")]
-    best, others = ordered[:10], spaced(ordered[10:], max(run.points - 10, 1))
+    ordered = ranking.known[np.argsort(-scores[ranking.known], kind="stable")]
+    best, others = ordered[:10], spaced(ordered[10:], max(points - 10, 1))
+    rows = np.concatenate([others, best])
+    seeds = {row: 100 * values for row, values in ranking.seeds.items() if row in rows}
+    true_places, places = places_of(ranking)
+
+    def mark(axes: Axes, x: Numbers, y: Numbers) -> None:
+        axes.scatter(x[others], y[others], **crowd(len(others)))
+        axes.scatter(x[best], y[best], s=40, color=ACCENT, edgecolors=INK, zorder=3)
 
     def draw(axes: Axes) -> None:
-        axes.scatter(scores[others], accuracy[others], **crowd(len(others)))
-        axes.scatter(scores[best], accuracy[best], s=40, color=ACCENT, edgecolors=INK)
+        low, high = [min(values) for values in seeds.values()], [max(values) for values in seeds.values()]
+        axes.vlines(scores[list(seeds)], low, high, color=MUTED, linewidth=1.2)
+        mark(axes, scores, accuracy)
         axes.set(xlabel=f"score: {ranking.label}, {ranking.unit}", ylabel="known accuracy, %")
 
-    rows = np.concatenate([others, best])
+    def draw_places(axes: Axes) -> None:
+        axes.axline((1, 1), slope=1, color=MUTED, linewidth=1)
+        mark(axes, places, true_places)
+        ends = (1.02 * len(ordered) + 0.5, 0.5 - len(ordered) / 50)  # the best at the upper right, as among the values
+        axes.set(xlabel="place by score, 1 is the best", ylabel="place by known accuracy", xlim=ends, ylim=ends)
+
     says = f"Scatter of known accuracy against {ranking.label} for {len(rows):,} candidates"
-    text = (
-        f"Each point is one of {len(ordered):,} candidates with an accuracy in {ranking.truth_file}. "
-        f"The closer they lie to one rising line, the better the score orders them.{_sample(len(rows), len(ordered), 'score')}"
+    outlined = f"Each point is a candidate with an accuracy in {ranking.truth_file}. Outlined: the ten best by score."
+    bars = "Lines: from the lowest to the highest of its training seeds." if seeds else ""
+    sample = _sample(len(rows), len(ordered), "score")
+    values = _with_texts(draw, ranking, rows, scores, accuracy)
+    in_places = _with_texts(draw_places, ranking, rows, places, true_places)
+    line = "On the line both orders agree; above it the score undervalues a candidate."
+    return (
+        Figure("against_truth", says, values, tuple(filter(None, (outlined, bars, sample))), view="Values"),
+        Figure("ranks", f"{says}, in places", in_places, tuple(filter(None, (outlined, line, sample))), view="Places"),
     )
-    figure = Figure("against_truth", says, _with_texts(draw, ranking, rows, scores, accuracy), ("Outlined: the ten best by score.",))
-    return Part(title, (text,), figure=figure)
 
 
-def places(run: RunFiles) -> Part | None:
-    """The place by score minus the place by known accuracy."""
-    ranking = run.ranking
-    if ranking is None or len(ranking.known) < 2:
-        return None
-    true_places, off = np.full((2, len(ranking.truth)), np.nan)
-    true_places[ranking.known] = rankdata(-ranking.truth[ranking.known])
-    off[ranking.known] = rankdata(-ranking.quality[ranking.known]) - true_places[ranking.known]
-    rows, n = spaced(ranking.known[np.argsort(true_places[ranking.known], kind="stable")], run.points), len(ranking.known)
-    half, most_of = np.nanquantile(np.abs(off), (0.5, 0.9))
-
-    def draw(axes: Axes) -> None:
-        axes.axhline(0, color=MUTED, linewidth=1)
-        axes.scatter(true_places[rows], off[rows], **crowd(len(rows)))
-        axes.set(xlabel="place by known accuracy", ylabel="places too low (+) or high (-)")
-
-    says = f"Place by score minus place by known accuracy, against the latter, for {len(rows):,} candidates"
-    note = "Place 1 is the best. At both ends a candidate can only be misplaced inwards: the cloud leans there by itself."
-    text = (
-        f"Half of the {n:,} candidates stand at most {half:,.0f} places off, nine in ten at most {most_of:,.0f}. "
-        f"An order at random would put half of them at least {0.29 * n:,.0f} places off.{_sample(len(rows), n, 'known accuracy')}"
-    )
-    figure = Figure("ranks", says, _with_texts(draw, ranking, rows, true_places, off), (note,), 360, 320)
-    return Part("How many places off", (text,), figure=figure)
+def places_of(ranking: Ranking) -> tuple[Numbers, Numbers]:
+    """(2, n) places by known accuracy and by score among the candidates with both, 1 is the best; nan of others."""
+    places = np.full((2, len(ranking.truth)), np.nan)
+    for row, values in enumerate((ranking.truth, ranking.quality)):
+        places[row, ranking.known] = rankdata(-values[ranking.known])
+    return places[0], places[1]
 
 
 def costs(run: RunFiles) -> Part | None:
-    """Score against multiply-adds, with the Pareto front."""
-    if (ranking := run.ranking) is None:
+    """Score against cost, with the Pareto front."""
+    if run.ranking is None or not len(run.ranking.known):  # without a truth the verdict shows it
         return None
-    macs, scores = ranking.table.multiply_adds / 1e6, ranking.quality
-    front = ranking.distinct[pareto_front(macs[ranking.distinct], ranking.quality[ranking.distinct])]
+    return Part("Score against cost", figures=against_costs(run.ranking, run.points))
+
+
+def against_costs(ranking: Ranking, points: int) -> tuple[Figure, Figure]:
+    """Score against parameters and multiply-adds."""
+    thousands, millions = ranking.table.parameters / 1e3, ranking.table.multiply_adds / 1e6
+    return (
+        _against_cost(ranking, points, "costs", "multiply-adds, millions", millions, "Multiply-adds"),
+        _against_cost(ranking, points, "parameters", "parameters, thousands", thousands, "Parameters"),
+    )
+
+
+def _against_cost(ranking: Ranking, points: int, name: str, label: str, cost: Numbers, view: str) -> Figure:
+    scores = ranking.quality
+    front = ranking.distinct[pareto_front(cost[ranking.distinct], scores[ranking.distinct])]
     rest = ranking.order[~np.isin(ranking.order, front)]
-    others = spaced(rest, run.points)
+    others = spaced(rest, points)
 
     def draw(axes: Axes) -> None:
-        axes.scatter(macs[others], scores[others], s=18, color=PALE, alpha=0.6, linewidths=0)
-        axes.step(macs[front], scores[front], where="post", color=ACCENT, linewidth=1.5)
-        axes.scatter(macs[front], scores[front], s=32, color=ACCENT, zorder=3)
-        axes.set(xlabel="multiply-adds, millions", ylabel=f"score: {ranking.label}, {ranking.unit}")
+        axes.scatter(cost[others], scores[others], s=18, color=PALE, alpha=0.6, linewidths=0)
+        axes.step(cost[front], scores[front], where="post", color=ACCENT, linewidth=1.5)
+        axes.scatter(cost[front], scores[front], s=32, color=ACCENT, zorder=3)
+        axes.set(xlabel=label, ylabel=f"score: {ranking.label}, {ranking.unit}")
 
     marked = f"Marked: the Pareto front, {len(front):,} candidates whose score none of the same or a lower cost reaches."
-    says = f"Scatter of {ranking.label} against multiply-adds with a Pareto front of {len(front):,} candidates"
-    figure = Figure("costs", says, _with_texts(draw, ranking, np.concatenate([others, front]), macs, scores), height=420)
-    return Part("Score against cost", (f"{marked}{_sample(len(others), len(rest), 'score')}",), figure=figure)
+    says = f"Scatter of {ranking.label} against {view.lower()} with a Pareto front of {len(front):,} candidates"
+    notes = tuple(filter(None, (marked, _sample(len(others), len(rest), "score"))))
+    return Figure(name, says, _with_texts(draw, ranking, np.concatenate([others, front]), cost, scores), notes, 420, view=view)
 
 
-def pareto_front(macs: Numbers, quality: Numbers) -> Rows:
+def pareto_front(cost: Numbers, quality: Numbers) -> Rows:
     """Rows, cheapest first, of candidates whose score no other reaches at the same or a lower cost."""
-    order = np.lexsort((-quality, macs))
+    order = np.lexsort((-quality, cost))
     best_before = np.concatenate([[-math.inf], np.maximum.accumulate(quality[order])[:-1]])
     return order[quality[order] > best_before]
 
@@ -102,10 +109,11 @@ def pareto_front(macs: Numbers, quality: Numbers) -> Rows:
 def _with_texts(draw: Callable[[Axes], None], ranking: Ranking, rows: Rows, x: Numbers, y: Numbers) -> Callable[[Canvas], list[Hover]]:
     """A drawing on one pair of axes, with a text for each candidate."""
     # Lines of at most 30 characters fit a phone.
-    candidates, macs, known = ranking.table.population, ranking.table.multiply_adds / 1e6, 100 * ranking.truth
+    candidates, table, known = ranking.table.population, ranking.table, 100 * ranking.truth
     texts = [
         f"{short(candidates[row].name)}\n{textwrap.fill(candidates[row].text, 30)}\n{ranking.label} {ranking.quality[row]:.5g} "
-        f"{ranking.unit}\n{macs[row]:.3f} M multiply-adds\nknown accuracy {known[row]:.2f} %".removesuffix("\nknown accuracy nan %")
+        f"{ranking.unit}\n{table.multiply_adds[row] / 1e6:.3f} M multiply-adds\n{table.parameters[row]:,} parameters"
+        + ("" if math.isnan(known[row]) else f"\nknown accuracy {known[row]:.2f} %")
         for row in rows
     ]
 
@@ -117,4 +125,4 @@ def _with_texts(draw: Callable[[Axes], None], ranking: Ranking, rows: Rows, x: N
 
 
 def _sample(drawn: int, of: int, spaced_by: str) -> str:
-    return "" if drawn == of else f" Drawn are {drawn:,} of {of:,}, evenly spaced by {spaced_by}."
+    return "" if drawn == of else f"Drawn are {drawn:,} of {of:,}, evenly spaced by {spaced_by}."

@@ -14,7 +14,7 @@ ALIKE = "Other swept keys were tried for all values alike, so that the means com
 UNLIKE = "Other swept keys were not tried for all values alike, so that a difference of means may come from them."
 NOTES = (
     "Points: jobs. Diamonds: the mean over settings, each by the mean of its seeds. Bars: the standard deviation over seeds, if a "
-    "setting has two. Values are spaced evenly: numbers in ascending order, others in that of the jobs.",
+    "setting has two. Below each value: its mean.",
 )
 
 
@@ -32,16 +32,18 @@ def sweep_effects(sweep: Sweep) -> list[Part]:
 def _effect(sweep: Sweep, number: int) -> Part:
     factor, name = sweep.factors[number], sweep.statistic
     groups = [[setting for setting in sweep.ranked if setting.places[number] == place] for place in range(len(factor.values))]
-    levels = [(short(value), settings) for value, settings in zip(factor.texts, groups, strict=True) if settings]
-    means = [float(np.mean([setting.mean for setting in settings])) for _, settings in levels]  # more seeds do not weigh more
-    stds = [pooled(settings)[0] for _, settings in levels]
+    scale, positions = factor.axis
+    levels = [level for level in zip(positions, map(short, factor.texts), groups, strict=True) if level[2]]
+    across = [position for position, _, _ in levels]
+    means = [float(np.mean([setting.mean for setting in settings])) for *_, settings in levels]  # more seeds do not weigh more
+    stds = [pooled(settings)[0] for *_, settings in levels]
     texts = [
-        f"{value}\nmean {mean:.4f}, standard deviation over seeds {std:.4f}\nsettings: {len(settings)}"
-        for (value, settings), mean, std in zip(levels, means, stds, strict=True)
+        f"{value}\nmean {mean:.3f}, standard deviation over seeds {std:.3f}\nsettings: {len(settings)}"
+        for (_, value, settings), mean, std in zip(levels, means, stds, strict=True)
     ]
     jobs = [
-        (place, value, f"job {short(job.name)}\n{setting.label.replace(', ', chr(10))}\nseed {short(job.seed)}\n{value:.4f}")
-        for place, (_, settings) in enumerate(levels)
+        (position, value, f"job {short(job.name)}\n{setting.label.replace(', ', chr(10))}\nseed {short(job.seed)}\n{value:.3f}")
+        for position, _, settings in levels
         for setting in settings
         for job in setting.jobs
         if (value := sweep.results.get(job.name)) is not None
@@ -49,20 +51,21 @@ def _effect(sweep: Sweep, number: int) -> Part:
 
     def draw(canvas: Canvas) -> list[Hover]:
         axes = canvas.subplots()
-        points = Hover(axes, [place for place, _, _ in jobs], [value for _, value, _ in jobs], [text for _, _, text in jobs])
+        points = Hover(axes, [position for position, _, _ in jobs], [value for _, value, _ in jobs], [text for _, _, text in jobs])
         axes.scatter(points.x, points.y, s=40, color=ACCENT, alpha=0.65, linewidths=0)
         style = "-" if factor.numeric else "none"
-        axes.errorbar(range(len(levels)), means, yerr=stds, color=INK, linestyle=style, marker="D", markersize=5, capsize=3)
+        axes.errorbar(across, means, yerr=stds, color=INK, linestyle=style, marker="D", markersize=5, capsize=3)
         named = spaced(np.arange(len(levels)), 5 if is_narrow(canvas) else 12)
-        axes.set_xticks(named, [f"{levels[place][0]}\n{means[place]:.4f}" for place in named])
-        axes.set(xlabel=f"{short(factor.title)} (below each value: the mean)", ylabel=short(name), xlim=(-0.5, len(levels) - 0.5))
+        axes.set_xticks([across[place] for place in named], [f"{levels[place][1]}\n{means[place]:.3f}" for place in named])
+        axes.set(xlabel=f"{short(factor.title)}{scale}", ylabel=short(name))
+        axes.margins(x=0.5 / max(len(levels) - 1, 1))
         axes.grid(visible=False, axis="x")
-        return [points, Hover(axes, list(range(len(levels))), means, texts)]
+        return [points, Hover(axes, across, means, texts)]
 
-    others = {frozenset(setting.places[:number] + setting.places[number + 1 :] for setting in settings) for _, settings in levels}
-    comparable = f"{TOGETHER if len(factor.keys) > 1 else ''}{ALIKE if len(others) == 1 else UNLIKE}"
+    others = {frozenset(setting.places[:number] + setting.places[number + 1 :] for setting in settings) for *_, settings in levels}
+    comparable = f"{TOGETHER if len(factor.keys) > 1 else ''}{UNLIKE if len(others) > 1 else ALIKE if len(sweep.factors) > 1 else ''}"
     says = f"{name} of {len(jobs)} jobs for {len(levels)} values of {factor.title}"
-    return Part(f"Effect of {factor.title}", (comparable,), figure=Figure(f"effect_{number + 1}", says, draw, NOTES, 380, 340))
+    return Part(f"Effect of {factor.title}", (comparable,), figures=(Figure(f"effect_{number + 1}", says, draw, NOTES, 380, 340),))
 
 
 def _map(sweep: Sweep, down: int, across: int) -> Part:
@@ -76,11 +79,11 @@ def _map(sweep: Sweep, down: int, across: int) -> Part:
         values[cell] = np.mean([setting.mean for setting in settings])
     texts = {
         (row, column): f"{short(rows.title)} {short(rows.texts[row])}, {short(columns.title)} {short(columns.texts[column])}\n"
-        f"mean {values[row, column]:.4f}\njobs: {sum(len(setting.jobs) for setting in settings)}"
+        f"mean {values[row, column]:.3f}\njobs: {sum(len(setting.jobs) for setting in settings)}"
         for (row, column), settings in cells.items()
     }
     limits = float(np.nanmin(values)), float(np.nanmax(values)) + 1e-9  # the same for all is no error
     draw = heat_map(values, (columns.title, columns.texts), (rows.title, rows.texts), name, limits, texts)
     text = f"Each cell is the mean {name} of the settings with these two values, each by the mean of its seeds."
     says = f"Heat map of the mean {name} by {rows.title} and {columns.title}"
-    return Part(f"{rows.title} and {columns.title}", (text,), figure=Figure("map", says, draw, (), 400, 380))
+    return Part(f"{rows.title} and {columns.title}", (text,), figures=(Figure("map", says, draw, (), 400, 380),))

@@ -32,7 +32,7 @@ def _row(sweep: Sweep, setting: Setting, job: Job) -> dict[str, str | Link]:
         "seed": job.seed,
         **{head(statistic): cell(statistic, job.run.statistic(statistic)) for statistic in ("kendall", "pearson")},
         **_standing(sweep, setting),
-        **{f"loss, {stage}": f"{loss:.4f}" for stage, loss in job.losses.items()},
+        **{f"loss, {stage}": f"{loss:.3f}" for stage, loss in job.losses.items()},
         "time": _time(job),
         "commit": job.run.commit,
         "overrides": " ".join(word for word in job.run.command[1:] if not word.startswith("hydra.")),
@@ -43,17 +43,17 @@ def _standing(sweep: Sweep, setting: Setting) -> dict[str, str]:
     if not setting.by_seed:
         return {"setting's mean": "no result yet"}
     behind = lead(sweep, sweep.ranked[0], setting)
-    noise = "" if behind.needed is None else f" (noise {behind.needed:.4f})"
+    noise = "" if behind.needed is None else f" (noise {behind.needed:.3f})"
     is_best = setting is sweep.ranked[0]
     return {
-        "setting's mean": f"{setting.mean:.4f}",
-        "std over seeds": "one seed" if setting.std is None else f"{setting.std:.4f}",
-        "behind the best": "the best" if is_best else f"{behind.difference:.4f}{noise}",
+        "setting's mean": f"{setting.mean:.3f}",
+        "std over seeds": "one seed" if setting.std is None else f"{setting.std:.3f}",
+        "behind the best": "the best" if is_best else f"{behind.difference:.3f}{noise}",
         "beyond the noise": "" if is_best else behind.shown,
     }
 
 
 def _time(job: Job) -> str:
-    if job.seconds is not None:
-        return f"{timedelta(seconds=round(job.seconds))}{', continued' if job.run.environment.get('continued') else ''}"
+    if job.run.seconds is not None:
+        return f"{timedelta(seconds=round(job.run.seconds))}{', continued' if job.run.environment.get('continued') else ''}"
     return ", ".join(["unfinished", *(f"{stage.name} step {stage.steps:,}" for stage in job.run.stages[-1:])])

@@ -9,11 +9,6 @@ from scipy.stats import t
 from nas_lightning.report.content import Part, Tile
 from nas_lightning.report.sweep import Setting, Sweep
 
-HEADLINES = {  # whether the data show that a lead is real -> headline
-    "yes": "{} is best, and its lead exceeds the noise of the seeds.",
-    "no": "{} comes first, but its lead does not exceed the noise of the seeds.",
-    "not shown": "{} comes first; that it is better than the next is not shown.",
-}
 NOISE = (
     "The standard error of a difference of two settings over their seeds, from the standard deviation pooled over all settings with two "
     "seeds or more, times Student's t (95 %). A single seed, or seeds that changed nothing, show no noise: run both with "
@@ -35,7 +30,7 @@ class Lead(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """Whether it exceeds the noise: a key of ``HEADLINES``."""
+        """Whether it exceeds the noise."""
         return "not shown" if self.needed is None else "yes" if self.difference > self.needed else "no"
 
 
@@ -58,26 +53,47 @@ def lead(sweep: Sweep, first: Setting, second: Setting) -> Lead:
 def sweep_verdict(sweep: Sweep) -> Part:
     """The report's first part."""
     ranked = sweep.ranked
-    left = f"{sum(job.seconds is None for job in sweep.jobs):,} unfinished, {len(sweep.unread):,} unreadable"
+    left = f"{sum(job.run.seconds is None for job in sweep.jobs):,} unfinished, {len(sweep.unread):,} unreadable"
     tiles = [Tile("jobs", f"{len(sweep.jobs):,}", left), Tile("settings", f"{len(sweep.settings):,}")]
     if not ranked:
         why = "There is neither an agreement with known accuracies nor a final loss of the same last stage."
         return Part("No job has a result to compare yet.", (why,), tiles=tiles)
     best, *others = ranked
-    tiles.append(Tile("the best setting's mean", f"{best.mean:.4f}", sweep.statistic))
+    tiles.append(Tile("the best setting's mean", f"{best.mean:.3f}", sweep.statistic))
     better = "less is better" if sweep.is_loss else "more is better"
     title = f"Only one setting has a result: {best.label}."
     if others:
         ahead = lead(sweep, best, others[0])
-        title = "The first two settings are equal." if ahead.difference == 0 else HEADLINES[ahead.shown].format(best.label)
-        noise = "unknown" if ahead.needed is None else f"{ahead.needed:.4f}"
-        tiles.append(Tile("lead over the next", f"{ahead.difference:.4f}", f"noise {noise}"))
+        title = _headline(sweep)
+        noise = "unknown" if ahead.needed is None else f"{ahead.needed:.3f}"
+        tiles.append(Tile("lead over the next", f"{ahead.difference:.3f}", f"noise {noise}"))
     statements = {
+        "Mind": " ".join(_mind(sweep, best)),
         "Noise": NOISE,
         "Compared by": f"The mean {sweep.statistic} over seeds, {better}.{LOSS_WARNING if sweep.is_loss else ''}",
-        "Mind": " ".join(_mind(sweep, best)),
     }
     return Part(title, (), statements, tiles)
+
+
+def _headline(sweep: Sweep) -> str:
+    """Whether one setting wins: ahead of all others by more than the noise of the seeds, as far as that is known."""
+    best, *others = sweep.ranked
+    leads = [(lead(sweep, best, other), other) for other in others]
+    close = [other for ahead, other in leads if ahead.shown == "no" or (ahead.shown == "not shown" and _may_be_equal(sweep, best, other))]
+    if close:
+        return f"No winner yet: {len(close) + 1} settings within noise."
+    if all(ahead.shown == "yes" for ahead, _ in leads):
+        return f"{best.label} is best, and its lead exceeds the noise of the seeds."
+    return f"No winner yet: {best.label} comes first, but the noise of the seeds is unknown."
+
+
+def _may_be_equal(sweep: Sweep, best: Setting, other: Setting) -> bool:
+    """Whether the means are equal, or the settings' 95 % intervals over candidates overlap."""
+    if best.mean == other.mean:
+        return True
+    ends = [[estimate for job in setting.jobs if (estimate := job.run.statistic("kendall"))] for setting in (best, other)]
+    lows, highs = ([getattr(estimate, end) for estimate in ends[place]] for place, end in ((0, "low"), (1, "high")))
+    return not sweep.is_loss and None not in (*lows, *highs) and bool(lows and highs) and min(lows) <= max(highs)
 
 
 def _mind(sweep: Sweep, best: Setting) -> Iterator[str]:

@@ -7,35 +7,43 @@ import numpy as np
 from scipy.stats import rankdata
 
 from nas_lightning.errors import cut
-from nas_lightning.report.content import Part, Table, missing
+from nas_lightning.report.content import Part, Table
 from nas_lightning.report.run import RunFiles, section
 from nas_lightning.report.text import plain
+from nas_lightning.report.winners import describe_winners
 
+SHOWN = 30
+"""Maximum rows of the best by score."""
 STAGE_KEYS = ("epochs", "max_steps", "sampler", "objective", "optimizer", "schedule", "gradients", "path_execution")
 
 
 def best(run: RunFiles) -> Part | None:
-    """The ten best by score."""
+    """The best by score, with what is known of each."""
     if (ranking := run.ranking) is None:
         return None
     table, population, is_scored = ranking.table, ranking.table.population, ranking.table.is_scored
+    shown = ranking.order[:SHOWN]
+    unlike = {row: values for row, values in ranking.alone.items() if not np.isclose(values.mean(), ranking.truth[row], atol=1e-5)}
+    others = {**unlike, **ranking.winners}
     places = dict(zip(ranking.known.tolist(), rankdata(-ranking.truth[ranking.known], method="min"), strict=True))
     rows = [
         {
             "": str(place),
             "name": population[row].name,
+            "architecture": population[row].text,
             "predicted": "" if table.predicted is None else f"{table.predicted[row]:.4f}",
             "cross entropy": f"{table.scores[row].cross_entropy:.4f}" if is_scored[row] else "",
-            "top-1": f"{100 * table.scores[row].top1:.2f} %" if is_scored[row] else "",
-            "known accuracy": f"{100 * ranking.truth[row]:.2f} %" if row in places else "",
-            "true place": f"{places[row]:.0f} of {len(places):,}" if row in places else "",
-            "multiply-adds": f"{table.multiply_adds[row] / 1e6:.3f} M",
+            "top-1, %": f"{100 * table.scores[row].top1:.2f}" if is_scored[row] else "",
+            "known accuracy, %": f"{100 * ranking.truth[row]:.2f}" if row in places else "",
+            f"true place of {len(places):,}": f"{places[row]:.0f}" if row in places else "",
+            "trained alone, %": f"{100 * others[row].mean():.2f}" if row in others else "",
+            "multiply-adds, M": f"{table.multiply_adds[row] / 1e6:.3f}",
             "parameters": f"{table.parameters[row]:,}",
-            "architecture": population[row].text,
         }
-        for place, row in enumerate(ranking.order[:10].tolist(), start=1)
+        for place, row in enumerate(shown.tolist(), start=1)
     ]
-    return Part("The ten best by score", (f"Of {population.count}, ordered by {run.label}.",), tables=(Table(rows),))
+    text = f"The first {len(rows)} of {population.count}, ordered by {run.label}."
+    return Part("The best by score", (describe_winners(run.folder), text), tables=(Table(rows, file="best.csv"),))
 
 
 def alone(run: RunFiles) -> Part | None:
@@ -43,7 +51,7 @@ def alone(run: RunFiles) -> Part | None:
     results = {code: 100 * np.array(values) for code, values in (run.alone or {}).items()}
     trained = {code: kept for code, values in results.items() if len(kept := values[~np.isnan(values)])}
     if not trained:
-        return missing("Trained alone", "standalone/accuracies.csv with an accuracy") if run.is_only_alone else None
+        return Part("Trained alone", ("No training gave an accuracy.",)) if run.is_only_alone else None
     means = np.array([values.mean() for values in trained.values()])
     deviations = {code: values.std(ddof=1) for code, values in trained.items() if len(values) > 1}
     noise = f"{np.sqrt(np.mean(np.square(list(deviations.values())))):.2f} points" if deviations else "unknown with one seed"
@@ -66,10 +74,10 @@ def alone(run: RunFiles) -> Part | None:
     return Part("Trained alone", (text,), tables=(table,), is_folded=not run.is_only_alone)
 
 
-def recipe(run: RunFiles) -> Part:
+def recipe(run: RunFiles) -> Part | None:
     """The config: a table of the stages, one of the rest, and the whole file."""
     if not run.config:
-        return missing("Recipe", "config.yaml")
+        return None
     stages = [
         {"stage": str(name), **{key: _written(stage[key]) for key in STAGE_KEYS if stage.get(key) is not None}}
         for name, stage in section(run.config, "stages").items()
@@ -82,17 +90,15 @@ def recipe(run: RunFiles) -> Part:
 
 def protocol(run: RunFiles) -> Part | None:
     """What a score means here."""
-    if run.is_only_alone:
-        return None
     if not run.protocol:
-        return missing("Protocol", "ranking/protocol.json")
+        return None
     return Part("Protocol", tables=(_pairs({key.replace("_", " "): value for key, value in run.protocol.items()}),), is_folded=True)
 
 
-def environment(run: RunFiles) -> Part:
+def environment(run: RunFiles) -> Part | None:
     """Commit, versions, machine, command line."""
     if not run.environment:
-        return missing("Environment", "environment.json")
+        return None
     return Part("Environment", tables=(_pairs({**run.environment, "command": " ".join(run.command)}),), is_folded=True)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure as Canvas
 
-from nas_lightning.report.content import Part, missing
+from nas_lightning.report.content import Part
 from nas_lightning.report.drawing import ACCENT, INK, MUTED, PALE, TINT, Figure, Hover
 from nas_lightning.report.run import RunFiles, section
 from nas_lightning.report.text import short
@@ -43,10 +43,8 @@ NOTES = (
 
 def training(run: RunFiles) -> Part | None:
     """Strips over a common axis of steps."""
-    if run.is_only_alone:
-        return None
     if not run.stages:
-        return missing(TITLE, "stages/*/metrics.csv")
+        return None
     starts = np.cumsum([0, *(stage.steps for stage in run.stages[:-1])])
     curves = _curves({column: None for stage in run.stages for column in stage.columns})
     strips = list(dict.fromkeys(curve.strip for curve in curves))
@@ -86,7 +84,7 @@ def training(run: RunFiles) -> Part | None:
             f"Not trained yet, or without metrics: {', '.join(untrained)}." if untrained else "",
             f"Of stages with more than {MOST_POINTS:,} rows neighbouring rows are averaged.",
         ),
-        figure=Figure("training", f"Training curves, stage after stage: {'; '.join(strips)}", draw, NOTES, height, height),
+        figures=(Figure("training", f"Training curves, stage after stage: {'; '.join(strips)}", draw, NOTES, height, height),),
     )
 
 

@@ -45,5 +45,5 @@ def widths(run: RunFiles) -> Part | None:
             f"Each cell is the mean score ({run.label}) of the candidates with that width in that layer, minus the mean of all. "
             f"Layers whose widths move the score most: {', '.join(map(str, strongest))}.",
         ),
-        figure=Figure("widths", says, draw, NOTES, 440, 430),
+        figures=(Figure("widths", says, draw, NOTES, 440, 430),),
     )
