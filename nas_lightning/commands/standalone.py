@@ -28,6 +28,7 @@ def task(cfg: DictConfig) -> None:
     from nas_lightning.agreement import measure
     from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES
     from nas_lightning.commands.prepare import make_dataset, make_population, make_standalone, read_known
+    from nas_lightning.commands.screen import command, fitted
     from nas_lightning.config.build import Builder, import_plugins
     from nas_lightning.devices.trainer import make_trainer, start_processes
     from nas_lightning.runs.claim import claim_config
@@ -65,20 +66,19 @@ def task(cfg: DictConfig) -> None:
         known = read_known(listed, space)
     except InputError:  # its values are not accuracies but, say, cross entropies
         known = {}
-    print(f"\n{table(truth, known, losses)}")
-    if truth.failures:
-        print(f"\n{describe_failures(truth)}")
+    paragraphs = [table(truth, known, losses), *([describe_failures(truth)] if truth.failures else [])]
     ours = {} if losses is None else {"supernet": -np.array([losses[architecture] for architecture in trained.architectures])}
     rows = [row for row, architecture in enumerate(trained.architectures) if architecture in known]
     if len(rows) >= FEWEST_ARCHITECTURES:
         columns = {name: values[rows] for name, values in {"trained alone": truth.mean, **ours}.items()}
         agreement = measure(columns, np.array([known[trained[row].architecture] for row in rows]))
         count = f"{len(rows)} of {len(trained)} candidates have a known accuracy"
-        print(f"\nAgreement with the accuracies in {listed}: {count} (95 % bootstrap intervals)\n{agreement.table()}")
+        paragraphs.append(f"Agreement with the accuracies in {listed}\n{count}\n{agreement.table()}")
     if ours and len(trained) >= FEWEST_ARCHITECTURES:
         agreement = measure(ours, truth.mean)
-        print(f"\nAgreement of {config.scores} with what was trained alone (95 % bootstrap intervals)\n{agreement.table()}")
-    print(f"\nwritten: {folder}/known_accuracies.json, accuracies.csv, summary.csv")
+        paragraphs.append(f"Agreement of {config.scores} with what was trained alone\n{agreement.table()}")
+    paragraphs.append(f"written: {folder}/known_accuracies.json, accuracies.csv, {SUMMARY}")
+    print(f"{fitted(paragraphs)}\nnext, make the page:\n{command('nas-report', {'run_dir': str(run_dir)})}")
 
 
 def read_losses_of(path: Path, population: "Population") -> "dict[Architecture, float]":

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from nas_lightning.console.start import hold, plain, run_folder, start
 from nas_lightning.devices.launch import is_rank_zero
+from nas_lightning.devices.progress import report
 
 
 def task(cfg: DictConfig) -> float | None:
@@ -27,6 +28,7 @@ def task(cfg: DictConfig) -> float | None:
         return done["value"]
     from nas_lightning.commands.prepare import prepare
     from nas_lightning.commands.run import run_experiment
+    from nas_lightning.commands.screen import closing
     from nas_lightning.runs.claim import claim_config
 
     run = prepare(config)
@@ -45,6 +47,7 @@ def task(cfg: DictConfig) -> float | None:
         value = value_of(run_dir, node, agreement)
         if finished(run_dir, node) is None:
             write_outcome(run_dir, node, value, time.monotonic() - began)
+        report(f"\n{closing(run_dir, node['data'].get('root'))}", to_stdout=True)
         return value
 
 

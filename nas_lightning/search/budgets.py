@@ -1,15 +1,13 @@
 """The best candidates of all, and the best under budgets of multiply-adds."""
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from tabulate import tabulate
 
 from nas_lightning.errors import InputError
-from nas_lightning.scoring.table import LABELS, ScoreTable
+from nas_lightning.scoring.table import ScoreTable
 
 
 class Budget(NamedTuple):
@@ -44,40 +42,6 @@ def best_under_budgets(table: ScoreTable, key: str, budgets: Sequence[int] | Non
     return chosen
 
 
-def summary(table: ScoreTable, key: str, budgets: Sequence[int] | None) -> str:
-    """Tables of the ten best architectures by the score ``key``, and of the best under each budget."""
-    best = [_row(table, row) for row in best_rows(table, key)]
-    chosen = best_under_budgets(table, key, budgets)
-    under = [
-        [f"<= {_millions(budget.multiply_adds)}", *(_row(table, budget.row) if budget.row is not None else ["none"])] for budget in chosen
-    ]
-    columns = ["name", "top-1", "cross entropy", "multiply-adds", "parameters", "architecture"]
-    if table.predicted is not None:
-        columns.insert(1, "predicted")
-    ordered = f"ordered by {LABELS[key]}"
-    tables = {
-        f"The best of {table.population.count}, {ordered}": (best, columns),
-        f"The best under a budget of multiply-adds, {ordered}": (under, ["budget", *columns]),
-    }
-    return "\n\n".join(f"{title}\n{tabulate(rows, headers, disable_numparse=True)}" for title, (rows, headers) in tables.items())
-
-
 def _ordered(table: ScoreTable, key: str) -> npt.NDArray[np.int64]:
     order = table.order(key)
     return order[np.isin(order, table.population.distinct_rows)]
-
-
-def _row(table: ScoreTable, row: int) -> list[str]:
-    candidate, score = table.population[row], table.scores[row]
-    return [
-        candidate.name,
-        *([] if table.predicted is None else [f"{table.predicted[row]:.4f}"]),
-        *(f"{value:.4f}" if math.isfinite(value) else "" for value in (score.top1, score.cross_entropy)),
-        _millions(int(table.multiply_adds[row])),
-        f"{int(table.parameters[row]):,}",
-        candidate.text,
-    ]
-
-
-def _millions(count: int) -> str:
-    return f"{count / 1e6:.3f} M"

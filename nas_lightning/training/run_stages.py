@@ -50,7 +50,7 @@ def train_stages(
         save_every_steps: also writes a checkpoint every N steps.
         watching: other callbacks.
     """
-    for stage in stages:
+    for place, stage in enumerate(stages):
         folder = run_dir / "stages" / stage.name
         last = folder / "last.ckpt"
         saved = read_last(last)
@@ -77,7 +77,7 @@ def train_stages(
             max_steps=-1 if stage.max_steps is None else stage.max_steps,
             check_val_every_n_epoch=every_epochs,
             default_root_dir=folder,
-            callbacks=[StageProgress(stage.name), interruption, checkpoints, *watching],
+            callbacks=[StageProgress(stages, place), interruption, checkpoints, *watching],
             logger=[
                 MetricsTable(folder / "metrics.csv", resume_step=0 if saved is None else saved["global_step"]),
                 TensorBoardLogger(folder, name="", version="tensorboard"),
