@@ -16,11 +16,10 @@ from nas_lightning.search.budgets import best_rows, best_under_budgets
 WIDTH = 80
 BEST = 3
 """Candidates that are shown."""
-TO_TRAIN = {
-    "best": ("train the winners alone", "best", 10),
-    "truth": ("train some candidates alone, to see how far to trust this order", "cost", 24),
-}
-"""By what is to be trained: the aim, how candidates are chosen, and how many."""
+WINNERS, TRUTH = 10, 24
+"""Candidates for the next command to train alone: the best once the ranking was judged, or some to judge it."""
+AGAIN = ("run_dir=", "resume=", "dry_run=", "standalone.enabled=", "standalone.count=")
+"""Arguments that the next command gives anew."""
 
 
 def ranking_screen(
@@ -44,23 +43,28 @@ def ranking_screen(
     return fitted([f"{known}\n{agreement.table()}", f"{against_baselines(agreement, LABELS[score])}.", *parts, *notes])
 
 
-def closing(run_dir: Path, root: str | None = None) -> str:
+def closing(run_dir: Path, trained_by: Sequence[str] = (), root: str | None = None) -> str:
     """The page of a run, if it was written, and the command that comes next.
 
     Args:
+        trained_by: the command line of a run of nas-train, its program first; given again it can train a truth.
         root: the folder of the images, if they have one.
     """
     scores = run_dir / "ranking/scores.csv"
-    if scores.is_file():
-        to_train = "best" if (run_dir / "ranking/agreement.json").is_file() else "truth"
-        aim, choose, count = TO_TRAIN[to_train]
-        count = min(count, scores.read_bytes().count(b"\n") - 1)
-        values = {"choose": choose, "scores": str(scores), "count": str(count), "run_dir": f"{run_dir}_{to_train}"}
-        then = command("nas-standalone", values)
+    if not scores.is_file():
+        aim, where = "rank candidates", [] if root is None else [assigned("data.root", root)]
+        words = ["nas-rank", assigned("checkpoint", f"{run_dir}/supernet.safetensors"), *where]
+    elif trained_by and not (run_dir / "ranking/agreement.json").is_file():
+        aim, (program, *arguments) = "train some candidates alone, to see how far to trust this order", trained_by
+        kept = [argument for argument in arguments if not argument.startswith(AGAIN)]
+        start = ["python", program] if program.endswith(".py") else [Path(program).name]
+        count = min(TRUTH, _candidates_in(scores))
+        words = [*start, *kept, "standalone.enabled=true", f"standalone.count={count}", assigned("run_dir", str(run_dir))]
     else:
-        aim, values = "rank candidates", {"checkpoint": f"{run_dir}/supernet.safetensors", "run_dir": f"{run_dir}_ranked"}
-        then = command("nas-rank", values if root is None else {**values, "data.root": root})
-    return f"{page(run_dir / 'report.html')}next, {aim}:\n{then}"
+        aim, count = "train the winners alone", min(WINNERS, _candidates_in(scores))
+        place = assigned("run_dir", f"{run_dir}/winners")
+        words = ["nas-standalone", "choose=best", assigned("scores", str(scores)), f"count={count}", place]
+    return f"{page(run_dir / 'report.html')}next, {aim}:\n{to_paste(words)}"
 
 
 def page(path: Path) -> str:
@@ -68,15 +72,23 @@ def page(path: Path) -> str:
     return f"page: {path}\n" if path.is_file() else ""
 
 
-def command(name: str, values: Mapping[str, str]) -> str:
-    """A command to paste, broken into lines where it is long."""
-    words = [f"{key}={value if SYNTAX.isdisjoint(value) and ',' not in value else quoted(value)}" for key, value in values.items()]
-    lines = [f"  {name}"]
+def assigned(key: str, value: str) -> str:
+    """An argument of a command, with quotes for Hydra where it needs them."""
+    return f"{key}={value if SYNTAX.isdisjoint(value) and ',' not in value else quoted(value)}"
+
+
+def to_paste(words: Sequence[str]) -> str:
+    """A command for a shell, broken into lines where it is long."""
+    lines = [" "]
     for word in map(shlex.quote, words):
-        if len(lines[-1]) + len(word) + 3 > WIDTH:
+        if len(lines[-1]) + len(word) + 3 > WIDTH and lines[-1].strip():
             lines.append("   ")
         lines[-1] += f" {word}"
     return " \\\n".join(lines)
+
+
+def _candidates_in(scores: Path) -> int:
+    return scores.read_bytes().count(b"\n") - 1
 
 
 def fitted(paragraphs: Sequence[str]) -> str:

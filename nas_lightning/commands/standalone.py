@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from nas_lightning.console.start import hold, plain, run_folder, start
+from nas_lightning.console.start import announce, hold, plain, run_folder, start
 from nas_lightning.devices.launch import check_alone, is_rank_zero
 from nas_lightning.errors import InputError
 
@@ -18,17 +18,18 @@ SUMMARY = "summary.csv"
 
 def task(cfg: DictConfig) -> None:
     """Trains what the folder lacks, and compares it with the accuracies in the list's file."""
+    node = plain(cfg)
+    announced = announce(node, "standalone")
     from nas_lightning.commands.configs import StandaloneCommandConfig
     from nas_lightning.config.read import read
 
-    node = plain(cfg)
     config = read(StandaloneCommandConfig, node)
     import numpy as np
 
     from nas_lightning.agreement import measure
     from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES
     from nas_lightning.commands.prepare import make_dataset, make_population, make_standalone, read_known
-    from nas_lightning.commands.screen import command, fitted
+    from nas_lightning.commands.screen import assigned, fitted, to_paste
     from nas_lightning.config.build import Builder, import_plugins
     from nas_lightning.devices.trainer import make_trainer, start_processes
     from nas_lightning.runs.claim import claim_config
@@ -50,6 +51,8 @@ def task(cfg: DictConfig) -> None:
     with hold(run_dir, config.resume) as run_dir:
         folder = run_dir / "standalone"
         claim_config(folder, node)
+        if is_rank_zero() and run_dir != announced:
+            print(f"run folder: {run_dir}")
         if config.standalone.processes == 1:  # else this process has its own workers
             start_processes(arguments)
         else:
@@ -78,7 +81,7 @@ def task(cfg: DictConfig) -> None:
         agreement = measure(ours, truth.mean)
         paragraphs.append(f"Agreement of {config.scores} with what was trained alone\n{agreement.table()}")
     paragraphs.append(f"written: {folder}/known_accuracies.json, accuracies.csv, {SUMMARY}")
-    print(f"{fitted(paragraphs)}\nnext, make the page:\n{command('nas-report', {'run_dir': str(run_dir)})}")
+    print(f"{fitted(paragraphs)}\nnext, make the page:\n{to_paste(['nas-report', assigned('run_dir', str(run_dir))])}")
 
 
 def read_losses_of(path: Path, population: "Population") -> "dict[Architecture, float]":

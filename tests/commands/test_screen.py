@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from scipy.stats import kendalltau
 
 from nas_lightning.agreement import agreement_with
-from nas_lightning.commands.screen import WIDTH, closing, command, ranking_screen
+from nas_lightning.commands.screen import WIDTH, assigned, closing, ranking_screen, to_paste
 from nas_lightning.console.overrides import readable
 from nas_lightning.scoring.table import Score, ScoreTable
 from nas_lightning.space import Population, ResidualStructure, SearchSpace
@@ -63,16 +63,17 @@ def test_a_single_candidate_has_no_order_to_compare():
 
 
 def test_what_comes_next_depends_on_what_the_folder_holds(tmp_path: Path):
-    run = tmp_path / "run"
+    run, typed = tmp_path / "run", ["train.py", "experiment=x", "data.root=a b", "run_dir=gone", "standalone.count=3"]
     (run / "ranking").mkdir(parents=True)
-    assert words(closing(run, "images")) == [
-        "nas-rank", f"checkpoint={run}/supernet.safetensors", f"run_dir={run}_ranked", "data.root=images"]  # fmt: skip
+    assert words(closing(run, typed, "a b")) == ["nas-rank", f"checkpoint={run}/supernet.safetensors", "data.root=a b"]
     table(TINY).write(run / "ranking/scores.csv")
-    assert words(closing(run)) == [
-        "nas-standalone", "choose=cost", f"scores={run}/ranking/scores.csv", "count=24", f"run_dir={run}_truth"]  # fmt: skip
+    truth = ["experiment=x", "data.root=a b", "standalone.enabled=true", "standalone.count=24", f"run_dir={run}"]
+    assert words(closing(run, typed)) == ["python", "train.py", *truth]
+    assert words(closing(run, ["/bin/nas-train", *typed[1:]])) == ["nas-train", *truth]
+    best = ["nas-standalone", "choose=best", f"scores={run}/ranking/scores.csv", "count=10", f"run_dir={run}/winners"]
+    assert words(closing(run)) == best
     (run / "ranking/agreement.json").write_text("{}")
-    assert words(closing(run)) == [
-        "nas-standalone", "choose=best", f"scores={run}/ranking/scores.csv", "count=10", f"run_dir={run}_best"]  # fmt: skip
+    assert words(closing(run, typed)) == best
     assert "page:" not in closing(run)
     (run / "report.html").touch()
     assert closing(run).splitlines()[0] == f"page: {run}/report.html"
@@ -87,7 +88,7 @@ def words(text: str) -> list[str]:
 
 @pytest.mark.parametrize("value", ["plain/path", "a b/c", "it's", 'with "quotes"', "a,b", "[x]", "epoch=3.ckpt", "$HOME", "日本"])
 def test_a_command_gives_each_value_as_it_is(value: str):
-    name, argument = shlex.split(command("nas-rank", {"run_dir": value}).replace("\\\n", ""))
+    name, argument = shlex.split(to_paste(["nas-rank", assigned("run_dir", value)]).replace("\\\n", ""))
     assert name == "nas-rank"
     (override,) = OverridesParser.create().parse_overrides(readable([argument]))
     given = override.value()
@@ -105,3 +106,17 @@ def test_a_run_shows_one_table_one_sentence_and_what_comes_next(command: Callabl
     assert f"{kendall['value']:.3f} [{kendall['low']:.3f}, {kendall['high']:.3f}]" in done.out
     assert "Pearson" not in done.out
     assert words(done.out[done.out.index("next, ") :])[:2] == ["nas-standalone", "choose=best"]
+
+
+def test_the_command_that_follows_a_run_without_truth_trains_one(command: Callable, tmp_path: Path):
+    tiny = ["experiment=micro", "standalone=none", "standalone.epochs=1", "standalone.batch_size=64", "ranking.images=60"]
+    done = command("train", *tiny, f"run_dir={tmp_path}/run")
+    assert done.code == 0, done.err
+    assert "how far to trust this order is unknown" in " ".join(done.out.split())
+    name, *arguments = words(done.out[done.out.index("next, ") :])
+    assert name == "train"
+    again = command(name, *(argument.replace("count=24", "count=3") for argument in arguments))
+    assert again.code == 0, again.err
+    assert "stage" not in again.err  # all were finished
+    assert json.loads((tmp_path / "run/ranking/agreement.json").read_text())["n"] == 3
+    assert words(again.out[again.out.index("next, ") :])[:2] == ["nas-standalone", "choose=best"]

@@ -120,7 +120,7 @@ def test_a_comparison_is_written_before_it_is_printed(
 
 
 def test_a_ranking_is_written_before_it_is_printed(micro: Path, command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("nas_lightning.commands.write_ranking.print", _no_words, raising=False)
+    monkeypatch.setattr("nas_lightning.commands.write_ranking.report", _no_words)
     listed, known = f"{micro}/ranking/submission.json", f"{micro}/standalone/known_accuracies.json"
     with pytest.raises(NoTerminal):
         command(
