@@ -74,7 +74,10 @@ def describe_value(returns: str, value: float | None) -> str:
 
 
 def _here(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key not in ELSEWHERE}
+    kept = {key: value for key, value in config.items() if key not in ELSEWHERE}
+    if isinstance(monitor := kept.get("monitor"), Mapping):  # older configs lack what only TensorBoard shows
+        kept["monitor"] = {key: value for key, value in monitor.items() if key != "each"}
+    return kept
 
 
 def _hash(config: Mapping[str, Any]) -> str:
