@@ -1,6 +1,6 @@
 """Agreement of scores with known accuracies: the content of ``agreement.json``, and its table."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,39 +111,35 @@ class Agreement:
         }
 
     def table(self) -> str:
-        """Tables about 100 columns wide: of the whole order, then of its top, with the baselines below a line."""
-        first = next(iter(self.by_name.values()))
-        k = next((k for k in first.by_k("best_rank") if k > 1), 1)
-        shared = next(iter(first.by_k("top_k_overlap")), None)
-        of_order = self._rows(
-            lambda estimates: [
-                *(estimates[statistic].text() for statistic in ("pearson", "kendall", "spearman")),
-                *([] if shared is None else [f"{estimates[f'top_k_overlap_{shared}'].value:.2f}"]),
-            ]
-        )
-        of_top = self._rows(
-            lambda estimates: [
-                *(estimates[statistic].text(".2f") for statistic in ("weighted_kendall", "kendall_top_third")),
-                estimates[f"best_rank_{k}"].text(".0f"),
-                estimates[f"regret_{k}"].text(),
-            ]
-        )
-        order = ["score", "Pearson", "Kendall", "Spearman", *([] if shared is None else [f"top-{shared}"])]
-        top = ["score", "weighted Kendall", "Kendall top third", f"best of {k}", f"regret of {k}"]
+        """A table for the terminal, the baselines below a line; the other statistics are in the file and in the page."""
+        shared = next((k for k in next(iter(self.by_name.values())).by_k("top_k_overlap")), None)
+        rows: list[Any] = [[_short(name), *cells_of(score, shared)] for name, score in self.by_name.items()]
+        if self.scores and self.baselines:
+            rows.insert(len(self.scores), SEPARATING_LINE)
+        return f"{tabulate(rows, ['score', *headers_of(shared)], disable_numparse=True)}\n{self.footnote}"
+
+    @property
+    def footnote(self) -> str:
+        """How many architectures and resamples are behind the table."""
         left_out = f" ({self.missing:,} left out)" if self.missing else ""
         copies = f" ({self.copies:,} more names are copies of these)" if self.copies else ""
         intervals = f"; 95 % intervals from {self.resamples:,} resamples, seed {self.seed}" if self.resamples else ""
         if self.resamples and self.kendall_subset is not None:
             intervals += f"; Kendall's from {self.kendall_subset:,} of the architectures at random"
-        tables = [tabulate(rows, headers, disable_numparse=True) for rows, headers in ((of_order, order), (of_top, top))]
-        return "\n\n".join([*tables, f"{self.n:,} architectures{left_out}{copies}{intervals}"])
-
-    def _rows(self, cells: Callable[[Mapping[str, Estimate]], list[str]]) -> list[Any]:
-        line = [SEPARATING_LINE] if self.scores and self.baselines else []
-        scores, baselines = ([_row(name, score, cells) for name, score in part.items()] for part in (self.scores, self.baselines))
-        return [*scores, *line, *baselines]
+        return f"{self.n:,} architectures{left_out}{copies}{intervals}"
 
 
-def _row(name: str, score: ScoreAgreement, cells: Callable[[Mapping[str, Estimate]], list[str]]) -> list[str]:
-    short = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
-    return [short, *("constant" if score.constant and cell == "undefined" else cell for cell in cells(score.estimates))]
+def headers_of(shared: int | None) -> list[str]:
+    """Heads of ``cells_of``."""
+    return ["Kendall, 95 % interval", *([] if shared is None else [f"best of {'ten' if shared == 10 else shared}"])]
+
+
+def cells_of(score: ScoreAgreement, shared: int | None) -> list[str]:
+    """Kendall's tau-b, and the share of the ``shared`` best by score among the truly best, unless that is None."""
+    kendall = score.estimates["kendall"].text()
+    of_top = [] if shared is None else [f"{score.estimates[f'top_k_overlap_{shared}'].value:.2f}"]
+    return ["constant" if score.constant and kendall == "undefined" else kendall, *of_top]
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from tabulate import tabulate
 
-from nas_lightning.agreement.agreement import Agreement
+from nas_lightning.agreement.agreement import Agreement, cells_of, headers_of
 from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES
 from nas_lightning.agreement.measure import measure
+from nas_lightning.agreement.summary import SURE
 from nas_lightning.errors import InputError
 from nas_lightning.runs.reading import read_json
 from nas_lightning.scoring.protocol import ORDERED_BY, PREDICTOR, differences, read_order
@@ -103,12 +104,23 @@ class Comparison:
         return {**{key: content[key] for key in kept if key in content}, "better": better}
 
     def table(self) -> str:
-        """Tables about 100 columns wide."""
-        scores, statistics = self._scores, self.agreement.statistics
-        rows = [[statistic, *(share for score in scores for share in self._better(score, statistic).values())] for statistic in statistics]
-        headers = ["better by", *(header for score in scores for header in (f"{score}: first", "second"))]
-        shares = tabulate(rows, headers, floatfmt=".3f", missingval="undefined")
-        return f"{self.agreement.table()}\n\nProbability, over the same resamples, that a ranking is the better one\n{shares}"
+        """A table for the terminal, two rows for each score; the other statistics are in the file."""
+        shared = next((k for k in next(iter(self.agreement.scores.values())).by_k("top_k_overlap")), None)
+        headers = ["score", "of", *headers_of(shared), "wins"]
+        rows = [
+            [score, side, *cells_of(self.agreement.scores[f"{side} {score}"], shared), *([] if share is None else [f"{100 * share:.1f} %"])]
+            for score in self._scores
+            for side, share in self._better(score, "kendall").items()
+        ]
+        return f"{tabulate(rows, headers, disable_numparse=True)}\n{self.agreement.footnote}"
+
+    def verdict(self) -> str:
+        """One sentence on which ranking is better, by the last score that both have."""
+        score, winner = self._scores[-1], max(self._better(self._scores[-1], "kendall").items(), key=lambda side: side[1] or 0)
+        if winner[1] is None:
+            return f"By {score} the two cannot be compared: one has no order."
+        better = f"the {winner[0]} is better" if winner[1] >= SURE else "none is shown to be better"
+        return f"By {score} {better}: the {winner[0]} wins {100 * winner[1]:.1f} % of the resamples."
 
     @property
     def _scores(self) -> list[str]:

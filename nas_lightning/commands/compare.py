@@ -20,6 +20,7 @@ def task(cfg: DictConfig) -> None:
 
     config = read(CompareConfig, plain(cfg))
     from nas_lightning.agreement.compare import ACC, compare_scores, compare_with_known, other_protocol
+    from nas_lightning.commands.screen import fitted
     from nas_lightning.config.build import Builder
     from nas_lightning.runs.made_from import KEY, hashes, remove
     from nas_lightning.runs.writing import write_json
@@ -30,27 +31,25 @@ def task(cfg: DictConfig) -> None:
     sources = {"first": first, "second": second}
     agreement = compare_scores(first, second, space, config.resamples)
     contents = {"agreement.json": {**agreement.to_json(), KEY: hashes(sources)}}
-    compared = "each score of the second table with the same score of the first"
-    if ACC in agreement.scores:
-        compared = "their acc, or the score that orders the table"
-    paragraphs = [f"Agreement of {agreement.n} architectures scored by both, {compared} (95 % bootstrap intervals)\n{agreement.table()}"]
+    compared = "their acc, or the score that orders the table" if ACC in agreement.scores else "each score with the same score"
+    paragraphs = [f"Agreement of the second ranking with the first, {compared}\n{agreement.table()}"]
     if config.known_accuracies is not None:
         known = Path(config.known_accuracies)
         comparison = compare_with_known(first, second, known, space, config.resamples)
         contents["comparison.json"] = {**comparison.to_json(), KEY: hashes({**sources, "known_accuracies": known})}
-        count = comparison.agreement.n
-        paragraphs.append(
-            f"Agreement of each with known accuracies: {count} of {comparison.candidates} architectures have one\n{comparison.table()}"
-        )
+        known_of = f"{comparison.agreement.n:,} of {comparison.candidates:,} architectures have a known accuracy"
+        paragraphs = [f"Agreement of each with known accuracies\n{known_of}\n{comparison.table()}", comparison.verdict()]
     if config.run_dir is not None:
         folder = Path(config.run_dir)
         remove(folder / name for name in NAMES)  # they may be of other tables
         for name, content in contents.items():
             write_json(folder / name, content)
-        paragraphs.append(f"written: {', '.join(str(folder / name) for name in contents)}")
+        paragraphs.append(f"written: {folder}/{', '.join(contents)}")
+    else:
+        paragraphs.append("run_dir=DIR writes every statistic into a file")
     if (difference := other_protocol(first, second)) is not None:
         print(f"warning: a comparison of different protocols: {difference}", file=sys.stderr)
-    print("\n\n".join(paragraphs))
+    print(fitted(paragraphs))
 
 
 main = partial(start, task, "compare")

@@ -11,6 +11,7 @@ from nas_lightning.commands.prepare import Run, make_data
 from nas_lightning.commands.ranking import choose_candidates, choose_images, make_scorer, to_score
 from nas_lightning.config.build import Builder
 from nas_lightning.data.data_module import Batch
+from nas_lightning.devices.progress import duration
 from nas_lightning.devices.trainer import limited, make_trainer
 from nas_lightning.scoring.score import rank_by_image
 from nas_lightning.supernet import Supernet
@@ -37,20 +38,20 @@ def dry_run(config: TrainConfig, run: Run) -> str:
         steps = stage.steps(batches)
         total += steps * seconds
         passes = len(stage.objective.architectures(stage.sampler.sample(Position(stage.index, 0, 0))))
-        timing = (f"{seconds * 1000:.0f} ms", _duration(steps * seconds))
+        timing = (f"{seconds * 1000:.0f} ms", duration(steps * seconds))
         rows.append([stage.name, stage.epochs, stage.sampler.paths, passes, f"{steps:,}", *timing])
     table = tabulate(rows, ["stage", "epochs", "paths", "passes", "steps", "a step", "estimated time"], disable_numparse=True)
     lines = [f"Stages, from the forward and backward passes of {MEASURED_STEPS} steps each on {device}, batches of {len(batch[1])}", table]
     if config.ranking.enabled:
         seconds, count, images = _ranking_seconds(config.ranking, run, supernet, device)
         total += seconds * count / devices
-        estimate = _duration(seconds * count / devices)
+        estimate = duration(seconds * count / devices)
         at_most = " at most, as cheap_first gives most candidates fewer images" if config.ranking.cheap_first else ""
         lines.append(f"\nranking: {count:,} candidates on {images:,} images, {seconds * 1000:.0f} ms each: {estimate}{at_most}")
     if run.truth is not None:
         alone, recipe = run.truth
         lines.append(f"standalone: {len(alone) * len(config.standalone.seeds)} trainings of {recipe.epochs} epochs, not measured")
-    lines.append(f"total of what was measured: {_duration(total)}; peak memory so far: {_peak_memory(device)}")
+    lines.append(f"total of what was measured: {duration(total)}; peak memory so far: {_peak_memory(device)}")
     return "\n".join(lines)
 
 
@@ -89,10 +90,3 @@ def _peak_memory(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{torch.cuda.max_memory_allocated(device) / 2**30:.2f} GiB on {device}"
     return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB"
-
-
-def _duration(seconds: float) -> str:
-    for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} s"

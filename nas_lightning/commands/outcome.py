@@ -66,8 +66,18 @@ def value_of(run_dir: Path, config: Mapping[str, Any], agreement: Mapping[str, A
     return float(np.mean([float(value) for key, value in rows[-1].items() if key.endswith("/cross_entropy")]))
 
 
+def describe_value(returns: str, value: float | None) -> str:
+    """The metric that ``returns`` names, in words."""
+    if value is None:
+        return "no accuracy is known"
+    return f"{'Kendall' if returns == 'agreement' else 'panel cross entropy'} {value:.4f}"
+
+
 def _here(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key not in ELSEWHERE}
+    kept = {key: value for key, value in config.items() if key not in ELSEWHERE}
+    if isinstance(monitor := kept.get("monitor"), Mapping):  # older configs lack what only TensorBoard shows
+        kept["monitor"] = {key: value for key, value in monitor.items() if key != "each"}
+    return kept
 
 
 def _hash(config: Mapping[str, Any]) -> str:

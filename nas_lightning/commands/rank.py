@@ -4,16 +4,18 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from nas_lightning.console.start import hold, is_folder_given, plain, run_folder, start
+from nas_lightning.console.start import announce, hold, is_folder_given, plain, run_folder, start
+from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.errors import InputError
 
 
 def task(cfg: DictConfig) -> dict[str, Any]:
     """Makes one ranking for each checkpoint that the path or pattern names."""
+    node = plain(cfg)
+    announced = announce(node, "ranking")
     from nas_lightning.commands.configs import RankConfig
     from nas_lightning.config.read import read
 
-    node = plain(cfg)
     config = read(RankConfig, node)
     from nas_lightning.commands.rank_many import prepare_rankings, rank_checkpoints
     from nas_lightning.commands.ranking import choose_shard
@@ -28,6 +30,8 @@ def task(cfg: DictConfig) -> dict[str, Any]:
     part = "" if shard is None else shard.name
     with hold(run_dir, config.resume, part) as run_dir:
         claim_config(run_dir / "ranking", node, claiming(run_dir, part))
+        if is_rank_zero() and run_dir != announced:
+            print(f"run folder: {run_dir}")
         return rank_checkpoints(checkpoints, config, run_dir)
 
 

@@ -3,6 +3,7 @@
 import glob
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,10 +15,12 @@ from nas_lightning.agreement import kendall_tau
 from nas_lightning.commands.configs import RankConfig
 from nas_lightning.commands.ranking import check_ranking, choose_candidates, rank_checkpoint
 from nas_lightning.commands.report import write_page
+from nas_lightning.commands.screen import closing
 from nas_lightning.config.build import Builder, import_plugins
 from nas_lightning.data import ImageDataset, dataset_from_header
 from nas_lightning.data.check import check_dataset, check_trained_on
 from nas_lightning.devices.launch import is_rank_zero
+from nas_lightning.devices.progress import one_of_many, report
 from nas_lightning.devices.trainer import make_trainer, start_processes
 from nas_lightning.errors import InputError
 from nas_lightning.runs.writing import write_json
@@ -25,8 +28,8 @@ from nas_lightning.scoring.table import LABELS, read_table
 from nas_lightning.space import SearchSpace
 from nas_lightning.supernet.checkpoint import read_header
 
-LONGEST_LABEL = 100
-"""Characters of a folder's name; file systems take some 255 bytes."""
+LONGEST_LABEL, LONGEST_SHOWN = 100, 36
+"""Characters of a folder's name, as file systems take some 255 bytes; and of it in the table."""
 
 
 def find_checkpoints(pattern: str) -> list[Path]:
@@ -69,13 +72,16 @@ def rank_checkpoints(checkpoints: Sequence[Checkpoint], config: RankConfig, run_
     for (path, _, dataset), label in zip(checkpoints, _labels([checkpoint.path for checkpoint in checkpoints]), strict=True):
         folder = "ranking" if len(checkpoints) == 1 else f"ranking/{label}"
         if is_rank_zero():
-            print(f"\n{path}")
+            report(str(path), to_stdout=True)
         arguments = builder.build_values(config.trainer, "trainer")  # a strategy serves only one Trainer
-        results[label] = rank_checkpoint(path, config.ranking, dataset, run_dir, arguments, folder_name=folder)
-    if len(checkpoints) > 1 and config.ranking.shard is None and is_rank_zero():
-        _compare(SearchSpace(**checkpoints[-1].header["supernet"]["space"]), results, run_dir, config.ranking.score)
-    if len(checkpoints) == 1 and config.ranking.shard is None:
-        write_page(run_dir)
+        with one_of_many() if len(checkpoints) > 1 else nullcontext():
+            results[label] = rank_checkpoint(path, config.ranking, dataset, run_dir, arguments, folder_name=folder)
+    if config.ranking.shard is None and is_rank_zero():
+        if len(checkpoints) > 1:
+            _compare(SearchSpace(**checkpoints[-1].header["supernet"]["space"]), results, run_dir, config.ranking.score)
+        else:
+            write_page(run_dir)
+            report(f"\n{closing(run_dir)}", to_stdout=True)
     return results
 
 
@@ -116,9 +122,13 @@ def _compare(space: SearchSpace, results: dict[str, Any], run_dir: Path, score: 
         known = {} if result is None else {name: statistics["kendall"]["value"] for name, statistics in result["scores"].items()}
         rows.append({"checkpoint": label, "kendall with the last": _kendall(qualities[label], last), **known})
     write_json(run_dir / "ranking" / "by_checkpoint.json", rows)
-    title = f"Agreement by checkpoint: Kendall tau-b of the {LABELS[score]}, which orders, with the last checkpoint's"
-    print(f"\n{title}, and of each score with known accuracies")
-    print(tabulate(rows, headers="keys", floatfmt=".3f"))
+    shown = {"with the last": [row["kendall with the last"] for row in rows]}
+    if all(results.values()):
+        shown["with known accuracies"] = [row[LABELS[score]] for row in rows]
+    short = [label if len(label) <= LONGEST_SHOWN else f"…{label[1 - LONGEST_SHOWN :]}" for label in results]
+    report(f"\nKendall of {LABELS[score]}, by checkpoint", to_stdout=True)
+    report(tabulate({"checkpoint": short, **shown}, headers="keys", floatfmt=".3f", missingval="undefined"), to_stdout=True)
+    report(f"\nwritten: {run_dir}/ranking/by_checkpoint.json", to_stdout=True)
 
 
 def _kendall(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> float | None:

@@ -15,6 +15,7 @@ from nas_lightning.commands.write_ranking import Known
 from nas_lightning.config.build import Builder
 from nas_lightning.data.check import describe
 from nas_lightning.devices.launch import is_rank_zero
+from nas_lightning.devices.progress import report
 from nas_lightning.devices.trainer import start_processes, wait_for_all
 from nas_lightning.rng import generator
 from nas_lightning.runs.reading import read_json
@@ -51,11 +52,12 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run, watching: Seque
         panel=make_panel(config, run) if config.loader.holdout else None,
         every_epochs=config.monitor.every_epochs,
         save_every_steps=config.save_every_steps,
+        each_of_panel=config.monitor.each,
     )
     weights = run_dir / "supernet.safetensors"
     if is_rank_zero():
         save_supernet(weights, run.supernet, header)
-        print(f"weights: {weights}")
+        report(f"weights: {weights}", to_stdout=True)
     wait_for_all()
     arguments = make_arguments()
     known: Known | None = None

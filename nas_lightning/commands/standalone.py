@@ -1,14 +1,14 @@
 """``nas-standalone``: trains given candidates stand-alone, or the best of a ranking, into the challenge's format."""
 
-import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from nas_lightning.console.start import hold, is_folder_given, plain, run_folder, start
+from nas_lightning.console.start import announce, hold, is_folder_given, plain, run_folder, start
 from nas_lightning.devices.launch import check_alone, is_rank_zero
 from nas_lightning.errors import InputError
 
@@ -21,15 +21,20 @@ SUMMARY = "summary.csv"
 
 def task(cfg: DictConfig) -> None:
     """Trains what the folder lacks, and compares it with the accuracies in the list's file, or with random candidates."""
+    node = plain(cfg)
+    short = {key: node.pop(key, None) for key in ("choose", "count")}
+    node["standalone"] = {**node.get("standalone", {}), **{key: value for key, value in short.items() if value is not None}}
+    is_of_best = node["standalone"].get("choose") == "best"
+    has_own_folder = is_folder_given() or not is_of_best  # the winners of a ranking have one folder, in its run
+    announced = announce(node, "standalone") if has_own_folder else None
     from nas_lightning.commands.configs import StandaloneCommandConfig
     from nas_lightning.config.read import read
 
-    node = plain(cfg)
-    short = {key: node.pop(key) for key in ("choose", "count")}
-    node["standalone"] = {**node["standalone"], **{key: value for key, value in short.items() if value is not None}}
     config = read(StandaloneCommandConfig, node)
     from nas_lightning.commands.from_run import with_run
     from nas_lightning.commands.prepare import make_population, make_space_and_dataset, make_standalone
+    from nas_lightning.commands.report import write_page
+    from nas_lightning.commands.screen import assigned, fitted, page, to_paste
     from nas_lightning.commands.winners import FILE, choose_winners, compare_winners, describe_winners, folder_of, write_winners
     from nas_lightning.config.build import Builder, import_plugins
     from nas_lightning.devices.trainer import make_trainer, start_processes
@@ -41,7 +46,6 @@ def task(cfg: DictConfig) -> None:
 
     check_trainer_arguments(config.trainer)
     import_plugins(config.plugins)
-    is_of_best = config.standalone.choose == "best"
     scores = None if config.scores is None else Path(config.scores)
     if is_of_best:
         if scores is None:
@@ -57,7 +61,7 @@ def task(cfg: DictConfig) -> None:
         winners = choose_winners(scores, space, config.standalone.count, config.random, config.budget, config.seed)
         all_of_them = replace(config, standalone=replace(config.standalone, choose="cost", count=None))
         chosen, recipe = make_standalone(builder, all_of_them, dataset, winners.population(space), None)
-        run_dir = config.run_dir if is_folder_given() else str(folder_of(scores))
+        run_dir = config.run_dir if has_own_folder else str(folder_of(scores))
     else:
         for key, value in (("budget", config.budget), ("random", config.random)):
             if value is not None:
@@ -65,18 +69,17 @@ def task(cfg: DictConfig) -> None:
         candidates = make_population(config.population, space)
         chosen, recipe = make_standalone(builder, config, dataset, candidates, config.population.file)
         losses = None if scores is None else read_losses_of(scores, chosen)
-    # The winners of a ranking have one folder, where the same command trains what is missing.
+    # The same command trains what is missing of the winners.
     with hold(run_folder(run_dir, config.resume, "standalone"), "auto" if is_of_best else config.resume) as held:
         folder = held / "standalone"
         claim_config(folder, node)
+        if is_rank_zero() and held != announced:
+            print(f"run folder: {held}")
         if config.standalone.processes == 1:  # else this process has its own workers
             start_processes(arguments)
         else:
             check_alone()
         if is_rank_zero():
-            if winners is not None:
-                trained = f"{len(chosen)} candidates x {len(config.standalone.seeds)} seeds, {recipe.epochs} epochs each, on {dataset.name}"
-                print(f"{trained}; run folder: {held}", file=sys.stderr)
             remove([folder / SUMMARY, folder / FILE])  # of earlier trainings
         truth = train_ground_truth(chosen, dataset, recipe, config.standalone.seeds, folder, arguments, config.standalone.processes)
         if not is_rank_zero():
@@ -87,15 +90,19 @@ def task(cfg: DictConfig) -> None:
             compared = compare_winners(winners, truth)
             write_winners(folder, scores, compared)
     known = {} if winners is not None else _known(config.population.file, space)
-    print(f"\n{table(truth, known, losses, None if winners is None else winners.kinds)}")
+    paragraphs = [table(truth, known, losses, None if winners is None else winners.kinds)]
     if truth.failures:
-        print(f"\n{describe_failures(truth)}")
-    if winners is not None:
-        print(f"\n{describe_winners(compared)}")
-        print(f"\nwritten: {folder}/known_accuracies.json, accuracies.csv, summary.csv, {FILE}")
+        paragraphs.append(describe_failures(truth))
+    written = f"written: {folder}/known_accuracies.json, accuracies.csv, {SUMMARY}"
+    if winners is None or scores is None:
+        paragraphs += [*_agreements(config.population.file, scores, truth, known, losses), written]
+        print(f"{fitted(paragraphs)}\nnext, make the page:\n{to_paste(['nas-report', assigned('run_dir', str(held))])}")
         return
-    _print_agreements(config.population.file, config.scores, truth, known, losses)
-    print(f"\nwritten: {folder}/known_accuracies.json, accuracies.csv, summary.csv")
+    print(fitted([*paragraphs, describe_winners(compared), f"{written}, {FILE}"]))
+    of_ranking = folder_of(scores).parent
+    if held == of_ranking / held.name and (of_ranking / "report.html").is_file():  # shows the winners of its run
+        write_page(of_ranking)
+        print(page(of_ranking / "report.html"), end="")
 
 
 def _known(listed: str | None, space: "SearchSpace") -> "dict[Architecture, float]":
@@ -107,30 +114,31 @@ def _known(listed: str | None, space: "SearchSpace") -> "dict[Architecture, floa
         return {}
 
 
-def _print_agreements(
+def _agreements(
     listed: str | None,
-    scores: str | None,
+    scores: Path | None,
     truth: "GroundTruth",
     known: "dict[Architecture, float]",
     losses: "dict[Architecture, float] | None",
-) -> None:
+) -> list[str]:
     """How far the trained accuracies agree with those in the list's file, and a ranking with them."""
     import numpy as np
 
     from nas_lightning.agreement import measure
     from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES
 
-    trained = truth.population
+    trained, found = truth.population, []
     ours = {} if losses is None else {"supernet": -np.array([losses[architecture] for architecture in trained.architectures])}
     rows = [row for row, architecture in enumerate(trained.architectures) if architecture in known]
     if len(rows) >= FEWEST_ARCHITECTURES:
         columns = {name: values[rows] for name, values in {"trained alone": truth.mean, **ours}.items()}
         agreement = measure(columns, np.array([known[trained[row].architecture] for row in rows]))
         count = f"{len(rows)} of {len(trained)} candidates have a known accuracy"
-        print(f"\nAgreement with the accuracies in {listed}: {count} (95 % bootstrap intervals)\n{agreement.table()}")
+        found.append(f"Agreement with the accuracies in {listed}\n{count}\n{agreement.table()}")
     if ours and len(trained) >= FEWEST_ARCHITECTURES:
         agreement = measure(ours, truth.mean)
-        print(f"\nAgreement of {scores} with what was trained alone (95 % bootstrap intervals)\n{agreement.table()}")
+        found.append(f"Agreement of {scores} with what was trained alone\n{agreement.table()}")
+    return found
 
 
 def read_losses_of(path: Path, population: "Population") -> "dict[Architecture, float]":
@@ -144,9 +152,8 @@ def read_losses_of(path: Path, population: "Population") -> "dict[Architecture, 
     return {architecture: scores[architecture].cross_entropy for architecture in population.architectures}
 
 
-def main() -> None:
-    """The console entry."""
-    start(task, "standalone")
+main = partial(start, task, "standalone")
+"""The console entry."""
 
 
 if __name__ == "__main__":

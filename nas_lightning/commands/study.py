@@ -14,18 +14,19 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from optuna.study import StudyDirection
-from tabulate import tabulate
 
 from nas_lightning.commands.configs import TrainConfig
-from nas_lightning.commands.outcome import finished, value_of, write_outcome
+from nas_lightning.commands.outcome import describe_value, finished, value_of, write_outcome
 from nas_lightning.commands.prepare import prepare
 from nas_lightning.commands.report import write_page
 from nas_lightning.commands.run import run_experiment
+from nas_lightning.commands.screen import page
 from nas_lightning.config.build import Builder
 from nas_lightning.config.read import read
 from nas_lightning.config.schema import TuneConfig
 from nas_lightning.console.overrides import quoted
 from nas_lightning.devices.launch import check_alone
+from nas_lightning.devices.progress import duration, one_of_many
 from nas_lightning.devices.trainer import make_trainer
 from nas_lightning.errors import InputError
 from nas_lightning.runs.claim import claim_config
@@ -35,8 +36,6 @@ from nas_lightning.tuning import Prune, Study, choice
 
 FAILURES = 3
 """Failures in a row that end this process: the values are not what is wrong."""
-SHOWN = 10
-"""Trials of the table on the terminal."""
 DIRECTIONS = {"agreement": StudyDirection.MAXIMIZE, "panel_cross_entropy": StudyDirection.MINIMIZE}
 """Direction of the search, by ``returns``."""
 
@@ -55,7 +54,7 @@ def tune(config: TuneConfig) -> None:
         failed = 0 if _run_trial(study, config) else failed + 1
         if failed == FAILURES:
             raise InputError(f"run_dir: {folder}: {FAILURES} trials in a row failed; their lines stand above")
-    _write_and_print_best(study, folder)
+    _write_and_print_best(study, folder, returns)
 
 
 def _check(config: TuneConfig, choices: Mapping[str, Any]) -> tuple[str, str | None]:
@@ -83,8 +82,7 @@ def _check(config: TuneConfig, choices: Mapping[str, Any]) -> tuple[str, str | N
 def _run_trial(study: Study, config: TuneConfig) -> bool:
     """Runs a trial; whether it gave a value or was pruned."""
     with study.next_trial() as (trial, folder):
-        overrides = ", ".join(f"{key}={value}" for key, value in trial.params.items())
-        print(f"trial {trial.number}: {overrides}", file=sys.stderr)
+        chosen = _in_words(trial.params)
         began, states = time.monotonic(), optuna.trial.TrialState
         run_config, node = _compose(config, trial.params, folder)
         value, state = None, states.FAIL
@@ -96,20 +94,21 @@ def _run_trial(study: Study, config: TuneConfig) -> bool:
                 claim_config(folder, node)
                 before = dict(enumerate(accumulate((stage.epochs for stage in run.stages), initial=0)))
                 watching = [Prune(trial, before, run_config.returns == "agreement")] if config.pruning != "none" else []
-                value = value_of(folder, node, run_experiment(run_config, folder, run, watching))
+                with one_of_many():
+                    value = value_of(folder, node, run_experiment(run_config, folder, run, watching))
                 write_outcome(folder, node, value, time.monotonic() - began)
                 if run_config.ranking.enabled:
                     write_page(folder)
             if value is None:
                 line = "failed: it has no value, as its scores have no order"
             else:
-                state, line = states.COMPLETE, f"{value:.4f}"
+                state, line = states.COMPLETE, describe_value(run_config.returns, value)
         except optuna.TrialPruned as pruned:
             state, line = states.PRUNED, f"pruned {pruned}"
         except InputError as error:  # such as a non-finite loss: other values may work
             line = f"failed: {' '.join(str(error).split())}"
         study.inner.tell(trial, value, state=state)
-        print(f"trial {trial.number}: {line}", file=sys.stderr)
+        print(f"trial {trial.number}: {chosen}: {line}, {duration(time.monotonic() - began)}", file=sys.stderr)
         return state != states.FAIL
 
 
@@ -126,7 +125,11 @@ def _compose(config: TuneConfig, values: dict[str, Any], folder: Path) -> tuple[
     return read(TrainConfig, node), node
 
 
-def _write_and_print_best(study: Study, folder: Path) -> None:
+def _in_words(params: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}" for key, value in params.items())
+
+
+def _write_and_print_best(study: Study, folder: Path, returns: str) -> None:
     every = study.inner.get_trials(deepcopy=False)
     trials = [trial for trial in every if trial.state.name == "COMPLETE"]
     if not trials:
@@ -143,9 +146,10 @@ def _write_and_print_best(study: Study, folder: Path) -> None:
         "values": best.params,
     }
     write_json(folder / "best.json", content)
-    keys = list(study.choices)
-    rows = [[trial.number, trial.value, *(trial.params.get(key) for key in keys)] for trial in ordered[:SHOWN]]
     states = [trial.state.name for trial in every]
-    print(f"\n{tabulate(rows, ['trial', 'value', *keys], floatfmt='.4g')}")
-    print(f"\n{len(trials)} trials with a value, {states.count('PRUNED')} pruned, {states.count('FAIL')} failed or taken over")
-    print(f"written: {folder}/best.json")
+    write_page(folder, is_sweep=True)
+    ahead = "" if len(ordered) == 1 else f"; the next, trial {ordered[1].number}, has {ordered[1].value:.4f}"
+    result = f"{describe_value(returns, best.value)}{ahead}"
+    print(f"\nThe best of {len(trials)} trials is trial {best.number}: {result}.\n  {_in_words(best.params)}")
+    print(f"{states.count('PRUNED')} pruned, {states.count('FAIL')} failed or taken over")
+    print(f"{page(folder / 'sweep.html')}written: {folder}/best.json")

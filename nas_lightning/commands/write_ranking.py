@@ -1,4 +1,4 @@
-"""Writes the files of a whole ranking, then prints its tables, so that a closed terminal loses no file."""
+"""Writes the files of a whole ranking, then prints its table, so that a closed terminal loses no file."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from nas_lightning.agreement.measure import agreement_with
-from nas_lightning.agreement.summary import agreement_summary
+from nas_lightning.commands.screen import ranking_screen
+from nas_lightning.devices.progress import report
 from nas_lightning.runs.made_from import KEY, hashes, write_source
 from nas_lightning.runs.writing import write_json
 from nas_lightning.scoring.prediction import Prediction
 from nas_lightning.scoring.protocol import write_order
-from nas_lightning.scoring.table import LABELS, PREDICTION, SUBMISSION, ScoreTable, made_by_the_run, made_from_scores
-from nas_lightning.search.budgets import summary
+from nas_lightning.scoring.table import PREDICTION, SUBMISSION, ScoreTable, made_by_the_run, made_from_scores
 from nas_lightning.search.successive_halving import Halving
 from nas_lightning.space import Architecture, Candidates
 
@@ -48,7 +48,7 @@ def write_and_print(
     Args:
         folder: receives the files; those made from other scores are removed.
         score: orders the candidates, and fills the submission.
-        budgets: as the config's.
+        budgets: as the config's; None shows none.
         resamples: of the bootstrap.
         known: None compares with nothing.
         cheap_first: the result of successive halving, if used.
@@ -60,26 +60,22 @@ def write_and_print(
     removed = write_source(folder / "scores.csv", table.as_csv(), made_from_scores(folder))
     removed += write_order(folder, score, table.population.widths.shape[1], None if prediction is None else prediction.predictor)
     table.write_submission(folder / SUBMISSION, score)
-    written, paragraphs = ["scores.csv", SUBMISSION], [summary(table, score, budgets)]
+    written, notes = [SUBMISSION], []
     if cheap_first is not None:
         write_json(folder / "cheap_first.json", cheap_first.to_json())
-        written, paragraphs = [*written, "cheap_first.json"], [str(cheap_first), *paragraphs]
+        written, notes = [*written, "cheap_first.json"], [str(cheap_first)]
     if prediction is not None:
         write_json(folder / PREDICTION, prediction.to_json())
-        written, paragraphs = [*written, PREDICTION], [str(prediction), *paragraphs]
-    result = None
+        written, notes = [*written, PREDICTION], [*notes, *([prediction.doubt] if prediction.doubtful else [])]
+    agreement = None
     if known is not None:
         agreement = agreement_with(table, known.accuracies, resamples, by_seed=known.by_seed)
-        result = agreement.to_json()
-        write_agreement(table, folder, known, result)
+        write_agreement(table, folder, known, agreement.to_json())
         written += ["agreement.json", "known_accuracies.json"]
-        count = f"{agreement.n + agreement.missing:,} of {len(table.population.distinct_rows):,} candidates have a known accuracy"
-        title = f"Agreement with known accuracies (95 % bootstrap intervals); candidates ordered by {LABELS[score]}"
-        paragraphs.append(f"{title}\n{count}\n\n{agreement_summary(agreement)}")
     if lost := [path.name for path in removed if path.name not in written]:
         print(f"removed, as the scores that they were made from, or their order, changed: {', '.join(lost)}", file=sys.stderr)
-    print(*paragraphs, f"written: {folder}/{', '.join(written)}", sep="\n\n")
-    return result
+    report(ranking_screen(table, score, agreement, budgets, notes), to_stdout=True)
+    return None if agreement is None else agreement.to_json()
 
 
 def write_agreement(table: ScoreTable, folder: Path, known: Known, result: Mapping[str, Any]) -> None:

@@ -56,6 +56,8 @@ class MonitorConfig:
     """Epochs between two evaluations."""
     candidates: int = number(4, least=0)
     """Candidates drawn with the seed, besides the largest and the smallest."""
+    each: bool = False
+    """Draws curves of each candidate in TensorBoard, besides the mean over all; ``metrics.csv`` has them anyway."""
 
 
 @dataclass(frozen=True, kw_only=True)

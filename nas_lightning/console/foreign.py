@@ -22,6 +22,7 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, QuotedString
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from nas_lightning.config.declared import COMMANDS, complete, schema_of
@@ -51,9 +52,12 @@ def plugins_of(arguments: Sequence[str]) -> set[str]:
 class CheckingLoader(ConfigLoaderImpl):
     """Composes as Hydra does, and refuses what a file may not do; pickled for a launcher's workers."""
 
-    def __init__(self, arguments: Sequence[str], command: str, config_search_path: ConfigSearchPath) -> None:
+    def __init__(
+        self, arguments: Sequence[str], command: str, config_search_path: ConfigSearchPath, multiruns: list[DictConfig] | None = None
+    ) -> None:
         super().__init__(config_search_path)
         self.arguments, self.command = arguments, command
+        self.multiruns = [] if multiruns is None else multiruns
         self.repository = CheckingRepository(config_search_path)
 
     def load_configuration(self, config_name: str | None, overrides: list[str], *arguments: Any, **named: Any) -> DictConfig:
@@ -72,6 +76,8 @@ class CheckingLoader(ConfigLoaderImpl):
                 rule = f"only the command line (plugins=[...]) or the environment variable {PLUGINS_VARIABLE} allows one"
                 raise InputError(f"plugins: {name!r} comes from a file; {rule}")
         check_hydra(config, values_of(self.arguments), allowed)
+        if config.hydra.mode == RunMode.MULTIRUN and not self.multiruns:
+            self.multiruns.append(config.copy())  # Hydra takes parts out of its own
         return config
 
     def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: Any) -> DictConfig:
@@ -103,17 +109,17 @@ class CheckingRepository(ConfigRepository):
 
 
 @contextmanager
-def checked(arguments: Sequence[str], command: str) -> Iterator[None]:
-    """Within it Hydra composes with our loader.
+def checked(arguments: Sequence[str], command: str) -> Iterator[list[DictConfig]]:
+    """Within it Hydra composes with our loader; yields a list that receives the config of a multirun.
 
     Args:
         arguments: the overrides of the command line.
         command: the name of the command's config.
     """
-    before = inner.ConfigLoaderImpl
-    inner.ConfigLoaderImpl = lambda config_search_path: CheckingLoader(arguments, command, config_search_path)  # type: ignore[assignment,misc]
+    before, multiruns = inner.ConfigLoaderImpl, list[DictConfig]()
+    inner.ConfigLoaderImpl = lambda search_path: CheckingLoader(arguments, command, search_path, multiruns)  # type: ignore[assignment,misc]
     try:
-        yield
+        yield multiruns
     finally:
         inner.ConfigLoaderImpl = before  # type: ignore[misc]
 

@@ -2,10 +2,11 @@
 
 import errno
 import functools
+import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -44,8 +45,12 @@ UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """Errors of a library's writer, such as TensorBoard's, on a full or read-only disk; our own writers report theirs."""
 
 
-def start(task: Task, config_name: str) -> None:
-    """Runs ``task`` on the composed config; no signal or closed terminal costs finished work."""
+def start(task: Task, config_name: str, after_multirun: Callable[[Path], None] | None = None) -> None:
+    """Runs ``task`` on the composed config; no signal or closed terminal costs finished work.
+
+    Args:
+        after_multirun: called with the folder of a multirun once all its jobs have ended.
+    """
     _settle()
     if not {"-h", "--help"}.isdisjoint(sys.argv[1:]):
         print(help_of(config_name, conf_folder()), flush=True)
@@ -54,6 +59,7 @@ def start(task: Task, config_name: str) -> None:
         end_with_parent(int(os.environ[PARENT_VARIABLE]))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # passes errors on to the lines below
     composed, key = False, "run_dir, or hydra.sweep.dir,"
+    typed: list[str] = []  # what a worker of a launcher cannot know by itself
 
     @functools.wraps(task)
     def guarded(cfg: DictConfig) -> Any:
@@ -64,7 +70,7 @@ def start(task: Task, config_name: str) -> None:
             _check_folders()
             if is_multirun:
                 _settle()  # this may be a launcher's worker
-                with ending_on_request(), as_a_run_of_its_own(task.__module__):
+                with ending_on_request(), as_a_run_of_its_own(task.__module__, typed):
                     return _blaming_the_lost(task, cfg)
             return _blaming_the_lost(task, cfg)
         except (InputError, OmegaConfBaseException, OSError) as error:
@@ -77,12 +83,14 @@ def start(task: Task, config_name: str) -> None:
 
     try:
         with ending_on_request():
-            sys.argv[1:] = readable(sys.argv[1:])
+            typed[:] = sys.argv[1:] = readable(sys.argv[1:])
             command_line = get_args_parser().parse_args()
             if command_line.experimental_rerun is not None:
                 raise InputError("--experimental-rerun: is not supported, as it unpickles a file; give the run's overrides")
-            with checked(command_line.overrides, config_name):
+            with checked(command_line.overrides, config_name) as multiruns:
                 hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(guarded)()
+            if after_multirun is not None and multiruns:
+                after_multirun(Path(multiruns[0].hydra.sweep.dir))
     except Interrupted as stop:
         if is_started_by_lightning():
             sys.exit(0)  # rank zero ends by itself, and would take any other exit code for a failure
@@ -106,6 +114,8 @@ def _settle() -> None:
     """Settings of this process, whether a user or a launcher started it."""
     outlive_output()
     configure_process()
+    for library in ("hydra", "hydra_plugins"):
+        logging.getLogger(library).setLevel(logging.WARNING)  # else launchers announce each job, for which we print a line
     tqdm.set_lock(RLock())  # the default is a system semaphore, which a killed process leaks
 
 
@@ -138,6 +148,17 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 def is_started_by_lightning() -> bool:
     """Whether Lightning started this process: not rank zero, nor a process of torchrun or Slurm."""
     return os.environ.get("LOCAL_RANK", "0") != "0" and "RANK" not in os.environ and RUN_DIR_VARIABLE in os.environ
+
+
+def announce(node: Mapping[str, Any], claimed: str = "") -> Path | None:
+    """Names the run folder on a terminal before imports that take seconds; returns it if it did."""
+    configured, resume = node["run_dir"], node["resume"]
+    is_legal = isinstance(configured, str) and configured.strip() and resume in (None, "auto")
+    if _is_multirun() or not (is_legal and is_rank_zero() and sys.stdout.isatty()):
+        return None  # a log names it once it is made
+    folder = run_folder(configured, resume, claimed)
+    print(f"run folder: {folder}")
+    return folder
 
 
 def run_folder(configured: str, resume: str | None, claimed: str = "") -> Path:

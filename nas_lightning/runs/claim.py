@@ -22,7 +22,7 @@ MAY_CHANGE_ON_RESUME = (
     *("run_dir", "resume", "dry_run", "returns", "save_every_steps", "trainer", "ranking", "checkpoint", "scores", "plugins"),
     *("budget", "random"),
     *("standalone.count", "standalone.seeds", "standalone.enabled", "standalone.choose", "standalone.processes"),
-    *("data.root", "data.download", "loader.workers", "loader.resident", "supernet.channels_last"),
+    *("monitor.each", "data.root", "data.download", "loader.workers", "loader.resident", "supernet.channels_last"),
 )
 """Keys that may change on resume: they decide where and how fast, or what is remade from files."""
 MUST_MATCH_ON_RESUME = tuple(

@@ -1,6 +1,5 @@
 """Ranks a list through ``Trainer.predict``: chunks of candidates, images on the device, each chunk written at once."""
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,8 +12,8 @@ from pytorch_lightning.callbacks import BasePredictionWriter
 from safetensors.torch import save
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
+from nas_lightning.devices.progress import Progress, report
 from nas_lightning.devices.trainer import end_at_once, make_trainer
 from nas_lightning.errors import InputError
 from nas_lightning.runs.writing import write_atomically
@@ -167,30 +166,22 @@ class _PartWriter(BasePredictionWriter):
 class _RankingProgress(pl.Callback):
     def __init__(self, label: str, total: int, done: int) -> None:
         self.label, self.total, self.done = label, total, done
-        self.bar: tqdm[Any] = tqdm(disable=True)
+        self.progress = Progress(label, total, done, "candidates", is_shown=False)
 
     def on_predict_start(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
         end_at_once(trainer)  # finished rows are on disk
         self.began = time.monotonic()
-        self.bar = tqdm(
-            total=self.total,
-            initial=self.done,
-            desc=self.label,
-            unit="arch",
-            disable=None if trainer.is_global_zero else True,
-            dynamic_ncols=True,
-            leave=False,
-        )
+        self.progress = Progress(self.label, self.total, self.done, "candidates", trainer.is_global_zero)
 
     def on_predict_batch_end(self, trainer: pl.Trainer, _: pl.LightningModule, outputs: Prediction, *__: Any) -> None:
-        self.bar.update(len(outputs[0]) * trainer.world_size)
+        self.progress.advance(len(outputs[0]) * trainer.world_size)
 
     def on_exception(self, trainer: pl.Trainer, _: pl.LightningModule, __: BaseException) -> None:  # noqa: ARG002
-        self.bar.close()  # the error is printed below it
+        self.progress.close()  # the error is printed below it
 
     def on_predict_end(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
-        self.bar.close()
+        self.progress.close()
         trainer.strategy.barrier()  # the slowest process counts
         seconds, count = time.monotonic() - self.began, self.total - self.done
         if trainer.is_global_zero:
-            print(f"{self.label}: {count:,} candidates in {seconds:.1f} s, {count / seconds:.3g} a second", file=sys.stderr)
+            report(f"{self.label}: {count:,} candidates in {seconds:.1f} s, {count / seconds:.3g} a second")

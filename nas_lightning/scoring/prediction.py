@@ -50,13 +50,6 @@ class Prediction:
         stages = dict.fromkeys(effect.stage for effect in self.effects)
         return {stage: sum(effect.predicted for effect in self.effects if effect.stage == stage) / total for stage in stages}
 
-    def __str__(self) -> str:
-        text = (
-            f"predicted by {self.predictor} from {self.scored:,} scored candidates; on scores left out of the fit "
-            f"Kendall {self.tau}, R2 {self.explained:.3f}, error {self.error:.4f} nats"
-        )
-        return f"{text}\n{self.doubt}" if self.doubtful else text
-
     @property
     def tau(self) -> str:
         """``kendall`` as a text."""
@@ -66,8 +59,8 @@ class Prediction:
     def doubt(self) -> str:
         """What a reader should know if the assumption is doubtful."""
         return (
-            "It assumes that a wider layer is never worse. Without that assumption the same fit explains clearly more of the scores "
-            f"left out (R2 {self.explained_without_assumption:.3f}): some layers score better when narrower."
+            f"The predictor {self.predictor} assumes that a wider layer is never worse. Without that assumption the same fit explains "
+            f"clearly more of the scores left out (R2 {self.explained_without_assumption:.3f}): some layers score better when narrower."
         )
 
 

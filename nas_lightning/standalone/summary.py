@@ -14,6 +14,8 @@ from nas_lightning.space import Architecture
 from nas_lightning.standalone.truth import GroundTruth
 
 COLUMNS = ("name", "architecture", "mean", "standard_deviation", "lowest", "highest", "seeds")
+MOST_COLUMNS = 80
+"""Of a terminal; a wider table leaves the widths out, which the file has."""
 MOST_LINES = 15
 """Maximum lines of the table on the terminal, its two heading lines included."""
 
@@ -61,6 +63,8 @@ def table(
         columns["known"] = [f"{known[row.architecture]:.4f}" if row.architecture in known else "" for row in candidates]
     if losses is not None:
         columns["supernet's loss"] = [f"{losses[candidate.architecture]:.4f}" for candidate in candidates]
-    columns["architecture"] = [candidate.text for candidate in candidates]
-    lines = tabulate(columns, headers="keys", disable_numparse=True)
+    widths = {"architecture": [candidate.text for candidate in candidates]}
+    lines = tabulate({**columns, **widths}, headers="keys", disable_numparse=True)
+    if max(map(len, lines.splitlines())) > MOST_COLUMNS:
+        lines = tabulate(columns, headers="keys", disable_numparse=True)
     return lines if are_all else f"{lines}\nand {len(best_first) - len(rows):,} more"

@@ -78,13 +78,19 @@ def check_trainer_arguments(arguments: Mapping[str, Any]) -> None:
 
 
 def train_alone(
-    architecture: Architecture, dataset: ImageDataset, recipe: Recipe, seed: int, trainer_arguments: Mapping[str, Any]
+    architecture: Architecture,
+    dataset: ImageDataset,
+    recipe: Recipe,
+    seed: int,
+    trainer_arguments: Mapping[str, Any],
+    after_epoch: Callable[[], None] = lambda: None,
 ) -> float:
     """The test accuracy, a fraction, of a candidate trained from scratch.
 
     Args:
         seed: of weights, batch order and augmentation.
         trainer_arguments: of pl.Trainer; only ``TAKEN`` are used.
+        after_epoch: called after each.
 
     Raises:
         Diverged: if the loss, a weight or a test logit is nan or infinite.
@@ -93,7 +99,7 @@ def train_alone(
     taken = {key: value for key, value in trainer_arguments.items() if key in TAKEN}
     network = recipe.family.alone(architecture, recipe.norm, seed)
     network = network.to(memory_format=torch.channels_last)  # on a CPU, a step takes 0.7 of the time
-    module = _StandaloneTraining(network, recipe, (taken.get("gradient_clip_val"), taken.get("gradient_clip_algorithm")))
+    module = _StandaloneTraining(network, recipe, (taken.get("gradient_clip_val"), taken.get("gradient_clip_algorithm")), after_epoch)
     data = ImageDataModule(dataset, recipe.augmentation, batch_size=recipe.batch_size, seed=seed)
     trainer = make_trainer(taken, max_epochs=recipe.epochs, enable_checkpointing=False)
     trainer.fit(module, datamodule=data)
@@ -110,9 +116,11 @@ def train_alone(
 
 
 class _StandaloneTraining(pl.LightningModule):
-    def __init__(self, network: SingleNetwork, recipe: Recipe, clip: tuple[float | None, str | None]) -> None:
+    def __init__(
+        self, network: SingleNetwork, recipe: Recipe, clip: tuple[float | None, str | None], after_epoch: Callable[[], None]
+    ) -> None:
         super().__init__()
-        self.network, self.recipe, self.clip = network, recipe, clip
+        self.network, self.recipe, self.clip, self.after_epoch = network, recipe, clip, after_epoch
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         optimizer = self.recipe.optimizer(self.network.parameters())
@@ -129,6 +137,7 @@ class _StandaloneTraining(pl.LightningModule):
         # Only once per epoch, as reading a number from a GPU waits for all its work.
         if not self.total.isfinite():
             raise Diverged(f"the loss is nan or infinite in epoch {self.current_epoch + 1} of {self.recipe.epochs}")
+        self.after_epoch()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
         elapsed = self.current_epoch + batch_idx / self.trainer.num_training_batches

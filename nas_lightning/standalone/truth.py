@@ -3,7 +3,7 @@
 import csv
 import io
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -15,12 +15,14 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from nas_lightning.data import ImageDataset
+from nas_lightning.devices.progress import report
 from nas_lightning.devices.trainer import rank_and_world_size, wait_for_all
 from nas_lightning.errors import InputError
 from nas_lightning.runs.reading import read_rows, safe_cell
 from nas_lightning.runs.writing import write_text
 from nas_lightning.space import Architecture, Candidate, Population
 from nas_lightning.standalone.choice import check_seeds
+from nas_lightning.standalone.progress import TruthProgress
 from nas_lightning.standalone.side_by_side import Result, Training, on_one_device, side_by_side
 from nas_lightning.standalone.train_alone import Diverged, Recipe, train_alone
 
@@ -100,10 +102,12 @@ def train_ground_truth(
     left = [training for training in wanted if (training.candidate.architecture, training.seed) not in done][rank::world_size]
     if processes == 1 or world_size > 1:
         trainer_arguments = on_one_device(trainer_arguments, world_size)[rank]
-    train = _one_after_another if processes == 1 else partial(side_by_side, processes=processes)
-    bar = partial(tqdm, total=len(left), desc="training alone", unit="net", disable=None, dynamic_ncols=True, leave=False)
-    with closing(train(left, dataset, recipe, trainer_arguments)) as finished:
-        for (candidate, seed), result in bar(finished):
+    progress = TruthProgress(len(left), recipe.epochs, processes == 1, rank == 0)
+    with_others = partial(side_by_side, processes=processes)
+    train = partial(_one_after_another, after_epoch=progress.epoch) if processes == 1 else with_others
+    with closing(progress.progress), closing(train(left, dataset, recipe, trainer_arguments)) as finished:
+        for (candidate, seed), result in finished:
+            progress.end()
             if isinstance(result, Diverged):
                 tqdm.write(f"diverged: {Failure(candidate, seed, str(result))}", file=sys.stderr)
             done[candidate.architecture, seed] = str(result) if isinstance(result, Diverged) else result
@@ -125,7 +129,8 @@ def train_ground_truth(
     if left:
         noise = "" if truth.seed_noise is None else f", seed noise {truth.seed_noise:.3f}"
         spread = f"accuracy {truth.mean.min():.3f} to {truth.mean.max():.3f}, spread {truth.spread:.3f}{noise}"
-        print(f"trained alone: {len(truth.population)} candidates x {len(seeds)} seeds, {spread}", file=sys.stderr)
+        seed_count = f"{len(seeds)} seed" + "s" * (len(seeds) > 1)
+        report(f"trained alone: {len(truth.population)} candidates x {seed_count}, {spread}")
     if truth.failures:
         print(describe_failures(truth), file=sys.stderr)
     return truth
@@ -162,11 +167,15 @@ def _truth(population: Population, seeds: Sequence[int], done: "Done") -> Ground
 
 
 def _one_after_another(
-    trainings: Sequence[Training], dataset: ImageDataset, recipe: Recipe, trainer_arguments: Mapping[str, Any]
+    trainings: Sequence[Training],
+    dataset: ImageDataset,
+    recipe: Recipe,
+    trainer_arguments: Mapping[str, Any],
+    after_epoch: Callable[[], None],
 ) -> Generator[tuple[Training, Result], None, None]:
     for training in trainings:
         try:
-            result: Result = train_alone(training.candidate.architecture, dataset, recipe, training.seed, trainer_arguments)
+            result: Result = train_alone(training.candidate.architecture, dataset, recipe, training.seed, trainer_arguments, after_epoch)
         except Diverged as error:
             result = error
         yield training, result

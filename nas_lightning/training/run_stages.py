@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as pl
-from pytorch_lightning.loggers import TensorBoardLogger
 
 from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.devices.trainer import make_trainer
 from nas_lightning.errors import InputError
+from nas_lightning.runs.reading import read_text
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import HEADER_KEY, supernet_weights
 from nas_lightning.supernet.tensor_files import what_differs
 from nas_lightning.training.checkpoints import StageCheckpoints, save_whole
+from nas_lightning.training.curves import Curves
 from nas_lightning.training.interruption import Interruption, StoppedWithinEpoch, leave_if_asked
 from nas_lightning.training.metrics_table import MetricsTable
 from nas_lightning.training.module import SupernetTraining
@@ -37,6 +38,7 @@ def train_stages(
     panel: ProbeSet | None,
     every_epochs: int = 1,
     save_every_steps: int | None = None,
+    each_of_panel: bool = False,
     watching: Sequence[pl.Callback] = (),
 ) -> None:
     """Trains the supernet in place and writes ``stages/<name>/``; reads finished stages instead of repeating them.
@@ -48,9 +50,10 @@ def train_stages(
         panel: candidates to evaluate on the hold-out, if there is one.
         every_epochs: evaluates the panel every N epochs.
         save_every_steps: also writes a checkpoint every N steps.
+        each_of_panel: gives each candidate of the panel its own curves in TensorBoard.
         watching: other callbacks.
     """
-    for stage in stages:
+    for place, stage in enumerate(stages):
         folder = run_dir / "stages" / stage.name
         last = folder / "last.ckpt"
         saved = read_last(last)
@@ -71,22 +74,25 @@ def train_stages(
         data = make_data(stage.index)
         interruption = Interruption()
         checkpoints = StageCheckpoints(folder, interruption, stage.keep_every, save_every_steps)
+        curves = Curves(folder, each_of_panel)
         trainer = make_trainer(
             trainer_arguments,
             max_epochs=stage.epochs,
             max_steps=-1 if stage.max_steps is None else stage.max_steps,
             check_val_every_n_epoch=every_epochs,
             default_root_dir=folder,
-            callbacks=[StageProgress(stage.name), interruption, checkpoints, *watching],
+            callbacks=[StageProgress(stages, place), interruption, checkpoints, *watching],
             logger=[
                 MetricsTable(folder / "metrics.csv", resume_step=0 if saved is None else saved["global_step"]),
-                TensorBoardLogger(folder, name="", version="tensorboard"),
+                curves,
             ],
             find_unused_parameters=supernet.skips_parameters,
         )
         _check_monitored(trainer, module)
         if saved is not None:
             check_resumable(saved, module, trainer, last)
+        if saved is None and (config := run_dir / "config.yaml").is_file():
+            curves.log_text("config", read_text(config))
         with interruption:
             try:
                 trainer.fit(module, datamodule=data, ckpt_path=None if saved is None else last, weights_only=True)

@@ -1,7 +1,6 @@
 """Which score orders: cross entropy everywhere but in the challenge's protocol; the choice stands in the files and above the tables."""
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,8 +52,8 @@ def test_the_order_stands_in_protocol_tables_and_report(
     assert done.code == 0, done.err
     assert json.loads((tmp_path / "ranking/protocol.json").read_text())["ordered_by"] == score
     name = LABELS[score]
-    for title in ("The best of 24 candidates", "The best under a budget of multiply-adds", r"\(95 % bootstrap intervals\); candidates"):
-        assert re.search(rf"^.*{title},? ordered by {name}$", done.out, re.MULTILINE), title
+    assert f"\nThe best of 24 candidates, ordered by {name}\n" in done.out
+    assert f"\n{name} " in done.out.split("resamples, seed 0")[1]
     assert command("report", f"run_dir={tmp_path}").code == 0
     text = (tmp_path / "report.md").read_text().replace("\\", "")
     for said in (f"24 candidates are ranked by {name}", f"Of 24 candidates, ordered by {name}.", f"| ordered by | {score} |"):

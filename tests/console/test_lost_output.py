@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -120,7 +121,7 @@ def test_a_comparison_is_written_before_it_is_printed(
 
 
 def test_a_ranking_is_written_before_it_is_printed(micro: Path, command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("nas_lightning.commands.write_ranking.print", _no_words, raising=False)
+    monkeypatch.setattr("nas_lightning.commands.write_ranking.report", _no_words)
     listed, known = f"{micro}/ranking/submission.json", f"{micro}/standalone/known_accuracies.json"
     with pytest.raises(NoTerminal):
         command(
@@ -169,3 +170,20 @@ def test_names_in_japanese_are_ranked_on_a_western_terminal(micro: Path, tmp_pat
     assert done.returncode == 0, done.stderr
     assert "\\u5019\\u88dc" in done.stdout
     assert (tmp_path / "run" / "ranking" / "agreement.json").is_file()
+
+
+@pytest.mark.slow
+def test_a_terminal_shows_the_run_folder_before_the_imports(tmp_path: Path):
+    """A run that never begins shows it too, and then its mistake; nothing is made."""
+    command = [sys.executable, "-X", "importtime", "train.py", "experiment=micro", "ranking.images=99999", f"run_dir={tmp_path}/run"]
+    ours, theirs = os.openpty()
+    with subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=theirs, stderr=theirs):
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # Linux reports the end of a terminal so
+            while part := os.read(ours, 2**16):
+                shown += part
+    os.close(ours)
+    text = re.sub(" +", " ", shown.decode())
+    assert text.index(f"run folder: {tmp_path}/run") < text.index("| torch\r\n") < text.index("error: ranking.images: 99999")
+    assert not (tmp_path / "run").exists()

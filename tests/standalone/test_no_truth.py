@@ -139,7 +139,7 @@ def third_diverges(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Architecture, 
     """What is trained, in no time; of four candidates the third diverges with seed 1."""
     calls: list[tuple[Architecture, int]] = []
 
-    def instead(architecture: Architecture, _: Any, __: Any, seed: int, ___: Any) -> float:
+    def instead(architecture: Architecture, _: Any, __: Any, seed: int, *___: Any) -> float:
         calls.append((architecture, seed))
         if (architecture, seed) == (POPULATION[2].architecture, 1):
             raise Diverged("the loss is nan or infinite in epoch 1 of 2")

@@ -165,7 +165,7 @@ def test_a_worker_that_fails_ends_the_call_and_what_is_finished_is_kept(
     assert not (tmp_path / "known_accuracies.json").exists()
     trained: list[tuple[Architecture, int]] = []
 
-    def instead(architecture: Architecture, _: Any, __: Any, seed: int, ___: Any) -> float:
+    def instead(architecture: Architecture, _: Any, __: Any, seed: int, *___: Any) -> float:
         trained.append((architecture, seed))
         return 0.5
 

@@ -43,7 +43,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Architecture, int]]:
     """What is trained, each with an accuracy of its own, in no time."""
     calls: list[tuple[Architecture, int]] = []
 
-    def instead(architecture: Architecture, _: Any, __: Any, seed: int, ___: Any) -> float:
+    def instead(architecture: Architecture, _: Any, __: Any, seed: int, *___: Any) -> float:
         calls.append((architecture, seed))
         return (sum(architecture.widths) + seed / 7) / 100
 

@@ -136,8 +136,10 @@ def test_the_same_sweep_again_skips_what_is_finished(swept: Path, command: Calla
     parts = {path: path.stat().st_mtime_ns for path in (folder / "1" / "ranking" / "parts").iterdir()}
     done = command("train", "-m", "experiment=micro", *SMALL, "seed=0,1", f"hydra.sweep.dir={folder}")
     assert done.code == 0, done.err
-    assert f"finished before: {folder}/0" in done.out
-    assert f"run folder: {folder}/1" in done.out
+    first, *jobs = done.out.split("\n\n")[0].splitlines()
+    assert first == f"multirun folder: {folder}"
+    assert [line.split(", ")[0] for line in jobs] == [f"job {number}: seed={number}: no accuracy is known" for number in range(2)]
+    assert [line.endswith(", finished before") for line in jobs] == [True, False]
     assert {path: path.stat().st_mtime_ns for path in kept if path.name != ".lock"} == {
         path: time for path, time in kept.items() if path.name != ".lock"
     }
@@ -158,6 +160,8 @@ def test_another_sweep_in_the_folder_is_refused(swept: Path, command: Callable):
     assert done.code == 2
     job, line = done.err.splitlines()  # Hydra names the job, then we its mistake
     assert "seed=5" in job
+    assert "\njob 0: seed=5: failed, " in done.out
+    assert "\njob 1: seed=1: no accuracy is known, " in done.out
     assert line.startswith(f"error: {swept}/0: holds a run with another config: seed was 0, is 5")
 
 
