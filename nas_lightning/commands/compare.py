@@ -31,8 +31,8 @@ def task(cfg: DictConfig) -> None:
     sources = {"first": first, "second": second}
     agreement = compare_scores(first, second, space, config.resamples)
     contents = {"agreement.json": {**agreement.to_json(), KEY: hashes(sources)}}
-    compared = "their acc, or the score that orders the table" if ACC in agreement.scores else "each score with the same score"
-    paragraphs = [f"Agreement of the second ranking with the first, {compared}\n{agreement.table()}"]
+    compared = "ranking with the first" if ACC in agreement.scores else "ranking's scores with the same scores of the first"
+    paragraphs = [f"Agreement of the second {compared}\n{agreement.table()}"]
     if config.known_accuracies is not None:
         known = Path(config.known_accuracies)
         comparison = compare_with_known(first, second, known, space, config.resamples)

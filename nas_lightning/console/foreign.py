@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import is_dataclass
+from functools import partial
 from typing import Any
 
 from hydra._internal import hydra as inner
@@ -52,12 +53,9 @@ def plugins_of(arguments: Sequence[str]) -> set[str]:
 class CheckingLoader(ConfigLoaderImpl):
     """Composes as Hydra does, and refuses what a file may not do; pickled for a launcher's workers."""
 
-    def __init__(
-        self, arguments: Sequence[str], command: str, config_search_path: ConfigSearchPath, multiruns: list[DictConfig] | None = None
-    ) -> None:
+    def __init__(self, arguments: Sequence[str], command: str, multiruns: list[DictConfig], config_search_path: ConfigSearchPath) -> None:
         super().__init__(config_search_path)
-        self.arguments, self.command = arguments, command
-        self.multiruns = [] if multiruns is None else multiruns
+        self.arguments, self.command, self.multiruns = arguments, command, multiruns
         self.repository = CheckingRepository(config_search_path)
 
     def load_configuration(self, config_name: str | None, overrides: list[str], *arguments: Any, **named: Any) -> DictConfig:
@@ -117,7 +115,8 @@ def checked(arguments: Sequence[str], command: str) -> Iterator[list[DictConfig]
         command: the name of the command's config.
     """
     before, multiruns = inner.ConfigLoaderImpl, list[DictConfig]()
-    inner.ConfigLoaderImpl = lambda search_path: CheckingLoader(arguments, command, search_path, multiruns)  # type: ignore[assignment,misc]
+    loader = partial(CheckingLoader, arguments, command, multiruns)
+    inner.ConfigLoaderImpl = loader  # type: ignore[assignment,misc]
     try:
         yield multiruns
     finally:

@@ -34,7 +34,7 @@ def test_two_seeds_are_compared_by_known_accuracies(micro: Path, other_seed: Pat
     done = command("compare", *tables, known, f"run_dir={tmp_path}")
     assert (done.code, done.err) == (0, "")
     assert "% of the\nresamples." in done.out.replace(" resamples.", "\nresamples.")
-    assert max(map(len, done.out.splitlines()[:-1])) <= 80
+    assert max(len(line) for line in done.out.splitlines() if str(tmp_path) not in line) <= 80
     written = json.loads((tmp_path / "comparison.json").read_text())
     assert written["n"] == 6
     for better in written["better"]["negative cross entropy"].values():
@@ -50,7 +50,7 @@ def test_two_files_in_the_challenges_format_are_compared_even_in_percent(micro: 
     files = [f"first={tmp_path}/theirs.json", f"second={micro}/ranking/submission.json", "space=resnet_tiny", "resamples=20"]
     done = command("compare", *files)
     assert done.code == 0, done.err
-    assert "Agreement of 6 architectures scored by both, their acc, or the score that orders the table" in done.out
+    assert "\nAgreement of the second ranking with the first\n" in done.out
     assert "are taken as percent\n" in done.err
 
 

@@ -27,7 +27,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Architecture, Any, An
     """What was trained: an architecture's accuracy is its share of the largest widths."""
     calls: list[tuple[Architecture, Any, Any, int]] = []
 
-    def instead(architecture: Architecture, dataset: Any, recipe: Any, seed: int, _: Any) -> float:
+    def instead(architecture: Architecture, dataset: Any, recipe: Any, seed: int, *_: Any) -> float:
         calls.append((architecture, dataset, recipe, seed))
         return sum(architecture.widths) / sum(TINY.largest.widths)
 

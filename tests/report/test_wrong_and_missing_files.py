@@ -160,7 +160,11 @@ WRONG = [
     ("ranking/agreement.json", '{"n": 3, "baselines": {"a": {"regret": {"x": 1}}}}', ["baselines.a.regret", "'x'"]),
     ("ranking/agreement.json", f'{{"n": 3, "scores": {{"a": {{"kendall": {"9" * 400}}}}}}}', ["scores.a.kendall"]),
     ("ranking/agreement.json", "[" * 100_000, ["is not JSON"]),
-    ("ranking/known_accuracies.json", '{"a": {"acc": 63.1, "arch": "4-4-4-4-4"}}', ["a: acc 63.1", "fraction"]),
+    (
+        "ranking/known_accuracies.json",
+        '{"a": {"acc": 63.1, "arch": "4-4-4-4-4"}, "b": {"acc": 0.5, "arch": "4-4-4-4-2"}}',
+        ["mixes fractions and percents"],
+    ),
     ("ranking/known_accuracies.json", '{"a": {"acc": 0.5}}', ["a: ", "arch"]),
     ("ranking/protocol.json", "{", ["is not JSON"]),
     ("environment.json", "3", ["JSON object"]),
