@@ -42,10 +42,12 @@ class RankedTable(ScoreTable):
         """Writes ``folder/ranking``, which ``nas-report run_dir=folder`` and nas-compare read; returns its ``scores.csv``.
 
         Args:
-            folder: of a run.
+            folder: not that of a run; a table that was saved there before is replaced.
             known: accuracies to compare with, in files of their own.
         """
         ranking = Path(folder) / "ranking"
+        if any((Path(folder) / place).exists() for place in ("config.yaml", "ranking/config.yaml")):
+            raise InputError(f"folder: {folder} is a run's, whose ranking would be lost; give another folder")
         write_source(ranking / "scores.csv", self.as_csv(), made_from_scores(ranking))
         write_json(ranking / "protocol.json", {})
         write_order(ranking, self.default_score, self.population.space.layers)

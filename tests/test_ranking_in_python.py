@@ -46,6 +46,16 @@ def test_the_best_are_ordered_and_within_the_budget(table: RankedTable):
     by_loss = sorted(range(39), key=lambda row: table.scores[row].cross_entropy)
     assert [one.name for one in table.best(3, by="cross_entropy")] == [table.population[row].name for row in by_loss[:3]]
     assert table.best(max_macs=1) == ()
+    for arguments, line in (({"count": -1}, "count: -1 must be an integer of at least 0"), ({"by": "acc"}, "by: 'acc' is not one of top1, ")):
+        with pytest.raises(InputError, match=line):
+            table.best(**arguments)
+
+
+def test_a_table_is_not_saved_over_a_run(table: RankedTable, micro: Path):
+    before = (micro / "ranking/scores.csv").read_bytes()
+    with pytest.raises(InputError, match="is a run's, whose ranking would be lost"):
+        table.save(micro)
+    assert (micro / "ranking/scores.csv").read_bytes() == before
 
 
 def test_known_accuracies_are_given_as_values_or_as_a_file(table: RankedTable, tmp_path: Path):

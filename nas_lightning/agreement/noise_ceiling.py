@@ -64,7 +64,8 @@ def _ceilings(accuracies: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarra
     noise = counts @ accuracies.var(axis=1, ddof=1) / n / seeds  # variance of a mean over its seeds
     spread = (counts @ means**2 - (counts @ means) ** 2 / n) / (n - 1)
     sides = [Side.of(column, counts) for column in accuracies.T]
-    tau = np.mean([kendalls(x, y)["kendall"] for x, y in combinations(sides, 2)], axis=0)
+    pairs = np.ma.masked_invalid([kendalls(x, y)["kendall"] for x, y in combinations(sides, 2)])  # a seed may have no order
+    tau = pairs.mean(axis=0).filled(np.nan)
     correlation = np.sin(np.pi / 2 * np.clip(tau, 0, None))
     of_mean = seeds * correlation / (1 + (seeds - 1) * correlation)
     with np.errstate(divide="ignore", invalid="ignore"):

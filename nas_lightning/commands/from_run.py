@@ -1,7 +1,7 @@
 """Reads from a ranking's run what its candidates are trained on and how: space, images, recipe."""
 
+import sys
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ def with_run(node: Mapping[str, Any], scores: Path, overrides: Iterable[str]) ->
     Raises:
         InputError: if no run is found for a group that the user left out.
     """
-    typed = [override.lstrip("+").split("=")[0] for override in overrides]
+    typed = [override.lstrip("+~").split("=")[0].rpartition("@")[2] for override in overrides]
     wanted = [group for group in GROUPS if group not in typed]
     found = _of_run(scores) if wanted else {}
     merged = dict(node)
@@ -62,8 +62,10 @@ def _of_run(scores: Path) -> Mapping[str, Any]:
     data = {"_target_": f"{dataset.__module__}.{dataset.__qualname__}", **header["data"]["arguments"], **_root(config)}
     space = {"_target_": "nas_lightning.space.SearchSpace", **header["supernet"]["space"]}
     recipe = {"shortcuts": {"shortcuts": header["supernet"]["shortcuts"]}}
-    with suppress(InputError, KeyError):  # weights may come without their run
+    try:
         recipe = {"standalone": _config_above(path)["standalone"]}
+    except (InputError, KeyError):  # weights may come without their run
+        print(f"{path} lies in no run, so that standalone= is the recipe; standalone=short is quicker than the default", file=sys.stderr)
     return {"space": space, "data": data, **recipe}
 
 

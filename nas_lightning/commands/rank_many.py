@@ -80,8 +80,7 @@ def rank_checkpoints(checkpoints: Sequence[Checkpoint], config: RankConfig, run_
         if len(checkpoints) > 1:
             _compare(SearchSpace(**checkpoints[-1].header["supernet"]["space"]), results, run_dir, config.ranking.score)
         else:
-            write_page(run_dir)
-            report(f"\n{closing(run_dir)}", to_stdout=True)
+            report(f"\n{closing(run_dir, write_page(run_dir))}", to_stdout=True)
     return results
 
 

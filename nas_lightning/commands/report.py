@@ -10,17 +10,17 @@ from nas_lightning.console.start import plain, start
 from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.errors import InputError
 
-MARK = 'name="generator" content="nas-report"'
-"""Stands in each of our pages: a file of the same name without it is a user's own."""
+MARK = "default-src 'none'; script-src 'sha256-"
+"""Stands in each of our pages, earlier ones too: a file of the same name without it is a user's own."""
 POINTS = 3000
 """Maximum candidates in a figure, as in conf/report.yaml."""
 
 
-def write_page(folder: Path, is_sweep: bool = False) -> None:
-    """At the end of a run that ranked, or of a multirun: its page, without a word of nas-report. A failure is one warning."""
+def write_page(folder: Path, is_sweep: bool = False) -> str:
+    """At the end of a run that ranked, or of a multirun: its page. Returns a line that names it; a failure is one warning."""
     page = folder / ("sweep.html" if is_sweep else "report.html")
     if not is_rank_zero():
-        return
+        return ""
     try:
         if page.exists() and MARK not in page.read_text(encoding="utf-8", errors="replace"):
             raise InputError(f"{page} is not a page of nas-report, and stays")
@@ -30,6 +30,8 @@ def write_page(folder: Path, is_sweep: bool = False) -> None:
     except Exception as error:  # nothing of the page may cost a finished ranking
         reason = " ".join(f"{'' if isinstance(error, InputError) else type(error).__name__ + ': '}{error}".split())
         print(f"warning: no page was written ({reason})", file=sys.stderr)
+        return ""
+    return f"page: {page}\n"
 
 
 def task(cfg: DictConfig) -> None:

@@ -43,10 +43,11 @@ def ranking_screen(
     return fitted([f"{known}\n{agreement.table()}", f"{against_baselines(agreement, LABELS[score])}.", *parts, *notes])
 
 
-def closing(run_dir: Path, trained_by: Sequence[str] = (), root: str | None = None) -> str:
-    """The page of a run, if it was written, and the command that comes next.
+def closing(run_dir: Path, page: str, trained_by: Sequence[str] = (), root: str | None = None) -> str:
+    """The page of a run, and the command that comes next.
 
     Args:
+        page: the line that names it; empty without one.
         trained_by: the command line of a run of nas-train, its program first; given again it can train a truth.
         root: the folder of the images, if they have one.
     """
@@ -64,12 +65,7 @@ def closing(run_dir: Path, trained_by: Sequence[str] = (), root: str | None = No
         aim, count = "train the winners alone", min(WINNERS, _candidates_in(scores))
         place = assigned("run_dir", f"{run_dir}/winners")
         words = ["nas-standalone", "choose=best", assigned("scores", str(scores)), f"count={count}", place]
-    return f"{page(run_dir / 'report.html')}next, {aim}:\n{to_paste(words)}"
-
-
-def page(path: Path) -> str:
-    """A line that names the page, if it exists."""
-    return f"page: {path}\n" if path.is_file() else ""
+    return f"{page}next, {aim}:\n{to_paste(words)}"
 
 
 def assigned(key: str, value: str) -> str:
@@ -92,9 +88,10 @@ def _candidates_in(scores: Path) -> int:
 
 
 def fitted(paragraphs: Sequence[str]) -> str:
-    """The paragraphs, their long lines broken."""
-    lines = [line for paragraph in paragraphs for line in ["", *paragraph.split("\n")]]
-    return "\n".join(textwrap.fill(line, WIDTH, break_long_words=False, break_on_hyphens=False) for line in lines)
+    """The paragraphs, their long lines broken, but never before a per cent sign."""
+    lines = [line.replace(" %", "\N{NO-BREAK SPACE}%") for paragraph in paragraphs for line in ["", *paragraph.split("\n")]]
+    broken = (textwrap.fill(line, WIDTH, break_long_words=False, break_on_hyphens=False) for line in lines)
+    return "\n".join(broken).replace("\N{NO-BREAK SPACE}%", " %")
 
 
 def _candidates(table: ScoreTable, score: str, rows: Mapping[str, int | None], first: str = "") -> str:

@@ -34,7 +34,7 @@ def task(cfg: DictConfig) -> None:
     from nas_lightning.commands.from_run import with_run
     from nas_lightning.commands.prepare import make_population, make_space_and_dataset, make_standalone
     from nas_lightning.commands.report import write_page
-    from nas_lightning.commands.screen import assigned, fitted, page, to_paste
+    from nas_lightning.commands.screen import assigned, fitted, to_paste
     from nas_lightning.commands.winners import FILE, choose_winners, compare_winners, describe_winners, folder_of, write_winners
     from nas_lightning.config.build import Builder, import_plugins
     from nas_lightning.devices.trainer import make_trainer, start_processes
@@ -52,6 +52,9 @@ def task(cfg: DictConfig) -> None:
             raise InputError("scores: is missing; choose=best takes the best of a ranking's scores.csv")
         node = with_run(node, scores, HydraConfig.get().overrides.task)
         config = read(StandaloneCommandConfig, node)
+    for key, value in (("budget", config.budget), ("random", config.random)):
+        if value is not None and not is_of_best:
+            raise InputError(f"{key}: {value} goes only with choose=best")
     builder = Builder(tuple(config.plugins), {"seed": config.seed})
     space, dataset = make_space_and_dataset(builder, config.space, config.data)
     arguments = builder.build_values(config.trainer, "trainer")
@@ -63,9 +66,6 @@ def task(cfg: DictConfig) -> None:
         chosen, recipe = make_standalone(builder, all_of_them, dataset, winners.population(space), None)
         run_dir = config.run_dir if has_own_folder else str(folder_of(scores))
     else:
-        for key, value in (("budget", config.budget), ("random", config.random)):
-            if value is not None:
-                raise InputError(f"{key}: {value} goes only with choose=best")
         candidates = make_population(config.population, space)
         chosen, recipe = make_standalone(builder, config, dataset, candidates, config.population.file)
         losses = None if scores is None else read_losses_of(scores, chosen)
@@ -101,8 +101,7 @@ def task(cfg: DictConfig) -> None:
     print(fitted([*paragraphs, describe_winners(compared), f"{written}, {FILE}"]))
     of_ranking = folder_of(scores).parent
     if held == of_ranking / held.name and (of_ranking / "report.html").is_file():  # shows the winners of its run
-        write_page(of_ranking)
-        print(page(of_ranking / "report.html"), end="")
+        print(write_page(of_ranking), end="")
 
 
 def _known(listed: str | None, space: "SearchSpace") -> "dict[Architecture, float]":

@@ -20,7 +20,6 @@ from nas_lightning.commands.outcome import describe_value, finished, value_of, w
 from nas_lightning.commands.prepare import prepare
 from nas_lightning.commands.report import write_page
 from nas_lightning.commands.run import run_experiment
-from nas_lightning.commands.screen import page
 from nas_lightning.config.build import Builder
 from nas_lightning.config.read import read
 from nas_lightning.config.schema import TuneConfig
@@ -147,9 +146,9 @@ def _write_and_print_best(study: Study, folder: Path, returns: str) -> None:
     }
     write_json(folder / "best.json", content)
     states = [trial.state.name for trial in every]
-    write_page(folder, is_sweep=True)
+    page = write_page(folder, is_sweep=True)
     ahead = "" if len(ordered) == 1 else f"; the next, trial {ordered[1].number}, has {ordered[1].value:.4f}"
     result = f"{describe_value(returns, best.value)}{ahead}"
     print(f"\nThe best of {len(trials)} trials is trial {best.number}: {result}.\n  {_in_words(best.params)}")
     print(f"{states.count('PRUNED')} pruned, {states.count('FAIL')} failed or taken over")
-    print(f"{page(folder / 'sweep.html')}written: {folder}/best.json")
+    print(f"{page}written: {folder}/best.json")

@@ -41,7 +41,8 @@ def _job(node: dict[str, Any]) -> float | None:
             with one_of_many():
                 value, how = _run(node), ""
         except InputError as error:
-            print(f"{job_name()}: failed, {error}")
+            if is_rank_zero():
+                print(f"{job_name()}: failed, {error}")
             raise
         seconds = time.monotonic() - began
     if is_rank_zero() and not config.dry_run:
@@ -80,9 +81,8 @@ def _run(node: dict[str, Any]) -> float | None:
         value = value_of(run_dir, node, agreement)
         if finished(run_dir, node) is None:
             write_outcome(run_dir, node, value, time.monotonic() - began)
-        if config.ranking.enabled and config.ranking.shard is None:
-            write_page(run_dir)
-        report(f"\n{closing(run_dir, sys.argv, node['data'].get('root'))}", to_stdout=True)
+        page = write_page(run_dir) if config.ranking.enabled and config.ranking.shard is None else ""
+        report(f"\n{closing(run_dir, page, sys.argv, node['data'].get('root'))}", to_stdout=True)
         return value
 
 
@@ -91,12 +91,11 @@ def _print_sweep(folder: Path) -> None:
     if not any(folder.rglob("finished.json")):  # dry runs
         return
     from nas_lightning.commands.report import write_page
-    from nas_lightning.commands.screen import page
     from nas_lightning.report.parts.sweep_verdict import sweep_verdict
     from nas_lightning.report.sweep import read_sweep
 
-    write_page(folder, is_sweep=True)
-    print(f"\n{sweep_verdict(read_sweep(folder)).title}\n{page(folder / 'sweep.html')}", end="")
+    if page := write_page(folder, is_sweep=True):
+        print(f"\n{sweep_verdict(read_sweep(folder)).title}\n{page}", end="")
 
 
 main = partial(start, task, "config", _print_sweep)

@@ -11,9 +11,10 @@ a package only if the environment variable ``NAS_LIGHTNING_PLUGINS`` does too: `
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import is_dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from hydra._internal import hydra as inner
@@ -25,6 +26,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, QuotedString
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from nas_lightning.config.declared import COMMANDS, complete, schema_of
 from nas_lightning.config.read import walk
@@ -53,7 +55,7 @@ def plugins_of(arguments: Sequence[str]) -> set[str]:
 class CheckingLoader(ConfigLoaderImpl):
     """Composes as Hydra does, and refuses what a file may not do; pickled for a launcher's workers."""
 
-    def __init__(self, arguments: Sequence[str], command: str, multiruns: list[DictConfig], config_search_path: ConfigSearchPath) -> None:
+    def __init__(self, arguments: Sequence[str], command: str, multiruns: list[Path], config_search_path: ConfigSearchPath) -> None:
         super().__init__(config_search_path)
         self.arguments, self.command, self.multiruns = arguments, command, multiruns
         self.repository = CheckingRepository(config_search_path)
@@ -75,7 +77,8 @@ class CheckingLoader(ConfigLoaderImpl):
                 raise InputError(f"plugins: {name!r} comes from a file; {rule}")
         check_hydra(config, values_of(self.arguments), allowed)
         if config.hydra.mode == RunMode.MULTIRUN and not self.multiruns:
-            self.multiruns.append(config.copy())  # Hydra takes parts out of its own
+            with suppress(OmegaConfBaseException, ValueError):  # Hydra says better what is wrong
+                self.multiruns.append(Path(config.hydra.sweep.dir))  # now, on Hydra's own: it keeps the time that is in the name
         return config
 
     def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: Any) -> DictConfig:
@@ -107,14 +110,14 @@ class CheckingRepository(ConfigRepository):
 
 
 @contextmanager
-def checked(arguments: Sequence[str], command: str) -> Iterator[list[DictConfig]]:
-    """Within it Hydra composes with our loader; yields a list that receives the config of a multirun.
+def checked(arguments: Sequence[str], command: str) -> Iterator[list[Path]]:
+    """Within it Hydra composes with our loader; yields a list that receives the folder of a multirun.
 
     Args:
         arguments: the overrides of the command line.
         command: the name of the command's config.
     """
-    before, multiruns = inner.ConfigLoaderImpl, list[DictConfig]()
+    before, multiruns = inner.ConfigLoaderImpl, list[Path]()
     loader = partial(CheckingLoader, arguments, command, multiruns)
     inner.ConfigLoaderImpl = loader  # type: ignore[assignment,misc]
     try:

@@ -88,9 +88,11 @@ def start(task: Task, config_name: str, after_multirun: Callable[[Path], None] |
             if command_line.experimental_rerun is not None:
                 raise InputError("--experimental-rerun: is not supported, as it unpickles a file; give the run's overrides")
             with checked(command_line.overrides, config_name) as multiruns:
-                hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(guarded)()
-            if after_multirun is not None and multiruns:
-                after_multirun(Path(multiruns[0].hydra.sweep.dir))
+                try:
+                    hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(guarded)()
+                finally:  # also of the jobs before one that failed
+                    if after_multirun is not None and multiruns and not isinstance(sys.exception(), Interrupted):
+                        after_multirun(multiruns[0])
     except Interrupted as stop:
         if is_started_by_lightning():
             sys.exit(0)  # rank zero ends by itself, and would take any other exit code for a failure

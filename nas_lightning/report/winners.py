@@ -13,7 +13,7 @@ FOLDER = "winners/standalone"
 
 
 def describe_winners(run_dir: Path) -> str:
-    """What choosing by the ranking gained, in a sentence; empty without ``winners.json``, or if it is of other scores."""
+    """What choosing by the ranking gained, in a sentence; empty without ``winners.json`` or random ones, or if it is of other scores."""
     path = run_dir / FOLDER / "winners.json"
     if not path.is_file():
         return ""
@@ -22,6 +22,8 @@ def describe_winners(run_dir: Path) -> str:
     if changed_source(path, content, sources, {}) is not None:
         return ""
     try:
+        if not all(content[kind]["n"] for kind in ("best", "random")):
+            return ""  # nothing to compare with
         best, random = (f"{100 * content[kind]['mean']:.2f} % (n = {content[kind]['n']:,})" for kind in ("best", "random"))
         difference: Mapping[str, Any] = content["difference"]
         gain = Estimate(*(difference.get(end) for end in ("value", "low", "high"))).scaled(100).text(".2f")

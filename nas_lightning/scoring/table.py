@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from nas_lightning.errors import InputError
+from nas_lightning.errors import InputError, check_at_least
 from nas_lightning.runs.reading import finite, read_rows, safe_cell
 from nas_lightning.runs.writing import write_text
 from nas_lightning.space import Architecture, Candidate, CandidateRows, Candidates, Population, ReadsCodes, ResidualStructure
@@ -119,7 +119,10 @@ class ScoreTable:
             max_macs: multiply-adds that none may exceed.
             by: ``top1``, ``cross_entropy`` or ``predicted``; None takes ``default_score``.
         """
-        return tuple(self.population[int(row)] for row in self.best_rows(by or self.default_score, max_macs)[:count])
+        check_at_least("count", count, 0)
+        if (by := by or self.default_score) not in LABELS:
+            raise InputError(f"by: {by!r} is not one of {', '.join(LABELS)}")
+        return tuple(self.population[int(row)] for row in self.best_rows(by, max_macs)[:count])
 
     def best_rows(self, by: str, max_macs: int | None = None) -> npt.NDArray[np.int64]:
         """(m,) row numbers of all architectures of at most ``max_macs`` multiply-adds, each under its first name, best first."""

@@ -72,10 +72,13 @@ def side_by_side(
             hand_out(pool)
         while running:
             ended = wait(running, return_when=FIRST_COMPLETED).done
+            free = []
             for future in sorted(ended, key=lambda future: future.exception() is not None):  # what is finished first
                 training, pool = running.pop(future)
                 yield training, future.result()
                 kept += 1
+                free.append(pool)
+            for pool in free:
                 hand_out(pool)
     except BrokenProcessPool as error:
         raise InputError(

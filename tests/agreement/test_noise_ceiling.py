@@ -71,6 +71,13 @@ def test_the_ceiling_is_what_the_expected_accuracies_reach_on_average(noise: flo
     assert covered >= 19
 
 
+def test_a_seed_without_an_order_costs_no_other():
+    accuracies = trainings(np.linspace(0.5, 0.7, 20), 0.03, 3)
+    accuracies[:, 2] = 0.1
+    r = math.sin(math.pi / 2 * stats.kendalltau(accuracies[:, 0], accuracies[:, 1]).statistic)
+    assert NoiseCeiling.of(accuracies).estimates["kendall"].value == pytest.approx(math.asin(math.sqrt(3 * r / (1 + 2 * r))) * 2 / math.pi)
+
+
 def test_more_seeds_raise_it_and_noise_lowers_it():
     expected = np.linspace(0.5, 0.7, 40)
     few, many, noisy = (NoiseCeiling.of(trainings(expected, noise, seeds)) for noise, seeds in ((0.05, 2), (0.05, 8), (0.2, 2)))

@@ -65,20 +65,20 @@ def test_a_single_candidate_has_no_order_to_compare():
 def test_what_comes_next_depends_on_what_the_folder_holds(tmp_path: Path):
     run, typed = tmp_path / "run", ["train.py", "experiment=x", "data.root=a b", "run_dir=gone", "standalone.count=3"]
     (run / "ranking").mkdir(parents=True)
-    assert words(closing(run, typed, "a b")) == ["nas-rank", f"checkpoint={run}/supernet.safetensors", "data.root=a b"]
+    assert words(closing(run, "", typed, "a b")) == ["nas-rank", f"checkpoint={run}/supernet.safetensors", "data.root=a b"]
     table(TINY).write(run / "ranking/scores.csv")
     truth = ["experiment=x", "data.root=a b", "standalone.enabled=true", "standalone.count=24", f"run_dir={run}"]
-    assert words(closing(run, typed)) == ["python", "train.py", *truth]
-    assert words(closing(run, ["/bin/nas-train", *typed[1:]])) == ["nas-train", *truth]
+    assert words(closing(run, "", typed)) == ["python", "train.py", *truth]
+    assert words(closing(run, "", ["/bin/nas-train", *typed[1:]])) == ["nas-train", *truth]
     best = ["nas-standalone", "choose=best", f"scores={run}/ranking/scores.csv", "count=10", f"run_dir={run}/winners"]
-    assert words(closing(run)) == best
+    assert words(closing(run, "")) == best
     (run / "ranking/agreement.json").write_text("{}")
-    assert words(closing(run, typed)) == best
-    assert "page:" not in closing(run)
+    assert words(closing(run, "", typed)) == best
+    assert "page:" not in closing(run, "")
     (run / "report.html").touch()
-    assert closing(run).splitlines()[0] == f"page: {run}/report.html"
+    assert closing(run, "page: p\n").splitlines()[0] == "page: p"
     table(TINY, 4).write(run / "ranking/scores.csv")
-    assert "count=4" in words(closing(run))
+    assert "count=4" in words(closing(run, ""))
 
 
 def words(text: str) -> list[str]:
