@@ -46,7 +46,8 @@ def test_the_best_are_ordered_and_within_the_budget(table: RankedTable):
     by_loss = sorted(range(39), key=lambda row: table.scores[row].cross_entropy)
     assert [one.name for one in table.best(3, by="cross_entropy")] == [table.population[row].name for row in by_loss[:3]]
     assert table.best(max_macs=1) == ()
-    for arguments, line in (({"count": -1}, "count: -1 must be an integer of at least 0"), ({"by": "acc"}, "by: 'acc' is not one of top1, ")):
+    wrong = {"count: -1 must be an integer of at least 0": {"count": -1}, "by: 'acc' is not one of top1, ": {"by": "acc"}}
+    for line, arguments in wrong.items():
         with pytest.raises(InputError, match=line):
             table.best(**arguments)
 
