@@ -24,7 +24,7 @@ ACC = "acc"
 
 
 @dataclass(frozen=True)
-class Ranking:
+class RankingFile:
     """A file's candidates, copies included, and its scores: (n,) each, by name, higher is better."""
 
     architectures: tuple[Architecture, ...]
@@ -37,7 +37,7 @@ class Ranking:
         return {label: values[rows] for label, values in self.scores.items()}
 
 
-def read_rankings(first: Path, second: Path, space: SearchSpace) -> tuple[Ranking, Ranking]:
+def read_rankings(first: Path, second: Path, space: SearchSpace) -> tuple[RankingFile, RankingFile]:
     """Reads two files, each a ``scores.csv``, or a ``.json`` in the challenge's format, whose ``acc`` of 0 are left out.
 
     Raises:
@@ -49,23 +49,23 @@ def read_rankings(first: Path, second: Path, space: SearchSpace) -> tuple[Rankin
     return _by_its_order(first, one), _by_its_order(second, other)
 
 
-def _read_ranking(path: Path, space: SearchSpace) -> Ranking:
+def _read_ranking(path: Path, space: SearchSpace) -> RankingFile:
     if path.suffix.lower() != ".json":
         table = read_table(path, space)
-        return Ranking(table.population.architectures, table.qualities())
+        return RankingFile(table.population.architectures, table.qualities())
     values = read_values(path, space)
     if all(value > 0 for value in values.values()):  # else they are other scores, such as negative cross entropies
         by_architecture = as_fractions(path, values)
     else:
         by_architecture = {candidate.architecture: value for candidate, value in values.items()}
-    return Ranking(tuple(by_architecture), {ACC: np.array(list(by_architecture.values()), dtype=np.float64)})
+    return RankingFile(tuple(by_architecture), {ACC: np.array(list(by_architecture.values()), dtype=np.float64)})
 
 
-def _by_its_order(path: Path, ranking: Ranking) -> Ranking:
+def _by_its_order(path: Path, ranking: RankingFile) -> RankingFile:
     if ACC in ranking.scores:
         return ranking
     wanted, any_other = LABELS[read_order(path) or "predicted"], list(ranking.scores)[-1]
-    return Ranking(ranking.architectures, {ACC: ranking.scores[wanted if wanted in ranking.scores else any_other]})
+    return RankingFile(ranking.architectures, {ACC: ranking.scores[wanted if wanted in ranking.scores else any_other]})
 
 
 def compare_scores(first: Path, second: Path, space: SearchSpace, resamples: int) -> Agreement:
@@ -181,7 +181,7 @@ def _check_common(first: dict[str, Any], second: dict[str, Any], places: str) ->
         raise InputError(f"{places}: share no score: the first has {', '.join(first)} of all candidates, the second {', '.join(second)}")
 
 
-def _shared(first: Ranking, second: Ranking, places: str) -> list[Architecture]:
+def _shared(first: RankingFile, second: RankingFile, places: str) -> list[Architecture]:
     among = set(second.architectures)
     shared = [architecture for architecture in dict.fromkeys(first.architectures) if architecture in among]
     if len(shared) < FEWEST_ARCHITECTURES:
@@ -189,7 +189,7 @@ def _shared(first: Ranking, second: Ranking, places: str) -> list[Architecture]:
     return shared
 
 
-def _copies(tables: Sequence[Ranking], shared: list[Architecture]) -> int:
+def _copies(tables: Sequence[RankingFile], shared: list[Architecture]) -> int:
     """Duplicate names of the shared architectures in the table with more of them."""
     among = set(shared)
     return max(sum(architecture in among for architecture in table.architectures) for table in tables) - len(shared)

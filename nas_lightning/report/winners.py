@@ -12,7 +12,7 @@ from nas_lightning.runs.reading import read_json
 FOLDER = "winners/standalone"
 
 
-def describe_winners(run_dir: Path) -> str:
+def gain_of_winners(run_dir: Path) -> str:
     """What choosing by the ranking gained, in a sentence; empty without ``winners.json`` or random ones, or if it is of other scores."""
     path = run_dir / FOLDER / "winners.json"
     if not path.is_file():

@@ -15,7 +15,7 @@ from scipy import stats
 from nas_lightning.commands.from_run import with_run
 from nas_lightning.commands.winners import choose_winners, compare_winners, describe_winners
 from nas_lightning.errors import InputError
-from nas_lightning.report.winners import describe_winners as on_the_page
+from nas_lightning.report.winners import gain_of_winners
 from nas_lightning.scoring.table import read_table
 from nas_lightning.space import Architecture, Population, SearchSpace
 from nas_lightning.standalone.truth import GroundTruth
@@ -74,7 +74,7 @@ def test_the_same_command_again_trains_only_what_is_missing(run: Path, command: 
     assert [str(call[0]) for call in trained] == ordered(run)[:4]
     content = json.loads((run / "winners/standalone/winners.json").read_text())
     assert (content["best"]["n"], content["random"]["n"], "difference" in content) == (4, 0, False)
-    assert not on_the_page(run)  # the page has nothing to say of a comparison
+    assert not gain_of_winners(run)  # the page has nothing to say of a comparison
 
 
 def test_a_choice_of_a_group_is_typed_too(run: Path, tmp_path: Path, command: Callable, trained: list[Any]):

@@ -10,7 +10,7 @@ from nas_lightning.errors import cut
 from nas_lightning.report.content import Part, Table
 from nas_lightning.report.run import RunFiles, section
 from nas_lightning.report.text import plain
-from nas_lightning.report.winners import describe_winners
+from nas_lightning.report.winners import gain_of_winners
 
 SHOWN = 30
 """Maximum rows of the best by score."""
@@ -43,7 +43,7 @@ def best(run: RunFiles) -> Part | None:
         for place, row in enumerate(shown.tolist(), start=1)
     ]
     text = f"The first {len(rows)} of {population.count}, ordered by {run.label}."
-    return Part("The best by score", (describe_winners(run.folder), text), tables=(Table(rows, file="best.csv"),))
+    return Part("The best by score", (gain_of_winners(run.folder), text), tables=(Table(rows, file="best.csv"),))
 
 
 def alone(run: RunFiles) -> Part | None:
