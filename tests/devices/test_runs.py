@@ -141,7 +141,7 @@ def test_the_jobs_of_a_multirun_have_a_folder_each_and_their_own_config(python: 
     swept = ["stages.pretrain.optimizer.lr=0.05,0.02", "standalone=none", "hydra.mode=MULTIRUN", f"hydra.sweep.dir={tmp_path}/sweep"]
     done = python("train.py", "experiment=micro", *TWO, *swept)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == ["0", "1", "multirun.yaml"]
+    assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == ["0", "1", "multirun.yaml", "sweep", "sweep.html", "sweep.md"]
     for number, rate in (("0", 0.05), ("1", 0.02)):
         job = tmp_path / "sweep" / number
         assert f"lr: {rate}" in (job / "config.yaml").read_text()
