@@ -152,11 +152,11 @@ def test_the_line_stands_below_a_closed_bar(name: str, micro: Path, tmp_path: Pa
     }[name]
     if name == "rank":
         arguments.append(f"ranking.list={micro}/ranking/submission.json")
-    sign = {"train": b"pretrain:  ", "rank": b"ranking:  ", "standalone": b"training alone:"}[name]
+    sign = {"train": b"(pretrain) |", "rank": b"ranking |", "standalone": b"training 1 of 5"}[name]
     code, lines = on_a_terminal([f"nas_lightning.commands.{name}", *arguments, f"run_dir={tmp_path}"], sign, signal.SIGINT)
     assert code == 130
     assert re.search(r"(^|\r|\x1b\[K)\s*stopped by SIGINT( after step \d+: \S+)?; give the same run_dir again to go on$", lines[-1]), lines
-    assert "it/s" not in lines[-1].rsplit("\r", 1)[-1]
+    assert " left" not in lines[-1].rsplit("\r", 1)[-1]
 
 
 @pytest.mark.slow
