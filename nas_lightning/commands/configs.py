@@ -89,6 +89,8 @@ class CommandConfig:
     """The run folder; a new one with the time in its name by default. An existing one resumes."""
     resume: str | None = choice(None, among=("auto",))
     """``auto`` resumes the newest run next to ``run_dir`` instead of making a new folder."""
+    threads: int | None = number(None, least=1, most=1024)
+    """PyTorch's threads on the CPU; None takes one a core, or ``OMP_NUM_THREADS``. Small networks need one."""
     trainer: dict[str, Any]
     """Arguments of pl.Trainer, each as ``trainer.NAME=VALUE``: docs/trainer_arguments.md."""
     plugins: list[str]

@@ -1,9 +1,12 @@
 """Reads from a ranking's run what its candidates are trained on and how: space, images, recipe."""
 
+import inspect
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from nas_lightning.commands.rank_many import find_checkpoints
 from nas_lightning.config.roles import as_of_today
@@ -14,34 +17,35 @@ from nas_lightning.runs.reading import read_json, read_yaml
 from nas_lightning.supernet.checkpoint import read_header
 
 GROUPS = ("space", "data", "standalone")
-CHOSEN_ANEW = ("standalone.choose", "standalone.count", "standalone.enabled")
-"""Keys that are about another choice of candidates in the run's own config."""
+CHOSEN_ANEW = ("choose", "count", "enabled")
+"""Keys of ``standalone`` that are about another choice of candidates in the run's own config."""
 
 
-def with_run(node: Mapping[str, Any], scores: Path, overrides: Iterable[str]) -> dict[str, Any]:
-    """The command's config with space, data and recipe of the run that made ``scores``, except what the user typed.
+def take_from_run(config: DictConfig, scores: Path, typed: Mapping[str, Any]) -> None:
+    """Puts space, data and recipe of the run that made ``scores`` in the place of those that the command's files give.
 
     Args:
-        node: as composed.
+        config: composed, before overrides apply.
         scores: a ranking's ``scores.csv``.
-        overrides: of the command line, such as ``data.root=DIR`` or ``standalone=short``.
+        typed: the overrides by key; a group that they choose stays.
 
     Raises:
         InputError: if no run is found for a group that the user left out.
     """
-    typed = [override.lstrip("+~").split("=")[0].rpartition("@")[2] for override in overrides]
     wanted = [group for group in GROUPS if group not in typed]
     found = _of_run(scores) if wanted else {}
-    merged = dict(node)
-    for group in wanted:
-        if group == "standalone" and "standalone" not in found:
-            merged[group] = {**node[group], **found["shortcuts"]}
-        else:
-            merged[group] = as_of_today(found[group])
-        for key in (*(key for key in typed if key.startswith(f"{group}.")), *CHOSEN_ANEW):
-            if key.startswith(f"{group}."):
-                _copy(node, merged, key)
-    return merged
+    packages = [package for _, at, package in (key.partition("@") for key in typed) if at]  # of options chosen below a group
+    chosen = [(package, OmegaConf.select(config, package)) for package in packages]
+    with open_dict(config):
+        for group in wanted:
+            if group != "standalone":
+                config[group] = as_of_today(found[group])
+            elif group in found:
+                config[group] = {key: value for key, value in as_of_today(found[group]).items() if key not in CHOSEN_ANEW}
+            else:
+                config[group] = OmegaConf.merge(config[group], found["shortcuts"])
+        for package, option in chosen:
+            OmegaConf.update(config, package, option, merge=False)
 
 
 def _of_run(scores: Path) -> Mapping[str, Any]:
@@ -59,7 +63,7 @@ def _of_run(scores: Path) -> Mapping[str, Any]:
     name = header["data"]["name"]
     if (dataset := known_datasets().get(name)) is None:
         raise InputError(f"scores: its images are {name!r}, a data set that is not known here; name the package of your own in plugins")
-    data = {"_target_": f"{dataset.__module__}.{dataset.__qualname__}", **header["data"]["arguments"], **_root(config)}
+    data = {"_target_": f"{dataset.__module__}.{dataset.__qualname__}", **header["data"]["arguments"], **_root(dataset, config)}
     space = {"_target_": "nas_lightning.space.SearchSpace", **header["supernet"]["space"]}
     recipe = {"shortcuts": {"shortcuts": header["supernet"]["shortcuts"]}}
     try:
@@ -69,9 +73,10 @@ def _of_run(scores: Path) -> Mapping[str, Any]:
     return {"space": space, "data": data, **recipe}
 
 
-def _root(config: Mapping[str, Any]) -> dict[str, Any]:
-    root = config["data"].get("root") if isinstance(config.get("data"), Mapping) else None
-    return {} if root is None else {"root": root}
+def _root(dataset: type, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The folder of the images, which no header names, for a data set that has one."""
+    data = config.get("data")
+    return {"root": data.get("root") if isinstance(data, Mapping) else None} if "root" in inspect.signature(dataset).parameters else {}
 
 
 def _config_above(path: Path) -> Mapping[str, Any]:
@@ -82,15 +87,3 @@ def _config_above(path: Path) -> Mapping[str, Any]:
             if "checkpoint" in content or all(isinstance(content.get(group), Mapping) for group in GROUPS):
                 return content
     raise InputError(f"scores: {path} lies in no run folder (a config.yaml at most three levels up); give space=, data= and standalone=")
-
-
-def _copy(source: Mapping[str, Any], target: dict[str, Any], key: str) -> None:
-    """Copies the value at a dotted key, where the source has one."""
-    first, _, rest = key.partition(".")
-    if not isinstance(source, Mapping) or first not in source:
-        return
-    if not rest:
-        target[first] = source[first]
-    else:
-        target[first] = dict(target[first]) if isinstance(target.get(first), Mapping) else {}
-        _copy(source[first], target[first], rest)

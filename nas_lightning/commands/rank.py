@@ -6,6 +6,7 @@ from omegaconf import DictConfig
 
 from nas_lightning.console.start import announce, hold, is_folder_given, plain, run_folder, start
 from nas_lightning.devices.launch import is_rank_zero
+from nas_lightning.devices.process import limit_threads
 from nas_lightning.errors import InputError
 
 
@@ -22,6 +23,7 @@ def task(cfg: DictConfig) -> dict[str, Any]:
     from nas_lightning.runs.claim import claim_config
     from nas_lightning.runs.lock import claiming
 
+    limit_threads(config.threads)
     checkpoints = prepare_rankings(config)
     shard = choose_shard(config.ranking)
     if shard is not None and not (is_folder_given() or config.resume):

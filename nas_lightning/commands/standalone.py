@@ -1,15 +1,16 @@
 """``nas-standalone``: trains given candidates stand-alone, or the best of a ranking, into the challenge's format."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from nas_lightning.console.start import announce, hold, is_folder_given, plain, run_folder, start
 from nas_lightning.devices.launch import check_alone, is_rank_zero
+from nas_lightning.devices.process import limit_threads
 from nas_lightning.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ def task(cfg: DictConfig) -> None:
     from nas_lightning.config.read import read
 
     config = read(StandaloneCommandConfig, node)
-    from nas_lightning.commands.from_run import with_run
     from nas_lightning.commands.prepare import make_population, make_space_and_dataset, make_standalone
     from nas_lightning.commands.report import write_page
     from nas_lightning.commands.screen import assigned, fitted, to_paste
@@ -44,14 +44,12 @@ def task(cfg: DictConfig) -> None:
     from nas_lightning.standalone.train_alone import check_trainer_arguments
     from nas_lightning.standalone.truth import check_enough, describe_failures, train_ground_truth
 
+    limit_threads(config.threads)
     check_trainer_arguments(config.trainer)
     import_plugins(config.plugins)
     scores = None if config.scores is None else Path(config.scores)
-    if is_of_best:
-        if scores is None:
-            raise InputError("scores: is missing; choose=best takes the best of a ranking's scores.csv")
-        node = with_run(node, scores, HydraConfig.get().overrides.task)
-        config = read(StandaloneCommandConfig, node)
+    if is_of_best and scores is None:
+        raise InputError("scores: is missing; choose=best takes the best of a ranking's scores.csv")
     for key, value in (("budget", config.budget), ("random", config.random)):
         if value is not None and not is_of_best:
             raise InputError(f"{key}: {value} goes only with choose=best")
@@ -151,7 +149,17 @@ def read_losses_of(path: Path, population: "Population") -> "dict[Architecture, 
     return {architecture: scores[architecture].cross_entropy for architecture in population.architectures}
 
 
-main = partial(start, task, "standalone")
+def _of_run(config: DictConfig, typed: Mapping[str, Any]) -> None:
+    """With ``choose=best`` the run of the ranking stands where our files do, so that any of its keys can be overridden."""
+    words = (typed.get(key, OmegaConf.select(config, key)) for key in ("choose", "standalone.choose"))
+    scores = typed.get("scores", config.get("scores"))
+    if next((word for word in words if word is not None), None) == "best" and isinstance(scores, str):
+        from nas_lightning.commands.from_run import take_from_run
+
+        take_from_run(config, Path(scores).expanduser(), typed)
+
+
+main = partial(start, task, "standalone", base=_of_run)
 """The console entry."""
 
 

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from nas_lightning.console.multirun import job_name
 from nas_lightning.console.start import announce, hold, plain, run_folder, start
 from nas_lightning.devices.launch import is_rank_zero
+from nas_lightning.devices.process import limit_threads
 from nas_lightning.devices.progress import duration, one_of_many, report
 from nas_lightning.errors import InputError
 
@@ -65,6 +66,7 @@ def _run(node: dict[str, Any]) -> float | None:
     from nas_lightning.commands.screen import closing
     from nas_lightning.runs.claim import claim_config
 
+    limit_threads(config.threads)
     run = prepare(config)
     if config.dry_run:
         from nas_lightning.commands.dry_run import dry_run

@@ -10,7 +10,7 @@ a package only if the environment variable ``NAS_LIGHTNING_PLUGINS`` does too: `
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import is_dataclass
 from functools import partial
@@ -33,6 +33,7 @@ from nas_lightning.config.read import walk
 from nas_lightning.console.hydra_section import check_hydra
 from nas_lightning.errors import InputError
 
+Base = Callable[[DictConfig, Mapping[str, Any]], None]
 PLUGINS_VARIABLE = "NAS_LIGHTNING_PLUGINS"
 RESOLVERS = ("now", "hydra", "python_version", "oc.select", "oc.dict.keys", "oc.dict.values")
 """Resolvers that a file may call: they only read config and clock. oc.decode and oc.create could spell out others."""
@@ -40,8 +41,9 @@ ALLOWED = re.compile(rf"\$\{{(({'|'.join(map(re.escape, RESOLVERS))}):|[\w.\[\]-
 
 
 def values_of(arguments: Sequence[str]) -> dict[str, Any]:
-    """The values of the overrides that the user typed, by dotted key."""
-    return {override.key_or_group: _plain(override.value()) for override in OverridesParser.create().parse_overrides(list(arguments))}
+    """The values of overrides by dotted key, or ``group``, or ``group@package``."""
+    parsed = OverridesParser.create().parse_overrides(list(arguments))
+    return {override.get_key_element().lstrip("+~"): _plain(override.value()) for override in parsed}
 
 
 def plugins_of(arguments: Sequence[str]) -> set[str]:
@@ -55,9 +57,12 @@ def plugins_of(arguments: Sequence[str]) -> set[str]:
 class CheckingLoader(ConfigLoaderImpl):
     """Composes as Hydra does, and refuses what a file may not do; pickled for a launcher's workers."""
 
-    def __init__(self, arguments: Sequence[str], command: str, multiruns: list[Path], config_search_path: ConfigSearchPath) -> None:
+    def __init__(
+        self, arguments: Sequence[str], command: str, base: Base | None, multiruns: list[Path], config_search_path: ConfigSearchPath
+    ) -> None:
         super().__init__(config_search_path)
-        self.arguments, self.command, self.multiruns = arguments, command, multiruns
+        self.arguments, self.command, self.base, self.multiruns = arguments, command, base, multiruns
+        self.overrides: list[str] = []
         self.repository = CheckingRepository(config_search_path)
 
     def load_configuration(self, config_name: str | None, overrides: list[str], *arguments: Any, **named: Any) -> DictConfig:
@@ -66,6 +71,7 @@ class CheckingLoader(ConfigLoaderImpl):
             for call in _forbidden_calls(override):
                 if not any(call in argument for argument in self.arguments):
                     raise InputError(f"{override[:200]}: {_RULE.format(call)}")
+        self.overrides = overrides  # of this job
         try:
             config = super().load_configuration(config_name, overrides, *arguments, **named)
         except KeyError as error:  # Hydra copies variables unchecked
@@ -84,6 +90,8 @@ class CheckingLoader(ConfigLoaderImpl):
     def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: Any) -> DictConfig:
         """See ConfigLoaderImpl: what the files give, before any override; completed, so that each key can be overridden without a ``+``."""
         config = super()._compose_config_from_defaults_list(defaults, repo)
+        if self.base is not None:
+            self.base(config, values_of(self.overrides))
         name = next((str(default.config_path) for default in defaults if default.primary), self.command)  # a user's own has another name
         complete(config, schema_of(*COMMANDS.get(name, COMMANDS[self.command])))
         if isinstance(config.get("trainer"), DictConfig):
@@ -110,15 +118,16 @@ class CheckingRepository(ConfigRepository):
 
 
 @contextmanager
-def checked(arguments: Sequence[str], command: str) -> Iterator[list[Path]]:
+def checked(arguments: Sequence[str], command: str, base: Base | None = None) -> Iterator[list[Path]]:
     """Within it Hydra composes with our loader; yields a list that receives the folder of a multirun.
 
     Args:
         arguments: the overrides of the command line.
         command: the name of the command's config.
+        base: changes what the files give, before overrides apply; receives the overrides by key.
     """
     before, multiruns = inner.ConfigLoaderImpl, list[Path]()
-    loader = partial(CheckingLoader, arguments, command, multiruns)
+    loader = partial(CheckingLoader, arguments, command, base, multiruns)
     inner.ConfigLoaderImpl = loader  # type: ignore[assignment,misc]
     try:
         yield multiruns

@@ -1,11 +1,14 @@
 """Explains an error of Hydra, OmegaConf or YAML to the user, in one line."""
 
+import re
+from importlib.metadata import version
 from typing import Any
 
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 from yaml import YAMLError
 
+from nas_lightning.config.declared import COMMANDS, schema_of
 from nas_lightning.errors import InputError, check_known
 
 LOST_WORKER = frozenset({"BrokenProcessPool", "UncompletedJobError", "WorkerCrashedError"})
@@ -43,3 +46,26 @@ def unknown_key(error: Exception) -> str | None:
     except InputError as mistake:
         return str(mistake)
     return None
+
+
+def unknown_group(error: Exception, command: str) -> str | None:
+    """For an option of a group that the command does not have: the keys there that it has; None for any other error.
+
+    Args:
+        command: the name of its config.
+    """
+    found = re.search(r"Could not override '([^']*)'\. No match in the defaults list", str(error))
+    if found is None:
+        return None
+    declared = next((key.schema for key in schema_of(*COMMANDS[command]).keys if key.name == found[1] and key.schema), None)
+    keys = "--help lists groups and keys" if declared is None else f"give {', '.join(f'{found[1]}.{key.name}' for key in declared.keys)}"
+    return f"{found[1]}: this command has no such group of options; {keys}"
+
+
+def misfit(error: Exception) -> str | None:
+    """For a torchvision made for another torch, which fails on import: both versions; None for any other error."""
+    if not (isinstance(error, RuntimeError) and "torchvision::" in str(error)):
+        return None
+    versions = " and ".join(f"{name} {version(name)}" for name in ("torch", "torchvision"))
+    reinstall = "pip install --force-reinstall torch torchvision, both from one index"
+    return f"torchvision: cannot be imported ({' '.join(str(error).split())}); {versions} do not fit: {reinstall}"

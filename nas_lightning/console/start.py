@@ -23,9 +23,9 @@ from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 from yaml import YAMLError
 
-from nas_lightning.console.foreign import checked
+from nas_lightning.console.foreign import Base, checked
 from nas_lightning.console.help import help_of
-from nas_lightning.console.mistakes import in_one_line, is_of_a_lost_worker, unknown_key
+from nas_lightning.console.mistakes import in_one_line, is_of_a_lost_worker, misfit, unknown_group, unknown_key
 from nas_lightning.console.multirun import as_a_run_of_its_own
 from nas_lightning.console.overrides import readable, with_home
 from nas_lightning.devices.launch import GRACE_SECONDS, check_common_folder, is_rank_zero, lost_process
@@ -45,11 +45,12 @@ UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """Errors of a library's writer, such as TensorBoard's, on a full or read-only disk; our own writers report theirs."""
 
 
-def start(task: Task, config_name: str, after_multirun: Callable[[Path], None] | None = None) -> None:
+def start(task: Task, config_name: str, after_multirun: Callable[[Path], None] | None = None, base: Base | None = None) -> None:
     """Runs ``task`` on the composed config; no signal or closed terminal costs finished work.
 
     Args:
         after_multirun: called with the folder of a multirun once all its jobs have ended.
+        base: changes what the files give, before overrides apply.
     """
     _settle()
     if not {"-h", "--help"}.isdisjoint(sys.argv[1:]):
@@ -87,7 +88,7 @@ def start(task: Task, config_name: str, after_multirun: Callable[[Path], None] |
             command_line = get_args_parser().parse_args()
             if command_line.experimental_rerun is not None:
                 raise InputError("--experimental-rerun: is not supported, as it unpickles a file; give the run's overrides")
-            with checked(command_line.overrides, config_name) as multiruns:
+            with checked(command_line.overrides, config_name, base) as multiruns:
                 try:
                     hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(guarded)()
                 finally:  # also of the jobs before one that failed
@@ -101,7 +102,7 @@ def start(task: Task, config_name: str, after_multirun: Callable[[Path], None] |
             print(f"{stop.message}; {advice}", file=sys.stderr, flush=True)
         sys.exit(stop.code)
     except (InputError, HydraException, OmegaConfBaseException) as error:
-        _stop(unknown_key(error) or in_one_line(error))
+        _stop(unknown_key(error) or unknown_group(error, config_name) or in_one_line(error))
     except (YAMLError, ValueError) as error:
         if composed:
             raise  # a bug of ours
@@ -122,13 +123,13 @@ def _settle() -> None:
 
 
 def _blaming_the_lost(task: Task, cfg: DictConfig) -> Any:
-    """Runs the task; reports a failure as that of another process of the launch if that is its cause."""
+    """Runs the task; reports a failure as that of packages that do not fit, or of another process of the launch, if that is its cause."""
     try:
         return task(cfg)
     except InputError:
         raise
     except Exception as error:
-        if (line := lost_process()) is None:
+        if (line := misfit(error) or lost_process()) is None:
             if is_started_by_lightning():
                 time.sleep(GRACE_SECONDS)  # if the first process is ending, it has reported why, and this one ends with it
             raise

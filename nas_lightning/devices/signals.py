@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from types import FrameType
 from typing import Any
 
@@ -43,6 +44,20 @@ def leave_to_parent(*_: object) -> None:
     if threading.current_thread() is threading.main_thread():
         for signum in SIGNALS:
             signal.signal(signum, signal.SIG_IGN)
+
+
+@contextmanager
+def starting_deaf() -> Iterator[None]:
+    """Within it processes are started that never receive a terminal's signals, not even while they import; ours wait."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # else the first start would, and unblock
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signum for signum in SIGNALS if signum != signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def take_over(handler: Handler, signals: Sequence[int] = SIGNALS) -> dict[int, Any]:

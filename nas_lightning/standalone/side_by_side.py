@@ -17,7 +17,7 @@ import torch
 
 from nas_lightning.data import ImageDataset
 from nas_lightning.devices.process import configure_process, outlive_output
-from nas_lightning.devices.signals import leave_to_parent
+from nas_lightning.devices.signals import leave_to_parent, starting_deaf
 from nas_lightning.devices.trainer import make_trainer
 from nas_lightning.errors import InputError
 from nas_lightning.space import Candidate
@@ -68,8 +68,9 @@ def side_by_side(
             running[pool.submit(_train, job, training)] = training, pool
 
     try:
-        for pool in pools:
-            hand_out(pool)
+        with starting_deaf():
+            for pool in pools:
+                hand_out(pool)
         while running:
             ended = wait(running, return_when=FIRST_COMPLETED).done
             free = []
@@ -128,7 +129,7 @@ def pack(dataset: ImageDataset, recipe: Recipe, trainer_arguments: Mapping[str, 
 def _begin(threads: int, number: int) -> None:
     """Prepares a worker."""
     leave_to_parent()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # with which a broken pool ends it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     outlive_output()
     configure_process()

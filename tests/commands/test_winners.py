@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from omegaconf import OmegaConf
 from scipy import stats
 
-from nas_lightning.commands.from_run import with_run
+from nas_lightning.commands.from_run import take_from_run
 from nas_lightning.commands.winners import choose_winners, compare_winners, describe_winners
 from nas_lightning.errors import InputError
 from nas_lightning.report.winners import gain_of_winners
@@ -105,13 +106,13 @@ def test_a_ranking_of_nas_rank_leads_to_the_recipe_beside_its_checkpoint(run: Pa
     assert (trained[0][1].name, trained[0][1].train_images, trained[0][2].epochs) == ("digits", 200, 2)
     assert (tmp_path / "ranked/winners/standalone/winners.json").is_file()
     (run / "config.yaml").unlink()  # only the weights are left: the command's own recipe, the supernet's shortcuts
-    node = {"space": {}, "data": {}, "standalone": {"choose": "best", "count": 2, "epochs": 300, "shortcuts": "where_needed"}}
-    merged = with_run(node, tmp_path / "ranked/ranking/scores.csv", [])
-    assert merged["standalone"] == {**node["standalone"], "shortcuts": "always"}
-    assert merged["space"]["max_widths"] == [8, 12, 16]
+    config = OmegaConf.create({"space": {}, "data": {}, "standalone": {"epochs": 300, "shortcuts": "where_needed"}})
+    take_from_run(config, tmp_path / "ranked/ranking/scores.csv", {})
+    assert config.standalone == {"epochs": 300, "shortcuts": "always"}
+    assert config.space.max_widths == [8, 12, 16]
     (run / "supernet.safetensors").write_bytes(b"another")
     with pytest.raises(InputError, match=r"^scores: .* was ranked with another checkpoint than .*supernet\.safetensors is now"):
-        with_run(node, tmp_path / "ranked/ranking/scores.csv", [])
+        take_from_run(config, tmp_path / "ranked/ranking/scores.csv", {})
 
 
 @pytest.mark.parametrize(
@@ -177,9 +178,19 @@ def test_a_diverged_winner_is_left_out_of_the_comparison(micro: Path):
 
 
 def test_the_runs_config_is_taken_whole_except_for_the_choice(run: Path):
-    config = yaml.safe_load((run / "config.yaml").read_text())
-    node = {"standalone": {"choose": "best", "count": None, "enabled": True}, "data": {"root": "typed"}, "space": {}}
-    merged = with_run(node, run / "ranking/scores.csv", ["data.root=typed", "standalone.choose=best"])
-    assert merged["standalone"] == {**config["standalone"], "choose": "best", "count": None, "enabled": True}
-    assert merged["data"] == {**config["data"], "root": "typed"}
-    assert merged["space"] == config["space"]
+    own = yaml.safe_load((run / "config.yaml").read_text())
+    config = OmegaConf.create({"standalone": {"epochs": 300}, "data": {"_target_": "typed"}, "space": {}})
+    take_from_run(config, run / "ranking/scores.csv", {"data": "cifar10", "standalone.choose": "best"})
+    assert config.standalone == {key: value for key, value in own["standalone"].items() if key not in ("choose", "count", "enabled")}
+    assert config.data == {"_target_": "typed"}
+    assert config.space == own["space"]
+
+
+def test_a_key_of_the_runs_own_images_can_be_typed(run: Path, tmp_path: Path, command: Callable, trained: list[Any]):
+    arguments = ["choose=best", f"scores={run}/ranking/scores.csv", "count=1", "random=0", f"run_dir={tmp_path}/mine"]
+    done = command("standalone", *arguments, "data.split_seed=5", "data.train_images=150")
+    assert done.code == 0, done.err
+    assert (trained[0][1].split_seed, trained[0][1].train_images) == (5, 150)
+    done = command("standalone", *arguments, "data.train_image=150")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "train_images" in done.err  # the closest key of the run's data set, not of the command's own

@@ -1,9 +1,11 @@
 """The settings of the process, each seen from a fresh one."""
 
+import json
 import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,3 +42,24 @@ def test_what_the_user_has_set_stays() -> None:
     capacity, share = run(ONEDNN_PRIMITIVE_CACHE_CAPACITY="77", MALLOC_MMAP_THRESHOLD_="100000")
     assert capacity == "77"
     assert share > 0.9
+
+
+SPINS = (
+    "import os; from nas_lightning.devices.process import configure_process; configure_process(); print(os.environ.get('GOMP_SPINCOUNT'))"
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "spins"), [({}, "1000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "active"}, "None")], ids=str
+)
+def test_waiting_threads_soon_sleep_unless_the_user_says_how_they_wait(given: dict[str, str], spins: str) -> None:
+    kept = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run([sys.executable, "-c", SPINS], env=kept | given, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == spins
+
+
+def test_a_run_computes_with_the_threads_that_it_is_given(tmp_path: Path) -> None:
+    code = "from nas_lightning.commands.train import main; main()"
+    options = ["experiment=micro", "standalone=none", "ranking=none", "stages={}", "threads=3", f"run_dir={tmp_path}/run"]
+    subprocess.run([sys.executable, "-c", code, *options], capture_output=True, text=True, check=True)
+    assert json.loads((tmp_path / "run/environment.json").read_text())["threads"] == 3

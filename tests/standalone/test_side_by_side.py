@@ -181,12 +181,26 @@ if __name__ == "__main__":
     train_ground_truth(POPULATION, Digits(resolution=8, train_images=64), long, [0], Path(sys.argv[1]) / "out", CPU, processes=2)
 """
 
+STARTING = """
+import os, signal, sys, time
+from pathlib import Path
+def end(*_):
+    time.sleep(1)  # before it kills the workers, so that they could say something
+    raise KeyboardInterrupt
+if __name__ == "__mp_main__":  # a worker, which imports what it needs
+    (Path(sys.argv[1]) / str(os.getpid())).touch()
+    time.sleep(5)
+else:
+    signal.signal(signal.SIGINT, end)
+"""
+
 
 @pytest.mark.slow
+@pytest.mark.parametrize("head", ["", STARTING], ids=["training", "starting"])
 @pytest.mark.parametrize(("how", "everyone"), [(signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGKILL, False)])
-def test_the_workers_end_with_their_parent(how: signal.Signals, everyone: bool, tmp_path: Path):
+def test_the_workers_end_with_their_parent(how: signal.Signals, everyone: bool, head: str, tmp_path: Path):
     script, marks = tmp_path / "script.py", tmp_path / "marks"
-    script.write_text(ENDLESS)
+    script.write_text(head + ENDLESS)
     marks.mkdir()
     paths = [str(Path(__file__).parent), str(Path(nas_lightning.__file__).parents[1])]
     parent = subprocess.Popen(
@@ -207,6 +221,7 @@ def test_the_workers_end_with_their_parent(how: signal.Signals, everyone: bool, 
             parent.communicate()
     assert parent.returncode != 0
     assert "SpawnProcess" not in err  # a worker's traceback
+    assert "spawn_main" not in err  # of one that was starting
 
 
 @pytest.mark.slow

@@ -1,0 +1,34 @@
+"""Errors of Hydra and of packages that do not fit, each in one line."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("command_name", "override", "says"),
+    [
+        ("rank", "data=cifar100", "error: data: this command has no such group of options; give data.root\n"),
+        ("rank", "space=resnet_tiny", "error: space: this command has no such group of options; --help lists groups and keys\n"),
+        ("tune", "trainer=gpu", "error: trainer: this command has no such group of options; --help lists groups and keys\n"),
+    ],
+)
+def test_an_option_of_a_group_that_the_command_lacks(command_name: str, override: str, says: str, command: Callable):
+    done = command(command_name, override)
+    assert (done.code, done.err) == (2, says)
+
+
+def test_a_torchvision_for_another_torch_is_named_with_both_versions(tmp_path: Path):
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision/__init__.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')\n")
+    code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]; from nas_lightning.commands.train import main; main()"
+    command = [sys.executable, "-c", code, "experiment=micro", f"run_dir={tmp_path}/run"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: torchvision: cannot be imported (operator torchvision::nms does not exist); torch ")
+    assert done.stderr.count("\n") == 1
