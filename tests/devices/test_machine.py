@@ -44,9 +44,12 @@ def test_what_the_user_has_set_stays() -> None:
     assert share > 0.9
 
 
-SPINS = (
-    "import os; from nas_lightning.devices.process import configure_process; configure_process(); print(os.environ.get('GOMP_SPINCOUNT'))"
-)
+SPINS = """
+import os
+from nas_lightning.devices.process import configure_process
+configure_process()
+print(os.environ.get("GOMP_SPINCOUNT"))
+"""
 
 
 @pytest.mark.parametrize(
