@@ -25,7 +25,7 @@ PREDICTORS = {
     "monotone": Monotone(),
     "monotone, ridge 0.3": Monotone(ridge=0.3),
     "no assumption": Monotone(is_constrained=False),
-    **{f"monotone + {capacity} of capacity": Monotone(capacity=capacity) for capacity in (0.1, 0.2, 0.25, 0.3, 0.4)},
+    **{f"monotone + {capacity} of capacity": Monotone(capacity=capacity) for capacity in (0.25, 0.5, 0.75, 1.0)},
 }
 
 

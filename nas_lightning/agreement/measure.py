@@ -16,7 +16,7 @@ from nas_lightning.agreement.top import of_top
 from nas_lightning.errors import InputError
 from nas_lightning.rng import generator
 from nas_lightning.scoring.table import ScoreTable
-from nas_lightning.space import Architecture
+from nas_lightning.space import Architecture, size_and_last_width
 
 BASELINES = ("parameters", "multiply-adds", "last width", "sum of widths", "size and last width")
 LOWER_IS_BETTER = ("best_rank", "regret")
@@ -130,13 +130,6 @@ def _win_shares(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray
     return shares
 
 
-def _size_and_last_width(table: ScoreTable) -> np.ndarray:
-    """(n,) the logarithm of the parameters and -1 / last width, each in standard deviations over the table's architectures."""
-    parts = np.stack([np.log(np.maximum(table.parameters, 1)), -1 / table.population.widths[:, -1]])
-    distinct = parts[:, list(table.population.distinct_rows)]
-    return ((parts - distinct.mean(axis=1, keepdims=True)) / np.maximum(distinct.std(axis=1, keepdims=True), 1e-12)).sum(axis=0)
-
-
 def agreement_with(
     table: ScoreTable, known: Mapping[Architecture, float], resamples: int, seed: int = 0, by_seed: npt.NDArray[np.float64] | None = None
 ) -> Agreement:
@@ -147,16 +140,18 @@ def agreement_with(
         by_seed: (n, seeds) accuracies whose means are the known ones, one row per architecture, if there are any.
     """
     architectures = table.population.architectures
-    rows = [row for row in table.population.distinct_rows if architectures[row] in known]
+    distinct = list(table.population.distinct_rows)
+    rows = [row for row in distinct if architectures[row] in known]
     truth = np.array([known[architectures[row]] for row in rows])
-    widths = table.population.widths[rows]
+    widths, parameters = table.population.widths[rows], table.parameters[rows]
+    untrained = size_and_last_width(table.parameters[distinct], table.population.widths[distinct])
     scores = {
         **{label: values[rows] for label, values in table.qualities().items()},
-        "parameters": table.parameters[rows].astype(float),
+        "parameters": parameters.astype(float),
         "multiply-adds": table.multiply_adds[rows].astype(float),
         "last width": widths[:, -1].astype(float),
         "sum of widths": widths.sum(axis=1).astype(float),
-        "size and last width": _size_and_last_width(table)[rows],
+        "size and last width": untrained(parameters, widths),
     }
     return replace(
         measure(scores, truth, baselines=BASELINES, resamples=resamples, seed=seed),

@@ -20,7 +20,7 @@ from nas_lightning.errors import InputError
 from nas_lightning.rng import generator
 from nas_lightning.scoring.prediction import LayerEffect, Prediction
 from nas_lightning.scoring.table import Score
-from nas_lightning.space import Candidate, CandidateRows, Population, ResidualStructure
+from nas_lightning.space import Candidate, CandidateRows, Population, ResidualStructure, size_and_last_width
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -65,7 +65,7 @@ class Monotone(Checked, place="ranking.predictor"):
     """
 
     capacity: float = number(0.0, least=0)
-    """Standard deviations of the logarithm of the parameters that are added to one of the fitted quality."""
+    """Standard deviations of ``size_and_last_width``, a score without training, that are added to one of the fitted quality."""
     ridge: float = number(0.1, above=0)
     """Penalty of the squared coefficients of standardised columns, per candidate."""
     is_constrained: bool = True
@@ -94,11 +94,13 @@ class Monotone(Checked, place="ranking.predictor"):
         def additive(rows: Integers) -> Floats:
             return (_columns(rows) - centre) @ slopes
 
-        size = np.log(structure.cost(widths).parameters)
-        per_size = self.capacity * additive(widths).std() / max(size.std(), 1e-9)
+        parameters = structure.cost(widths).parameters
+        untrained = size_and_last_width(parameters, widths)
+        of_untrained = untrained(parameters, widths).std()
+        per_size = self.capacity * additive(widths).std() / (of_untrained or np.inf)
 
         def quality(rows: Integers) -> Floats:
-            return additive(rows) + per_size * (np.log(structure.cost(rows).parameters) - size.mean())
+            return additive(rows) + per_size * untrained(structure.cost(rows).parameters, rows)
 
         fitted = quality(widths)
         # In nats, as near to the scores as it may be; never turned round, if they contradict the capacity.
@@ -107,7 +109,7 @@ class Monotone(Checked, place="ranking.predictor"):
         return lambda rows: -(target.mean() + scale * quality(rows))
 
 
-PREDICTORS: dict[str, Predictor | None] = {"none": None, "monotone": Monotone(), "monotone_with_capacity": Monotone(capacity=0.25)}
+PREDICTORS: dict[str, Predictor | None] = {"none": None, "monotone": Monotone(), "monotone_with_capacity": Monotone(capacity=0.5)}
 """By ``ranking.predictor``."""
 
 

@@ -4,6 +4,7 @@ from nas_lightning.space.architecture import AnyWidths, Architecture, ReadsCodes
 from nas_lightning.space.population import Candidate, CandidateRows, Candidates, Population, as_fractions, read_accuracies, read_values
 from nas_lightning.space.search_space import SearchSpace
 from nas_lightning.space.structure import ResidualStructure, ShortcutRule
+from nas_lightning.space.untrained import size_and_last_width
 
 __all__ = [
     "AnyWidths",
@@ -19,4 +20,5 @@ __all__ = [
     "as_fractions",
     "read_accuracies",
     "read_values",
+    "size_and_last_width",
 ]

@@ -73,7 +73,7 @@ def test_a_wider_layer_is_never_predicted_to_be_worse(capacity: float) -> None:
         assert np.diff(function(at).reshape(5, -1), axis=1).max() <= 1e-12
 
 
-def test_capacity_adds_so_many_deviations_of_the_parameters_logarithm() -> None:
+def test_capacity_adds_so_many_deviations_of_size_and_last_width() -> None:
     rows, others = widths(80), widths(50, seed=9)
     losses = noisy(rows, 0.1)
     function = Monotone(capacity=0.3).fit(STRUCTURE, rows, losses)
@@ -81,7 +81,11 @@ def test_capacity_adds_so_many_deviations_of_the_parameters_logarithm() -> None:
     def mixed(at: np.ndarray) -> np.ndarray:
         fitted, found = -ridge(rows, losses, rows), -ridge(rows, losses, at)
         size, sizes = np.log(STRUCTURE.cost(rows).parameters), np.log(STRUCTURE.cost(at).parameters)
-        return (found - fitted.mean()) / fitted.std() + 0.3 * (sizes - size.mean()) / size.std()
+        last, lasts = -1 / rows[:, -1], -1 / at[:, -1]
+        untrained, of_these = (
+            (values - size.mean()) / size.std() + (narrow - last.mean()) / last.std() for values, narrow in ((size, last), (sizes, lasts))
+        )
+        return (found - fitted.mean()) / fitted.std() + 0.3 * of_these / untrained.std()
 
     slope, intercept = np.polyfit(mixed(rows), losses, 1)  # in nats, as near to the scores as it may be
     for at in (rows, others):
