@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PAGE = (Path(__file__).parent.parent / "docs/python.md").read_text(encoding="utf-8")
 AFTERWARDS = """
 import math
@@ -16,6 +18,7 @@ assert header["data"]["arguments"] == {"resolution": 8, "train_images": 500, "sp
 """
 
 
+@pytest.mark.slow
 def test_the_programs_of_the_page_run_in_order(tmp_path: Path):
     blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     assert len(blocks) == 5

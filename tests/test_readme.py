@@ -80,6 +80,7 @@ def test_the_python_example_of_the_readme_has_at_most_20_lines():
     assert len(code.splitlines()) <= 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", blocks("python"))
 def test_a_python_block_runs(code: str, tmp_path: Path):
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=120)

@@ -40,6 +40,7 @@ def run(micro: Path, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
+@pytest.mark.slow
 def test_a_real_run_gets_its_report_without_importing_torch(run: Path):
     done = nas_report(f"run_dir={run}")
     assert (done.returncode, done.stderr) == (0, "")

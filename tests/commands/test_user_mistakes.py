@@ -184,6 +184,7 @@ def test_a_mistake_in_the_other_commands_ends_in_one_line(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_shell_sees_one_line_and_exit_code_2_and_no_file(tmp_path: Path):
     train = Path(nas_lightning.__file__).parent.parent / "train.py"
     done = subprocess.run(
