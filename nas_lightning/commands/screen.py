@@ -10,13 +10,14 @@ from tabulate import tabulate
 from nas_lightning.agreement import Agreement, kendall_tau
 from nas_lightning.agreement.summary import against_baselines
 from nas_lightning.console.overrides import SYNTAX, quoted
+from nas_lightning.runs.lock import WINNERS
 from nas_lightning.scoring.table import LABELS, ScoreTable
 from nas_lightning.search.budgets import best_under_budgets
 
 WIDTH = 80
 BEST = 3
 """Candidates that are shown."""
-WINNERS, TRUTH = 10, 24
+BEST_TRAINED, TRUTH = 10, 24
 """Candidates for the next command to train alone: the best once the ranking was judged, or some to judge it."""
 AGAIN = ("run_dir=", "resume=", "dry_run=", "standalone.enabled=", "standalone.count=")
 """Arguments that the next command gives anew."""
@@ -62,8 +63,8 @@ def closing(run_dir: Path, page: str, trained_by: Sequence[str] = (), root: str 
         count = min(TRUTH, _candidates_in(scores))
         words = [*start, *kept, "standalone.enabled=true", f"standalone.count={count}", assigned("run_dir", str(run_dir))]
     else:
-        aim, count = "train the winners alone", min(WINNERS, _candidates_in(scores))
-        place = assigned("run_dir", f"{run_dir}/winners")
+        aim, count = "train the winners alone", min(BEST_TRAINED, _candidates_in(scores))
+        place = assigned("run_dir", f"{run_dir}/{WINNERS}")
         words = ["nas-standalone", "choose=best", assigned("scores", str(scores)), f"count={count}", place]
     return f"{page}next, {aim}:\n{to_paste(words)}"
 

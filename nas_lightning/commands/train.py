@@ -91,11 +91,9 @@ def _print_sweep(folder: Path) -> None:
     if not any(folder.rglob("finished.json")):  # dry runs
         return
     from nas_lightning.commands.report import write_page
-    from nas_lightning.report.parts.sweep_verdict import sweep_verdict
-    from nas_lightning.report.sweep import read_sweep
 
-    if page := write_page(folder, is_sweep=True):
-        print(f"\n{sweep_verdict(read_sweep(folder)).title}\n{page}", end="")
+    if shown := write_page(folder, is_sweep=True):
+        print(f"\n{shown}", end="")
 
 
 main = partial(start, task, "config", _print_sweep)

@@ -6,10 +6,11 @@ from typing import Any
 
 from nas_lightning.agreement import Estimate
 from nas_lightning.errors import InputError
+from nas_lightning.runs.lock import WINNERS
 from nas_lightning.runs.made_from import changed_source
 from nas_lightning.runs.reading import read_json
 
-FOLDER = "winners/standalone"
+FOLDER = f"{WINNERS}/standalone"
 
 
 def gain_of_winners(run_dir: Path) -> str:
