@@ -64,6 +64,7 @@ def _run(node: dict[str, Any]) -> float | None:
     from nas_lightning.commands.run import run_experiment
     from nas_lightning.commands.screen import closing
     from nas_lightning.runs.claim import claim_config
+    from nas_lightning.runs.sessions import timed_session
 
     run = prepare(config)
     if config.dry_run:
@@ -75,14 +76,15 @@ def _run(node: dict[str, Any]) -> float | None:
         claim_config(run_dir, node)
         if is_rank_zero() and run_dir != announced:
             report(f"run folder: {run_dir}", to_stdout=True)
-        agreement = run_experiment(config, run_dir, run)
-        if not is_rank_zero():
-            return None
-        value = value_of(run_dir, node, agreement)
-        if finished(run_dir, node) is None:
-            write_outcome(run_dir, node, value, time.monotonic() - began)
+        with timed_session(run_dir, began) as seconds:
+            agreement = run_experiment(config, run_dir, run)
+            if not is_rank_zero():
+                return None
+            value = value_of(run_dir, node, agreement)
+            if finished(run_dir, node) is None:
+                write_outcome(run_dir, node, value, seconds())
         page = write_page(run_dir) if config.ranking.enabled and config.ranking.shard is None else ""
-        report(f"\n{closing(run_dir, page, sys.argv, node['data'].get('root'))}", to_stdout=True)
+        report(f"\n{closing(run_dir, page, sys.argv, node)}", to_stdout=True)
         return value
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -99,7 +98,7 @@ def _subtitle(run: RunFiles) -> str:
         "data": target,
         "space": section(run.config, "space").get("name"),
         "stages": ", ".join(map(str, section(run.config, "stages"))),
-        "time": "" if run.seconds is None else str(timedelta(seconds=round(run.seconds))),
+        "time": run.time,
         "seed": run.config.get("seed"),
         "commit": run.commit,
     }

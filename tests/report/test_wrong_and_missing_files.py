@@ -167,6 +167,8 @@ WRONG = [
     ),
     ("ranking/known_accuracies.json", '{"a": {"acc": 0.5}}', ["a: ", "arch"]),
     ("ranking/protocol.json", "{", ["is not JSON"]),
+    ("ranking/halves.json", '{"kendall": 2, "candidates": 3}', ["halves.json", "rank again"]),
+    ("ranking/halves.json", '{"kendall": 0.5, "candidates": "many"}', ["halves.json", "rank again"]),
     ("environment.json", "3", ["JSON object"]),
     ("config.yaml", "stages: [", ["is not YAML"]),
     ("config.yaml", "- a", ["must be a mapping"]),
