@@ -6,6 +6,8 @@ import numpy as np
 
 FEWEST_ARCHITECTURES = 3
 """Minimum architectures to measure an agreement."""
+FEWEST_OF_A_GROUP = 5
+"""Minimum of each of two groups for an interval of the difference of their means: of two it is several times as wide as of five."""
 
 
 @dataclass(frozen=True, slots=True)

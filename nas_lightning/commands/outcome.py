@@ -29,7 +29,7 @@ def write_outcome(run_dir: Path, config: Mapping[str, Any], value: float | None,
     Args:
         config: the composed config, as plain values.
         value: the metric for a sweeper.
-        seconds: duration of the process that finished the run.
+        seconds: of all processes that worked on the run.
     """
     write_json(run_dir / NAME, {"returns": config["returns"], "value": value, "seconds": round(seconds, 1), "config_sha256": _hash(config)})
 

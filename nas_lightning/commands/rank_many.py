@@ -2,6 +2,7 @@
 
 import glob
 import re
+import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -80,7 +81,7 @@ def rank_checkpoints(checkpoints: Sequence[Checkpoint], config: RankConfig, run_
         if len(checkpoints) > 1:
             _compare(SearchSpace(**checkpoints[-1].header["supernet"]["space"]), results, run_dir, config.ranking.score)
         else:
-            report(f"\n{closing(run_dir, write_page(run_dir))}", to_stdout=True)
+            report(f"\n{closing(run_dir, write_page(run_dir), sys.argv, {'checkpoint': config.checkpoint})}", to_stdout=True)
     return results
 
 

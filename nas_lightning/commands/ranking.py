@@ -6,8 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
+from nas_lightning.agreement import kendall_tau
 from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES
 from nas_lightning.commands.configs import RankingConfig
 from nas_lightning.commands.write_ranking import Known, write_and_print
@@ -18,6 +20,7 @@ from nas_lightning.devices.trainer import precision_of
 from nas_lightning.errors import InputError
 from nas_lightning.runs.lock import claiming
 from nas_lightning.scoring.bn_recalibration import Recalibration
+from nas_lightning.scoring.halves import Halves, read_losses_of_halves
 from nas_lightning.scoring.predict import rank_to_folder, read_losses
 from nas_lightning.scoring.predictors import FEWEST, extra_candidates, predict
 from nas_lightning.scoring.protocol import claim, make_protocol
@@ -102,7 +105,21 @@ def rank_checkpoint(
     by_architecture = dict(zip(scored.architectures, scores, strict=True))
     listed = [by_architecture.get(architecture, NOT_SCORED) for architecture in candidates.architectures]
     table = ScoreTable.of(candidates, listed, supernet.structure, predicted)
-    return write_and_print(table, folder, config.score, config.budgets, config.resamples, known, cheap_first, prediction)
+    halves = None if rungs is not None else compare_halves(folder / "parts", table, supernet.space)
+    return write_and_print(table, folder, config.score, config.budgets, config.resamples, known, cheap_first, prediction, halves)
+
+
+def compare_halves(parts: Path, table: ScoreTable, space: SearchSpace) -> Halves | None:
+    """How far two halves of the images order the scored candidates of a list alike; None if the parts of some lack halves."""
+    rows = [row for row in table.population.distinct_rows if table.is_scored[row]]
+    kept = read_losses_of_halves(parts, space)
+    losses = [kept[architecture] for row in rows if (architecture := table.population[row].architecture) in kept]
+    if len(losses) < len(rows):
+        return None
+    try:
+        return Halves(kendall_tau(*np.array(losses, dtype=np.float64).T), len(losses))
+    except ValueError:  # a single candidate, or all equal
+        return Halves(None, len(losses))
 
 
 def to_score(config: RankingConfig, candidates: Population) -> Population:

@@ -17,7 +17,11 @@ POINTS = 3000
 
 
 def write_page(folder: Path, is_sweep: bool = False) -> str:
-    """At the end of a run that ranked, or of a multirun: its page. Returns a line that names it; a failure is one warning."""
+    """At the end of a run that ranked, or of a multirun: its page. A failure is one warning.
+
+    Returns:
+        A line that names the page, after a multirun's headline.
+    """
     page = folder / ("sweep.html" if is_sweep else "report.html")
     if not is_rank_zero():
         return ""
@@ -26,12 +30,13 @@ def write_page(folder: Path, is_sweep: bool = False) -> str:
             raise InputError(f"{page} is not a page of nas-report, and stays")
         from nas_lightning.report import write_report, write_sweep_report
 
-        _ = write_sweep_report(folder) if is_sweep else write_report(folder, POINTS)
+        written = write_sweep_report(folder) if is_sweep else write_report(folder, POINTS)
     except Exception as error:  # nothing of the page may cost a finished ranking
         reason = " ".join(f"{'' if isinstance(error, InputError) else type(error).__name__ + ': '}{error}".split())
         print(f"warning: no page was written ({reason})", file=sys.stderr)
         return ""
-    return f"page: {page}\n"
+    headline = f"{written.headline}\n" if is_sweep else ""
+    return f"{headline}page: {page}\n"
 
 
 def task(cfg: DictConfig) -> None:
@@ -46,9 +51,9 @@ def task(cfg: DictConfig) -> None:
     from nas_lightning.report import write_report, write_sweep_report
 
     if config.sweep_dir is not None:
-        page, text = write_sweep_report(Path(config.sweep_dir))
+        page, text, _ = write_sweep_report(Path(config.sweep_dir))
     else:
-        page, text = write_report(Path(str(config.run_dir)), config.points)
+        page, text, _ = write_report(Path(str(config.run_dir)), config.points)
     print(f"written: {page}, {text.name}")
 
 

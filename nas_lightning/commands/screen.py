@@ -1,25 +1,27 @@
-"""What a ranking shows at its end, in 80 columns: one table, one sentence, the best three, the page, the next command."""
+"""What a ranking shows at its end, in 80 columns: one table, the verdict, the best three, the page, the next command."""
 
 import shlex
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tabulate import tabulate
 
 from nas_lightning.agreement import Agreement, kendall_tau
-from nas_lightning.agreement.summary import against_baselines
+from nas_lightning.agreement.read import read_agreement
+from nas_lightning.agreement.summary import CONTRADICTED, UNDECIDED, Verdict, against_baselines, judge
 from nas_lightning.console.overrides import SYNTAX, quoted
+from nas_lightning.runs.lock import WINNERS
+from nas_lightning.scoring.protocol import read_order
 from nas_lightning.scoring.table import LABELS, ScoreTable
 from nas_lightning.search.budgets import best_under_budgets
 
 WIDTH = 80
 BEST = 3
 """Candidates that are shown."""
-WINNERS, TRUTH = 10, 24
-"""Candidates for the next command to train alone: the best once the ranking was judged, or some to judge it."""
-AGAIN = ("run_dir=", "resume=", "dry_run=", "standalone.enabled=", "standalone.count=")
-"""Arguments that the next command gives anew."""
+BEST_TRAINED = 10
+"""Candidates for the next command to train alone once the ranking was judged."""
 
 
 def ranking_screen(
@@ -32,7 +34,8 @@ def ranking_screen(
         budgets: multiply-adds; the best candidate under each is shown too.
         notes: on how the scores were made, that a reader should know.
     """
-    title = f"The best of {table.population.count}, ordered by {LABELS[score]}"
+    how = f"\n({table.how_scored})" if table.how_scored else ""
+    title = f"The best of {table.population.count}, ordered by {LABELS[score]}{how}"
     parts = [f"{title}\n{_candidates(table, score, {str(row): row for row in table.best_rows(score)[:BEST].tolist()})}"]
     if budgets is not None:
         rows = {f"<= {budget.multiply_adds / 1e6:.3f} M": budget.row for budget in best_under_budgets(table, score, budgets)}
@@ -40,32 +43,46 @@ def ranking_screen(
     if agreement is None:
         return fitted([*parts, _as_by_size(table, score), *notes])
     known = f"{agreement.n + agreement.missing:,} of {len(table.population.distinct_rows):,} candidates have a known accuracy"
-    return fitted([f"{known}\n{agreement.table()}", f"{against_baselines(agreement, LABELS[score])}.", *parts, *notes])
+    judged = judge(agreement, LABELS[score])
+    verdict = "" if judged is None else f"\n{judged.headline}"
+    return fitted([f"{known}\n{agreement.table()}", f"{against_baselines(agreement, LABELS[score])}.{verdict}", *parts, *notes])
 
 
-def closing(run_dir: Path, page: str, trained_by: Sequence[str] = (), root: str | None = None) -> str:
+def closing(run_dir: Path, page: str, made_by: Sequence[str] = (), config: Mapping[str, Any] | None = None) -> str:
     """The page of a run, and the command that comes next.
 
     Args:
         page: the line that names it; empty without one.
-        trained_by: the command line of a run of nas-train, its program first; given again it can train a truth.
-        root: the folder of the images, if they have one.
+        made_by: the command line of a run of nas-train or nas-rank, its program first.
+        config: of that run.
     """
-    scores = run_dir / "ranking/scores.csv"
+    scores, config = run_dir / "ranking/scores.csv", config or {}
     if not scores.is_file():
+        root = (config.get("data") or {}).get("root")
         aim, where = "rank candidates", [] if root is None else [assigned("data.root", root)]
         words = ["nas-rank", assigned("checkpoint", f"{run_dir}/supernet.safetensors"), *where]
-    elif trained_by and not (run_dir / "ranking/agreement.json").is_file():
-        aim, (program, *arguments) = "train some candidates alone, to see how far to trust this order", trained_by
-        kept = [argument for argument in arguments if not argument.startswith(AGAIN)]
-        start = ["python", program] if program.endswith(".py") else [Path(program).name]
-        count = min(TRUTH, _candidates_in(scores))
-        words = [*start, *kept, "standalone.enabled=true", f"standalone.count={count}", assigned("run_dir", str(run_dir))]
-    else:
-        aim, count = "train the winners alone", min(WINNERS, _candidates_in(scores))
-        place = assigned("run_dir", f"{run_dir}/winners")
-        words = ["nas-standalone", "choose=best", assigned("scores", str(scores)), f"count={count}", place]
-    return f"{page}next, {aim}:\n{to_paste(words)}"
+        return f"{page}next, {aim}:\n{to_paste(words)}"
+    candidates, known, judged = _candidates_in(scores), *_judged(run_dir)
+    if made_by and (not known or (judged is not None and judged.outcome == UNDECIDED)):
+        from nas_lightning.report.truth_command import truth_commands  # the room's pictures take half a second to import
+
+        if commands := truth_commands(made_by, config, run_dir, candidates, known, assigned):
+            aim = f"train {'more' if known else 'some'} candidates alone, to see how far to trust this order"
+            return "\n".join([f"{page}next, {aim}:", *map(to_paste, commands)])
+    if judged is not None and judged.outcome == CONTRADICTED:
+        return f"{page}next, train the supernet for longer: this order is not one to choose by"
+    place = assigned("run_dir", f"{run_dir}/{WINNERS}")
+    words = ["nas-standalone", "choose=best", assigned("scores", str(scores)), f"count={min(BEST_TRAINED, candidates)}", place]
+    return f"{page}next, train the winners alone:\n{to_paste(words)}"
+
+
+def _judged(run_dir: Path) -> tuple[int, Verdict | None]:
+    """The known accuracies that a run's ranking was compared with, and the verdict on the score that orders it."""
+    path = run_dir / "ranking/agreement.json"
+    if not path.is_file():
+        return 0, None
+    agreement, score = read_agreement(path), read_order(run_dir / "ranking/scores.csv")
+    return max(1, agreement.n), None if score is None else judge(agreement, LABELS[score])
 
 
 def assigned(key: str, value: str) -> str:

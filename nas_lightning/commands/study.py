@@ -30,6 +30,7 @@ from nas_lightning.devices.trainer import make_trainer
 from nas_lightning.errors import InputError
 from nas_lightning.runs.claim import claim_config
 from nas_lightning.runs.lock import check_apart
+from nas_lightning.runs.sessions import timed_session
 from nas_lightning.runs.writing import write_json
 from nas_lightning.tuning import Prune, Study, choice
 
@@ -93,9 +94,9 @@ def _run_trial(study: Study, config: TuneConfig) -> bool:
                 claim_config(folder, node)
                 before = dict(enumerate(accumulate((stage.epochs for stage in run.stages), initial=0)))
                 watching = [Prune(trial, before, run_config.returns == "agreement")] if config.pruning != "none" else []
-                with one_of_many():
+                with one_of_many(), timed_session(folder, began) as seconds:
                     value = value_of(folder, node, run_experiment(run_config, folder, run, watching))
-                write_outcome(folder, node, value, time.monotonic() - began)
+                    write_outcome(folder, node, value, seconds())
                 if run_config.ranking.enabled:
                     write_page(folder)
             if value is None:

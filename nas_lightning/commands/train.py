@@ -65,6 +65,7 @@ def _run(node: dict[str, Any]) -> float | None:
     from nas_lightning.commands.run import run_experiment
     from nas_lightning.commands.screen import closing
     from nas_lightning.runs.claim import claim_config
+    from nas_lightning.runs.sessions import timed_session
 
     limit_threads(config.threads)
     run = prepare(config)
@@ -77,14 +78,15 @@ def _run(node: dict[str, Any]) -> float | None:
         claim_config(run_dir, node)
         if is_rank_zero() and run_dir != announced:
             report(f"run folder: {run_dir}", to_stdout=True)
-        agreement = run_experiment(config, run_dir, run)
-        if not is_rank_zero():
-            return None
-        value = value_of(run_dir, node, agreement)
-        if finished(run_dir, node) is None:
-            write_outcome(run_dir, node, value, time.monotonic() - began)
+        with timed_session(run_dir, began) as seconds:
+            agreement = run_experiment(config, run_dir, run)
+            if not is_rank_zero():
+                return None
+            value = value_of(run_dir, node, agreement)
+            if finished(run_dir, node) is None:
+                write_outcome(run_dir, node, value, seconds())
         page = write_page(run_dir) if config.ranking.enabled and config.ranking.shard is None else ""
-        report(f"\n{closing(run_dir, page, sys.argv, node['data'].get('root'))}", to_stdout=True)
+        report(f"\n{closing(run_dir, page, sys.argv, node)}", to_stdout=True)
         return value
 
 
@@ -93,11 +95,9 @@ def _print_sweep(folder: Path) -> None:
     if not any(folder.rglob("finished.json")):  # dry runs
         return
     from nas_lightning.commands.report import write_page
-    from nas_lightning.report.parts.sweep_verdict import sweep_verdict
-    from nas_lightning.report.sweep import read_sweep
 
-    if page := write_page(folder, is_sweep=True):
-        print(f"\n{sweep_verdict(read_sweep(folder)).title}\n{page}", end="")
+    if shown := write_page(folder, is_sweep=True):
+        print(f"\n{shown}", end="")
 
 
 main = partial(start, task, "config", _print_sweep)

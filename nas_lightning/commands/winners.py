@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import stats
 from tabulate import tabulate
 
+from nas_lightning.agreement.estimate import FEWEST_OF_A_GROUP
 from nas_lightning.errors import InputError
 from nas_lightning.rng import generator
 from nas_lightning.runs.lock import WINNERS
@@ -74,7 +75,7 @@ def choose_winners(scores: Path, space: SearchSpace, count: int | None, random: 
 
 
 def compare_winners(winners: Winners, truth: GroundTruth) -> dict[str, Any]:
-    """Accuracies of both kinds, as fractions, and the difference of their means with Welch's 95 % interval."""
+    """Accuracies of both kinds, as fractions, and the difference of their means; with Welch's 95 % interval where they are enough."""
     means = dict(zip(truth.population.architectures, map(float, truth.mean), strict=True))
     kinds = {"best": winners.best, "random": winners.random}
     accuracies = {kind: _of(chosen, means) for kind, chosen in kinds.items()}
@@ -86,7 +87,7 @@ def compare_winners(winners: Winners, truth: GroundTruth) -> dict[str, Any]:
     best, random = accuracies["best"], accuracies["random"]
     if len(best) and len(random):
         content["difference"] = {"value": float(best.mean() - random.mean())}
-        if min(len(best), len(random)) > 1 and best.std() + random.std() > 0:
+        if min(len(best), len(random)) >= FEWEST_OF_A_GROUP and best.std() + random.std() > 0:
             interval = stats.ttest_ind(best, random, equal_var=False).confidence_interval()
             content["difference"] |= {"low": float(interval.low), "high": float(interval.high)}
     return content
@@ -109,7 +110,10 @@ def describe_winners(content: Mapping[str, Any]) -> str:
     title = f"Test accuracy of the best by {content['ordered_by']} and of random ones of the same list{limit}"
     lines = [title, tabulate(rows, ["chosen", "candidates", "mean", "spread"], disable_numparse=True)]
     if (difference := content.get("difference")) is not None:
-        interval = f" (95 % interval {100 * difference['low']:+.2f} to {100 * difference['high']:+.2f})" if "low" in difference else ""
+        is_few = min(content[kind]["n"] for kind in ("best", "random")) < FEWEST_OF_A_GROUP
+        interval = f" (no interval: that takes {FEWEST_OF_A_GROUP} of each)" if is_few else ""
+        if "low" in difference:
+            interval = f" (95 % interval {100 * difference['low']:+.2f} to {100 * difference['high']:+.2f})"
         lines.append(f"the best minus random: {100 * difference['value']:+.2f} points{interval}")
     return "\n".join(lines)
 

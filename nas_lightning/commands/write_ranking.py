@@ -14,9 +14,10 @@ from nas_lightning.commands.screen import ranking_screen
 from nas_lightning.devices.progress import report
 from nas_lightning.runs.made_from import KEY, hashes, write_source
 from nas_lightning.runs.writing import write_json
+from nas_lightning.scoring.halves import Halves
 from nas_lightning.scoring.prediction import Prediction
 from nas_lightning.scoring.protocol import write_order
-from nas_lightning.scoring.table import PREDICTION, SUBMISSION, ScoreTable, made_by_the_run, made_from_scores
+from nas_lightning.scoring.table import HALVES, PREDICTION, SUBMISSION, ScoreTable, made_by_the_run, made_from_scores
 from nas_lightning.search.successive_halving import Halving
 from nas_lightning.space import Architecture, Candidates
 
@@ -42,6 +43,7 @@ def write_and_print(
     known: Known | None,
     cheap_first: Halving | None = None,
     prediction: Prediction | None = None,
+    halves: Halves | None = None,
 ) -> dict[str, Any] | None:
     """Writes and prints a whole ranking.
 
@@ -53,6 +55,7 @@ def write_and_print(
         known: None compares with nothing.
         cheap_first: the result of successive halving, if used.
         prediction: the predictor's, if there is one.
+        halves: of the images, if they can be compared.
 
     Returns:
         The agreement with known accuracies, if there are any.
@@ -67,6 +70,9 @@ def write_and_print(
     if prediction is not None:
         write_json(folder / PREDICTION, prediction.to_json())
         written, notes = [*written, PREDICTION], [*notes, *([prediction.doubt] if prediction.doubtful else [])]
+    if halves is not None:
+        write_json(folder / HALVES, halves.to_json())
+        written.append(HALVES)
     agreement = None
     if known is not None:
         agreement = agreement_with(table, known.accuracies, resamples, by_seed=known.by_seed)

@@ -5,6 +5,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,8 @@ from nas_lightning.errors import InputError
 from nas_lightning.report.winners import FOLDER as WINNERS
 from nas_lightning.runs.made_from import changed_source
 from nas_lightning.runs.reading import finite, read_json, read_rows, read_text, read_yaml
+from nas_lightning.runs.sessions import has_every_time
+from nas_lightning.scoring.halves import Halves, read_halves
 from nas_lightning.scoring.prediction import Prediction, read_prediction
 from nas_lightning.scoring.table import LABELS, OLDER, ScoreTable, read_table
 from nas_lightning.space import AnyWidths, read_accuracies
@@ -86,10 +89,12 @@ class RunFiles:
     """Why the folder's agreement is left out; empty if it is not."""
     prediction: Prediction | None
     """None also without a predictor."""
+    halves: Halves | None
+    """None also where the ranking kept only means over all images."""
     alone: Mapping[str, tuple[float, ...]] | None
     """``standalone/accuracies.csv``: fractions by code, one per seed, nan if the training diverged."""
     seconds: float | None
-    """Duration of the process that finished the run; None while unfinished."""
+    """Worked on the run until it was finished; None while unfinished."""
     points: int = 3000
     """Maximum candidates in a figure."""
 
@@ -107,6 +112,13 @@ class RunFiles:
     def is_only_alone(self) -> bool:
         """Whether it is a folder of nas-standalone: no supernet, nothing to rank."""
         return self.alone is not None and not (self.ranking or self.stages or self.config.get("stages"))
+
+    @property
+    def time(self) -> str:
+        """That of all sessions up to its end; empty while unfinished."""
+        if self.seconds is None:
+            return ""
+        return f"{'' if has_every_time(self.environment) else 'at least '}{timedelta(seconds=round(self.seconds))}"
 
     @property
     def command(self) -> list[str]:
@@ -153,6 +165,7 @@ def read_run(folder: Path) -> RunFiles:
         agreement=agreement,
         stale=stale,
         prediction=_optional(read_prediction, folder / "ranking/predictor.json"),
+        halves=_optional(read_halves, folder / "ranking/halves.json"),
         alone=alone,
         seconds=_optional(_read_seconds, folder / "finished.json"),
     )

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from nas_lightning.agreement import Estimate
+from nas_lightning.agreement.estimate import FEWEST_OF_A_GROUP
 from nas_lightning.errors import InputError
+from nas_lightning.runs.lock import WINNERS
 from nas_lightning.runs.made_from import changed_source
 from nas_lightning.runs.reading import read_json
 
-FOLDER = "winners/standalone"
+FOLDER = f"{WINNERS}/standalone"
 
 
 def gain_of_winners(run_dir: Path) -> str:
@@ -26,8 +28,11 @@ def gain_of_winners(run_dir: Path) -> str:
             return ""  # nothing to compare with
         best, random = (f"{100 * content[kind]['mean']:.2f} % (n = {content[kind]['n']:,})" for kind in ("best", "random"))
         difference: Mapping[str, Any] = content["difference"]
-        gain = Estimate(*(difference.get(end) for end in ("value", "low", "high"))).scaled(100).text(".2f")
+        is_few = min(content[kind]["n"] for kind in ("best", "random")) < FEWEST_OF_A_GROUP  # older versions wrote an interval
+        ends = ("value",) if is_few else ("value", "low", "high")
+        gain = f"{Estimate(*(difference.get(end) for end in ends)).scaled(100).text('.2f')} points"
+        gain += f" (no interval: that takes {FEWEST_OF_A_GROUP} of each)" if is_few else ""
         limit = "" if content["budget"] is None else f", of at most {content['budget'] / 1e6:g} M multiply-adds,"
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: does not hold what nas-standalone writes there ({type(error).__name__}: {error})") from None
-    return f"Trained alone, the best reach {best}, random ones of the same list{limit} {random}: choosing by the score gains {gain} points."
+    return f"Trained alone, the best reach {best}, random ones of the same list{limit} {random}: choosing by the score gains {gain}."

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from nas_lightning.report.content import Part
 from nas_lightning.report.drawing import draw_both
@@ -29,11 +29,20 @@ PARTS = (verdict, best, baselines, costs, prediction, widths, training, alone, r
 """The parts of a run's report in order, the verdict first; each gives None of a run that it has nothing to do with."""
 
 
-def write_report(folder: Path, points: int) -> tuple[Path, Path]:
+class Report(NamedTuple):
+    """What was written."""
+
+    page: Path
+    text: Path
+    headline: str
+    """Of the verdict."""
+
+
+def write_report(folder: Path, points: int) -> Report:
     """Writes ``report.html``, ``report.md`` and the pictures in ``report``; the same files give the same bytes.
 
     Args:
-        folder: of the run; the two pages are returned.
+        folder: of the run.
         points: maximum candidates in a figure.
 
     Raises:
@@ -43,7 +52,7 @@ def write_report(folder: Path, points: int) -> tuple[Path, Path]:
     return _write(folder, "report", _subtitle(run), make_parts(run, points))
 
 
-def write_sweep_report(folder: Path) -> tuple[Path, Path]:
+def write_sweep_report(folder: Path) -> Report:
     """Writes ``sweep.html``, ``sweep.md`` and the pictures in ``sweep`` into the folder of a multirun, likewise.
 
     Raises:
@@ -67,7 +76,7 @@ def make_parts(run: RunFiles, points: int) -> Sequence[Part]:
     return [made for part in PARTS if (made := part(run)) is not None]
 
 
-def _write(folder: Path, name: str, subtitle: str, parts: Sequence[Part]) -> tuple[Path, Path]:
+def _write(folder: Path, name: str, subtitle: str, parts: Sequence[Part]) -> Report:
     title = folder.resolve().name
     pictures = {figure.name: draw_both(figure) for part in parts for figure in part.figures}
     page, text = folder / f"{name}.html", folder / f"{name}.md"
@@ -76,7 +85,7 @@ def _write(folder: Path, name: str, subtitle: str, parts: Sequence[Part]) -> tup
         write_atomically(folder / name / f"{figure}.png", partial(Path.write_bytes, data=wide.png))
     for path, content in texts.items():
         write_text(path, content)
-    return page, text
+    return Report(page, text, parts[0].title)
 
 
 def _subtitle(run: RunFiles) -> str:
@@ -89,7 +98,7 @@ def _subtitle(run: RunFiles) -> str:
         "data": target,
         "space": section(run.config, "space").get("name"),
         "stages": ", ".join(map(str, section(run.config, "stages"))),
-        "time": "" if run.seconds is None else str(timedelta(seconds=round(run.seconds))),
+        "time": run.time,
         "seed": run.config.get("seed"),
         "commit": run.commit,
     }

@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import BasePredictionWriter
 from safetensors.torch import save
 from torch import Tensor
@@ -160,7 +161,8 @@ class _PartWriter(BasePredictionWriter):
             return
         if self.keep_losses:  # first: a row of the part marks its candidate as finished
             _write_losses(self.folder, start, candidates, losses)
-        write_part(self.folder, start, candidates, scores)
+        halves = torch.stack([losses[:, first::2].mean(dim=1, dtype=torch.float64) for first in (0, 1)], dim=1)
+        write_part(self.folder, start, candidates, scores, halves.tolist())
 
 
 class _RankingProgress(pl.Callback):

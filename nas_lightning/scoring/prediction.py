@@ -60,7 +60,8 @@ class Prediction:
         """What a reader should know if the assumption is doubtful."""
         return (
             f"The predictor {self.predictor} assumes that a wider layer is never worse. Without that assumption the same fit explains "
-            f"clearly more of the scores left out (R2 {self.explained_without_assumption:.3f}): some layers score better when narrower."
+            f"{self.explained_without_assumption:.1%} of the variance of scores left out of it, with it only {self.explained:.1%}: "
+            "some layers score better when narrower."
         )
 
 

@@ -29,13 +29,16 @@ class Score(NamedTuple):
 
 
 PART_COLUMNS = ("architecture", *Score._fields)
+HALF_COLUMNS = ("cross_entropy_even", "cross_entropy_odd")
+"""In parts, after the others: the means over the images of even and of odd place, counted from 0."""
 COLUMNS = ("name", *PART_COLUMNS, "macs", "parameters")
 MOST = 2**63 - 1
 """Maximum of multiply-adds and parameters, which are stored in 64 bits."""
 SUBMISSION = "submission.json"
 OF_THE_RUN = ("report.html", "report.md", "finished.json")
 PREDICTION = "predictor.json"
-FROM_SCORES = (SUBMISSION, PREDICTION, "known_accuracies.json", "agreement.json", "cheap_first.json", "../by_checkpoint.json")
+HALVES = "halves.json"
+FROM_SCORES = (SUBMISSION, PREDICTION, HALVES, "known_accuracies.json", "agreement.json", "cheap_first.json", "../by_checkpoint.json")
 LABELS = {"top1": "top-1", "cross_entropy": "negative cross entropy", "predicted": "predicted"}
 """Name of a score in agreements, by ``ranking.score``."""
 OLDER = {"smoothed": "predicted"}
@@ -101,6 +104,15 @@ class ScoreTable:
     def is_scored(self) -> npt.NDArray[np.bool_]:
         """(n,) whether a candidate has scores of its own."""
         return np.isfinite(self.quality("cross_entropy"))
+
+    @property
+    def how_scored(self) -> str:
+        """How many architectures have scores of their own, in words; empty without predicted ones."""
+        if self.predicted is None:
+            return ""
+        is_scored = self.is_scored[list(self.population.distinct_rows)]
+        left = int((~is_scored).sum())
+        return f"{int(is_scored.sum()):,} were scored, {left:,} only predicted" if left else "all were scored"
 
     def order(self, key: str) -> npt.NDArray[np.int64]:
         """(n,) row numbers, best first; ties go by cross entropy, then by the list."""
@@ -192,11 +204,15 @@ def read_table(path: Path, space: ReadsCodes) -> ScoreTable:
     return ScoreTable(Candidates(tuple(candidates)), tuple(scores), multiply_adds, parameters, np.array(predicted) if predicted else None)
 
 
-def write_part(folder: Path, start: int, candidates: Sequence[Candidate], scores: Sequence[Score]) -> None:
-    """Writes the finished rows ``start`` to ``start + n - 1`` of a ranking in progress."""
-    lines = [",".join([candidate.text, *map(repr, score)]) for candidate, score in zip(candidates, scores, strict=True)]
+def write_part(
+    folder: Path, start: int, candidates: Sequence[Candidate], scores: Sequence[Score], halves: Sequence[Sequence[float]] = ()
+) -> None:
+    """Writes the finished rows ``start`` to ``start + n - 1`` of a ranking in progress, with the ``HALF_COLUMNS`` if they are given."""
+    columns = (*PART_COLUMNS, *(HALF_COLUMNS if halves else ()))
+    rows = zip(candidates, scores, halves or [()] * len(scores), strict=True)
+    lines = [",".join([candidate.text, *map(repr, (*score, *half))]) for candidate, score, half in rows]
     path = part_path(folder, f"{start}-{start + len(lines) - 1}", ".csv")
-    write_text(path, "\n".join([",".join(PART_COLUMNS), *lines, ""]))
+    write_text(path, "\n".join([",".join(columns), *lines, ""]))
 
 
 def part_path(folder: Path, name: str, suffix: str) -> Path:
@@ -211,9 +227,14 @@ def part_path(folder: Path, name: str, suffix: str) -> Path:
 def read_parts(folder: Path, space: ReadsCodes) -> dict[Architecture, Score]:
     """The finished rows of one or more rankings in progress, all shards included."""
     scores: dict[Architecture, Score] = {}
-    for path in sorted([*folder.glob("*-*.csv"), *folder.glob("shard_*/*-*.csv")]):
+    for path in part_files(folder):
         scores.update(read_scores(path, space))
     return scores
+
+
+def part_files(folder: Path) -> list[Path]:
+    """The parts of one or more rankings in progress, all shards included."""
+    return sorted([*folder.glob("*-*.csv"), *folder.glob("shard_*/*-*.csv")])
 
 
 def _read(

@@ -46,7 +46,7 @@ def test_a_real_run_gets_its_report_without_importing_torch(run: Path):
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"written: {run}/report.html, report.md\nimported: []\n"
     text = (run / "report.md").read_text(encoding="utf-8")
-    assert "24 candidates are ranked by predicted; the order is compared with 6 known accuracies, which are few" in text
+    assert "24 candidates are ranked by predicted (all were scored); the order is compared with 6 known accuracies, which are few" in text
     kendall = json.loads((run / "ranking/agreement.json").read_text())["scores"]["predicted"]["kendall"]["value"]
     assert f"{kendall:.3f}" in text
     assert "Missing" not in text

@@ -14,7 +14,7 @@ from scipy.stats import kendalltau
 from nas_lightning.agreement import agreement_with
 from nas_lightning.commands.screen import WIDTH, assigned, closing, ranking_screen, to_paste
 from nas_lightning.console.overrides import readable
-from nas_lightning.scoring.table import Score, ScoreTable
+from nas_lightning.scoring.table import NOT_SCORED, Score, ScoreTable
 from nas_lightning.space import Population, ResidualStructure, SearchSpace
 
 TINY, TRACK1 = SearchSpace("tiny", (1, 1, 1), (8, 12, 16), 2, 8), SearchSpace("track1", (3, 3, 3), (16, 32, 64), 4, 32)
@@ -65,7 +65,11 @@ def test_a_single_candidate_has_no_order_to_compare():
 def test_what_comes_next_depends_on_what_the_folder_holds(tmp_path: Path):
     run, typed = tmp_path / "run", ["train.py", "experiment=x", "data.root=a b", "run_dir=gone", "standalone.count=3"]
     (run / "ranking").mkdir(parents=True)
-    assert words(closing(run, "", typed, "a b")) == ["nas-rank", f"checkpoint={run}/supernet.safetensors", "data.root=a b"]
+    assert words(closing(run, "", typed, {"data": {"root": "a b"}})) == [
+        "nas-rank",
+        f"checkpoint={run}/supernet.safetensors",
+        "data.root=a b",
+    ]
     table(TINY).write(run / "ranking/scores.csv")
     truth = ["experiment=x", "data.root=a b", "standalone.enabled=true", "standalone.count=24", f"run_dir={run}"]
     assert words(closing(run, "", typed)) == ["python", "train.py", *truth]
@@ -79,6 +83,45 @@ def test_what_comes_next_depends_on_what_the_folder_holds(tmp_path: Path):
     assert closing(run, "page: p\n").splitlines()[0] == "page: p"
     table(TINY, 4).write(run / "ranking/scores.csv")
     assert "count=4" in words(closing(run, ""))
+
+
+@pytest.mark.parametrize(
+    ("kendall", "follows"),
+    [((0.3, -0.4, 0.8), "train more candidates alone"), ((0.6, 0.4, 0.8), "train the winners alone"), ((0.0, -0.2, 0.2), "")],
+)
+def test_what_comes_next_depends_on_the_verdict(kendall: tuple[float, ...], follows: str, tmp_path: Path):
+    ranked = table(TINY)
+    ranked.write(tmp_path / "ranking/scores.csv")
+    (tmp_path / "ranking/protocol.json").write_text('{"ordered_by": "top1"}')
+    estimate = dict(zip(("value", "low", "high"), kendall, strict=True))
+    (tmp_path / "ranking/agreement.json").write_text(json.dumps({"n": 8, "scores": {"top-1": {"kendall": estimate}}}))
+    config = {"standalone": {"enabled": True, "count": 8}}
+    text = closing(tmp_path, "", ["train.py", "experiment=x"], config)
+    assert text.startswith(f"next, {follows}" if follows else "next, train the supernet for longer: this order is not one to choose by")
+    if follows.startswith("train more"):
+        assert words(text) == [
+            "python",
+            "train.py",
+            "experiment=x",
+            "standalone.enabled=true",
+            "standalone.count=29",
+            f"run_dir={tmp_path}",
+        ]
+        several = closing(tmp_path, "", ["/bin/nas-rank", "checkpoint=C"], {"checkpoint": "C"}).splitlines()
+        assert [line.split()[0] for line in several if line.startswith("  n")] == ["nas-standalone", "nas-rank"]
+        assert max(map(len, text.splitlines()[:1])) <= WIDTH
+
+
+def test_the_screen_says_the_verdict_and_counts_what_is_only_predicted():
+    ranked = table(TINY)
+    known = dict(zip(ranked.population.architectures[:8], np.linspace(0.2, 0.8, 8).tolist(), strict=True))
+    text = " ".join(ranking_screen(ranked, "top1", agreement_with(ranked, known, 50)).split())
+    assert "Cannot tell yet: 8 known accuracies are too few to judge the order." in text
+    predicted = np.array([score.cross_entropy for score in ranked.scores])
+    some = replace(ranked, scores=(*ranked.scores[:30], *[NOT_SCORED] * 10), predicted=predicted)
+    assert "The best of 40 candidates, ordered by predicted\n(30 were scored, 10 only predicted)\n" in ranking_screen(
+        some, "predicted", None
+    )
 
 
 def words(text: str) -> list[str]:
@@ -105,7 +148,8 @@ def test_a_run_shows_one_table_one_sentence_and_what_comes_next(command: Callabl
     kendall = agreement["scores"]["predicted"]["kendall"]
     assert f"{kendall['value']:.3f} [{kendall['low']:.3f}, {kendall['high']:.3f}]" in done.out
     assert "Pearson" not in done.out
-    assert words(done.out[done.out.index("next, ") :])[:2] == ["nas-standalone", "choose=best"]
+    assert "Cannot tell yet: 3 known accuracies are too few to judge the order." in done.out
+    assert "standalone.count=24" in words(done.out[done.out.index("next, ") :])
 
 
 def test_the_command_that_follows_a_run_without_truth_trains_one(command: Callable, tmp_path: Path):
@@ -119,4 +163,4 @@ def test_the_command_that_follows_a_run_without_truth_trains_one(command: Callab
     assert again.code == 0, again.err
     assert "stage" not in again.err  # all were finished
     assert json.loads((tmp_path / "run/ranking/agreement.json").read_text())["n"] == 3
-    assert words(again.out[again.out.index("next, ") :])[:2] == ["nas-standalone", "choose=best"]
+    assert "next, train more candidates alone" in again.out

@@ -159,6 +159,18 @@ def test_the_first_environment_stays_on_record(copied: Path, command: Callable):
     assert second == first
 
 
+def test_the_time_of_a_resumed_run_is_that_of_all_its_processes(copied: Path, command: Callable):
+    environment, outcome = copied / "environment.json", copied / "finished.json"
+    first = json.loads(environment.read_text())
+    assert json.loads(outcome.read_text())["seconds"] == pytest.approx(first["seconds"], abs=1)
+    environment.write_text(json.dumps({**first, "seconds": 1000.0}))
+    outcome.unlink()  # as if it had been interrupted just before its end
+    assert command("train", MICRO, f"run_dir={copied}").code == 0
+    (second,) = json.loads(environment.read_text())["continued"]
+    assert second["seconds"] > 0
+    assert json.loads(outcome.read_text())["seconds"] == pytest.approx(1000 + second["seconds"], abs=1)
+
+
 @pytest.mark.slow
 def test_resume_auto_resumes_the_experiments_newest_run(tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)

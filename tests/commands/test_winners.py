@@ -154,7 +154,7 @@ def test_only_winners_may_lie_in_another_run(run: Path, command: Callable):
 
 
 def test_the_difference_has_welchs_interval(micro: Path):
-    winners = choose_winners(micro / "ranking/scores.csv", TINY, 4, 5, None, seed=1)
+    winners = choose_winners(micro / "ranking/scores.csv", TINY, 5, 6, None, seed=1)
     population = winners.population(TINY)
     rng = np.random.default_rng(0)
     accuracies = {one: rng.uniform(0.3, 0.9, 2) for one in population.architectures}
@@ -167,6 +167,14 @@ def test_the_difference_has_welchs_interval(micro: Path):
     assert content["difference"] == pytest.approx({"value": np.mean(best) - np.mean(random), "low": interval.low, "high": interval.high})
     assert f"{100 * (np.mean(best) - np.mean(random)):+.2f} points" in describe_winners(content)
     assert json.loads(json.dumps(content, allow_nan=False)) == content
+
+
+def test_the_difference_of_a_few_has_no_interval_and_says_why(micro: Path):
+    winners = choose_winners(micro / "ranking/scores.csv", TINY, 2, 2, None, seed=1)
+    population = winners.population(TINY)
+    content = compare_winners(winners, GroundTruth(population, np.linspace(0.5, 0.8, len(population))[:, None]))
+    assert content["difference"].keys() == {"value"}
+    assert describe_winners(content).endswith(" points (no interval: that takes 5 of each)")
 
 
 def test_a_diverged_winner_is_left_out_of_the_comparison(micro: Path):

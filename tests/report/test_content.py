@@ -99,7 +99,7 @@ def test_a_score_beats_a_baseline_from_95_percent_of_resamples(tmp_path: Path):
     ("chance", "outcome", "warning"),
     [
         (0.95, "beats", ""),
-        (0.949, "does not beat", "A baseline that needs no training may do as well."),
+        (0.949, "may or may not beat", "A baseline that needs no training may do as well."),
         (0.05, "is beaten by", "A baseline that needs no training does better."),
     ],
 )
@@ -114,6 +114,18 @@ def test_the_page_names_the_best_baseline_as_the_terminal_does(chance: float, ou
     assert f" {outcome} the best baseline, last width" in sentence
     assert ("A baseline" in verdict) == bool(warning)
     assert warning in verdict
+
+
+def test_few_known_accuracies_cannot_tell_and_the_page_says_how_to_get_more(tmp_path: Path):
+    folder = write_example(tmp_path / "run", known=8)
+    content = agreement(8, 0.3)
+    content["scores"]["negative cross entropy"]["kendall"] = {"value": 0.3, "low": -0.4, "high": 0.8}
+    write_json(folder / "ranking/agreement.json", content)
+    verdict = text_of(folder).replace("\\", "").split("\n## ")[1]
+    assert verdict.startswith("Cannot tell yet: 8 known accuracies are too few to judge the order.\n")
+    assert "Train more candidates alone before choosing by it. Kendall may lie anywhere from -0.40 to 0.80; " in verdict
+    assert "choose by it:" not in verdict
+    assert f"python train.py experiment=example standalone.enabled=true standalone.count=24 run_dir={folder}" in verdict
 
 
 def test_few_known_accuracies_are_called_a_hint(tmp_path: Path):
@@ -169,6 +181,19 @@ def test_fitted_scores_and_the_ceiling_are_marked_as_what_they_are(page: Page, f
     assert "| fitted on 20 known | fitted on known accuracies |" in (folder / "report.md").read_text(encoding="utf-8")
 
 
+def test_the_time_is_that_of_all_sessions_or_at_least_that_of_the_last(tmp_path: Path):
+    folder = write_example(tmp_path)
+    write_json(folder / "finished.json", {"seconds": 150.0})
+    environment = folder / "environment.json"
+    for first, last, time in (
+        (None, None, "0:02:30"),
+        (100.0, [{"seconds": 50.0}], "0:02:30"),
+        (None, [{"seconds": 50.0}], "at least 0:02:30"),
+    ):
+        change_json(environment, seconds=first, continued=last)
+        assert read_run(folder).time == time
+
+
 def test_protocol_environment_recipe_and_truth_are_told(page: Page):
     title = "experiment example · space example · stages pretrain, finetune, distill · seed 3 · commit 0123456 with changes"
     for said in ("c0ffee", "0123456789abcdef", title, "SGD (lr 0.1)", "numpy 2.0"):
@@ -184,6 +209,15 @@ def test_many_candidates_are_sampled_evenly_and_the_report_says_so(tmp_path: Pat
     assert drawn["against_truth"] == drawn["ranks"] == 100
     ranking = read_run(tmp_path).ranking
     assert drawn["costs"] == 100 + len(pareto_front(ranking.table.multiply_adds, ranking.quality))
+
+
+def test_the_page_counts_what_was_scored_and_what_is_only_predicted(tmp_path: Path):
+    write_example(tmp_path, score="predicted")
+    (tmp_path / "ranking/agreement.json").unlink()
+    rows = [[f"a{one}", f"4-8-4-8-{4 * one}-4", *((0.5, 0.9, 2.0) if one < 3 else ("", "", "")), 10**6, 1000, 2.5] for one in range(1, 6)]
+    write_scores(tmp_path, rows, ["predicted"])
+    assert "5 candidates are ranked by predicted (2 were scored, 3 only predicted). " in text_of(tmp_path)
+    assert "The first 5 of 5 candidates (2 were scored, 3 only predicted), ordered by predicted." in text_of(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["predicted", "smoothed"])  # as older runs call it
@@ -250,7 +284,7 @@ def test_a_prediction_is_drawn_and_its_doubt_is_told(tmp_path: Path):
     text = text_of(tmp_path)
     assert "monotone was fitted on the scores of 200 candidates" in text
     assert "40% by the layers of 8x8 pixels, 60% by the layers of 4x4 pixels" in text
-    assert "some layers score better when narrower" in text
+    assert "explains 95.0% of the variance of scores left out of it, with it only 90.0%: some layers score better when narrower" in text
     (hover,) = figures_of(tmp_path, points=100)["prediction"]
     assert hover.y == [0.1, 0.1, 0.3]
     assert hover.texts[1] == "blocks.0.conv1\npredicted 0.1000 nats\nwithout the assumption -0.2000 nats"
@@ -270,6 +304,12 @@ def test_without_a_truth_the_page_says_how_far_the_order_is_size_and_gives_the_c
     size = kendalltau(run.ranking.quality, run.ranking.table.multiply_adds).statistic  # all have the same number of parameters
     assert f"| {size:.3f} 1 is the order by size |" in verdict
     assert set(figures_of(folder)) == {"parameters", "costs", "widths", "training"}
+    assert "would give the same order is not known: the ranking kept only means over all images" in verdict
+    change_json(folder / "ranking/protocol.json", cheap_first={"keep": 0.1})
+    assert "is not known: with ranking.cheap_first most candidates are scored on few images." in text_of(folder).replace("\\", "")
+    write_json(folder / "ranking/halves.json", {"kendall": 0.91, "candidates": 60})
+    assert "Kendall tau-b of two halves of the images" in text_of(folder)
+    assert "| 0.910 60 scored candidates |" in text_of(folder)
     change_json(folder / "environment.json", command=["/bin/nas-tune", "run_dir=b"])  # whose words are not the run's
     assert "run_dir=" not in text_of(folder).replace("\\", "").split("\n## ")[1]
 
@@ -311,6 +351,9 @@ def test_the_winners_that_were_trained_alone_stand_with_their_accuracy_next_to_r
     part = text_of(folder).replace("\\", "").split("## The best by score")[1].split("\n## ")[0]
     assert f"{says}choosing by the score gains 10.00 [5.00, 15.00] points." in part
     assert "| 91.50 |" in next(line for line in part.splitlines() if line.startswith("| 1 |"))
+    content |= {"random": {"n": 2, "mean": 0.8}}
+    write_json(place / "winners.json", content)
+    assert "choosing by the score gains 10.00 points (no interval: that takes 5 of each)." in text_of(folder)
     write_text(place / "known_accuracies.json", "{ }")
     assert says not in text_of(folder)
     write_json(place / "winners.json", {})

@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 from example_run import change_json, write_text
@@ -9,6 +10,7 @@ from example_sweep import write_job, write_sweep
 from page_reader import Page
 
 from nas_lightning.commands.report import MARK, write_page
+from nas_lightning.commands.train import _print_sweep
 from nas_lightning.errors import InputError
 from nas_lightning.report import write_sweep_report
 from nas_lightning.report.markdown import as_markdown
@@ -20,10 +22,10 @@ EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)> %{x} $a$ |"
 
 def test_the_same_jobs_give_the_same_bytes(tmp_path: Path):
     write_sweep(tmp_path)
-    first = {path: path.read_bytes() for path in write_sweep_report(tmp_path)}
+    first = {path: path.read_bytes() for path in write_sweep_report(tmp_path)[:2]}
     pictures = {path.name: path.read_bytes() for path in (tmp_path / "sweep").iterdir()}
     assert set(pictures) == {"effect_1.png", "effect_2.png", "map.png"}
-    assert {path: path.read_bytes() for path in write_sweep_report(tmp_path)} == first
+    assert {path: path.read_bytes() for path in write_sweep_report(tmp_path)[:2]} == first
     assert {path.name: path.read_bytes() for path in (tmp_path / "sweep").iterdir()} == pictures
 
 
@@ -36,13 +38,33 @@ def test_a_multirun_that_cannot_have_a_page_ends_with_a_warning(tmp_path: Path, 
     assert line.startswith(f"warning: no page was written (sweep: {tmp_path}/empty holds no job")
 
 
+def test_a_multirun_ends_with_its_headline_and_its_jobs_are_read_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    calls: list[Path] = []
+
+    def counted(folder: Path) -> Any:
+        calls.append(folder)
+        return read_sweep(folder)
+
+    for module in ("write", "sweep"):
+        monkeypatch.setattr(f"nas_lightning.report.{module}.read_sweep", counted)
+    folder = tmp_path / "sweep"
+    for seed in range(2):
+        write_job(folder / str(seed), seed, kendall=0.5)
+    _print_sweep(folder)
+    headline = make_sweep_parts(read_sweep(folder))[0].title
+    assert capsys.readouterr().out == f"\n{headline}\npage: {folder}/sweep.html\n"
+    assert calls == [folder]
+
+
 def test_what_the_files_hold_is_shown_and_never_run(tmp_path: Path):
     write_sweep(tmp_path / "<b>sweep", EVIL)
     environment = {"commit": EVIL, "command": ["train.py", f"experiment={EVIL}", EVIL], "dirty": True}
     change_json(tmp_path / "<b>sweep/1/environment.json", **environment)
     write_text(tmp_path / "<b>sweep/2/config.yaml", f'"{EVIL}": "\\ud800 {EVIL}"\nseed: "{EVIL}"\nstages: {{"{EVIL[:20]}": 3}}\n')
     write_text(tmp_path / f"<b>sweep/2/stages/{EVIL[:20]}/metrics.csv", "step,loss\n0,2\n")
-    page_path, text_path = write_sweep_report(tmp_path / "<b>sweep")
+    page_path, text_path, _ = write_sweep_report(tmp_path / "<b>sweep")
     page = Page.parse(page_path.read_text(encoding="utf-8"))
     assert len(page.scripts) == 1
     assert "alert(" not in page.scripts[0]

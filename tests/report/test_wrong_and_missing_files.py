@@ -78,7 +78,7 @@ def test_a_folder_of_trainings_alone_has_a_report_of_them(tmp_path: Path):
     assert "| 2 | 4-4-4 | 60.00 % | 14.14 points | 2 |" in text
     assert "| seed | 3 |" in text
     assert "scores.csv" not in text
-    page, text_file = write_report(tmp_path / "run", 3000)
+    page, text_file, _ = write_report(tmp_path / "run", 3000)
     assert page.stat().st_size > text_file.stat().st_size > 0
 
 
@@ -167,6 +167,8 @@ WRONG = [
     ),
     ("ranking/known_accuracies.json", '{"a": {"acc": 0.5}}', ["a: ", "arch"]),
     ("ranking/protocol.json", "{", ["is not JSON"]),
+    ("ranking/halves.json", '{"kendall": 2, "candidates": 3}', ["halves.json", "rank again"]),
+    ("ranking/halves.json", '{"kendall": 0.5, "candidates": "many"}', ["halves.json", "rank again"]),
     ("environment.json", "3", ["JSON object"]),
     ("config.yaml", "stages: [", ["is not YAML"]),
     ("config.yaml", "- a", ["must be a mapping"]),

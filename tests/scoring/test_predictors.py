@@ -152,7 +152,7 @@ def test_a_clearly_wrong_assumption_is_reported_and_only_that() -> None:
     assert not fine.doubtful
     wrong = predicted(noisy(rows, 0.05) + 0.5 * np.log(rows[:, 9]), rows)[1]
     assert wrong.doubtful
-    assert "clearly more of the scores left out" in wrong.doubt
+    assert "of the variance of scores left out of it, with it only " in wrong.doubt
     assert wrong.to_json()["doubtful"] is True
 
 

@@ -11,6 +11,7 @@ from torchmetrics.functional.classification import multiclass_accuracy
 
 from nas_lightning.errors import InputError
 from nas_lightning.scoring import predict
+from nas_lightning.scoring.halves import read_losses_of_halves
 from nas_lightning.scoring.predict import rank_to_folder
 from nas_lightning.scoring.score import Scorer, rank_by_image, score, score_candidates
 from nas_lightning.scoring.table import Score, write_part
@@ -171,6 +172,27 @@ def test_a_ranking_of_a_sample_goes_on_as_one_of_the_whole_list(chunk_size, supe
     scores = folder_ranking(supernet, population, images, tmp_path, chunk_size=chunk_size)
     assert scores == [score(supernet, one.architecture, *images) for one in population]
     assert len(counted) == 5
+
+
+def test_the_parts_hold_the_cross_entropy_on_both_halves_of_the_images(supernet, population, images, tmp_path):
+    folder_ranking(supernet, population, images, tmp_path)
+    losses = read_losses_of_halves(tmp_path, SPACE)
+    assert losses.keys() == {candidate.architecture for candidate in population}
+    for architecture, halves in losses.items():
+        with torch.no_grad():
+            logits = cut(supernet, architecture).eval()(images[0])
+        assert halves == pytest.approx([by_hand(logits[first::2], images[1][first::2]).cross_entropy for first in (0, 1)], rel=1e-6)
+
+
+def test_a_part_of_an_older_version_is_read_and_lacks_halves(supernet, population, images, tmp_path, counted):
+    whole = folder_ranking(supernet, population, images, tmp_path)
+    lines = [line.rsplit(",", 2)[0] for line in (tmp_path / "0-2.csv").read_text().splitlines()]
+    assert lines[0] == "architecture,top1,top5,cross_entropy"
+    (tmp_path / "0-2.csv").write_text("\n".join([*lines, ""]))
+    counted.clear()
+    assert folder_ranking(supernet, population, images, tmp_path) == whole
+    assert not counted
+    assert len(read_losses_of_halves(tmp_path, SPACE)) == len(population) - 3
 
 
 def test_a_part_keeps_every_bit_of_a_score(tmp_path: Path):

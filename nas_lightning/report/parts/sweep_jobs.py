@@ -1,7 +1,5 @@
 """One row per job: swept keys, agreement, standing of its setting, final losses, time and commit."""
 
-from datetime import timedelta
-
 from nas_lightning.report.content import Link, Part, Table
 from nas_lightning.report.parts.statistics import cell, head
 from nas_lightning.report.parts.sweep_verdict import lead
@@ -11,7 +9,7 @@ EXPLAINED = (
     "A row a job, the best setting (what jobs share that differ in nothing but their seed) first and marked ★. Each setting is judged "
     "for itself against the best: of many, some exceed the noise by chance.",
     f"In brackets: 95 % intervals over candidates, which leave out the noise of the seeds. A loss is the mean of the last {LAST} logged "
-    "values. A time is that of the process which finished the job; a continued job took longer in all.",
+    "values. A time is that of all processes that worked on the job; 'at least' where an older version did not keep those before the last.",
 )
 
 
@@ -54,6 +52,6 @@ def _standing(sweep: Sweep, setting: Setting) -> dict[str, str]:
 
 
 def _time(job: Job) -> str:
-    if job.run.seconds is not None:
-        return f"{timedelta(seconds=round(job.run.seconds))}{', continued' if job.run.environment.get('continued') else ''}"
+    if job.run.time:
+        return job.run.time
     return ", ".join(["unfinished", *(f"{stage.name} step {stage.steps:,}" for stage in job.run.stages[-1:])])

@@ -42,7 +42,8 @@ def best(run: RunFiles) -> Part | None:
         }
         for place, row in enumerate(shown.tolist(), start=1)
     ]
-    text = f"The first {len(rows)} of {population.count}, ordered by {run.label}."
+    how = f" ({table.how_scored})" if table.how_scored else ""
+    text = f"The first {len(rows)} of {population.count}{how}, ordered by {run.label}."
     return Part("The best by score", (gain_of_winners(run.folder), text), tables=(Table(rows, file="best.csv"),))
 
 

@@ -6,37 +6,30 @@ from pathlib import Path
 import numpy as np
 
 from nas_lightning.agreement import Agreement, Estimate, ScoreAgreement, kendall_tau
-from nas_lightning.agreement.summary import against_baselines, baselines_by_outcome, best_baseline
+from nas_lightning.agreement.summary import MAY_BEAT, UNDECIDED, against_baselines, baselines_by_outcome, best_baseline, judge
 from nas_lightning.report.content import Part, Table, Tile
 from nas_lightning.report.parts.scores import against_costs, against_truth, places_of
 from nas_lightning.report.parts.statistics import OF_THE_TOP, cell
-from nas_lightning.report.run import Ranking, RunFiles, section
+from nas_lightning.report.run import Ranking, RunFiles
+from nas_lightning.report.truth_command import truth_commands
 
 FEW = 30
 """Known accuracies below which an agreement is only a hint."""
-TRUST = (  # minimum lower end of Kendall's interval -> headline, and advice
-    (0.75, "The order can be trusted, close neighbours aside.", "Use it to choose; settle close calls by training the candidates alone."),
-    (
-        0.5,
-        "The order tells good candidates from bad ones; it does not settle close calls.",
-        "Use it to shorten the list, and train the best alone before choosing one.",
-    ),
-    (0.25, "The order is a coarse sieve.", "Use it to drop the worst part of the list, not to pick the best."),
-    (0.0, "The order is only a little better than chance.", "Do not choose by it."),
-    (-2.0, "No agreement with the known accuracies is shown.", "Do not choose by it: an order at random would do as well."),
-)
 WARNINGS = {
     "is beaten by": " A baseline that needs no training does better.",
-    "does not beat": " A baseline that needs no training may do as well.",
+    MAY_BEAT: " A baseline that needs no training may do as well.",
 }
+MORE = "This trains more candidates alone and compares again."
 UNKNOWN = "How far to trust this order is unknown."
 INTERVALS = (
     "They hold 95 % of {:,} resamples of the candidates. They say nothing about another training run of the supernet, whose order may "
     "differ further."
 )
-TRUTH = 24
-"""Candidates that the command for a truth trains, where the config names no number."""
-HALVES = "Whether two halves of the images would give the same order is not known: the files hold only means over all images."
+HALVES = (
+    "The order by cross entropy on the even images against that on the odd ones: how far it depends on which images were taken, not "
+    "whether it is right. All images together depend less on that."
+)
+NO_HALVES = "Whether they would give the same order is not known: {}."
 
 
 def verdict(run: RunFiles) -> Part:
@@ -47,18 +40,17 @@ def verdict(run: RunFiles) -> Part:
     if ranking is None:
         why = "There is no ranking/scores.csv: the run did not reach its ranking, or was asked to make none."
         return Part("Nothing was ranked yet.", (f"Stages of the training with metrics: {len(run.stages)}. {why}",))
-    ranked = f"{ranking.table.population.count} are ranked by {run.label}"
+    how = f" ({ranking.table.how_scored})" if ranking.table.how_scored else ""
+    ranked = f"{ranking.table.population.count} are ranked by {run.label}{how}"
     if agreement is None:
         return _without_agreement(run, ranking, ranked)
     compared = f"{ranked}; the order is compared with {agreement.n:,} known accuracies{_left_out(agreement)}."
     kendall = run.statistic("kendall")
     figures = against_truth(ranking, run.points) if len(ranking.known) else ()
-    if score is None or kendall is None:
+    if score is None or kendall is None or (judged := judge(agreement, run.label)) is None:
         why = "ranking/agreement.json has no Kendall tau-b for it, as where the score is the same for all of them."
         return Part(UNKNOWN, (compared, why), figures=figures)
-    surely = kendall.value if kendall.low is None else kendall.low
-    _, headline, advice = next(level for level in TRUST if (surely if surely and surely > 0 else -1) >= level[0])
-    best = best_baseline(agreement)
+    best, is_open = best_baseline(agreement), judged.outcome == UNDECIDED
     outcome = next((words for words, names in baselines_by_outcome(agreement, run.label).items() if best in names), "")
     tiles = [_tile(f"Kendall tau-b of the score, {run.label}", kendall, f"{agreement.n:,} known accuracies")]
     if best is not None:
@@ -67,13 +59,16 @@ def verdict(run: RunFiles) -> Part:
         tiles.append(_tile("noise ceiling of the known accuracies", ceiling.estimates["kendall"], f"{ceiling.seeds} seeds"))
     statements = {
         "Agreement": _agreement(kendall, run.statistic("pearson")),
-        "What to do with it": advice,
+        "What to do with it": judged.advice,
         "Against baselines": f"{against_baselines(agreement, run.label)}." if agreement.resamples else "",
         "Places": _places(ranking) if len(ranking.known) > 1 else "",
         "Intervals": INTERVALS.format(agreement.resamples) if agreement.resamples else "",
     }
+    command = _truth_command(run, ranking) if is_open else ""
+    statements |= {"How to find out": MORE} if command else {}
     tables = (_finding_the_best(score, agreement.n),)
-    return Part(f"{headline}{WARNINGS.get(outcome, '')}", (compared,), statements, tiles, figures, tables)
+    title = judged.headline if is_open else f"{judged.headline}{WARNINGS.get(outcome, '')}"
+    return Part(title, (compared,), statements, tiles, figures, tables, command)
 
 
 def _without_agreement(run: RunFiles, ranking: Ranking, ranked: str) -> Part:
@@ -89,25 +84,31 @@ def _without_agreement(run: RunFiles, ranking: Ranking, ranked: str) -> Part:
         tiles.append(Tile(f"Kendall tau-b with {name}", f"{tau:.3f}", "1 is the order by size"))
     if run.prediction is not None:
         tiles.append(Tile("Kendall tau-b with scores left out", run.prediction.tau, "of the predictor's fit"))
-    statements = {"Halves of the images": HALVES, "How to find out": "This command trains candidates alone and compares."}
+    if run.halves is not None:
+        count = f"{run.halves.candidates:,} scored candidates"
+        tiles.append(Tile("Kendall tau-b of two halves of the images", cell("kendall", Estimate(run.halves.kendall)), count))
     figures = against_truth(ranking, run.points) if len(ranking.known) else against_costs(ranking, run.points)[::-1]
-    command = _truth_command(run)
-    return Part(UNKNOWN, (f"{ranked}. {why}.",), statements if command else {}, tiles, figures, command=command)
+    command = _truth_command(run, ranking)
+    statements = {
+        "Two halves of the images": HALVES if run.halves is not None else NO_HALVES.format(_why_no_halves(run)),
+        "How to find out": "This trains candidates alone and compares." if command else "",
+    }
+    return Part(UNKNOWN, (f"{ranked}. {why}.",), statements, tiles, figures, command=command)
 
 
-def _truth_command(run: RunFiles) -> str:
-    """The run's own command with a truth; of nas-rank, with a file of known accuracies. Empty if the command is unknown."""
+def _why_no_halves(run: RunFiles) -> str:
+    if run.protocol.get("cheap_first"):
+        return "with ranking.cheap_first most candidates are scored on few images"
+    return "the ranking kept only means over all images, as older versions did, and as a table that Python saves"
+
+
+def _truth_command(run: RunFiles, ranking: Ranking) -> str:
+    """What trains candidates alone to judge the ranking; empty if the run's command is unknown, or all were trained."""
     program, *words = run.command or [""]
     if (name := Path(program).name) not in ("train.py", "nas-train", "nas-rank"):
         return ""
-    kept = [word for word in words if not word.startswith(("run_dir=", "resume=", "hydra.", "sweep=", "standalone.enabled="))]
-    if "checkpoint" in run.config:
-        truth = ["ranking.known_accuracies=FILE"]
-    else:
-        count = [] if section(run.config, "standalone").get("count") else [f"standalone.count={TRUTH}"]
-        truth = ["standalone.enabled=true", *count]
-    start = ["python", name] if name == "train.py" else [name]
-    return shlex.join([*start, *kept, *truth, f"run_dir={run.folder}"])
+    known = 0 if run.agreement is None else run.agreement.n
+    return " && ".join(map(shlex.join, truth_commands([name, *words], run.config, run.folder, len(ranking.distinct), known)))
 
 
 def _tile(label: str, estimate: Estimate, of: str) -> Tile:

@@ -1,0 +1,58 @@
+"""The commands that train candidates alone to judge a ranking: its own command again with a truth, or with more of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nas_lightning.runs.lock import WINNERS
+
+TRUTH = 24
+"""Candidates of a first truth."""
+AGAIN = (
+    *("run_dir=", "resume=", "dry_run=", "hydra.", "sweep="),
+    *("standalone.enabled=", "standalone.count=", "ranking.known_accuracies="),
+)
+"""Arguments that the commands give anew."""
+
+
+def truth_commands(
+    made_by: Sequence[str],
+    config: Mapping[str, Any],
+    folder: Path,
+    candidates: int,
+    known: int,
+    assigned: Callable[[str, str], str] = "{}={}".format,
+) -> list[list[str]]:
+    """Command lines as words, to give one after the other; none if all candidates were trained already.
+
+    Args:
+        made_by: the command line of nas-train or nas-rank that made the ranking, its program first.
+        config: of that run; of nas-rank it has a ``checkpoint``.
+        folder: of that run.
+        candidates: of the ranking.
+        known: those with a known accuracy.
+        assigned: makes a word of a key and a path.
+    """
+    program, *words = made_by
+    start = ["python", program] if program.endswith(".py") else [Path(program).name]
+    again = [*start, *(word for word in words if not word.startswith(AGAIN))]
+    place, count = assigned("run_dir", str(folder)), min(candidates, max(TRUTH, 2 * known))
+    if "checkpoint" in config:  # nas-rank trains none: random ones of its list, trained by nas-standalone, become its known accuracies
+        of_winners = folder / WINNERS
+        scores, accuracies = folder / "ranking/scores.csv", of_winners / "standalone/known_accuracies.json"
+        train = ["choose=best", assigned("scores", str(scores)), "count=1", f"random={count}", assigned("run_dir", str(of_winners))]
+        return [["nas-standalone", *train], [*again, assigned("ranking.known_accuracies", str(accuracies)), place]]
+    standalone, ranking = (config.get(key) or {} for key in ("standalone", "ranking"))
+    if standalone.get("enabled"):
+        trained = standalone.get("count") or candidates
+        if trained >= candidates:
+            return []
+        count = min(candidates, _more(trained))
+    of_file = ["ranking.known_accuracies=null"] if ranking.get("known_accuracies") else []  # else the file's count, not what is trained
+    return [[*again, "standalone.enabled=true", f"standalone.count={count}", *of_file, place]]
+
+
+def _more(count: int) -> int:
+    """At least twice as many, and ``TRUTH``, so that evenly spaced ones hold those that were trained: none is trained in vain."""
+    gaps = max(1, count - 1)
+    return gaps * max(2, -(-(TRUTH - 1) // gaps)) + 1
