@@ -25,7 +25,7 @@ class Saved(NamedTuple):
     family: ResidualFamily
     architecture: Architecture
     data: dict[str, Any]
-    """Name and arguments of the images."""
+    """The images: name, arguments, mean, std."""
     settings: ExportSettings
 
 
@@ -44,6 +44,8 @@ def read_export(folder: Path) -> Saved:
         if not isinstance(header, dict) or header.get("format") != FORMAT or header.get("family") != ResidualFamily.name:
             raise ValueError(f"its header names no {ResidualFamily.name} network of format {FORMAT}")
         family = ResidualFamily.from_header(header["structure"])
+        if family.space.layers > len(tensors):  # before allocating a network of that size
+            raise ValueError(f"{family.space.layers} layers, and {len(tensors)} tensors")
         architecture = family.space.parse(header["architecture"])
         with torch.device("meta"):
             reason = what_differs(family.alone(architecture, NormStatistics.RUNNING).state_dict(), tensors)
@@ -51,7 +53,7 @@ def read_export(folder: Path) -> Saved:
             raise ValueError(reason)
         network = family.alone(architecture, NormStatistics.RUNNING)
         network.load_state_dict(tensors)
-        data = {"name": str(header["data"]["name"]), "arguments": dict(header["data"]["arguments"])}
+        data = {**header["data"], "name": str(header["data"]["name"]), "arguments": dict(header["data"]["arguments"])}
     except (Damaged, KeyError, TypeError, ValueError, RuntimeError, RecursionError) as error:
         raise InputError(f"start: {path} is not a whole network of nas-export ({cut(' '.join(str(error).split()), 200)})") from None
     settings = read(ExportSettings, read_json(folder / CARD).get("settings"), f"{folder / CARD}: settings")
