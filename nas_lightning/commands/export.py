@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from nas_lightning.console.start import hold, plain, run_folder, start
+from nas_lightning.devices.launch import check_alone
 from nas_lightning.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def task(cfg: DictConfig) -> None:
     from nas_lightning.runs.claim import environment
     from nas_lightning.supernet.checkpoint import load_supernet
 
+    check_alone()
     import_plugins(config.plugins)
     checkpoint = Path(config.checkpoint)
     supernet, header = load_supernet(checkpoint)
@@ -39,15 +41,17 @@ def task(cfg: DictConfig) -> None:
     check_trained_on(dataset, header, "checkpoint", checkpoint)
     config.export.check(dataset)
     with hold(run_folder(config.run_dir, None, "export"), None) as held:
-        present = environment(node)
+        present, folders = environment(node), []
         for architecture in architectures:
             card, is_new = cut_out(supernet, architecture, dataset, checkpoint, held / "export", config.export, present)
-            show(held / "export" / card["name"], card, is_new)
+            folders.append(held / "export" / card["name"])
+            show(folders[-1], card, is_new)
     if "safetensors" in config.export.written:
         from nas_lightning.commands.screen import assigned, to_paste
 
-        words = ["nas-standalone", assigned("start", f"{held}/export/{card['name']}"), "standalone=short"]
-        print(f"next, train it on:\n{to_paste(words)}")
+        root = [] if config.data.root is None else [assigned("data.root", config.data.root)]
+        words = ["nas-standalone", assigned("start", str(folders[0])), "standalone=short", *root]
+        print(f"next, train {'it' if len(folders) == 1 else 'the first'} on:\n{to_paste(words)}")
 
 
 def show(folder: Path, card: dict[str, Any], is_new: bool) -> None:

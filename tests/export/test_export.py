@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from nas_lightning.data import Digits
+from nas_lightning.data import Cifar100, Digits
 from nas_lightning.errors import InputError
 from nas_lightning.export import ExportSettings, cut_out, write
 from nas_lightning.export.calibration import calibrate, evaluate, scaled
@@ -27,6 +27,7 @@ from nas_lightning.supernet.network_file import Network
 from tests.export.tiny import CODE, TINY
 
 DIGITS = Digits(8, 200)
+SMALL = ("export.formats=[safetensors]", "export.images=50")
 
 
 @pytest.mark.parametrize("shortcuts", ShortcutRule)
@@ -160,7 +161,7 @@ def test_a_file_that_was_changed_is_not_taken_for_whole(exported: Path, card: di
 
 def test_what_is_refused_leaves_no_file(checkpoint: Path, tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(write, "run_class_file", lambda _: lambda images: torch.zeros(len(images), 10))
-    done = command("export", f"checkpoint={checkpoint}", f"architecture={CODE}", f"run_dir={tmp_path}/run", "export.formats=[safetensors]")
+    done = command("export", f"checkpoint={checkpoint}", f"architecture={CODE}", f"run_dir={tmp_path}/run", *SMALL)
     assert done.code == 2
     assert "refused, as logits of network.py from pytorch differ by" in done.err
     assert not (tmp_path / "run/export").exists()
@@ -178,3 +179,11 @@ def test_classes_have_the_names_of_their_data_set():
     named = Digits(8, 200)
     named.class_names = [f"digit {digit}" for digit in range(10)]
     assert class_names(named)[3] == "digit 3"
+
+
+def test_cifar_has_the_names_in_the_list_next_to_its_images(tmp_path: Path):
+    assert class_names(Cifar100(tmp_path))[7] == "7"
+    folder = tmp_path / "cifar-100-binary"  # as the archive unpacks
+    folder.mkdir()
+    (folder / "fine_label_names.txt").write_text("\n".join(f"kind_{number}" for number in range(100)) + "\n")
+    assert class_names(Cifar100(tmp_path))[7] == "kind_7"
