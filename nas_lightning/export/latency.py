@@ -7,21 +7,18 @@ import torch
 from torch import Tensor
 from torch.utils.benchmark import Measurement, Timer
 
-SECONDS, FEWEST = 0.2, 5
-"""Minimum time of the measurements of a network, and their minimum number."""
+REPETITIONS, SECONDS = 7, 0.02
+"""Number of measurements, and how long each takes at least, about."""
 
 
 def latency(run: Callable[[Tensor], object], images: Tensor) -> dict[str, Any]:
-    """Milliseconds of a pass: median and interquartile range over the measurements, after a pass that does not count."""
-    run(images)
+    """Milliseconds of a pass: median and interquartile range over the measurements, after passes that do not count."""
     timer = Timer("run(images)", globals={"run": run, "images": images}, num_threads=torch.get_num_threads())
-    found: list[Measurement] = []
-    while sum(len(some.times) for some in found) < FEWEST:
-        found.append(timer.blocked_autorange(min_run_time=SECONDS))
-    (measured,) = Measurement.merge(found)
+    passes = max(1, round(SECONDS / timer.timeit(1).mean))
+    (measured,) = Measurement.merge([timer.timeit(passes) for _ in range(REPETITIONS)])
     return {
         "batch": len(images),
         "median_ms": round(1e3 * measured.median, 4),
         "iqr_ms": round(1e3 * measured.iqr, 4),
-        "measurements": len(measured.times),
+        "measurements": REPETITIONS,
     }
