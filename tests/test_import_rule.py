@@ -25,11 +25,25 @@ MAY_IMPORT = {  # beside the ground; the ground itself only what stands here
     "scoring": {"space", "data", "supernet"},
     "agreement": {"space", "scoring"},
     "search": {"space", "scoring"},
+    "export": {"space", "data", "supernet"},
     "report": {"space", "scoring", "agreement"},
     "tuning": set(),
     "console": set(),
     "python": {"space", "data", "supernet", "scoring", "agreement", "commands"},
-    "commands": {"space", "data", "supernet", "training", "standalone", "scoring", "agreement", "search", "report", "tuning", "console"},
+    "commands": {
+        "space",
+        "data",
+        "supernet",
+        "training",
+        "standalone",
+        "scoring",
+        "agreement",
+        "search",
+        "export",
+        "report",
+        "tuning",
+        "console",
+    },
 }
 HEAVY = {"torch", "torchvision", "torchmetrics", "pytorch_lightning", "lightning"}
 

@@ -10,7 +10,7 @@ import pytest
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from nas_lightning.commands.configs import RankConfig, StandaloneCommandConfig, TrainConfig
+from nas_lightning.commands.configs import ExportConfig, RankConfig, StandaloneCommandConfig, TrainConfig
 from nas_lightning.config.read import read
 from nas_lightning.config.schema import CompareConfig, ReportConfig, TuneConfig
 from nas_lightning.console.start import conf_folder, plain
@@ -25,13 +25,14 @@ KINDS = {
     "nas-train": ("config", TrainConfig),
     "nas-rank": ("rank", RankConfig),
     "nas-standalone": ("standalone", StandaloneCommandConfig),
+    "nas-export": ("export", ExportConfig),
     "nas-compare": ("compare", CompareConfig),
     "nas-tune": ("tune", TuneConfig),
     "nas-report": ("report", ReportConfig),
 }
 OTHERS = ("pip install ", "pytest")
 """Programs in blocks that are not ours."""
-ELSEWHERE = {"extending.md": "python yaml bash", "keys.md": "yaml", "python.md": "python"}
+ELSEWHERE = {"extending.md": "python yaml bash", "export.md": "bash", "keys.md": "yaml", "python.md": "python"}
 """Kinds of blocks that a test of their own runs or compares."""
 
 

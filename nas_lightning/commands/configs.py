@@ -6,6 +6,7 @@ from typing import Any
 from nas_lightning.config import roles
 from nas_lightning.config.fields import Later, Target, choice, inline, number, path, target, word
 from nas_lightning.config.schema import LoaderConfig, MonitorConfig, PopulationConfig, RootConfig, SupernetConfig
+from nas_lightning.export.settings import ExportSettings
 from nas_lightning.scoring.predictors import FEWEST, PREDICTORS, Predictor
 from nas_lightning.scoring.score import Scorer
 from nas_lightning.standalone.train_alone import Recipe
@@ -161,4 +162,24 @@ class StandaloneCommandConfig(CommandConfig):
     """With ``choose=best`` the multiply-adds that no candidate may exceed; None has no limit."""
     random: int | None = number(None, least=0)
     """With ``choose=best`` the random candidates of the same list and budget to train; None takes as many as the best."""
+    start: str | None = path(None)
+    """The folder of an export with network.safetensors: trains this network on, and exports it again into ``run_dir``."""
     standalone: StandaloneConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """``nas-export``: one candidate, or a few, out of a supernet into files for other programs."""
+
+    run_dir: str = path()
+    """Receives ``export/<code>/``; a new folder with the time in its name by default."""
+    checkpoint: str = path()
+    """A ``last.ckpt`` or ``supernet.safetensors``."""
+    architecture: str | None = None
+    """The code of the candidate, such as ``16-8-12``."""
+    chosen: str | None = path(None)
+    """A search's ``chosen.json``, or any JSON list of objects with a code under ``architecture``: exports each."""
+    data: RootConfig
+    export: ExportSettings
+    plugins: list[str]
+    """Packages of your own that hold the checkpoint's data set: docs/extending.md."""

@@ -25,6 +25,11 @@ def task(cfg: DictConfig) -> None:
     node = plain(cfg)
     short = {key: node.pop(key, None) for key in ("choose", "count")}
     node["standalone"] = {**node.get("standalone", {}), **{key: value for key, value in short.items() if value is not None}}
+    if node.get("start") is not None:
+        from nas_lightning.commands.train_on import train_on
+
+        train_on(node, HydraConfig.get().overrides.task)
+        return
     is_of_best = node["standalone"].get("choose") == "best"
     has_own_folder = is_folder_given() or not is_of_best  # the winners of a ranking have one folder, in its run
     announced = announce(node, "standalone") if has_own_folder else None

@@ -14,6 +14,7 @@ COMMANDS = {
     "config": ("nas_lightning.commands.configs", "TrainConfig"),
     "rank": ("nas_lightning.commands.configs", "RankConfig"),
     "standalone": ("nas_lightning.commands.configs", "StandaloneCommandConfig"),
+    "export": ("nas_lightning.commands.configs", "ExportConfig"),
     "compare": ("nas_lightning.config.schema", "CompareConfig"),
     "tune": ("nas_lightning.config.schema", "TuneConfig"),
     "report": ("nas_lightning.config.schema", "ReportConfig"),

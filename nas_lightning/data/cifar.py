@@ -45,6 +45,8 @@ class BinaryCifar(ImageDataset):
     md5: ClassVar[str]
     folder: ClassVar[str]
     """The archive's own."""
+    names_file: ClassVar[str]
+    """The archive's own list of the classes, which may be missing."""
     label_bytes: ClassVar[int]
     train_files: ClassVar[tuple[RecordFile, ...]]
     test_files: ClassVar[tuple[RecordFile, ...]]
@@ -61,6 +63,12 @@ class BinaryCifar(ImageDataset):
     def read(self, split: str) -> LabelledImages:
         """Maps the files and checks them."""
         return self._read(self.train_files if split == "train" else self.test_files)
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """The names of the classes, if their list lies with the images."""
+        paths = [path for folder in (self.root, self.root / self.folder) if (path := folder / self.names_file).is_file()]
+        return paths[0].read_text(encoding="utf-8").split() if paths else None
 
     def _read(self, files: tuple[RecordFile, ...]) -> LabelledImages:
         folder = self._found()
@@ -131,7 +139,7 @@ class Cifar100(BinaryCifar):
     classes = 100
     mean, std = (0.5071, 0.4865, 0.4409), (0.1942, 0.1918, 0.1958)
     url, md5 = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8"
-    folder = "cifar-100-binary"
+    folder, names_file = "cifar-100-binary", "fine_label_names.txt"
     label_bytes = 2  # coarse, fine
     train_files = (RecordFile("train.bin", 50_000, "e207cd2e05b73b1393c74c7f5e7bea451d63e08e"),)
     test_files = (RecordFile("test.bin", 10_000, "8fb6623e830365ff53cf14adec797474f5478006"),)
@@ -148,7 +156,7 @@ class Cifar10(BinaryCifar):
     classes = 10
     mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
     url, md5 = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"
-    folder = "cifar-10-batches-bin"
+    folder, names_file = "cifar-10-batches-bin", "batches.meta.txt"
     label_bytes = 1
     train_files = tuple(RecordFile(f"data_batch_{part}.bin", 10_000) for part in range(1, 6))
     test_files = (RecordFile("test_batch.bin", 10_000),)

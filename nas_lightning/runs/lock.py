@@ -14,7 +14,7 @@ from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.errors import InputError
 from nas_lightning.runs.writing import TEMPORARY, write_json
 
-WRITTEN = ("", "stages/*", "standalone", "ranking", "ranking/*", "ranking/*/*", "ranking/*/*/*", "report")
+WRITTEN = ("", "stages/*", "standalone", "ranking", "ranking/*", "ranking/*/*", "ranking/*/*/*", "report", "export/*")
 """Places where a run folder's owner writes."""
 PLACES = ("", "ranking", "standalone")
 """Places of a run folder's config: of nas-train, nas-rank and nas-standalone."""

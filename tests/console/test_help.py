@@ -27,6 +27,7 @@ OWN = {  # a key of each command, and one of another
     "config": ("stages.NAME.across_devices=same", "checkpoint"),
     "rank": ("ranking.cheap_first_keep=0.1", "stages.NAME"),
     "standalone": ("standalone.norm=running", "ranking."),
+    "export": ("export.scaling=metadata", "ranking."),
     "compare": ("known_accuracies=null", "plugins"),
     "tune": ("proposals=tpe", "plugins"),
     "report": ("points=3000", "trainer"),

@@ -1,0 +1,114 @@
+"""``nas-export``: takes candidates out of a supernet, into files that other programs run."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from nas_lightning.console.start import hold, plain, run_folder, start
+from nas_lightning.devices.launch import check_alone
+from nas_lightning.errors import InputError
+
+if TYPE_CHECKING:
+    from nas_lightning.space import Architecture, SearchSpace
+
+
+def task(cfg: DictConfig) -> None:
+    """Exports the candidate, or all that were chosen; leaves what is there already."""
+    node = plain(cfg)
+    from nas_lightning.commands.configs import ExportConfig
+    from nas_lightning.config.read import read
+
+    config = read(ExportConfig, node)
+    if (config.architecture is None) == (config.chosen is None):
+        given = "neither is given" if config.chosen is None else "both are given"
+        raise InputError(f"architecture, chosen: {given}; give either architecture=CODE or chosen=FILE")
+    from nas_lightning.config.build import import_plugins
+    from nas_lightning.data import dataset_from_header
+    from nas_lightning.data.check import check_dataset, check_trained_on
+    from nas_lightning.export.cut_out import cut_out
+    from nas_lightning.runs.claim import environment
+    from nas_lightning.supernet.checkpoint import load_supernet
+
+    check_alone()
+    import_plugins(config.plugins)
+    checkpoint = Path(config.checkpoint)
+    supernet, header = load_supernet(checkpoint)
+    architectures = _architectures(config.architecture, config.chosen, supernet.space)
+    dataset = dataset_from_header({"name": header["data"]["name"], "arguments": header["data"]["arguments"]}, config.data.root)
+    check_dataset(dataset)
+    check_trained_on(dataset, header, "checkpoint", checkpoint)
+    config.export.check(dataset)
+    with hold(run_folder(config.run_dir, None, "export"), None) as held:
+        present, folders = environment(node), []
+        for architecture in architectures:
+            card, is_new = cut_out(supernet, architecture, dataset, checkpoint, held / "export", config.export, present)
+            folders.append(held / "export" / card["name"])
+            show(folders[-1], card, is_new)
+    if "safetensors" in config.export.written:
+        from nas_lightning.commands.screen import assigned, to_paste
+
+        root = [] if config.data.root is None else [assigned("data.root", config.data.root)]
+        words = ["nas-standalone", assigned("start", str(folders[0])), "standalone=short", *root]
+        print(f"next, train {'it' if len(folders) == 1 else 'the first'} on:\n{to_paste(words)}")
+
+
+def show(folder: Path, card: dict[str, Any], is_new: bool) -> None:
+    """Prints the figures of a card."""
+    from nas_lightning.commands.screen import fitted
+    from nas_lightning.export.card import latency_table, quality_table
+
+    if not is_new:
+        print(f"\nthere already, by the same settings and weights: {folder}")
+        return
+    cost, largest = card["cost"], max(value["from_pytorch"] for value in card["checks"]["differences"].values() if isinstance(value, dict))
+    print(
+        fitted(
+            [
+                f"{card['architecture']}\n{cost['multiply_adds'] / 1e6:.3f} M multiply-adds, {cost['parameters']:,} parameters",
+                quality_table(card, is_plain=True),
+                latency_table(card, is_plain=True),
+                f"each file was run: its logits differ by at most {largest:.1e}",
+                f"written: {folder}/{', '.join([*card['files'], 'card.json', 'card.md'])}",
+            ]
+        )
+    )
+
+
+def _architectures(code: str | None, chosen: str | None, space: "SearchSpace") -> "list[Architecture]":
+    """The candidates to export, each once."""
+    if chosen is None:
+        try:
+            return [space.parse(str(code))]
+        except InputError as error:
+            raise InputError(f"architecture: {error}") from None
+    import json
+
+    from nas_lightning.errors import shorten
+    from nas_lightning.runs.reading import read_text
+
+    try:
+        entries = json.loads(read_text(Path(chosen)))
+    except (ValueError, RecursionError) as error:
+        raise error if isinstance(error, InputError) else InputError(f"chosen: {chosen} is not JSON ({error})") from None
+    if not isinstance(entries, list) or not entries:
+        raise InputError(f"chosen: {chosen} holds {shorten(entries)}, not a list of objects with a code under architecture")
+    found: dict[Architecture, None] = {}
+    for number, entry in enumerate(entries, start=1):
+        text = entry.get("architecture") if isinstance(entry, dict) else None
+        if not isinstance(text, str):
+            raise InputError(f"chosen: entry {number} of {chosen} is {shorten(entry)} without a code under architecture")
+        try:
+            found[space.parse(text)] = None
+        except InputError as error:
+            raise InputError(f"chosen: entry {number} of {chosen}: {error}") from None
+    return list(found)
+
+
+main = partial(start, task, "export")
+"""The console entry."""
+
+
+if __name__ == "__main__":
+    main()

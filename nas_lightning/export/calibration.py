@@ -1,0 +1,55 @@
+"""Gives a network norms that do not depend on the images of a batch, and measures what that changes."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import update_bn
+
+from nas_lightning.data import ImageDataset, LabelledImages, fingerprint, normalize, to_unit
+from nas_lightning.errors import InputError
+from nas_lightning.rng import generator
+
+
+class Quality(NamedTuple):
+    """Of a network on test images."""
+
+    top1: float
+    cross_entropy: float
+    images: int
+
+
+def calibrate(network: nn.Module, dataset: ImageDataset, count: int, batch_size: int) -> dict[str, Any]:
+    """Lets the norms keep the mean of the statistics of ``count`` training images in equal batches; leaves evaluation mode on.
+
+    Returns:
+        What it did, for header and card.
+    """
+    images, labels = dataset.train()
+    chosen = torch.from_numpy(generator(0, "export calibration").permutation(len(labels))[:count])
+    batches = chosen.tensor_split(-(-count // batch_size))  # a smaller last batch would weigh as much as the others
+    update_bn((scaled(dataset, images[batch]) for batch in batches), network)
+    network.eval()
+    if not all(bool(value.isfinite().all()) for value in network.state_dict().values()):
+        raise InputError("checkpoint: after calibration a norm is nan or infinite; the supernet has diverged on its training images")
+    return {"images": count, "batches": len(batches), "sha256": fingerprint(LabelledImages(images[chosen], labels[chosen]))}
+
+
+@torch.inference_mode()
+def evaluate(network: nn.Module, dataset: ImageDataset, count: int | None, batch_size: int) -> Quality:
+    """Top-1 and mean cross entropy on the first ``count`` test images, in equal batches."""
+    images, labels = dataset.test()
+    images, labels = images[:count], labels[:count]
+    parts = -(-len(labels) // batch_size)
+    right, loss = 0, 0.0
+    for batch, truth in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
+        logits = network(scaled(dataset, batch))
+        right += int((logits.argmax(1) == truth).sum())
+        loss += float(F.cross_entropy(logits, truth, reduction="sum"))
+    return Quality(right / len(labels), loss / len(labels), len(labels))
+
+
+def scaled(dataset: ImageDataset, images: Tensor) -> Tensor:
+    """Uint8 images as the network takes them."""
+    return normalize(to_unit(images), dataset.mean, dataset.std)

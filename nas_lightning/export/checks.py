@@ -1,0 +1,67 @@
+"""What must hold of an export before anything of it is kept."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from nas_lightning.errors import InputError
+from nas_lightning.export.formats import Run
+from nas_lightning.space import Architecture, ResidualStructure
+
+LIMIT = 1e-4
+"""Maximum difference of two logits that should be equal."""
+IMAGES = 64
+"""Test images to compare on."""
+
+
+@torch.inference_mode()
+def compare(runs: Mapping[str, tuple[Run, Tensor]], expected: Tensor) -> dict[str, dict[str, float]]:
+    """The largest differences of logits: from those expected, and between an image alone and the same one in the batch.
+
+    Args:
+        runs: by name, what runs and its images.
+        expected: logits (images, classes).
+
+    Raises:
+        InputError: if one is above ``LIMIT``.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for name, (run, images) in runs.items():
+        together = run(images)
+        alone = torch.cat([run(image) for image in images.split(1)])
+        found[name] = {"from_pytorch": difference(together, expected), "alone_from_batch": difference(alone, together)}
+        for kind, value in found[name].items():
+            check_difference(f"{name} {kind.replace('_', ' ')}", value)
+    return found
+
+
+def check_difference(what: str, value: float) -> None:
+    """Raises InputError if a difference is above ``LIMIT``."""
+    if not value <= LIMIT:  # nor nan
+        raise InputError(f"export: refused, as logits of {what} differ by {value:.2g}; at most {LIMIT:g} is rounding")
+
+
+def difference(first: Tensor, second: Tensor) -> float:
+    """The largest absolute difference; infinite between tensors of other shapes."""
+    return float((first - second).abs().max()) if first.shape == second.shape else float("inf")
+
+
+def check_cost(network: nn.Module, image: Tensor, family: ResidualStructure, architecture: Architecture) -> dict[str, int]:
+    """Parameters and multiply-adds, as counted on the network while it runs, and as the family counts them.
+
+    Raises:
+        InputError: if they differ.
+    """
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network(image)
+    counted = {
+        "parameters": sum(weights.numel() for weights in network.parameters()),
+        "multiply_adds": counter.get_total_flops() // 2,  # it counts a multiply-add as two
+    }
+    cost = family.cost([architecture.widths])
+    for name, count in counted.items():
+        if count != (expected := int(getattr(cost, name)[0])):
+            raise InputError(f"export: refused, as the network has {count:,} {name.replace('_', '-')}, and its family counts {expected:,}")
+    return counted

@@ -1,0 +1,63 @@
+"""Cuts a candidate out of a supernet, gives it norms of its own, and writes it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nas_lightning.data import ImageDataset
+from nas_lightning.export.calibration import calibrate, evaluate, scaled
+from nas_lightning.export.checks import IMAGES, check_difference, difference
+from nas_lightning.export.settings import ExportSettings
+from nas_lightning.export.write import Exported, kept, name_of, write_export
+from nas_lightning.runs.made_from import file_hash
+from nas_lightning.space import Architecture
+from nas_lightning.supernet import NormStatistics, ResidualFamily, Supernet, cut
+
+
+def cut_out(
+    supernet: Supernet,
+    architecture: Architecture,
+    dataset: ImageDataset,
+    checkpoint: Path,
+    folder: Path,
+    settings: ExportSettings,
+    environment: Mapping[str, Any],
+) -> tuple[dict[str, Any], bool]:
+    """Exports a candidate into a folder of its own in ``folder``, unless it is there.
+
+    Returns:
+        Its card, and whether it was written now.
+
+    Raises:
+        InputError: if a check fails, or its folder holds another export.
+    """
+    family, made_from = ResidualFamily.from_header(supernet.header()), {"checkpoint": file_hash(checkpoint)}
+    target = folder / name_of(family, architecture)
+    if (card := kept(target, settings, made_from)) is not None:
+        return card, False
+    supernet = supernet.float()
+    slice_cut = cut(supernet, architecture).eval()
+    images = scaled(dataset, dataset.test().images[:IMAGES])
+    with torch.inference_mode():
+        from_slice = difference(supernet(images, architecture), slice_cut(images))
+    check_difference("the network cut out and of the slice", from_slice)
+    before = evaluate(slice_cut, dataset, settings.images, settings.batch_size)
+    is_batch = supernet.norm is NormStatistics.BATCH
+    norms = f"statistics of each batch of {settings.batch_size}" if is_batch else "the supernet's averages over all paths"
+    network = family.alone(architecture, NormStatistics.RUNNING)
+    network.load_state_dict(slice_cut.state_dict(), strict=False)  # lacks averages, or has those over all paths
+    calibration = calibrate(network, dataset, settings.calibration_count(dataset), settings.batch_size)
+    exported = Exported(
+        network=network,
+        family=family,
+        architecture=architecture,
+        dataset=dataset,
+        made_from=made_from,
+        origin={"checkpoint": str(checkpoint), "calibration": calibration},
+        before=(norms, before),
+        after=f"averages of {calibration['images']:,} training images",
+        differences={"cut_from_slice": from_slice},
+    )
+    return write_export(target, exported, settings, environment), True
