@@ -17,6 +17,7 @@ from nas_lightning.console.start import hold, run_folder
 from nas_lightning.data import dataset_from_header, known_datasets
 from nas_lightning.data.check import check_dataset, check_trained_on
 from nas_lightning.devices.launch import check_alone
+from nas_lightning.devices.process import limit_threads
 from nas_lightning.errors import InputError
 from nas_lightning.export.calibration import evaluate
 from nas_lightning.export.read import Saved, read_export
@@ -44,6 +45,7 @@ def train_on(node: Mapping[str, Any], overrides: Iterable[str]) -> None:
         if any(key == other or key.startswith(f"{other}.") for other in OTHERS) or key == "data":
             raise InputError(f"{key}: cannot go with start, whose export names the candidate, its space and its images")
     config = read(StandaloneCommandConfig, node)
+    limit_threads(config.threads)
     check_trainer_arguments(config.trainer)
     import_plugins(config.plugins)
     start = Path(str(config.start))
