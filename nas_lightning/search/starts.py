@@ -12,7 +12,7 @@ from nas_lightning.search.problem import Problem, Rows
 BATCH = 50
 """Candidates drawn at a time."""
 TRIES = 20
-"""Batches without a new candidate after which a stream counts as used up."""
+"""Batches without a new candidate after which there are taken to be no others."""
 
 
 class Start(Protocol):
@@ -91,10 +91,14 @@ class Fresh:
         return np.array(taken, dtype=np.int64)
 
     def unseen(self, rows: Rows) -> Rows:
-        """Those of the candidates that never came before, each once."""
+        """Those of the candidates that never came before, each once; they will not come again."""
         keys = [row.tobytes() for row in np.ascontiguousarray(rows, dtype=np.int64)]
         new = [number for number, key in enumerate(keys) if key not in self.seen and not self.seen.add(key)]  # type: ignore[func-returns-value]
         return rows[new]
+
+    def not_seen(self, rows: Rows) -> Rows:
+        """Those of the candidates that never came before, which may still come."""
+        return rows[[row.tobytes() not in self.seen for row in np.ascontiguousarray(rows, dtype=np.int64)]]
 
 
 def _endless() -> Iterator[int]:

@@ -21,6 +21,7 @@ Numbers = npt.NDArray[np.float64]
 Rows = Sequence[Mapping[str, str]]
 LABELS = {"cross_entropy": "cross entropy, nats", "predicted": "predicted cross entropy, nats", "top1": "top-1, %"}
 RUNS = {"search": "search", "spread": "random, spread over all sizes", "uniform": "random, uniform in each width"}
+BUDGETS = {"multiply_adds": "M multiply-adds", "parameters": "thousand parameters"}
 STRIP = "▁▂▃▄▅▆▇█"
 TWO_SCORES = (
     "The search chose by its score on some of the images, and the best of many noisy scores is too good; "
@@ -110,7 +111,7 @@ def _table(chosen: Sequence[Mapping[str, Any]], evaluated: Rows, objective: str,
     name = LABELS[key]
     rows = [
         {
-            "at most": ", ".join(f"{float(limit) / _unit(cost)[0]:,.4g} {_unit(cost)[1]}" for cost, limit in entry["budget"].items()),
+            "at most": ", ".join(f"{float(limit) / _unit(cost)[0]:,.4g} {BUDGETS[cost]}" for cost, limit in entry["budget"].items()),
             "": str(entry["place"]),
             "architecture": str(entry["architecture"]),
             "widths": "".join(STRIP[round(7 * width)] for width in _widths(str(entry["architecture"])) / widest),
