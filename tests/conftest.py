@@ -19,7 +19,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hypothesis import HealthCheck, settings
 
-from nas_lightning.commands import compare, export, rank, report, standalone, train, tune
+from nas_lightning.commands import compare, export, rank, report, search, standalone, train, tune
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and what it starts
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a slow one is not a bug
@@ -28,6 +28,7 @@ settings.load_profile("any machine")
 COMMANDS: dict[str, Callable[[], None]] = {
     "train": train.main,
     "rank": rank.main,
+    "search": search.main,
     "standalone": standalone.main,
     "export": export.main,
     "compare": compare.main,

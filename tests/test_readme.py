@@ -11,6 +11,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from nas_lightning.commands.configs import ExportConfig, RankConfig, StandaloneCommandConfig, TrainConfig
+from nas_lightning.commands.search_keys import SearchCommandConfig
 from nas_lightning.config.read import read
 from nas_lightning.config.schema import CompareConfig, ReportConfig, TuneConfig
 from nas_lightning.console.start import conf_folder, plain
@@ -24,6 +25,7 @@ KINDS = {
     "train.py": ("config", TrainConfig),
     "nas-train": ("config", TrainConfig),
     "nas-rank": ("rank", RankConfig),
+    "nas-search": ("search", SearchCommandConfig),
     "nas-standalone": ("standalone", StandaloneCommandConfig),
     "nas-export": ("export", ExportConfig),
     "nas-compare": ("compare", CompareConfig),

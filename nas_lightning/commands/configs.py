@@ -12,7 +12,7 @@ from nas_lightning.scoring.score import Scorer
 from nas_lightning.standalone.train_alone import Recipe
 from nas_lightning.training.stage import Stage
 
-CHOOSE = ("cost", "accuracy", "best")
+CHOOSE = ("cost", "accuracy", "best", "search")
 Integers = list[int]  # RankingConfig has a key named list
 
 
@@ -72,7 +72,7 @@ class StandaloneConfig:
     """Candidates, spread evenly over the list; None takes the whole list, or the 10 best."""
     choose: str = choice("cost", among=CHOOSE)
     """Spreads them in order of multiply-adds, or of the accuracies in the list's own file (only those with one); ``best``
-    takes the best of a ranking, which only nas-standalone does."""
+    takes the best of a ranking, ``search`` the chosen of a search, which only nas-standalone does."""
     seeds: list[int] = number(least=0)
     """One training per seed; the accuracy is their mean."""
     processes: int = number(1, least=1, most=512)
@@ -142,7 +142,8 @@ class RankConfig(CommandConfig):
 class StandaloneCommandConfig(CommandConfig):
     """``nas-standalone``: trains given candidates stand-alone.
 
-    ``choose=best`` trains the best of a ranking, and as many random ones: space, images and recipe are those of its run.
+    ``choose=best`` trains the best of a ranking, ``choose=search`` the chosen of a search, each with as many random ones:
+    space, images and recipe are those of its run.
     """
 
     seed: int = number(0, least=0)
@@ -153,15 +154,16 @@ class StandaloneCommandConfig(CommandConfig):
     """The images."""
     population: PopulationConfig
     scores: str | None = path(None)
-    """A ranking's ``scores.csv`` with the same candidates, to compare with, or with ``choose=best`` to choose from."""
+    """A ranking's ``scores.csv`` with the same candidates, to compare with, or with ``choose=best`` to choose from; with
+    ``choose=search`` a search's ``chosen.json``."""
     choose: str | None = choice(None, among=CHOOSE)
     """Short for ``standalone.choose``."""
     count: int | None = number(None, least=1)
     """Short for ``standalone.count``."""
     budget: int | None = number(None, least=1)
-    """With ``choose=best`` the multiply-adds that no candidate may exceed; None has no limit."""
+    """With ``choose=best`` the multiply-adds that no candidate may exceed; None has no limit. With ``choose=search`` one of its budgets."""
     random: int | None = number(None, least=0)
-    """With ``choose=best`` the random candidates of the same list and budget to train; None takes as many as the best."""
+    """With ``choose=best`` or ``search`` the random candidates of the same list and budget to train; None takes as many as the best."""
     start: str | None = path(None)
     """The folder of an export with network.safetensors: trains this network on, and exports it again into ``run_dir``."""
     standalone: StandaloneConfig

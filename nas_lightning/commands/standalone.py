@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from nas_lightning.standalone.truth import GroundTruth
 
 SUMMARY = "summary.csv"
+CHOOSING = ("best", "search")
+"""Values of ``choose`` that read space, images and recipe from the run of what they choose from."""
 
 
 def task(cfg: DictConfig) -> None:
@@ -31,7 +33,8 @@ def task(cfg: DictConfig) -> None:
 
         train_on(node, HydraConfig.get().overrides.task)
         return
-    is_of_best = node["standalone"].get("choose") == "best"
+    choose = node["standalone"].get("choose")
+    is_of_best = choose in CHOOSING
     has_own_folder = is_folder_given() or not is_of_best  # the winners of a ranking have one folder, in its run
     announced = announce(node, "standalone") if has_own_folder else None
     from nas_lightning.commands.configs import StandaloneCommandConfig
@@ -41,7 +44,16 @@ def task(cfg: DictConfig) -> None:
     from nas_lightning.commands.prepare import make_population, make_space_and_dataset, make_standalone
     from nas_lightning.commands.report import write_page
     from nas_lightning.commands.screen import assigned, fitted, to_paste
-    from nas_lightning.commands.winners import FILE, choose_winners, compare_winners, describe_winners, folder_of, write_winners
+    from nas_lightning.commands.winners import (
+        FILE,
+        choose_searched,
+        choose_winners,
+        compare_winners,
+        describe_winners,
+        folder_of,
+        problem_of,
+        write_winners,
+    )
     from nas_lightning.config.build import Builder, import_plugins
     from nas_lightning.devices.trainer import make_trainer, start_processes
     from nas_lightning.runs.claim import claim_config
@@ -55,17 +67,22 @@ def task(cfg: DictConfig) -> None:
     import_plugins(config.plugins)
     scores = None if config.scores is None else Path(config.scores)
     if is_of_best and scores is None:
-        raise InputError("scores: is missing; choose=best takes the best of a ranking's scores.csv")
+        source = "the chosen of a search's chosen.json" if choose == "search" else "the best of a ranking's scores.csv"
+        raise InputError(f"scores: is missing; choose={choose} takes {source}")
     for key, value in (("budget", config.budget), ("random", config.random)):
         if value is not None and not is_of_best:
-            raise InputError(f"{key}: {value} goes only with choose=best")
+            raise InputError(f"{key}: {value} goes only with choose=best or choose=search")
     builder = Builder(tuple(config.plugins), {"seed": config.seed})
     space, dataset = make_space_and_dataset(builder, config.space, config.data)
     arguments = builder.build_values(config.trainer, "trainer")
     make_trainer(arguments, enable_checkpointing=False)  # an illegal argument stops here
     winners, losses, run_dir = None, None, config.run_dir
     if is_of_best and scores is not None:
-        winners = choose_winners(scores, space, config.standalone.count, config.random, config.budget, config.seed)
+        numbers = (config.standalone.count, config.random, config.budget, config.seed)
+        if choose == "search":
+            winners = choose_searched(scores, problem_of(scores, space, dataset.classes, dataset.channels), *numbers)
+        else:
+            winners = choose_winners(scores, space, *numbers)
         all_of_them = replace(config, standalone=replace(config.standalone, choose="cost", count=None))
         chosen, recipe = make_standalone(builder, all_of_them, dataset, winners.population(space), None)
         run_dir = config.run_dir if has_own_folder else str(folder_of(scores))
@@ -156,10 +173,10 @@ def read_losses_of(path: Path, population: "Population") -> "dict[Architecture, 
 
 
 def _of_run(config: DictConfig, typed: Mapping[str, Any]) -> None:
-    """With ``choose=best`` the run of the ranking stands where our files do, so that any of its keys can be overridden."""
+    """With ``choose=best`` the run of the ranking (or of a search) stands where our files do, so that any of its keys can be overridden."""
     words = (typed.get(key, OmegaConf.select(config, key)) for key in ("choose", "standalone.choose"))
     scores = typed.get("scores", config.get("scores"))
-    if next((word for word in words if word is not None), None) == "best" and isinstance(scores, str):
+    if next((word for word in words if word is not None), None) in CHOOSING and isinstance(scores, str):
         from nas_lightning.commands.from_run import take_from_run
 
         take_from_run(config, Path(scores).expanduser(), typed)

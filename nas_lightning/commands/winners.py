@@ -1,7 +1,7 @@
 """The best of a ranking trained stand-alone, next to as many random ones of the same list and budget."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,15 @@ from nas_lightning.errors import InputError
 from nas_lightning.rng import generator
 from nas_lightning.runs.lock import WINNERS
 from nas_lightning.runs.made_from import KEY, hashes
+from nas_lightning.runs.reading import read_json
 from nas_lightning.runs.writing import write_json
 from nas_lightning.scoring.protocol import read_order
 from nas_lightning.scoring.table import LABELS, read_table
-from nas_lightning.space import Architecture, Candidate, Population, SearchSpace
+from nas_lightning.search.finalists import read_chosen
+from nas_lightning.search.limits import describe
+from nas_lightning.search.problem import Problem, counted
+from nas_lightning.search.starts import Fresh, Uniform
+from nas_lightning.space import Architecture, Candidate, Population, ResidualStructure, SearchSpace, ShortcutRule
 from nas_lightning.standalone.truth import GroundTruth
 
 COUNT = 10
@@ -36,6 +41,8 @@ class Winners:
     label: str
     """The score that orders the ranking, in words."""
     budget: int | None
+    among: str = "list"
+    """What the random ones are drawn from."""
 
     @property
     def kinds(self) -> dict[Architecture, str]:
@@ -74,12 +81,51 @@ def choose_winners(scores: Path, space: SearchSpace, count: int | None, random: 
     return Winners(tuple(best), tuple(others), LABELS[key], budget)
 
 
+def choose_searched(chosen: Path, problem: Problem, count: int | None, random: int | None, budget: int | None, seed: int) -> Winners:
+    """The chosen of a search, and random ones under the same budget, uniform in each width and narrowed to it.
+
+    Args:
+        chosen: the search's ``chosen.json``.
+        problem: the space and its costs.
+        count: of the chosen; None takes all of the budget.
+        random: as ``choose_winners``.
+        budget: the multiply-adds of one of the search's budgets; None if it has only one.
+        seed: of the random ones.
+
+    Raises:
+        InputError: if the search has another budget, or several and none is named, or fewer chosen.
+    """
+    entries = [entry for entry in read_chosen(chosen) if budget is None or entry["budget"].get("multiply_adds") == budget]
+    limits = [dict(limit) for limit in {tuple(entry["budget"].items()): None for entry in entries}]
+    if len(limits) != 1:
+        every = "; ".join({describe(entry["budget"]): None for entry in read_chosen(chosen)})
+        given = "is missing" if budget is None else budget
+        raise InputError(f"budget: {given}; give the multiply-adds of one of those of {chosen}: {every}")
+    if (wanted := count or len(entries)) > len(entries):
+        raise InputError(f"count: {wanted} is more than {chosen} has: {len(entries)} under this budget (search.finalists gives more)")
+    codes = [str(entry["architecture"]) for entry in sorted(entries, key=lambda entry: entry["place"])][:wanted]
+    best = tuple(Candidate(f"chosen{number}", code, problem.space.parse(code)) for number, code in enumerate(codes, start=1))
+    limited = replace(problem, budgets=(limits[0],))
+    drawn = limited.architectures(Fresh(Uniform().stream(limited, seed)).take(wanted if random is None else random))
+    others = tuple(Candidate(f"random{number}", problem.space.text(one), one) for number, one in enumerate(drawn, start=1))
+    macs = limits[0].get("multiply_adds")
+    return Winners(best, others, "the search", None if macs is None else int(macs), "space")
+
+
+def problem_of(chosen: Path, space: SearchSpace, classes: int, channels: int) -> Problem:
+    """The space and the costs of a search, whose shortcuts its protocol names."""
+    shortcuts = str(read_json(chosen.with_name("protocol.json")).get("shortcuts", ShortcutRule.ALWAYS))
+    return Problem(space, counted(ResidualStructure(space, classes, channels, ShortcutRule(shortcuts)).cost))
+
+
 def compare_winners(winners: Winners, truth: GroundTruth) -> dict[str, Any]:
     """Accuracies of both kinds, as fractions, and the difference of their means; with Welch's 95 % interval where they are enough."""
     means = dict(zip(truth.population.architectures, map(float, truth.mean), strict=True))
     kinds = {"best": winners.best, "random": winners.random}
     accuracies = {kind: _of(chosen, means) for kind, chosen in kinds.items()}
     content: dict[str, Any] = {"ordered_by": winners.label, "budget": winners.budget}
+    if winners.among != "list":
+        content["among"] = winners.among
     for kind, values in accuracies.items():
         names = [candidate.text for candidate in kinds[kind] if candidate.architecture in means]
         figures = {"mean": values.mean(), "spread": values.std(ddof=1) if len(values) > 1 else None} if len(values) else {}
@@ -107,7 +153,7 @@ def describe_winners(content: Mapping[str, Any]) -> str:
         if (figures := content[kind])["n"]
     ]
     limit = "" if content["budget"] is None else f", of at most {content['budget'] / 1e6:g} M multiply-adds"
-    title = f"Test accuracy of the best by {content['ordered_by']} and of random ones of the same list{limit}"
+    title = f"Test accuracy of the best by {content['ordered_by']} and of random ones of the same {content.get('among', 'list')}{limit}"
     lines = [title, tabulate(rows, ["chosen", "candidates", "mean", "spread"], disable_numparse=True)]
     if (difference := content.get("difference")) is not None:
         is_few = min(content[kind]["n"] for kind in ("best", "random")) < FEWEST_OF_A_GROUP
@@ -119,8 +165,10 @@ def describe_winners(content: Mapping[str, Any]) -> str:
 
 
 def folder_of(scores: Path) -> Path:
-    """Where the winners of a ranking are trained unless ``run_dir`` is given: in its run folder."""
-    ranking = next((folder for folder in list(scores.parents)[:2] if folder.name == "ranking"), None)  # of several checkpoints it is above
+    """Where the winners of a ranking or a search are trained unless ``run_dir`` is given: in its run folder."""
+    ranking = next(
+        (folder for folder in list(scores.parents)[:2] if folder.name in ("ranking", "search")), None
+    )  # of several checkpoints it is above
     return (scores.parent if ranking is None else ranking.parent) / WINNERS
 
 

@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[1]
 COMMANDS = {
     "config": ("nas_lightning.commands.configs", "TrainConfig"),
     "rank": ("nas_lightning.commands.configs", "RankConfig"),
+    "search": ("nas_lightning.commands.search_keys", "SearchCommandConfig"),
     "standalone": ("nas_lightning.commands.configs", "StandaloneCommandConfig"),
     "export": ("nas_lightning.commands.configs", "ExportConfig"),
     "compare": ("nas_lightning.config.schema", "CompareConfig"),

@@ -39,7 +39,7 @@ RUN_DIR_VARIABLE = "NAS_LIGHTNING_RUN_DIR"
 """Passes the run folder to the processes that Lightning starts for other devices, whose clock would name another."""
 PARENT_VARIABLE = "NAS_LIGHTNING_PARENT"
 """Passes them the id of the process that starts them."""
-RESUMED = ("config", "rank", "standalone", "tune")
+RESUMED = ("config", "rank", "search", "standalone", "tune")
 """Commands, by their configs, that resume from their folder; the others begin anew."""
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """Errors of a library's writer, such as TensorBoard's, on a full or read-only disk; our own writers report theirs."""

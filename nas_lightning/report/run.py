@@ -142,7 +142,7 @@ def read_run(folder: Path) -> RunFiles:
     """
     if not folder.is_dir():
         raise InputError(f"run_dir: {folder} is not a folder")
-    folders = (folder, folder / "ranking", folder / "standalone")  # of nas-train, nas-rank, nas-standalone
+    folders = (folder, *(folder / part for part in ("ranking", "standalone", "search")))  # of nas-train, nas-rank, ...
     configs = [parent / "config.yaml" for parent in folders]
     config = _optional(read_yaml, *configs) or {}
     protocol = _optional(read_json, folder / "ranking/protocol.json") or {}

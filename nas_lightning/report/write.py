@@ -13,6 +13,7 @@ from nas_lightning.report.page import as_page
 from nas_lightning.report.parts.baselines import baselines
 from nas_lightning.report.parts.prediction import prediction
 from nas_lightning.report.parts.scores import costs
+from nas_lightning.report.parts.search import search
 from nas_lightning.report.parts.sweep_effects import sweep_effects
 from nas_lightning.report.parts.sweep_jobs import sweep_jobs
 from nas_lightning.report.parts.sweep_verdict import sweep_verdict
@@ -25,7 +26,7 @@ from nas_lightning.report.sweep import Sweep, read_sweep
 from nas_lightning.report.text import plain
 from nas_lightning.runs.writing import write_atomically, write_text
 
-PARTS = (verdict, best, baselines, costs, prediction, widths, training, alone, recipe, protocol, environment)
+PARTS = (verdict, search, best, baselines, costs, prediction, widths, training, alone, recipe, protocol, environment)
 """The parts of a run's report in order, the verdict first; each gives None of a run that it has nothing to do with."""
 
 

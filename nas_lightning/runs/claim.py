@@ -20,7 +20,7 @@ from nas_lightning.runs.writing import write_json
 
 MAY_CHANGE_ON_RESUME = (
     *("run_dir", "resume", "dry_run", "returns", "save_every_steps", "trainer", "ranking", "checkpoint", "scores", "plugins"),
-    *("budget", "random"),
+    *("budget", "random", "search.evaluations", "search.finalists", "search.baselines"),
     *("standalone.count", "standalone.seeds", "standalone.enabled", "standalone.choose", "standalone.processes"),
     *("monitor.each", "data.root", "data.download", "loader.workers", "loader.resident", "supernet.channels_last"),
 )

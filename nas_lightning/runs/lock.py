@@ -14,10 +14,10 @@ from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.errors import InputError
 from nas_lightning.runs.writing import TEMPORARY, write_json
 
-WRITTEN = ("", "stages/*", "standalone", "ranking", "ranking/*", "ranking/*/*", "ranking/*/*/*", "report", "export/*")
+WRITTEN = ("", "stages/*", "standalone", "ranking", "ranking/*", "ranking/*/*", "ranking/*/*/*", "search", "report", "export/*")
 """Places where a run folder's owner writes."""
-PLACES = ("", "ranking", "standalone")
-"""Places of a run folder's config: of nas-train, nas-rank and nas-standalone."""
+PLACES = ("", "ranking", "standalone", "search")
+"""Places of a run folder's config: of nas-train, nas-rank, nas-standalone and nas-search."""
 WINNERS = "winners"
 """The one folder that a run of its own may have in another's: the best of the ranking there, trained stand-alone."""
 LONGEST_CLAIM = 300.0

@@ -40,6 +40,7 @@ def rank_to_folder(
     keep_losses: bool = False,
     label: str = "ranking",
     shard: str = "",
+    is_shown: bool = True,
 ) -> list[Score]:
     """The scores in the list's order; skips rows that ``folder`` holds already.
 
@@ -51,6 +52,7 @@ def rank_to_folder(
         keep_losses: also writes the losses for ``read_losses``.
         label: name of the progress bar.
         shard: name of this part of the ranking, written to a folder of its own; rows of other parts are skipped too.
+        is_shown: False shows no progress: this is a small part of a longer work.
     """
     done = read_parts(folder, population.space)
     # Sorted, so that neighbours share their first layers.
@@ -59,7 +61,10 @@ def rank_to_folder(
     if missing:
         trainer = make_trainer(
             trainer_arguments,
-            callbacks=[_PartWriter(folder / shard, keep_losses), _RankingProgress(label, len(ordered), len(ordered) - len(missing))],
+            callbacks=[
+                _PartWriter(folder / shard, keep_losses),
+                _RankingProgress(label, len(ordered), len(ordered) - len(missing), is_shown),
+            ],
             default_root_dir=folder,
             enable_checkpointing=False,
             use_distributed_sampler=True,  # for prediction it splits chunks without padding or repeating
@@ -166,14 +171,14 @@ class _PartWriter(BasePredictionWriter):
 
 
 class _RankingProgress(pl.Callback):
-    def __init__(self, label: str, total: int, done: int) -> None:
-        self.label, self.total, self.done = label, total, done
+    def __init__(self, label: str, total: int, done: int, is_shown: bool) -> None:
+        self.label, self.total, self.done, self.is_shown = label, total, done, is_shown
         self.progress = Progress(label, total, done, "candidates", is_shown=False)
 
     def on_predict_start(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
         end_at_once(trainer)  # finished rows are on disk
         self.began = time.monotonic()
-        self.progress = Progress(self.label, self.total, self.done, "candidates", trainer.is_global_zero)
+        self.progress = Progress(self.label, self.total, self.done, "candidates", trainer.is_global_zero and self.is_shown)
 
     def on_predict_batch_end(self, trainer: pl.Trainer, _: pl.LightningModule, outputs: Prediction, *__: Any) -> None:
         self.progress.advance(len(outputs[0]) * trainer.world_size)
@@ -185,5 +190,5 @@ class _RankingProgress(pl.Callback):
         self.progress.close()
         trainer.strategy.barrier()  # the slowest process counts
         seconds, count = time.monotonic() - self.began, self.total - self.done
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and self.is_shown:
             report(f"{self.label}: {count:,} candidates in {seconds:.1f} s, {count / seconds:.3g} a second")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nas_lightning.commands import configs
+from nas_lightning.commands import configs, search_keys
 from nas_lightning.commands.configs import RankingConfig, StandaloneConfig, TrainConfig
 from nas_lightning.config import schema
 from nas_lightning.config.fields import Later, Target, number
@@ -19,7 +19,7 @@ from nas_lightning.training.stage import Stage
 
 KINDS = [
     kind
-    for kind in {**vars(schema), **vars(configs), "LowFirst": LowFirst}.values()
+    for kind in {**vars(schema), **vars(configs), **vars(search_keys), "LowFirst": LowFirst}.values()
     if dataclasses.is_dataclass(kind) and isinstance(kind, type) and kind not in (Target, Later)
 ]
 FIELDS = [(kind, one) for kind in KINDS for one in dataclasses.fields(kind) if not one.metadata.keys() & {"is_inline", "is_key"}]

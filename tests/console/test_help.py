@@ -1,5 +1,6 @@
 """``--help`` of every command: its own keys, calls that work, at 80 columns, from a checkout and from a wheel."""
 
+import importlib
 import re
 import shlex
 import shutil
@@ -12,8 +13,6 @@ import pytest
 import yaml
 
 import nas_lightning
-from nas_lightning.commands import configs
-from nas_lightning.config import schema
 from nas_lightning.config.declared import COMMANDS
 from nas_lightning.config.read import read
 from nas_lightning.console.help import head_of
@@ -26,6 +25,7 @@ NAMES = {name: {"config": "train"}.get(name, name) for name in COMMANDS}
 OWN = {  # a key of each command, and one of another
     "config": ("stages.NAME.across_devices=same", "checkpoint"),
     "rank": ("ranking.cheap_first_keep=0.1", "stages.NAME"),
+    "search": ("search.start=spread", "ranking."),
     "standalone": ("standalone.norm=running", "ranking."),
     "export": ("export.scaling=metadata", "ranking."),
     "compare": ("known_accuracies=null", "plugins"),
@@ -68,7 +68,7 @@ def test_a_call_that_help_shows_composes_into_a_legal_config(name: str, call: st
     overrides = [re.sub("^sweep=", "sweep_dir=", argument) for argument in arguments]
     module, kind = COMMANDS[name]
     config = read(
-        getattr({"configs": configs, "schema": schema}[module.rpartition(".")[2]], kind),
+        getattr(importlib.import_module(module), kind),
         composed(name, *overrides, *(["run_dir=out"] if name == "config" else [])),
     )
     if name == "tune":

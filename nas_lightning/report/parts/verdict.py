@@ -32,11 +32,13 @@ HALVES = (
 NO_HALVES = "Whether they would give the same order is not known: {}."
 
 
-def verdict(run: RunFiles) -> Part:
-    """The report's first part."""
+def verdict(run: RunFiles) -> Part | None:
+    """The report's first part; None of a folder that holds nothing but a search."""
     ranking, agreement, score = run.ranking, run.agreement, run.scored
     if run.is_only_alone:
         return Part(f"Candidates trained alone: {len(run.alone or ()):,}", ("There is no ranking in this folder.",))
+    if ranking is None and not run.stages and (run.folder / "search/chosen.json").is_file():
+        return None
     if ranking is None:
         why = "There is no ranking/scores.csv: the run did not reach its ranking, or was asked to make none."
         return Part("Nothing was ranked yet.", (f"Stages of the training with metrics: {len(run.stages)}. {why}",))

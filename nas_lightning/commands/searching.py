@@ -1,0 +1,225 @@
+"""Wires one search: from a checkpoint and budgets to the files in ``search/`` and the printed table."""
+
+import math
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from nas_lightning.commands.rank_many import find_checkpoints
+from nas_lightning.commands.report import write_page
+from nas_lightning.commands.search_keys import SearchCommandConfig, SearchConfig
+from nas_lightning.commands.search_screen import search_screen
+from nas_lightning.config.build import Builder
+from nas_lightning.data import ImageDataset, dataset_from_header, evaluation_images, fingerprint
+from nas_lightning.data.check import check_dataset, check_trained_on
+from nas_lightning.data.splits import LabelledImages
+from nas_lightning.devices.launch import is_rank_zero
+from nas_lightning.devices.progress import report
+from nas_lightning.devices.trainer import make_trainer, precision_of, start_processes, wait_for_all
+from nas_lightning.errors import InputError, check_at_least, check_known
+from nas_lightning.runs.writing import write_json
+from nas_lightning.scoring.predict import rank_to_folder
+from nas_lightning.scoring.predictors import Predictor, predict
+from nas_lightning.scoring.protocol import claim, make_protocol
+from nas_lightning.scoring.score import Scorer
+from nas_lightning.scoring.table import PREDICTION, Score
+from nas_lightning.search.algorithms import FromList, FromStart
+from nas_lightning.search.evaluated import Evaluated
+from nas_lightning.search.finalists import Finalists
+from nas_lightning.search.front import check_installed
+from nas_lightning.search.limits import resolve
+from nas_lightning.search.problem import Problem, counted
+from nas_lightning.search.record import CHOSEN, EVALUATED, FITTED, Record
+from nas_lightning.search.run import Evaluate, Search
+from nas_lightning.search.starts import STARTS, Listed
+from nas_lightning.space import Architecture, Population
+from nas_lightning.supernet import Supernet
+from nas_lightning.supernet.checkpoint import load_supernet
+
+IMAGES = 500
+"""Test images to score on, unless given."""
+PARTS = "parts"
+"""Folder of the generation that is being scored."""
+BASELINES = ("spread", "uniform")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that a search needs, checked."""
+
+    checkpoint: Path
+    supernet: Supernet
+    dataset: ImageDataset
+    problem: Problem
+    images: int
+    """Test images that the search sees."""
+    all_images: int
+    """Those of the finalists: as many whole batches as there are."""
+    scorer: Scorer
+
+
+def prepare_search(config: SearchCommandConfig) -> Prepared:
+    """Reads and checks everything, so that a mistake stops the search before a folder is claimed."""
+    check_installed()
+    search = config.search
+    make_trainer(Builder(tuple(config.plugins)).build_values(config.trainer, "trainer"), enable_checkpointing=False)
+    paths = find_checkpoints(config.checkpoint)
+    if len(paths) > 1:
+        raise InputError(f"checkpoint: {config.checkpoint} names {len(paths)} files; nas-search takes one")
+    supernet, header = load_supernet(paths[0])
+    problem = make_problem(search, supernet)
+    if next(search.algorithm.propose(problem, search.start, search.population, search.seed), None) is None:
+        raise InputError(f"search.list: {search.list} has no candidate within the budgets")
+    dataset = dataset_from_header({"name": header["data"]["name"], "arguments": header["data"]["arguments"]}, config.data.root)
+    check_dataset(dataset)
+    check_trained_on(dataset, header, "checkpoint", paths[0])
+    available = len(dataset.test().labels)
+    if search.images is not None:
+        check_at_least("search.images", search.images, 1, available)
+    images = search.images or min(IMAGES, available)
+    size = search.scorer.batch_size or images  # a batch's statistics are part of a score, so that all have one size
+    return Prepared(
+        checkpoint=paths[0],
+        supernet=supernet,
+        dataset=dataset,
+        problem=problem,
+        images=images,
+        all_images=max(images, available - available % size),
+        scorer=replace(search.scorer, batch_size=size),
+    )
+
+
+def make_problem(search: SearchConfig, supernet: Supernet) -> Problem:
+    """The candidates, their costs and the budgets.
+
+    Raises:
+        InputError: for a cost or a budget that does not exist, and a budget that no candidate keeps to.
+    """
+    space, cost_of = supernet.space, counted(supernet.structure.cost)
+    for name in search.costs:
+        check_known(f"search.costs: {name}", name, cost_of)
+    if not 1 <= len(search.costs) <= 2 or len({*search.costs}) < len(search.costs):
+        raise InputError(f"search.costs: {search.costs} must be one or two different costs of {', '.join(cost_of)}")
+    if search.objective == "predicted" and search.predictor is None:
+        raise InputError("search.predictor: none cannot go with search.objective=predicted")
+    listed: tuple[Architecture, ...] = ()
+    if isinstance(search.start, Listed) or isinstance(search.algorithm, FromList):
+        if search.list is None:
+            raise InputError("search.list: is missing; a search of a list needs its file")
+        listed = Population.read(Path(search.list), space).distinct().architectures
+    problem = Problem(space, cost_of, front=tuple(search.costs), listed=listed)
+    return replace(problem, budgets=resolve(search.budgets or {}, {name: problem.ends(name) for name in cost_of}))
+
+
+def search_checkpoint(prepared: Prepared, config: SearchCommandConfig, node: Mapping[str, Any], run_dir: Path) -> None:
+    """Searches, writes, prints.
+
+    Args:
+        node: the keys of ``search`` as given, for the protocol.
+    """
+    search, folder, supernet, problem = config.search, run_dir / "search", prepared.supernet, prepared.problem
+    make_arguments = partial(Builder(tuple(config.plugins)).build_values, config.trainer, "trainer")
+    start_processes(make_arguments())
+    images, labels = evaluation_images(prepared.dataset, prepared.images)
+    all_images, all_labels = evaluation_images(prepared.dataset, prepared.all_images)
+    claim(folder, make_search_protocol(prepared, node, precision_of(make_arguments())))
+    if is_rank_zero():
+        shutil.rmtree(folder / PARTS, ignore_errors=True)  # of a generation that was not finished
+    wait_for_all()
+    scored = partial(_score, prepared, make_arguments, folder / PARTS)
+    on_searched = partial(scored, (images, labels))
+    record = Record(folder, problem)
+    whole = Search(
+        problem=problem,
+        algorithm=search.algorithm,
+        start=search.start,
+        objective=search.objective,
+        evaluations=search.evaluations,
+        population=search.population,
+        seed=search.seed,
+    )
+    evaluate: Evaluate = partial(on_searched, "search")
+    if search.objective == "predicted" and search.predictor is not None:
+        to_fit = replace(whole, algorithm=FromStart(), objective="cross_entropy", evaluations=search.fitted_on)
+        fitted = record.run(to_fit, partial(on_searched, "fit"), FITTED).rows
+        evaluate = _fit(search.predictor, supernet, fitted, folder / PREDICTION, search.seed)
+    done = record.run(whole, evaluate, EVALUATED)
+    runs = {"search": done.rows}
+    for name in BASELINES if search.baselines else ():
+        baseline = replace(whole, algorithm=FromStart(), start=STARTS[name], evaluations=search.baselines)
+        each = evaluate if search.objective == "predicted" else partial(on_searched, name)
+        runs[name] = record.run(baseline, each, f"baseline_{name}.csv").rows
+    chosen = Finalists(
+        record=record,
+        objective=search.objective,
+        count=search.finalists,
+        searched=partial(on_searched, "finalists_searched"),
+        on_all=partial(scored, (all_images, all_labels), "finalists"),
+        images=(len(labels), len(all_labels)),
+    ).choose(done.rows)
+    wait_for_all()
+    if not is_rank_zero():
+        return
+    shutil.rmtree(folder / PARTS, ignore_errors=True)
+    worst = 1.0 if search.objective == "top1" else math.log(supernet.classes)
+    record.write_front(runs, search.objective, (worst, *(problem.most_of(name) for name in problem.front)))
+    write_json(folder / CHOSEN, chosen)
+    report(search_screen(problem, chosen, len(done.rows)), to_stdout=True)
+    report(f"\n{write_page(run_dir)}written: {folder}/{CHOSEN}, front.csv, {EVALUATED}, hypervolume.csv", to_stdout=True)
+
+
+def make_search_protocol(prepared: Prepared, node: Mapping[str, Any], precision: str) -> dict[str, Any]:
+    """What a score and a choice of this search mean, budgets resolved."""
+    test = prepared.dataset.test()
+    used = LabelledImages(test.images[: prepared.images], test.labels[: prepared.images])
+    protocol = make_protocol(
+        prepared.checkpoint,
+        data=fingerprint(used),
+        images=prepared.images,
+        batch_size=prepared.scorer.batch_size,
+        norm=str(prepared.supernet.norm),
+        shortcuts=str(prepared.supernet.shortcuts),
+        precision=precision,
+    )
+    words = {key: node[key] for key in ("algorithm", "start", "objective", "seed", "population")}
+    limits = {"costs": list(prepared.problem.front), "budgets": [dict(budget) for budget in prepared.problem.budgets]}
+    return {**protocol, "all_images": prepared.all_images, **words, **limits}
+
+
+def _score(
+    prepared: Prepared,
+    make_arguments: Callable[[], Mapping[str, Any]],
+    parts: Path,
+    images: tuple[Tensor, Tensor],
+    name: str,
+    generation: int,
+    architectures: Sequence[Architecture],
+) -> list[Score]:
+    """Scores a generation through the devices of the Trainer."""
+    return rank_to_folder(
+        prepared.supernet,
+        Population.of(prepared.supernet.space, architectures),
+        *images,
+        parts / name / str(generation),
+        scorer=prepared.scorer,
+        trainer_arguments=make_arguments(),
+        label=name,
+        is_shown=False,
+    )
+
+
+def _fit(predictor: Predictor, supernet: Supernet, fitted: Sequence[Evaluated], path: Path, seed: int) -> Evaluate:
+    """The predictor's function of candidates; writes what is known of it."""
+    population = Population.of(supernet.space, (row.architecture for row in fitted))
+    scores = [row.score for row in fitted]
+    _, prediction = predict(predictor, supernet.structure, population, scores, population, seed)
+    if is_rank_zero():
+        write_json(path, prediction.to_json())
+    function = predictor.fit(supernet.structure, population.widths, np.array([score.cross_entropy for score in scores]))
+    return lambda _, architectures: function(np.array([one.widths for one in architectures])).tolist()

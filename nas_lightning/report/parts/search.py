@@ -1,0 +1,176 @@
+"""The search under budgets: its front, its progress against random candidates, and the chosen with both scores."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure as Canvas
+
+from nas_lightning.errors import InputError
+from nas_lightning.report.content import Part, Table
+from nas_lightning.report.drawing import ACCENT, INK, MUTED, PALE, TINT, Figure, Hover, spaced
+from nas_lightning.report.run import RunFiles
+from nas_lightning.report.winners import FOLDER as WINNERS
+from nas_lightning.runs.reading import finite, read_json, read_rows, read_text
+
+Numbers = npt.NDArray[np.float64]
+Rows = Sequence[Mapping[str, str]]
+LABELS = {"cross_entropy": "cross entropy, nats", "predicted": "predicted cross entropy, nats", "top1": "top-1, %"}
+RUNS = {"search": "search", "spread": "random, spread over all sizes", "uniform": "random, uniform in each width"}
+BUDGETS = {"multiply_adds": "M multiply-adds", "parameters": "thousand parameters"}
+STRIP = "▁▂▃▄▅▆▇█"
+TWO_SCORES = (
+    "The search chose by its score on some of the images, and the best of many noisy scores is too good; "
+    "the score on all images is what to compare."
+)
+
+
+def search(run: RunFiles) -> Part | None:
+    """The section of ``nas-search``."""
+    folder = run.folder / "search"
+    if not (folder / "chosen.json").is_file():
+        return None
+    protocol, chosen, evaluated = read_json(folder / "protocol.json"), _read_chosen(folder / "chosen.json"), _read(folder, "evaluated")
+    try:
+        objective, cost = str(protocol["objective"]), str(protocol["costs"][0])
+        label, first = LABELS[objective], chosen[0] if chosen else None
+        images = f"{first['searched']['images']:,} of {first['all_images']['images']:,}" if first else "some"
+        words = f"{len(evaluated):,} candidates from a {protocol['start']} start by {protocol['algorithm']}, on {images} test images."
+        figures = (_front(folder, evaluated, chosen, objective, cost, label, run.points), _progress(folder))
+        table = _table(chosen, evaluated, objective, _trained_alone(run.folder))
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise InputError(f"{folder}: does not hold what nas-search writes there ({type(error).__name__}: {error}); search again") from None
+    none = "" if chosen else "No evaluated candidate keeps to a budget."
+    return Part("The best under budgets", (words, TWO_SCORES, none), figures=figures, tables=(table,))
+
+
+def _front(
+    folder: Path, evaluated: Rows, chosen: Sequence[Mapping[str, Any]], objective: str, cost: str, label: str, points: int
+) -> Figure:
+    baselines = [row for name in ("spread", "uniform") for row in _read(folder, f"baseline_{name}")]
+    random = [*baselines, *(row for row in evaluated if row["generation"] == "0")]
+    found, front = [row for row in evaluated if row["generation"] != "0"], _read(folder, "front")
+    codes = {str(entry["architecture"]): entry for entry in chosen if entry["place"] == 1}
+    best = [row for row in evaluated if row["architecture"] in codes]
+    limits = sorted({float(entry["budget"][cost]) / _unit(cost)[0] for entry in chosen if cost in entry["budget"]})
+    x, y = (lambda rows: _column(rows, cost) / _unit(cost)[0]), (lambda rows: _shown(rows, objective))
+
+    def draw(canvas: Canvas) -> list[Hover]:
+        axes = canvas.subplots()
+        for rows, colour, name in ((random, PALE, "random"), (found, TINT, "proposed by the search")):
+            kept = spaced(np.arange(len(rows)), points)
+            axes.scatter(x(rows)[kept], y(rows)[kept], s=14, color=colour, linewidths=0, label=name)
+        axes.step(x(front), y(front), where="post", color=ACCENT, linewidth=1.5, label="front")
+        axes.scatter(x(best), y(best), s=60, color=ACCENT, edgecolors=INK, zorder=3, label="chosen")
+        for number, limit in enumerate(limits):
+            axes.axvline(limit, color=MUTED, linestyle="--", linewidth=1, label=None if number else "budget")
+        axes.legend(frameon=False, fontsize=8.5)
+        axes.set(xlabel=_unit(cost)[1], ylabel=label)
+        if objective != "top1":
+            axes.invert_yaxis()  # better is up, as everywhere
+        places = zip(front, y(front), x(front), strict=True)
+        texts = [f"{row['architecture']}\n{label} {value:.4f}\n{price:,.3f} {_unit(cost)[1]}" for row, value, price in places]
+        return [Hover(axes, x(front).tolist(), y(front).tolist(), texts)]
+
+    notes = (
+        "Grey: candidates of the start and of the baselines, drawn at random.",
+        "The line: no evaluated candidate is both cheaper and better.",
+    )
+    says = f"Scatter of {label} against {_unit(cost)[1]} with the front of {len(front):,} candidates"
+    return Figure("search_front", says, draw, notes, view="Front")
+
+
+def _progress(folder: Path) -> Figure:
+    runs: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for _, row in read_rows(folder / "hypervolume.csv", ("run", "evaluated", "hypervolume")):
+        runs[row["run"]].append((_number(row["evaluated"]), _number(row["hypervolume"])))
+
+    def draw(canvas: Canvas) -> list[Hover]:
+        axes = canvas.subplots()
+        hover = Hover(axes, [], [], [])
+        for (name, words), colour in zip(RUNS.items(), (ACCENT, INK, MUTED), strict=True):
+            if points := runs.get(name):
+                axes.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=3, label=words)
+                for count, volume in points:
+                    hover.add(count, volume, f"{words}\n{count:,.0f} candidates\nhypervolume {volume:.4f}")
+        axes.legend(frameon=False, fontsize=8.5)
+        axes.set(xlabel="evaluated candidates", ylabel="hypervolume, share of the box")
+        return [hover]
+
+    notes = ("The share of the box, from nothing to the largest legal cost and from no loss to that of a guess, that the front dominates.",)
+    return Figure("search_progress", "Hypervolume by number of evaluated candidates", draw, notes, view="Progress")
+
+
+def _table(chosen: Sequence[Mapping[str, Any]], evaluated: Rows, objective: str, alone: Mapping[str, float]) -> Table:
+    widest = np.max([_widths(row["architecture"]) for row in evaluated], axis=0)
+    key, scale, digits = ("top1", 100, 2) if objective == "top1" else ("cross_entropy", 1, 4)
+    name = LABELS[key]
+    rows = [
+        {
+            "at most": ", ".join(f"{float(limit) / _unit(cost)[0]:,.4g} {BUDGETS[cost]}" for cost, limit in entry["budget"].items()),
+            "": str(entry["place"]),
+            "architecture": str(entry["architecture"]),
+            "widths": "".join(STRIP[round(7 * width)] for width in _widths(str(entry["architecture"])) / widest),
+            **{_unit(cost)[1]: f"{float(value) / _unit(cost)[0]:,.3f}" for cost, value in entry["cost"].items()},
+            **{f"{cost.replace('_', '-')}, % of the largest": f"{100 * share:.1f}" for cost, share in entry["share_of_largest"].items()},
+            "predicted": f"{entry['predicted']:.4f}" if "predicted" in entry else "",
+            f"{name}, searched images": f"{scale * entry['searched'][key]:.{digits}f}",
+            f"{name}, all images": f"{scale * entry['all_images'][key]:.{digits}f}",
+            "trained alone, %": f"{100 * alone[entry['architecture']]:.2f}" if entry["architecture"] in alone else "",
+        }
+        for entry in chosen
+    ]
+    return Table(rows, "The chosen under each budget, best first by their score on all images", file="chosen.csv")
+
+
+def _trained_alone(folder: Path) -> dict[str, float]:
+    """Mean accuracies of candidates that were trained alone, in the run or as its winners, by code."""
+    accuracies: dict[str, list[float]] = defaultdict(list)
+    for path in (folder / "standalone/accuracies.csv", folder / WINNERS / "accuracies.csv"):
+        for _, row in read_rows(path, ("architecture", "accuracy")) if path.is_file() else ():
+            if (value := finite(row["accuracy"])) is not None:
+                accuracies[row["architecture"]].append(value)
+    return {code: float(np.mean(values)) for code, values in accuracies.items()}
+
+
+def _read(folder: Path, name: str) -> Rows:
+    path = folder / f"{name}.csv"
+    return [row for _, row in read_rows(path, ("generation", "architecture"))] if path.is_file() else []
+
+
+def _read_chosen(path: Path) -> list[dict[str, Any]]:
+    try:
+        content = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is not JSON ({error})") from None
+    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
+        raise InputError(f"{path}: must be a JSON list of objects")
+    return content
+
+
+def _shown(rows: Rows, objective: str) -> Numbers:
+    """The objective's values as shown."""
+    return _column(rows, objective) * (100 if objective == "top1" else 1)
+
+
+def _column(rows: Rows, key: str) -> Numbers:
+    return np.array([_number(row[key]) for row in rows], dtype=np.float64)
+
+
+def _number(text: str) -> float:
+    if (value := finite(text)) is None:
+        raise ValueError(f"{text[:80]!r} is not a finite number")
+    return value
+
+
+def _unit(cost: str) -> tuple[float, str]:
+    """What a cost is divided by, and the unit in words."""
+    return {"multiply_adds": (1e6, "multiply-adds, M"), "parameters": (1e3, "parameters, thousands")}[cost]
+
+
+def _widths(code: str) -> Numbers:
+    return np.array([_number(entry) for entry in code.split("-")])

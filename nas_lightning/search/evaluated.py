@@ -1,0 +1,93 @@
+"""The candidates that a search has evaluated, and their file, from which it resumes."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from nas_lightning.errors import InputError
+from nas_lightning.runs.reading import finite, read_rows
+from nas_lightning.scoring.table import NOT_SCORED, Score
+from nas_lightning.search.problem import Floats
+from nas_lightning.space import Architecture, SearchSpace
+
+
+class Evaluated(NamedTuple):
+    """One candidate."""
+
+    generation: int
+    """From 0."""
+    architecture: Architecture
+    score: Score
+    """``NOT_SCORED`` if it was only predicted."""
+    predicted: float
+    """Cross entropy in nats; nan if it was scored."""
+    costs: dict[str, float]
+
+    @classmethod
+    def of(cls, generation: int, architecture: Architecture, result: Score | float, costs: dict[str, float]) -> "Evaluated":
+        """From a score, or a predicted cross entropy."""
+        if isinstance(result, Score):
+            return cls(generation, architecture, result, math.nan, costs)
+        return cls(generation, architecture, NOT_SCORED, float(result), costs)
+
+    def loss(self, objective: str) -> float:
+        """What the search lowers: a cross entropy, or the share of images that are not classified correctly."""
+        return {"cross_entropy": self.score.cross_entropy, "top1": 1 - self.score.top1, "predicted": self.predicted}[objective]
+
+
+def losses(rows: Iterable[Evaluated], objective: str, front: Sequence[str]) -> Floats:
+    """(n, 1 + costs) loss and costs of the front, lower is better."""
+    values = [[row.loss(objective), *(row.costs[name] for name in front)] for row in rows]
+    return np.array(values, dtype=np.float64).reshape(-1, 1 + len(front))
+
+
+def columns(costs: Iterable[str]) -> tuple[str, ...]:
+    """The heads of the file."""
+    return ("generation", "architecture", *Score._fields, "predicted", *costs)
+
+
+def as_csv(rows: Sequence[Evaluated], space: SearchSpace, costs: Sequence[str]) -> str:
+    """The text of ``evaluated.csv`` or ``front.csv``; a value that does not exist is empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns(costs))
+    for row in rows:
+        cells = ("" if math.isnan(value) else repr(value) for value in (*row.score, row.predicted))
+        writer.writerow((row.generation, space.text(row.architecture), *cells, *(_plain(row.costs[name]) for name in costs)))
+    return text.getvalue()
+
+
+def read_evaluated(path: Path, space: SearchSpace, costs: Sequence[str]) -> list[Evaluated]:
+    """The rows of a file; none if there is no file.
+
+    Raises:
+        InputError: naming the first line that is not a row of this space and these costs.
+    """
+    rows: list[Evaluated] = []
+    heads = columns(costs)
+    for line, cells in read_rows(path, heads) if path.is_file() else ():
+        place = f"{path}: line {line}"
+        try:
+            architecture = space.parse(cells["architecture"])
+        except InputError as error:
+            raise InputError(f"{place}: {error}") from None
+        values = {key: value for key in heads if key != "architecture" and (value := finite(cells[key])) is not None}
+        filled, given = values.keys(), {key for key in heads if key != "architecture" and cells[key]}
+        of_score = filled - {"generation", *costs}
+        if filled != given or not {"generation", *costs} <= filled or of_score not in ({*Score._fields}, {"predicted"}):
+            raise InputError(f"{place}: is not a row of {','.join(heads)}")
+        is_scored = of_score != {"predicted"}
+        score = Score(*(values[key] for key in Score._fields)) if is_scored else NOT_SCORED
+        priced = {name: values[name] for name in costs}
+        rows.append(Evaluated(int(values["generation"]), architecture, score, values.get("predicted", math.nan), priced))
+    return rows
+
+
+def _plain(value: float) -> str:
+    """A cost as text: of counts without a point."""
+    return str(int(value)) if value == int(value) else repr(value)

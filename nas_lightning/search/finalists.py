@@ -1,0 +1,95 @@
+"""The best under each budget, scored again on all images: the best of many noisy scores is too good."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nas_lightning.errors import InputError
+from nas_lightning.runs.reading import read_text
+from nas_lightning.scoring.table import Score
+from nas_lightning.search.evaluated import Evaluated
+from nas_lightning.search.problem import Budget
+from nas_lightning.search.record import FINALISTS, Record
+from nas_lightning.search.run import Evaluate, best_under
+
+
+def read_chosen(path: Path) -> list[dict[str, Any]]:
+    """Reads ``chosen.json``.
+
+    Raises:
+        InputError: if it does not hold what a search writes.
+    """
+    try:
+        entries = json.loads(read_text(path))
+        for entry in entries:
+            budget, costs = entry["budget"], entry["cost"]
+            if not all(isinstance(value, int | float) for value in (entry["place"], *budget.values(), *costs.values())):
+                raise TypeError("a budget or a cost is not a number")
+            if not isinstance(entry["architecture"], str):
+                raise TypeError("an architecture is not a text")
+    except InputError:
+        raise
+    except (ValueError, RecursionError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{path}: does not hold what nas-search writes there ({type(error).__name__}: {error})") from None
+    return list(entries)
+
+
+@dataclass(frozen=True)
+class Finalists:
+    """How the chosen are found among the evaluated.
+
+    Args:
+        count: finalists under each budget.
+        searched: scores on the images of the search.
+        on_all: scores on all images.
+        images: how many they are, in this order.
+    """
+
+    record: Record
+    objective: str
+    count: int
+    searched: Evaluate
+    on_all: Evaluate
+    images: tuple[int, int]
+
+    def choose(self, rows: Sequence[Evaluated]) -> list[dict[str, Any]]:
+        """The content of ``chosen.json``: under each budget the finalists, best first by their score on all images.
+
+        A predicted cross entropy is no score of some images, so that it orders the finalists too.
+        """
+        under = [(budget, best_under(rows, budget, self.objective, self.count)) for budget in self.record.problem.budgets]
+        finalists = list(dict.fromkeys(row.architecture for _, best in under for row in best))
+        searched = {row.architecture: row for row in rows}
+        scores = {architecture: searched[architecture].score for architecture in finalists}
+        if self.objective == "predicted":
+            again = self.record.evaluate(finalists, self.searched, "finalists_searched.csv")
+            scores = {architecture: row.score for architecture, row in again.items()}
+        on_all = scores
+        if self.images[1] != self.images[0]:
+            on_all = {architecture: row.score for architecture, row in self.record.evaluate(finalists, self.on_all, FINALISTS).items()}
+
+        def last_loss(row: Evaluated) -> float:
+            return (row if self.objective == "predicted" else row._replace(score=on_all[row.architecture])).loss(self.objective)
+
+        return [
+            self._entry(row, place, budget, scores[row.architecture], on_all[row.architecture])
+            for budget, best in under
+            for place, row in enumerate(sorted(best, key=last_loss), start=1)
+        ]
+
+    def _entry(self, row: Evaluated, place: int, budget: Budget, searched: Score, on_all: Score) -> dict[str, Any]:
+        problem = self.record.problem
+        predicted = {"predicted": row.predicted} if self.objective == "predicted" else {}
+        return {
+            "architecture": problem.space.text(row.architecture),
+            "place": place,
+            "budget": dict(budget),
+            "objective": self.objective,
+            "cost": row.costs,
+            "share_of_largest": {name: cost / problem.ends(name)[1] for name, cost in row.costs.items()},
+            **predicted,
+            "searched": {"images": self.images[0], **searched._asdict()},
+            "all_images": {"images": self.images[1], **on_all._asdict()},
+        }
