@@ -1,6 +1,6 @@
 """The commands of docs/export.md, at micro size, lead from a ranking to an answer about an image file."""
 
-import csv
+import json
 import re
 import shlex
 from collections.abc import Callable
@@ -13,13 +13,18 @@ from nas_lightning.data import Digits
 
 PAGE = (Path(__file__).parents[2] / "docs/export.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
-AT_MICRO_SIZE = {"nas-export": ["export.images=300"], "nas-standalone": ["standalone.epochs=2"]}
+AT_MICRO_SIZE = {
+    "nas-search": ["search.evaluations=20", "search.population=10"],
+    "nas-export": ["export.images=300"],
+    "nas-standalone": ["standalone.epochs=2"],
+}
 
 
 def test_the_page_goes_from_a_ranking_to_an_image_file():
     programs = [" ".join(line.split()[:2]) for line in COMMANDS]
     assert programs == [
         "python train.py",
+        "nas-search checkpoint=RUN/supernet.safetensors",
         "nas-export checkpoint=RUN/supernet.safetensors",
         "nas-standalone start=RUN/export/CODE",
         "python TRAINED/export/CODE/network.py",
@@ -43,7 +48,6 @@ def test_the_commands_of_the_page_run_one_after_another(tmp_path: Path, command:
             continue
         done = command(program.removeprefix("nas-"), *[word for word in arguments if word != "train.py"], *AT_MICRO_SIZE.get(program, []))
         assert done.code == 0, done.err
-        if program == "nas-train":
-            with (tmp_path / "run/ranking/scores.csv").open(newline="") as file:
-                names["CODE"] = min(csv.DictReader(file), key=lambda row: float(row["predicted"]))["architecture"]
+        if program == "nas-search":
+            names["CODE"] = json.loads((tmp_path / "run/search/chosen.json").read_text())[0]["architecture"]
     assert (tmp_path / f"trained/export/{names['CODE']}/card.md").read_text().count("Trained on for 2 epochs") == 1
