@@ -61,6 +61,7 @@ def test_waiting_threads_soon_sleep_unless_the_user_says_how_they_wait(given: di
     assert done.stdout.strip() == spins
 
 
+@pytest.mark.slow
 def test_a_run_computes_with_the_threads_that_it_is_given(tmp_path: Path) -> None:
     code = "from nas_lightning.commands.train import main; main()"
     options = ["experiment=micro", "standalone=none", "ranking=none", "stages={}", "threads=3", f"run_dir={tmp_path}/run"]

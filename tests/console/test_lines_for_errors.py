@@ -23,6 +23,7 @@ def test_an_option_of_a_group_that_the_command_lacks(command_name: str, override
     assert (done.code, done.err) == (2, says)
 
 
+@pytest.mark.slow
 def test_a_torchvision_for_another_torch_is_named_with_both_versions(tmp_path: Path):
     (tmp_path / "torchvision").mkdir()
     (tmp_path / "torchvision/__init__.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')\n")
@@ -30,5 +31,6 @@ def test_a_torchvision_for_another_torch_is_named_with_both_versions(tmp_path: P
     command = [sys.executable, "-c", code, "experiment=micro", f"run_dir={tmp_path}/run"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr.startswith("error: torchvision: cannot be imported (operator torchvision::nms does not exist); torch ")
-    assert done.stderr.count("\n") == 1
+    line = done.stderr.splitlines()[-1]  # a warning of torch may stand above it
+    assert line.startswith("error: torchvision: cannot be imported (operator torchvision::nms does not exist); torch ")
+    assert "Traceback" not in done.stderr
