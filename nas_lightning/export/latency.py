@@ -1,11 +1,11 @@
 """Measures how long a network takes on this machine."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.benchmark import Measurement, Timer
 
 REPETITIONS, SECONDS = 7, 0.02
 """Number of measurements, and how long each takes at least, about."""
@@ -13,6 +13,9 @@ REPETITIONS, SECONDS = 7, 0.02
 
 def latency(run: Callable[[Tensor], object], images: Tensor) -> dict[str, Any]:
     """Milliseconds of a pass: median and interquartile range over the measurements, after passes that do not count."""
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # warns on import of a compiler without a GPU
+    from torch.utils.benchmark import Measurement, Timer
+
     timer = Timer("run(images)", globals={"run": run, "images": images}, num_threads=torch.get_num_threads())
     passes = max(1, round(SECONDS / timer.timeit(1).mean))
     (measured,) = Measurement.merge([timer.timeit(passes) for _ in range(REPETITIONS)])

@@ -14,10 +14,10 @@ from torch.nn import functional as F
 
 from nas_lightning.data import Cifar100, Digits
 from nas_lightning.errors import InputError
-from nas_lightning.export import ExportSettings, cut_out, write
+from nas_lightning.export import cut_out, write
 from nas_lightning.export.calibration import calibrate, evaluate, scaled
 from nas_lightning.export.checks import check_cost, compare
-from nas_lightning.export.settings import class_names
+from nas_lightning.export.settings import ExportSettings, class_names
 from nas_lightning.export.write import name_of
 from nas_lightning.runs.made_from import file_hash
 from nas_lightning.space import Architecture, SearchSpace, ShortcutRule
