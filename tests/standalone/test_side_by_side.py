@@ -196,8 +196,11 @@ else:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("head", ["", STARTING], ids=["training", "starting"])
-@pytest.mark.parametrize(("how", "everyone"), [(signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGKILL, False)])
+@pytest.mark.parametrize(
+    ("how", "everyone", "head"),
+    [(signal.SIGINT, True, ""), (signal.SIGTERM, False, ""), (signal.SIGKILL, False, ""), (signal.SIGINT, True, STARTING)],
+    ids=["SIGINT", "SIGTERM", "SIGKILL", "SIGINT while workers start"],
+)
 def test_the_workers_end_with_their_parent(how: signal.Signals, everyone: bool, head: str, tmp_path: Path):
     script, marks = tmp_path / "script.py", tmp_path / "marks"
     script.write_text(head + ENDLESS)
