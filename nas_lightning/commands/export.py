@@ -25,8 +25,7 @@ def task(cfg: DictConfig) -> None:
         given = "neither is given" if config.chosen is None else "both are given"
         raise InputError(f"architecture, chosen: {given}; give either architecture=CODE or chosen=FILE")
     from nas_lightning.config.build import import_plugins
-    from nas_lightning.data import dataset_from_header
-    from nas_lightning.data.check import check_dataset, check_trained_on
+    from nas_lightning.data.check import images_of
     from nas_lightning.export.cut_out import cut_out
     from nas_lightning.runs.claim import environment
     from nas_lightning.supernet.checkpoint import load_supernet
@@ -36,9 +35,7 @@ def task(cfg: DictConfig) -> None:
     checkpoint = Path(config.checkpoint)
     supernet, header = load_supernet(checkpoint)
     architectures = _architectures(config.architecture, config.chosen, supernet.space)
-    dataset = dataset_from_header({"name": header["data"]["name"], "arguments": header["data"]["arguments"]}, config.data.root)
-    check_dataset(dataset)
-    check_trained_on(dataset, header, "checkpoint", checkpoint)
+    dataset = images_of(header, config.data.root, "checkpoint", checkpoint)
     config.export.check(dataset)
     with hold(run_folder(config.run_dir, None, "export"), None) as held:
         present, folders = environment(node), []

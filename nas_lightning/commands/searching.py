@@ -16,8 +16,8 @@ from nas_lightning.commands.report import write_page
 from nas_lightning.commands.search_keys import SearchCommandConfig, SearchConfig
 from nas_lightning.commands.search_screen import search_screen
 from nas_lightning.config.build import Builder
-from nas_lightning.data import ImageDataset, dataset_from_header, evaluation_images, fingerprint
-from nas_lightning.data.check import check_dataset, check_trained_on
+from nas_lightning.data import ImageDataset, evaluation_images, fingerprint
+from nas_lightning.data.check import images_of
 from nas_lightning.data.splits import LabelledImages
 from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.devices.progress import report
@@ -76,9 +76,7 @@ def prepare_search(config: SearchCommandConfig) -> Prepared:
     problem = make_problem(search, supernet)
     if next(search.algorithm.propose(problem, search.start, search.population, search.seed), None) is None:
         raise InputError(f"search.list: {search.list} has no candidate within the budgets")
-    dataset = dataset_from_header({"name": header["data"]["name"], "arguments": header["data"]["arguments"]}, config.data.root)
-    check_dataset(dataset)
-    check_trained_on(dataset, header, "checkpoint", paths[0])
+    dataset = images_of(header, config.data.root, "checkpoint", paths[0])
     available = len(dataset.test().labels)
     if search.images is not None:
         check_at_least("search.images", search.images, 1, available)

@@ -14,8 +14,8 @@ from nas_lightning.commands.prepare import make_standalone
 from nas_lightning.config.build import Builder, import_plugins
 from nas_lightning.config.read import read
 from nas_lightning.console.start import hold, run_folder
-from nas_lightning.data import dataset_from_header, known_datasets
-from nas_lightning.data.check import check_dataset, check_trained_on
+from nas_lightning.data import known_datasets
+from nas_lightning.data.check import images_of
 from nas_lightning.devices.launch import check_alone
 from nas_lightning.devices.process import limit_threads
 from nas_lightning.errors import InputError
@@ -55,9 +55,7 @@ def train_on(node: Mapping[str, Any], overrides: Iterable[str]) -> None:
     seeds = config.standalone.seeds
     if len(seeds) != 1 or config.standalone.processes != 1:
         raise InputError(f"standalone.seeds: {seeds} must be one with start, and standalone.processes 1: it trains one network")
-    dataset = dataset_from_header(saved.data, root)
-    check_dataset(dataset)
-    check_trained_on(dataset, {"supernet": saved.family.header(), "data": saved.data}, "start", start)
+    dataset = images_of({"supernet": saved.family.header(), "data": saved.data}, root, "start", start)
     saved.settings.check(dataset)
     builder = Builder(tuple(config.plugins), {"seed": config.seed})
     candidate = Candidate("start", saved.family.space.text(saved.architecture), saved.architecture)

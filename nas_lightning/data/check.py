@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nas_lightning.data import dataset_from_header
 from nas_lightning.data.image_dataset import ImageDataset, channel_values, known_datasets
 from nas_lightning.errors import InputError
 
@@ -65,6 +66,14 @@ def describe(dataset: ImageDataset) -> dict[str, Any]:
     if not isinstance(header.get("arguments"), dict):
         raise InputError(f"data.arguments: {type(dataset).__name__} does not return a dict of its constructor's arguments")
     return {**header, "mean": [float(value) for value in dataset.mean], "std": [float(value) for value in dataset.std]}
+
+
+def images_of(header: Mapping[str, Any], root: str | None, place: str, path: Path) -> ImageDataset:
+    """The images that a network was trained on, read and checked; arguments as for ``dataset_from_header`` and ``check_trained_on``."""
+    dataset = dataset_from_header(header["data"], root)
+    check_dataset(dataset)
+    check_trained_on(dataset, header, place, path)
+    return dataset
 
 
 def check_trained_on(dataset: ImageDataset, header: Mapping[str, Any], place: str, path: Path) -> None:

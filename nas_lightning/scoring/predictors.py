@@ -82,7 +82,7 @@ class Monotone(Checked, place="ranking.predictor"):
 
     def fit(self, structure: ResidualStructure, widths: Integers, cross_entropies: Floats) -> Function:
         """See Predictor."""
-        columns, target = _columns(widths), -cross_entropies
+        columns, target = columns_of(widths), -cross_entropies
         centre, spread = columns.mean(axis=0), columns.std(axis=0)
         spread[spread < 1e-9] = np.inf  # a layer of one width says nothing
         penalty = np.sqrt(self.ridge * len(target)) * np.eye(columns.shape[1])
@@ -92,7 +92,7 @@ class Monotone(Checked, place="ranking.predictor"):
         slopes = solution[0] / spread
 
         def additive(rows: Integers) -> Floats:
-            return (_columns(rows) - centre) @ slopes
+            return (columns_of(rows) - centre) @ slopes
 
         parameters = structure.cost(widths).parameters
         untrained = size_and_last_width(parameters, widths)
@@ -166,7 +166,8 @@ def extra_candidates(population: Population, count: int, seed: int) -> Populatio
     return Population(space, tuple(Candidate(f"further{number}", space.text(extra), extra) for number, extra in enumerate(fresh, start=1)))
 
 
-def _columns(widths: Integers) -> Floats:
+def columns_of(widths: Integers) -> Floats:
+    """(n, 3 * layers) the logarithm, -1 / width and the width of each layer: what a smooth loss is nearly a sum of."""
     values = widths.astype(np.float64)
     return np.concatenate([np.log(values), -1 / values, values], axis=1)
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from nas_lightning.errors import InputError
+from nas_lightning.scoring.predictors import columns_of
 from nas_lightning.search.problem import Floats, Problem, Rows
 from nas_lightning.search.starts import TRIES, Fresh, Listed, Start
 
@@ -126,7 +127,7 @@ class _Mating:
         from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
 
         rows, values = (np.concatenate(parts) for parts in zip(*self.evaluated, strict=True))
-        columns, wanted = self._columns(rows), self._columns(children)
+        columns, wanted = (columns_of(self.problem.widths(some)) for some in (rows, children))
         centre, spread = columns.mean(axis=0), columns.std(axis=0)
         spread[spread < 1e-9] = np.inf  # a layer of one width says nothing
         scaled, target = (columns - centre) / spread, values - values.mean()
@@ -136,10 +137,6 @@ class _Mating:
         predicted = np.stack([(wanted - centre) / spread @ slopes, *(costs[name] for name in self.problem.front)], axis=1)
         kept = RankAndCrowding().do(shape, Population.new("X", children, "F", predicted), n_survive=count, random_state=rng)
         return kept.get("X")
-
-    def _columns(self, rows: Rows) -> Floats:
-        widths = self.problem.widths(rows).astype(np.float64)
-        return np.concatenate([np.log(widths), -1 / widths, widths], axis=1)
 
 
 def _check_installed() -> None:
