@@ -50,7 +50,7 @@ def measure(rounds: int, threads: int) -> tuple[list[Row], dict[str, Any]]:
     return table, {"gemm_gflops": max(peaks), "difference_in_double": difference, "peak_memory_gib": memory, "threads": threads}
 
 
-def machine() -> dict[str, Any]:
+def machine(program: str = "benchmarks") -> dict[str, Any]:
     """What it ran on, and how busy that was."""
     import torch
 
@@ -66,7 +66,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "commit": commit.stdout.strip(),
-        "command": " ".join(["python -m benchmarks", *sys.argv[1:]]),
+        "command": " ".join([f"python -m {program}", *sys.argv[1:]]),
     }
 
 

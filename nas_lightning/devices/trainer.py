@@ -182,4 +182,6 @@ _NO_NEWS = (
     ".*Couldn't infer the batch indices.*",
     ".*method of metric .* was called before the ``update`` method.*",  # an epoch whose steps were all skipped
     ".*You passed in a `val_dataloader` but have no `validation_step`.*",
+    ".*GPU available but not used.*",  # trainer chooses
+    ".*there was no current CUDA context.*",  # of autograd's thread, which then takes the device's
 )

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nas_lightning.config.fields import made, number
+from nas_lightning.devices.precision import exact_float32
 from nas_lightning.errors import InputError
 from nas_lightning.scoring.bn_recalibration import Recalibration
 from nas_lightning.scoring.prefix_walk import walk_prefixes
@@ -60,6 +61,7 @@ def score_candidates(
     return rank_by_image(supernet, architectures, images, labels, Scorer(batch_size=batch_size, **settings))[0]
 
 
+@exact_float32()
 @torch.inference_mode()
 def rank_by_image(
     supernet: Supernet, architectures: Sequence[Architecture], images: Tensor, labels: Tensor, scorer: Scorer

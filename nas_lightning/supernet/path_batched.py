@@ -27,7 +27,7 @@ def check_batchable(supernet: Supernet, place: str) -> None:
 
 def stack_widths(architectures: Sequence[Architecture], device: torch.device) -> Tensor:
     """(paths, layers) integers on the device, for ``batched_forward``."""
-    return torch.tensor([architecture.widths for architecture in architectures], device=device)
+    return torch.tensor([architecture.widths for architecture in architectures]).to(device, non_blocking=True)
 
 
 def batched_forward(supernet: Supernet, images: Tensor, widths: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torchmetrics import MeanMetric
 from nas_lightning.space import Architecture
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import HEADER_KEY
+from nas_lightning.supernet.recorded import forget
 from nas_lightning.training.monitor import ProbeSet, accuracies
 from nas_lightning.training.samplers import Position
 from nas_lightning.training.stage import Stage
@@ -105,6 +106,10 @@ class SupernetTraining(pl.LightningModule):
             self.accuracy.update(torch.cat(scored), labels.repeat(len(scored)))
         self.epoch_loss.update(loss.expand(len(labels)))  # with nan_strategy="disable", MeanMetric ignores weights
         self._log({"loss": loss, "lr": rate})
+
+    def on_train_end(self) -> None:
+        """Frees what only steps need."""
+        forget(self.supernet)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clips here, where mixed precision has already unscaled the gradients."""

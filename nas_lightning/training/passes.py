@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from nas_lightning.space import Architecture
-from nas_lightning.supernet import Supernet
+from nas_lightning.supernet import NormStatistics, Supernet
 from nas_lightning.supernet.path_batched import batched_forward, check_batchable, stack_widths
+from nas_lightning.supernet.recorded import recorded_forward
 from nas_lightning.training.objectives import Objective, PathLoss
 
 Batch = tuple[Tensor, Tensor]
@@ -45,7 +46,10 @@ class Sequential:
 
 @dataclass(frozen=True)
 class Batched:
-    """All in one full-width pass with one backward: fewer and larger operations, all graphs alive at once."""
+    """All in one full-width pass with one backward: fewer and larger operations, all graphs alive at once.
+
+    In a single process with a CUDA device, each shape's pass is recorded once and then launched whole.
+    """
 
     def check(self, supernet: Supernet, place: str) -> None:
         """See PathExecution."""
@@ -54,8 +58,9 @@ class Batched:
     def losses(self, objective: Objective, supernet: Supernet, batch: Batch, paths: Sequence[Architecture]) -> Losses:
         """See PathExecution."""
         images, architectures = batch[0], objective.architectures(paths)
+        forward = recorded_forward if images.device.type == "cuda" and not torch.distributed.is_initialized() else batched_forward
         # Duplicate candidates share one set of logits; their gradients add up all the same.
-        logits = dict(zip(architectures, batched_forward(supernet, images, stack_widths(architectures, images.device)), strict=True))
+        logits = dict(zip(architectures, forward(supernet, images, stack_widths(architectures, images.device)), strict=True))
 
         def network(given: Tensor, architecture: Architecture) -> Tensor:
             if given is not images or architecture not in logits:
@@ -64,3 +69,16 @@ class Batched:
 
         passes = list(objective(network, *batch, paths))
         yield torch.stack([done.loss for done in passes]).sum(), passes
+
+
+@dataclass(frozen=True)
+class Fastest:
+    """Batched on a CUDA device if the supernet's norms allow it, otherwise sequential: the faster one as measured on each."""
+
+    def check(self, supernet: Supernet, place: str) -> None:
+        """See PathExecution."""
+
+    def losses(self, objective: Objective, supernet: Supernet, batch: Batch, paths: Sequence[Architecture]) -> Losses:
+        """See PathExecution."""
+        batches = batch[0].device.type == "cuda" and supernet.norm is NormStatistics.BATCH
+        return (Batched() if batches else Sequential()).losses(objective, supernet, batch, paths)

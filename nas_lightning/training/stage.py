@@ -15,7 +15,7 @@ from nas_lightning.space import Architecture
 from nas_lightning.supernet import Supernet
 from nas_lightning.training import step_rules as rules
 from nas_lightning.training.objectives import Objective
-from nas_lightning.training.passes import Batch, Batched, PathExecution, Sequential
+from nas_lightning.training.passes import Batch, Batched, Fastest, PathExecution, Sequential
 from nas_lightning.training.samplers import Sampler
 from nas_lightning.training.schedules import LowFirst, Schedule
 
@@ -42,8 +42,9 @@ class Stage:
     """The learning rate over the stage."""
     gradients: rules.GradientRule = word("sum", among={"sum": rules.Sum(), "mean": rules.Mean()})
     """How gradients combine over the passes of a step; with sum the effective rate grows with the paths."""
-    path_execution: PathExecution = word("sequential", among={"sequential": Sequential(), "batched": Batched()})
-    """A step's passes one after another, or in one full-width pass; the same gradients to rounding."""
+    path_execution: PathExecution = word("fastest", among={"fastest": Fastest(), "sequential": Sequential(), "batched": Batched()})
+    """A step's passes one after another, or in one full-width pass; the same gradients to rounding. The fastest is one pass
+    on a CUDA device, several elsewhere."""
     across_devices: rules.PathsAcrossDevices = word("same", among={"same": rules.Same(), "different": rules.Different()})
     """Whether several devices train the same candidates at a step, or each its own; images always differ."""
     rate_scaling: rules.Power = word("none", among={"none": rules.Power(0), "linear": rules.Power(1), "sqrt": rules.Power(0.5)})

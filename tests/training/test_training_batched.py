@@ -17,7 +17,7 @@ from nas_lightning.supernet.checkpoint import load_supernet
 from nas_lightning.training import passes
 from nas_lightning.training.objectives import CrossEntropy, InplaceDistillation, Objective
 from nas_lightning.training.objectives.objectives import Network, PathLoss
-from nas_lightning.training.passes import Batched, Sequential
+from nas_lightning.training.passes import Batched, Fastest, Sequential
 from nas_lightning.training.step_rules import GradientRule, Mean, Sum
 from tests.stages import (
     PATHS,
@@ -73,7 +73,8 @@ def test_a_step_has_one_backward_a_pass_and_synchronises_once(
     tmp_path: Path, objective: Objective, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count = len(objective.architectures(PATHS[0]))
-    for execution, expected in ((Sequential(), ["blocked", "backward"] * (count - 1) + ["backward"]), (Batched(), ["backward"])):
+    a_pass_each = ["blocked", "backward"] * (count - 1) + ["backward"]
+    for execution, expected in ((Sequential(), a_pass_each), (Fastest(), a_pass_each), (Batched(), ["backward"])):  # on a CPU
         module, events = make_module(make_supernet(), objective=objective, path_execution=execution), []
 
         def blocked(events: list[str] = events) -> nullcontext[None]:
@@ -158,10 +159,12 @@ TRAIN_ONLY = ["experiment=micro", "standalone.enabled=false", "ranking.enabled=f
 
 
 def test_a_whole_run_with_batched_paths_ends_as_one_without_to_rounding(command: Callable[..., Any], tmp_path: Path) -> None:
-    for name, arguments in (("batched", BATCHED), ("sequential", [])):
+    one_by_one = [key.replace("=batched", "=sequential") for key in BATCHED]
+    for name, arguments in (("batched", BATCHED), ("sequential", one_by_one), ("default", [])):
         done = command("train", *TRAIN_ONLY, *arguments, f"run_dir={tmp_path / name}")
         assert done.code == 0, done.err
-    found, expected = (load_supernet(tmp_path / name / "supernet.safetensors")[0] for name in ("batched", "sequential"))
+    found, expected, default = (load_supernet(tmp_path / name / "supernet.safetensors")[0] for name in ("batched", "sequential", "default"))
+    assert_same_weights(default, expected)  # on a CPU
     for name, tensor in expected.state_dict().items():
         torch.testing.assert_close(found.state_dict()[name], tensor, rtol=1e-3, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
 
