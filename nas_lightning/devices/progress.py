@@ -16,6 +16,7 @@ FIRST = 20.0
 OFTEN = 0.3
 """Seconds between two looks at a terminal's notes."""
 FORMAT = "{desc} |{bar}| {n_fmt}/{total_fmt} [{remaining} left{postfix}]"
+FORMAT_AT_FIRST = "{desc} |{bar}| {n_fmt}/{total_fmt}"
 _is_one_of_many: ContextVar[bool] = ContextVar("_is_one_of_many", default=False)
 
 
@@ -44,14 +45,21 @@ class Progress:
         done: units done before, which tell nothing about the speed.
         unit: of the work, in the plural.
         is_shown: false in processes that leave this to another.
+        side_by_side: units that end together; before so many have, the time left is not told.
     """
 
-    def __init__(self, label: str, total: int, done: int, unit: str, is_shown: bool = True) -> None:
-        self.label, self.total, self.done, self.unit = label, total, done, unit
+    def __init__(self, label: str, total: int, done: int, unit: str, is_shown: bool = True, side_by_side: int = 1) -> None:
+        self.label, self.total, self.done, self.unit, self.side_by_side = label, total, done, unit, side_by_side
         self.began = time.monotonic()
         self.told = self.began - EVERY + FIRST
         self.bar: tqdm[Any] = tqdm(
-            total=total, initial=done, desc=label, disable=None if is_shown else True, dynamic_ncols=True, leave=False, bar_format=FORMAT
+            total=total,
+            initial=done,
+            desc=label,
+            disable=None if is_shown else True,
+            dynamic_ncols=True,
+            leave=False,
+            bar_format=FORMAT if side_by_side == 1 else FORMAT_AT_FIRST,
         )
         self.count, self.is_shown = done, is_shown
 
@@ -69,15 +77,19 @@ class Progress:
         """
         self.count += count
         self.label = label or self.label
+        knows_speed = self.count - self.done >= self.side_by_side
+        if knows_speed:
+            self.bar.bar_format = FORMAT
         now = time.monotonic()
         if not self.is_shown or now - self.told < (EVERY if self.bar.disable else OFTEN):
             self.bar.update(count)
             return
         self.told = now
         if self.bar.disable:
-            left = duration(self.seconds_per_unit * (self.total - self.count))
-            line = f"{self.label}: {self.count:,} of {self.total:,} {self.unit}, {left} left, {note()}"
-            print(line.removesuffix(", "), file=sys.stderr)
+            line = f"{self.label}: {self.count:,} of {self.total:,} {self.unit}"
+            if knows_speed:
+                line += f", {duration(self.seconds_per_unit * (self.total - self.count))} left"
+            print(", ".join(filter(None, (line, note()))), file=sys.stderr)
         else:
             self.bar.set_description_str(self.label, refresh=False)
             self.bar.set_postfix_str(note(), refresh=False)

@@ -43,10 +43,16 @@ def _blocks(part: Part, pictures: str) -> list[str]:
         *(block for figure in part.figures for block in _figure(figure, pictures)),
         *map(literal, filter(None, part.paragraphs)),
         *(f"**{literal(subject)}.** {literal(statement)}" for subject, statement in part.statements.items() if statement),
-        literal(part.command),
+        _code(part.command),
         *(block for table in part.tables for block in _table(table)),
     ]
     return list(filter(None, blocks))
+
+
+def _code(text: str) -> str:
+    lines = "\n".join(map(writable, text.splitlines()))
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", lines)), default=0))
+    return f"{fence}\n{lines}\n{fence}" if lines else ""
 
 
 def _entity(match: re.Match[str]) -> str:

@@ -9,14 +9,15 @@ class TruthProgress:
     Args:
         trainings: that are left.
         epochs: of each.
-        tells_epochs: ``epoch`` is called; otherwise trainings run in other processes, and only their ends are seen.
+        processes: that train at the same time; of several, only the ends of trainings are seen, and ``epoch`` is not called.
         is_shown: as for ``Progress``.
     """
 
-    def __init__(self, trainings: int, epochs: int, tells_epochs: bool, is_shown: bool) -> None:
-        self.trainings, self.epochs, self.tells_epochs = trainings, epochs, tells_epochs
+    def __init__(self, trainings: int, epochs: int, processes: int, is_shown: bool) -> None:
+        self.trainings, self.epochs, self.tells_epochs = trainings, epochs, processes == 1
         self.ended = self.within = 0
-        self.progress = Progress(self._label(), trainings * epochs, 0, "epochs", is_shown)
+        side_by_side = 1 if self.tells_epochs else epochs * min(processes, trainings)
+        self.progress = Progress(self._label(), trainings * epochs, 0, "epochs", is_shown, side_by_side)
 
     def _label(self) -> str:
         if not self.tells_epochs:

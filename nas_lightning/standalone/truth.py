@@ -102,7 +102,7 @@ def train_ground_truth(
     left = [training for training in wanted if (training.candidate.architecture, training.seed) not in done][rank::world_size]
     if processes == 1 or world_size > 1:
         trainer_arguments = on_one_device(trainer_arguments, world_size)[rank]
-    progress = TruthProgress(len(left), recipe.epochs, processes == 1, rank == 0)
+    progress = TruthProgress(len(left), recipe.epochs, processes, rank == 0)
     with_others = partial(side_by_side, processes=processes)
     train = partial(_one_after_another, after_epoch=progress.epoch) if processes == 1 else with_others
     with closing(progress.progress), closing(train(left, dataset, recipe, trainer_arguments)) as finished:

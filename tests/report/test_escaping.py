@@ -13,7 +13,8 @@ from page_reader import Page
 
 import nas_lightning.report
 from nas_lightning.report import write_report
-from nas_lightning.report.markdown import literal
+from nas_lightning.report.content import Part
+from nas_lightning.report.markdown import as_markdown, literal
 from nas_lightning.report.page import as_data
 
 PNG = "data:image/png;base64,"
@@ -131,3 +132,10 @@ def test_the_text_holds_no_markup_of_the_files(folder: Path):
 )
 def test_markdown_leaves_text_as_it_is(text: str, written: str):
     assert literal(text) == written
+
+
+def test_a_command_in_markdown_can_be_copied_as_it_is():
+    command = "nas-standalone run_dir='my_run' && echo `a` ```b``` $HOME"
+    lines = as_markdown("run", [Part("Next", command=command)], "report").splitlines()
+    at = lines.index(command)
+    assert lines[at - 1] == lines[at + 1] == "````"  # longer than any in it
