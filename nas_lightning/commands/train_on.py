@@ -73,7 +73,7 @@ def train_on(node: Mapping[str, Any], overrides: Iterable[str]) -> None:
             show(target, card, is_new=False)
             return
         before = evaluate(saved.network, dataset, saved.settings.images, saved.settings.batch_size)
-        progress = TruthProgress(1, recipe.epochs, tells_epochs=True, is_shown=True)
+        progress = TruthProgress(1, recipe.epochs, processes=1, is_shown=True)
         with closing(progress.progress):
             train_network(saved.network, candidate.text, dataset, recipe, seeds[0], arguments, progress.epoch)
             progress.end()
