@@ -152,6 +152,7 @@ def test_a_run_shows_one_table_one_sentence_and_what_comes_next(command: Callabl
     assert "standalone.count=24" in words(done.out[done.out.index("next, ") :])
 
 
+@pytest.mark.slow
 def test_the_command_that_follows_a_run_without_truth_trains_one(command: Callable, tmp_path: Path):
     tiny = ["experiment=micro", "standalone=none", "standalone.epochs=1", "standalone.batch_size=64", "ranking.images=60"]
     done = command("train", *tiny, f"run_dir={tmp_path}/run")

@@ -158,6 +158,7 @@ BATCHED = [f"stages.{stage}.path_execution=batched" for stage in ("pretrain", "f
 TRAIN_ONLY = ["experiment=micro", "standalone.enabled=false", "ranking.enabled=false"]
 
 
+@pytest.mark.slow
 def test_a_whole_run_with_batched_paths_ends_as_one_without_to_rounding(command: Callable[..., Any], tmp_path: Path) -> None:
     one_by_one = [key.replace("=batched", "=sequential") for key in BATCHED]
     for name, arguments in (("batched", BATCHED), ("sequential", one_by_one), ("default", [])):
