@@ -193,7 +193,7 @@ def test_a_file_that_cannot_teach_is_refused_before_any_step(checkpoint: Path, t
 
 
 @pytest.mark.parametrize("make", [partial(SandwichDistillation, SPACE), partial(FixedTeacher, "absent", DIGITS)])
-@pytest.mark.parametrize(("key", "value"), [("hard_weight", -1), ("soft_weight", -0.1), ("label_smoothing", 1.0)])
+@pytest.mark.parametrize(("key", "value"), [("hard_weight", -1), ("soft_weight", -0.1), ("label_smoothing", 1.0), ("divergence", 3)])
 def test_values_that_make_no_sense_are_refused(make: Any, key: str, value: float) -> None:
     with pytest.raises(InputError, match=f"^objective.{key}: {value} must be "):
         make(**{key: value})

@@ -36,7 +36,7 @@ class SandwichDistillation(Checked, place="objective"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_label_smoothing(self.label_smoothing)
+        _check(self.divergence, self.label_smoothing)
 
     def architectures(self, paths: Sequence[Architecture]) -> list[Architecture]:
         """See Objective."""
@@ -76,7 +76,7 @@ class FixedTeacher(Checked, place="objective"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_label_smoothing(self.label_smoothing)
+        _check(self.divergence, self.label_smoothing)
         _ = self._teacher  # fails before the run starts if it cannot teach
 
     @torch.no_grad()
@@ -113,3 +113,9 @@ class FixedTeacher(Checked, place="objective"):
             return supernet, [supernet.space.largest]
         except InputError as error:
             raise InputError(f"objective.{error}") from None
+
+
+def _check(divergence: Divergence, label_smoothing: float) -> None:
+    check_label_smoothing(label_smoothing)
+    if not callable(divergence):
+        raise InputError(f"objective.divergence: {divergence!r} must be an object with a _target_, such as KLDivergence")
