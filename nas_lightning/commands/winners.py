@@ -1,5 +1,6 @@
 """The best of a ranking trained stand-alone, next to as many random ones of the same list and budget."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -134,7 +135,9 @@ def compare_winners(winners: Winners, truth: GroundTruth) -> dict[str, Any]:
     if len(best) and len(random):
         content["difference"] = {"value": float(best.mean() - random.mean())}
         if min(len(best), len(random)) >= FEWEST_OF_A_GROUP and best.std() + random.std() > 0:
-            interval = stats.ttest_ind(best, random, equal_var=False).confidence_interval()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # SciPy's, of a group whose accuracies are equal
+                interval = stats.ttest_ind(best, random, equal_var=False).confidence_interval()
             content["difference"] |= {"low": float(interval.low), "high": float(interval.high)}
     return content
 

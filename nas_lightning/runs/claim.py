@@ -49,7 +49,7 @@ def claim_config(folder: Path, config: Mapping[str, Any], lock: AbstractContextM
     present = environment(config) if is_rank_zero() else {}  # takes seconds, for which others need not wait
     path, record = folder / "config.yaml", folder / "environment.json"
     with lock or nullcontext():
-        is_to_write = not path.is_file() or _is_longer(path, config)
+        is_to_write = not path.is_file() or _is_allowed(path, config)
         if not is_rank_zero():
             return
         if is_to_write:
@@ -60,8 +60,11 @@ def claim_config(folder: Path, config: Mapping[str, Any], lock: AbstractContextM
         write_json(record, present)
 
 
-def _is_longer(path: Path, config: Mapping[str, Any]) -> bool:
-    """Whether the config gives more epochs to the last stage of the kept one; otherwise they are equal, or it raises."""
+def _is_allowed(path: Path, config: Mapping[str, Any]) -> bool:
+    """Whether the config may take the kept one's place; otherwise they are equal, or it raises.
+
+    It may give more epochs to the last stage, and another recipe of candidates alone while none was trained.
+    """
     try:
         kept = read_yaml(path)
         before, wanted = _flat(as_of_today(kept)), _flat(as_of_today(config))
@@ -80,6 +83,8 @@ def _is_longer(path: Path, config: Mapping[str, Any]) -> bool:
             change = f"{grown} was {before[grown]}, is {wanted[grown]}"
             raise InputError(f"{path.parent}: {change}, but ranking/ is of the weights before; move it away")
         return True
+    if all(key.startswith("standalone.") for key in differing) and not any(path.parent.glob("**/accuracies*.csv")):
+        return True  # nothing was trained alone by the recipe before
     changes = "; ".join(f"{cut(key)} was {cut(repr(before.get(key)))}, is {cut(repr(wanted.get(key)))}" for key in differing[:5])
     more = f" (and {len(differing) - 5} more)" if len(differing) > 5 else ""
     raise InputError(f"{path.parent}: holds a run with another config: {changes}{more}; give another run_dir")

@@ -50,7 +50,7 @@ def verdict(run: RunFiles) -> Part | None:
     kendall = run.statistic("kendall")
     figures = against_truth(ranking, run.points) if len(ranking.known) else ()
     if score is None or kendall is None or (judged := judge(agreement, run.label)) is None:
-        why = "ranking/agreement.json has no Kendall tau-b for it, as where the score is the same for all of them."
+        why = "ranking/agreement.json has no Kendall tau-b for it, as where the score, or the accuracy, is the same for all of them."
         return Part(UNKNOWN, (compared, why), figures=figures)
     best, is_open = best_baseline(agreement), judged.outcome == UNDECIDED
     outcome = next((words for words, names in baselines_by_outcome(agreement, run.label).items() if best in names), "")
