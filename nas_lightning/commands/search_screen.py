@@ -25,11 +25,11 @@ def search_screen(problem: Problem, chosen: Sequence[Mapping[str, Any]], evaluat
         key = "top1" if best["objective"] == "top1" else "cross_entropy"
         costs = [f"{amount(best['cost'][name])} ({best['share_of_largest'][name]:.1%})" for name in counted]
         costs += [f"{best['measured'][name][LATENCY]:.4g} ({best['cost'][name]:.4g})" for name in timed]
-        rows.append([describe(budget), *costs, f"{best['searched'][key]:.4f}", f"{best['all_images'][key]:.4f}"])
+        rows.append([describe(budget).replace(", ", ",\n"), *costs, f"{best['searched'][key]:.4f}", f"{best['all_images'][key]:.4f}"])
     if not rows:
         return fitted([*empty])
-    first = chosen[0]
-    label, images = HEADS[first["objective"]], [f"{first[part]['images']:,} images" for part in ("searched", "all_images")]
+    first, between = chosen[0], "\n" if timed else " "  # else a line may not fit
+    label, images = HEADS[first["objective"]], [f"{first[part]['images']:,}{between}images" for part in ("searched", "all_images")]
     heads = ["at most", *(name.replace("_", "-") for name in counted), *(f"{UNITS[name]} (predicted)" for name in timed), *images]
     title = f"The best of {evaluated:,} candidates under each budget: {label} on the images of the search and on all"
     return fitted([f"{title}\n{tabulate(rows, heads, disable_numparse=True)}", *empty])
