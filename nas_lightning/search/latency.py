@@ -44,7 +44,8 @@ def terms(structure: ResidualStructure, widths: Rows) -> Floats:
 def fit(columns: Floats, milliseconds: Floats) -> Floats:
     """(k,) non-negative coefficients of (n, k) columns with the least sum of squared relative errors.
 
-    Relative, as the noise of a measurement grows with it; non-negative, so that no candidate is faster than a narrower one.
+    Relative, as the noise of a measurement grows with it, and so that one which something delayed counts little. Non-negative,
+    so that no candidate is predicted to be faster than a narrower one.
     """
     scale = columns.max(axis=0)
     return nnls(columns / scale / milliseconds[:, None], np.ones(len(milliseconds)))[0] / scale
