@@ -30,6 +30,6 @@ def search_screen(problem: Problem, chosen: Sequence[Mapping[str, Any]], evaluat
         return fitted([*empty])
     first, between = chosen[0], "\n" if timed else " "  # else a line may not fit
     label, images = HEADS[first["objective"]], [f"{first[part]['images']:,}{between}images" for part in ("searched", "all_images")]
-    heads = ["at most", *(name.replace("_", "-") for name in counted), *(f"{UNITS[name]} (predicted)" for name in timed), *images]
+    heads = ["at most", *(name.replace("_", "-") for name in counted), *(f"{UNITS[name]}\n(predicted)" for name in timed), *images]
     title = f"The best of {evaluated:,} candidates under each budget: {label} on the images of the search and on all"
     return fitted([f"{title}\n{tabulate(rows, heads, disable_numparse=True)}", *empty])

@@ -66,7 +66,7 @@ def whole(arguments: list[str], tmp_path_factory: pytest.TempPathFactory) -> Pat
         done = run_command("search", *arguments, f"run_dir={folder}")
     assert done.code == 0, done.err
     assert max(map(len, done.out.splitlines()[1:-1])) <= 80
-    assert "ms (predicted)" in done.out
+    assert "(predicted)" in done.out
     assert "latency: 1 image a pass on " in done.err
     assert "batch_latency: 8 images a pass on " in done.err
     assert done.err.count("on 5 others: Kendall 0.") == 2
