@@ -21,6 +21,7 @@ from nas_lightning.runs.writing import write_json
 from nas_lightning.scoring.protocol import read_order
 from nas_lightning.scoring.table import LABELS, read_table
 from nas_lightning.search.finalists import read_chosen
+from nas_lightning.search.latency import read_model
 from nas_lightning.search.limits import describe
 from nas_lightning.search.problem import Problem, counted
 from nas_lightning.search.starts import Fresh, Uniform
@@ -116,7 +117,8 @@ def choose_searched(chosen: Path, problem: Problem, count: int | None, random: i
 def problem_of(chosen: Path, space: SearchSpace, classes: int, channels: int) -> Problem:
     """The space and the costs of a search, whose shortcuts its protocol names."""
     shortcuts = str(read_json(chosen.with_name("protocol.json")).get("shortcuts", ShortcutRule.ALWAYS))
-    return Problem(space, counted(ResidualStructure(space, classes, channels, ShortcutRule(shortcuts)).cost))
+    structure = ResidualStructure(space, classes, channels, ShortcutRule(shortcuts))
+    return Problem(space, {**counted(structure.cost), **read_model(chosen.parent, structure)})
 
 
 def compare_winners(winners: Winners, truth: GroundTruth) -> dict[str, Any]:
