@@ -15,6 +15,7 @@ from torch import Tensor
 from nas_lightning.commands.measuring import latency_names, make_latencies, measured_ends
 from nas_lightning.commands.rank_many import find_checkpoints
 from nas_lightning.commands.report import write_page
+from nas_lightning.commands.screen import assigned, to_paste
 from nas_lightning.commands.search_keys import SearchCommandConfig, SearchConfig
 from nas_lightning.commands.search_screen import search_screen
 from nas_lightning.config.build import Builder
@@ -188,6 +189,14 @@ def search_checkpoint(prepared: Prepared, config: SearchCommandConfig, node: Map
     write_json(folder / CHOSEN, chosen)
     report(search_screen(problem, chosen, len(done.rows)), to_stdout=True)
     report(f"\n{write_page(run_dir)}written: {folder}/{CHOSEN}, front.csv, {EVALUATED}, hypervolume.csv", to_stdout=True)
+    if chosen:
+        report(f"next, take them out:\n{to_paste(_export(config, run_dir))}", to_stdout=True)
+
+
+def _export(config: SearchCommandConfig, run_dir: Path) -> list[str]:
+    chosen = run_dir / "search" / CHOSEN
+    given = {"checkpoint": config.checkpoint, "chosen": chosen, "data.root": config.data.root, "run_dir": run_dir}
+    return ["nas-export", *(assigned(key, str(value)) for key, value in given.items() if value is not None)]
 
 
 def make_search_protocol(prepared: Prepared, node: Mapping[str, Any], precision: str) -> dict[str, Any]:
