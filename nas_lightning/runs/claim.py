@@ -83,8 +83,9 @@ def _is_allowed(path: Path, config: Mapping[str, Any]) -> bool:
             change = f"{grown} was {before[grown]}, is {wanted[grown]}"
             raise InputError(f"{path.parent}: {change}, but ranking/ is of the weights before; move it away")
         return True
-    if all(key.startswith("standalone.") for key in differing) and not any(path.parent.glob("**/accuracies*.csv")):
-        return True  # nothing was trained alone by the recipe before
+    trained_alone = any((path.parent / "standalone").glob("accuracies*.csv"))
+    if _stages(config) and not trained_alone and all(key.startswith("standalone.") for key in differing):
+        return True  # of a supernet's run in which nothing was trained alone by the recipe before
     changes = "; ".join(f"{cut(key)} was {cut(repr(before.get(key)))}, is {cut(repr(wanted.get(key)))}" for key in differing[:5])
     more = f" (and {len(differing) - 5} more)" if len(differing) > 5 else ""
     raise InputError(f"{path.parent}: holds a run with another config: {changes}{more}; give another run_dir")

@@ -65,7 +65,7 @@ def whole(arguments: list[str], tmp_path_factory: pytest.TempPathFactory) -> Pat
         patch.setattr("nas_lightning.search.latency.CHECK", 5)
         done = run_command("search", *arguments, f"run_dir={folder}")
     assert done.code == 0, done.err
-    assert max(map(len, done.out.splitlines()[1:-1])) <= 80
+    assert max(len(line) for line in done.out.splitlines()[1:] if "/" not in line) <= 80  # paths are of any length
     assert "(predicted)" in done.out
     assert "latency: 1 image a pass on " in done.err
     assert "batch_latency: 8 images a pass on " in done.err

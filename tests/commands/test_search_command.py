@@ -48,7 +48,7 @@ def whole(arguments: list[str], tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("whole") / "run"
     done = run_command("search", *arguments, "search.baselines=15", f"run_dir={folder}")
     assert done.code == 0, done.err
-    assert max(len(line) for line in done.out.splitlines()[1:] if str(folder) not in line) <= 80
+    assert max(len(line) for line in done.out.splitlines()[1:] if "/" not in line) <= 80  # paths are of any length
     return folder
 
 
