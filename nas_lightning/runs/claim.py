@@ -25,6 +25,8 @@ MAY_CHANGE_ON_RESUME = (
     *("monitor.each", "data.root", "data.download", "loader.workers", "loader.resident", "supernet.channels_last"),
 )
 """Keys that may change on resume: they decide where and how fast, or what is remade from files."""
+MAY_CHANGE_IN_A_STAGE = ".path_execution"
+"""Likewise, the same gradients to rounding: an older run has ``sequential`` where today's default is ``fastest``."""
 MUST_MATCH_ON_RESUME = tuple(
     f"trainer.{key}"
     for key in ("precision", "gradient_clip_val", "gradient_clip_algorithm", "limit_train_batches", "overfit_batches", "sync_batchnorm")
@@ -134,6 +136,8 @@ def _stages(config: Mapping[str, Any]) -> list[str]:
 
 
 def _is_free(key: str) -> bool:
+    if key.startswith("stages.") and f".{key.split('.', 2)[-1]}" == MAY_CHANGE_IN_A_STAGE:
+        return True
     return key not in MUST_MATCH_ON_RESUME and any(key == free or key.startswith(f"{free}.") for free in MAY_CHANGE_ON_RESUME)
 
 

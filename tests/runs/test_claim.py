@@ -29,3 +29,13 @@ def test_with_other_keys_it_is_not_free(tmp_path: Path):
     claim_config(tmp_path, config(40))
     with pytest.raises(InputError, match=r"seed was 0, is 1; standalone\.epochs was 40, is 15"):
         claim_config(tmp_path, {**config(15), "seed": 1})
+
+
+def test_how_passes_run_may_change_and_nothing_else_of_a_stage(tmp_path: Path):
+    def staged(**keys: Any) -> dict[str, Any]:
+        return {"stages": {"a": {"epochs": 1, **keys}}, "trainer": {}}
+
+    claim_config(tmp_path, staged(path_execution="sequential"))
+    claim_config(tmp_path, staged(path_execution="fastest"))
+    with pytest.raises(InputError, match=r"stages\.a\.max_steps was None, is 3"):
+        claim_config(tmp_path, staged(path_execution="fastest", max_steps=3))
