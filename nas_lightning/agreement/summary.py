@@ -12,6 +12,7 @@ FEWEST_TO_JUDGE = 6
 interval lay above 0.75 in 22 % of 300 draws, of 6 in 3 %."""
 USEFUL = 0.25
 """Kendall's tau-b from which on an order is of use."""
+EQUAL = "The known accuracies are all equal, so that no order can be checked against them"
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
 LEVELS = (  # minimum lower end of Kendall's interval -> headline, and advice
     (0.75, "The order can be trusted, close neighbours aside.", "Use it to choose; settle close calls by training the candidates alone."),
@@ -54,9 +55,9 @@ def judge(agreement: Agreement, score: str) -> Verdict | None:
 
 def against_baselines(agreement: Agreement, score: str) -> str:
     """One sentence on whether a score beats the best baseline by Kendall."""
-    shares, best = agreement.wins_over_baselines(score), best_baseline(agreement)
     if accuracies_are_equal(agreement):
-        return "The known accuracies are all equal, so that no order can be checked against them"
+        return EQUAL
+    shares, best = agreement.wins_over_baselines(score), best_baseline(agreement)
     if best not in shares:
         return f"{score} cannot be compared with a baseline: one side has no order"
     outcome = next(words for words, names in baselines_by_outcome(agreement, score).items() if best in names)

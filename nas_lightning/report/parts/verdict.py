@@ -7,6 +7,7 @@ import numpy as np
 
 from nas_lightning.agreement import Agreement, Estimate, ScoreAgreement, kendall_tau
 from nas_lightning.agreement.summary import (
+    EQUAL,
     MAY_BEAT,
     UNDECIDED,
     accuracies_are_equal,
@@ -60,7 +61,7 @@ def verdict(run: RunFiles) -> Part | None:
     if score is None or kendall is None or (judged := judge(agreement, run.label)) is None:
         why = "ranking/agreement.json has no Kendall tau-b for it, as where the score is the same for all of them."
         if accuracies_are_equal(agreement):
-            why = "The known accuracies are all equal, so that no order can be checked against them."
+            why = f"{EQUAL}."
         return Part(UNKNOWN, (compared, why), figures=figures)
     best, is_open = best_baseline(agreement), judged.outcome == UNDECIDED
     outcome = next((words for words, names in baselines_by_outcome(agreement, run.label).items() if best in names), "")

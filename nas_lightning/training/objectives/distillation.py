@@ -47,11 +47,7 @@ class SandwichDistillation(Checked, place="objective"):
         largest, *others = self.architectures(paths)
         teacher = network(images, largest)
         yield PathLoss(cross_entropy(teacher, labels, self.label_smoothing), teacher, is_student=largest in paths)
-        for architecture in others:
-            logits = network(images, architecture)
-            hard = cross_entropy(logits, labels, self.label_smoothing)
-            soft = self.divergence(logits, teacher.detach())
-            yield PathLoss(self.hard_weight * hard + self.soft_weight * soft, logits, is_student=True)
+        yield from _students(self, network, images, labels, others, teacher.detach())
 
 
 @dataclass(frozen=True)
@@ -92,12 +88,7 @@ class FixedTeacher(Checked, place="objective"):
 
     def __call__(self, network: Network, images: Tensor, labels: Tensor, paths: Sequence[Architecture]) -> Iterator[PathLoss]:
         """See Objective."""
-        teacher = self.answers(images)
-        for architecture in paths:
-            logits = network(images, architecture)
-            hard = cross_entropy(logits, labels, self.label_smoothing)
-            soft = self.divergence(logits, teacher)
-            yield PathLoss(self.hard_weight * hard + self.soft_weight * soft, logits, is_student=True)
+        yield from _students(self, network, images, labels, paths, self.answers(images))
 
     @cached_property
     def _teacher(self) -> tuple[torch.nn.Module, list[Architecture]]:
@@ -113,6 +104,22 @@ class FixedTeacher(Checked, place="objective"):
             return supernet, [supernet.space.largest]
         except InputError as error:
             raise InputError(f"objective.{error}") from None
+
+
+def _students(
+    objective: SandwichDistillation | FixedTeacher,
+    network: Network,
+    images: Tensor,
+    labels: Tensor,
+    paths: Sequence[Architecture],
+    teacher: Tensor,
+) -> Iterator[PathLoss]:
+    """The passes of paths that learn the labels and the answers of a teacher, (batch, classes) logits without a graph."""
+    for architecture in paths:
+        logits = network(images, architecture)
+        hard = cross_entropy(logits, labels, objective.label_smoothing)
+        soft = objective.divergence(logits, teacher)
+        yield PathLoss(objective.hard_weight * hard + objective.soft_weight * soft, logits, is_student=True)
 
 
 def _check(divergence: Divergence, label_smoothing: float) -> None:
