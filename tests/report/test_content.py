@@ -349,11 +349,11 @@ def test_the_winners_that_were_trained_alone_stand_with_their_accuracy_next_to_r
     write_json(place / "winners.json", content)
     says = "Trained alone, the best reach 90.00 % (n = 10), random ones of the same list, of at most 2 M multiply-adds, 80.00 % (n = 9): "
     part = text_of(folder).replace("\\", "").split("## The best by score")[1].split("\n## ")[0]
-    assert f"{says}choosing by the score gains 10.00 [5.00, 15.00] points." in part
+    assert f"{says}a difference of +10.00 points (95 % interval +5.00 to +15.00, Welch's, over the candidates)." in part
     assert "| 91.50 |" in next(line for line in part.splitlines() if line.startswith("| 1 |"))
     content |= {"random": {"n": 2, "mean": 0.8}}
     write_json(place / "winners.json", content)
-    assert "choosing by the score gains 10.00 points (no interval: that takes 5 of each)." in text_of(folder)
+    assert "a difference of +10.00 points (no interval: that takes 5 of each)." in text_of(folder)
     write_text(place / "known_accuracies.json", "{ }")
     assert says not in text_of(folder)
     write_json(place / "winners.json", {})

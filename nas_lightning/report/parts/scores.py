@@ -12,7 +12,8 @@ from scipy.stats import rankdata
 
 from nas_lightning.report.content import Part
 from nas_lightning.report.drawing import ACCENT, INK, MUTED, PALE, Figure, Hover, crowd, spaced
-from nas_lightning.report.run import Ranking, RunFiles
+from nas_lightning.report.ranking import Ranking
+from nas_lightning.report.run import RunFiles
 from nas_lightning.report.text import short
 
 Numbers = npt.NDArray[np.float64]

@@ -19,7 +19,8 @@ from nas_lightning.agreement.summary import (
 from nas_lightning.report.content import Part, Table, Tile
 from nas_lightning.report.parts.scores import against_costs, against_truth, places_of
 from nas_lightning.report.parts.statistics import OF_THE_TOP, cell
-from nas_lightning.report.run import Ranking, RunFiles
+from nas_lightning.report.ranking import Ranking
+from nas_lightning.report.run import RunFiles
 from nas_lightning.report.truth_command import truth_commands
 
 FEW = 30
@@ -75,6 +76,7 @@ def verdict(run: RunFiles) -> Part | None:
         "What to do with it": judged.advice,
         "Against baselines": f"{against_baselines(agreement, run.label)}." if agreement.resamples else "",
         "Places": _places(ranking) if len(ranking.known) > 1 else "",
+        "Known accuracies": f"{run.known_recipe or 'The recipe behind them is not recorded here'}.",
         "Intervals": INTERVALS.format(agreement.resamples) if agreement.resamples else "",
     }
     command = _truth_command(run, ranking) if is_open else ""
