@@ -12,6 +12,7 @@ import numpy.typing as npt
 from nas_lightning.errors import InputError
 from nas_lightning.report.winners import FOLDER as WINNERS
 from nas_lightning.runs.reading import finite, read_rows
+from nas_lightning.scoring.meanings import NAMES, UNITS
 from nas_lightning.scoring.table import LABELS, ScoreTable, read_table
 from nas_lightning.space import AnyWidths, read_accuracies
 
@@ -25,10 +26,12 @@ class Ranking:
     table: ScoreTable
     label: str
     """The score that orders, in words and in agreement.json."""
-    unit: str
-    """Of ``quality``."""
+    key: str
+    """The score that orders, as ``ranking.score`` names it."""
     quality: npt.NDArray[np.float64]
-    """(n,) scores in that unit, higher is better."""
+    """(n,) scores in ``unit``, higher is better."""
+    values: npt.NDArray[np.float64]
+    """(n,) scores as they are shown, such as cross entropies, of which less is better."""
     distinct: npt.NDArray[np.int64]
     """Rows of each architecture's first name, ascending; other rows are copies under other names."""
     order: npt.NDArray[np.int64]
@@ -43,6 +46,16 @@ class Ranking:
     """Accuracies of the candidates that the run trained alone, by row, one per seed; fractions, none of trainings that diverged."""
     winners: Mapping[int, npt.NDArray[np.float64]]
     """Likewise of the best and of random ones that nas-standalone trained after the ranking."""
+
+    @property
+    def name(self) -> str:
+        """Of the shown values, such as ``cross entropy``."""
+        return NAMES[self.key]
+
+    @property
+    def unit(self) -> str:
+        """Of ``quality`` and ``values``."""
+        return UNITS[self.key]
 
     @property
     def seeds(self) -> dict[int, npt.NDArray[np.float64]]:
@@ -69,8 +82,9 @@ def read_ranking(folder: Path, key: str, layers: int | None) -> Ranking:
     return Ranking(
         table=table,
         label=LABELS[key],
-        unit="%" if key == "top1" else "nats",
+        key=key,
         quality=table.quality(key) * (100 if key == "top1" else 1),
+        values=table.shown(key),
         distinct=distinct,
         order=order[np.isin(order, distinct)],
         truth=truth,

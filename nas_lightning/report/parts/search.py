@@ -18,10 +18,10 @@ from nas_lightning.report.recipe import next_to_known
 from nas_lightning.report.run import RunFiles
 from nas_lightning.report.winners import COLUMN, FOLDER
 from nas_lightning.runs.reading import finite, read_json, read_rows, read_text
+from nas_lightning.scoring.meanings import head_of
 
 Numbers = npt.NDArray[np.float64]
 Rows = Sequence[Mapping[str, str]]
-LABELS = {"cross_entropy": "cross entropy, nats", "predicted": "predicted cross entropy, nats", "top1": "top-1, %"}
 RUNS = {"search": "search", "spread": "random, spread over all sizes", "uniform": "random, uniform in each width"}
 BUDGETS = {"multiply_adds": "M multiply-adds", "parameters": "thousand parameters", "latency": "ms", "batch_latency": "ms a batch"}
 UNITS = {
@@ -49,7 +49,7 @@ def search(run: RunFiles) -> Part | None:
     protocol, chosen, evaluated = read_json(folder / "protocol.json"), _read_chosen(folder / "chosen.json"), _read(folder, "evaluated")
     try:
         objective, cost = str(protocol["objective"]), str(protocol["costs"][0])
-        label, first = LABELS[objective], chosen[0] if chosen else None
+        label, first = head_of(objective), chosen[0] if chosen else None
         images = f"{first['searched']['images']:,} of {first['all_images']['images']:,}" if first else "some"
         words = f"{len(evaluated):,} candidates from a {protocol['start']} start by {protocol['algorithm']}, on {images} test images."
         figures = (_front(folder, evaluated, chosen, objective, cost, label, run.points), _progress(folder))
@@ -123,7 +123,7 @@ def _progress(folder: Path) -> Figure:
 def _table(chosen: Sequence[Mapping[str, Any]], evaluated: Rows, objective: str, alone: Mapping[str, Mapping[str, float]]) -> Table:
     widest = np.max([_widths(row["architecture"]) for row in evaluated], axis=0)
     key, scale, digits = ("top1", 100, 2) if objective == "top1" else ("cross_entropy", 1, 4)
-    name = LABELS[key]
+    name = head_of(key)
     rows = [
         {
             "at most": ", ".join(f"{float(limit) / UNITS[cost][0]:,.4g} {BUDGETS[cost]}" for cost, limit in entry["budget"].items()),
@@ -134,7 +134,7 @@ def _table(chosen: Sequence[Mapping[str, Any]], evaluated: Rows, objective: str,
             **{f"{cost.replace('_', '-')}, % of the largest": f"{100 * share:.1f}" for cost, share in entry["share_of_largest"].items()},
             **{f"measured {_milliseconds(cost)}": f"{figures['fastest_ms']:,.3f}" for cost, figures in entry.get("measured", {}).items()},
             **{f"median {_milliseconds(cost)}": f"{figures['median_ms']:,.3f}" for cost, figures in entry.get("measured", {}).items()},
-            "predicted": f"{entry['predicted']:.4f}" if "predicted" in entry else "",
+            head_of("predicted"): f"{entry['predicted']:.4f}" if "predicted" in entry else "",
             f"{name}, searched images": f"{scale * entry['searched'][key]:.{digits}f}",
             f"{name}, all images": f"{scale * entry['all_images'][key]:.{digits}f}",
             **{head: f"{100 * known[code]:.2f}" if (code := entry["architecture"]) in known else "" for head, known in alone.items()},

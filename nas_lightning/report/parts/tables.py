@@ -14,6 +14,7 @@ from nas_lightning.report.recipe import next_to_known, recipe_of
 from nas_lightning.report.run import RunFiles, section
 from nas_lightning.report.text import plain
 from nas_lightning.report.winners import COLUMN, FOLDER, gain_in_words, read_winners
+from nas_lightning.scoring.meanings import head_of
 
 SHOWN = 30
 """Maximum rows of the best by score."""
@@ -33,9 +34,9 @@ def best(run: RunFiles) -> Part | None:
             "": str(place),
             "name": population[row].name,
             "architecture": population[row].text,
-            "predicted": "" if table.predicted is None else f"{table.predicted[row]:.4f}",
-            "cross entropy": f"{table.scores[row].cross_entropy:.4f}" if is_scored[row] else "",
-            "top-1, %": f"{100 * table.scores[row].top1:.2f}" if is_scored[row] else "",
+            head_of("predicted"): "" if table.predicted is None else f"{table.predicted[row]:.4f}",
+            head_of("cross_entropy"): f"{table.scores[row].cross_entropy:.4f}" if is_scored[row] else "",
+            head_of("top1"): f"{100 * table.scores[row].top1:.2f}" if is_scored[row] else "",
             "known accuracy, %": f"{100 * ranking.truth[row]:.2f}" if row in places else "",
             f"true place of {len(places):,}": f"{places[row]:.0f}" if row in places else "",
             "trained alone, %": f"{100 * unlike[row].mean():.2f}" if row in unlike else "",

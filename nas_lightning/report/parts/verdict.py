@@ -18,10 +18,11 @@ from nas_lightning.agreement.summary import (
 )
 from nas_lightning.report.content import Part, Table, Tile
 from nas_lightning.report.parts.scores import against_costs, against_truth, places_of
-from nas_lightning.report.parts.statistics import OF_THE_TOP, cell
+from nas_lightning.report.parts.statistics import OF_THE_TOP, cell, head
 from nas_lightning.report.ranking import Ranking
 from nas_lightning.report.run import RunFiles
 from nas_lightning.report.truth_command import truth_commands
+from nas_lightning.scoring.meanings import meaning_of
 
 FEW = 30
 """Known accuracies below which an agreement is only a hint."""
@@ -72,6 +73,7 @@ def verdict(run: RunFiles) -> Part | None:
     if (ceiling := agreement.noise_ceiling) is not None:
         tiles.append(_tile("noise ceiling of the known accuracies", ceiling.estimates["kendall"], f"{ceiling.seeds} seeds"))
     statements = {
+        "The score": f"{meaning_of(ranking.key)}{'' if ranking.key == 'top1' else ', so that a correlation is that of its negative'}.",
         "Agreement": _agreement(kendall, run.statistic("pearson")),
         "What to do with it": judged.advice,
         "Against baselines": f"{against_baselines(agreement, run.label)}." if agreement.resamples else "",
@@ -105,6 +107,7 @@ def _without_agreement(run: RunFiles, ranking: Ranking, ranked: str) -> Part:
     figures = against_truth(ranking, run.points) if len(ranking.known) else against_costs(ranking, run.points)[::-1]
     command = _truth_command(run, ranking)
     statements = {
+        "The score": f"{meaning_of(ranking.key)}.",
         "Two halves of the images": HALVES if run.halves is not None else NO_HALVES.format(_why_no_halves(run)),
         "How to find out": "This trains candidates alone and compares." if command else "",
     }
@@ -160,10 +163,10 @@ def _finding_the_best(score: ScoreAgreement, n: int) -> Table:
         overlap, place, regret = (cell(name := f"{statistic}_{k}", score.estimates.get(name)) for statistic in OF_THE_TOP)
         rows.append(
             {
-                "first by score": f"{k:,}",
-                "of these among the truly best": overlap and f"{overlap} (chance: {100 * k / max(n, k):.0f} %)",
-                "true place of their best": place and f"{place} of {n:,}",
-                "its points of accuracy below the best of all": regret,
+                "k": f"{k:,}",
+                head("top_k_overlap"): overlap and f"{overlap} (chance: {100 * k / max(n, k):.0f} %)",
+                head("best_rank"): place and f"{place} of {n:,}",
+                head("regret"): regret,
             }
         )
-    return Table(rows, "Finding the best")
+    return Table(rows, "The k best by score: share of the truly k best among them, true place of their best, what is lost by taking it")
