@@ -71,8 +71,10 @@ def _run(node: dict[str, Any]) -> float | None:
     run = prepare(config)
     if config.dry_run:
         from nas_lightning.commands.dry_run import dry_run
+        from nas_lightning.runs.claim import check_config
 
-        print(dry_run(config, run))
+        check_config(run_dir, node)
+        print(dry_run(config, run, run_dir))
         return None
     with hold(run_dir, config.resume) as run_dir:
         claim_config(run_dir, node)

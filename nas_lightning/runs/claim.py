@@ -62,6 +62,12 @@ def claim_config(folder: Path, config: Mapping[str, Any], lock: AbstractContextM
         write_json(record, present)
 
 
+def check_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raises InputError, as ``claim_config``, if the folder belongs to another config; writes nothing."""
+    if (path := folder / "config.yaml").is_file():
+        _is_allowed(path, config)
+
+
 def _is_allowed(path: Path, config: Mapping[str, Any]) -> bool:
     """Whether the config may take the kept one's place; otherwise they are equal, or it raises.
 
