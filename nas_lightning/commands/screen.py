@@ -12,6 +12,8 @@ from nas_lightning.agreement import Agreement, kendall_tau
 from nas_lightning.agreement.read import read_agreement
 from nas_lightning.agreement.summary import CONTRADICTED, UNDECIDED, Verdict, accuracies_are_equal, against_baselines, judge
 from nas_lightning.console.overrides import SYNTAX, quoted
+from nas_lightning.devices.launch import is_rank_zero
+from nas_lightning.devices.progress import report
 from nas_lightning.runs.lock import WINNERS
 from nas_lightning.scoring.meanings import head_of, meaning_of
 from nas_lightning.scoring.protocol import read_order
@@ -119,6 +121,12 @@ def fitted(paragraphs: Sequence[str]) -> str:
     lines = [line.replace(" %", "\N{NO-BREAK SPACE}%") for paragraph in paragraphs for line in ["", *paragraph.split("\n")]]
     broken = (textwrap.fill(line, WIDTH, break_long_words=False, break_on_hyphens=False) for line in lines)
     return "\n".join(broken).replace("\N{NO-BREAK SPACE}%", " %")
+
+
+def show_split(how: str) -> None:
+    """Reports how the test split was taken from images that have none; nothing of an empty text."""
+    if how and is_rank_zero():
+        report(fitted([f"images: {how}"]).lstrip("\n"), to_stdout=True)
 
 
 def _candidates(table: ScoreTable, score: str, rows: Mapping[str, int | None], first: str = "") -> str:

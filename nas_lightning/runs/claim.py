@@ -37,18 +37,20 @@ IMPLIED_BY_OLDER_FILES = {"across_devices": "same", "rate_scaling": "none"}
 REPORTED = ("nas_lightning", "torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "torchmetrics", "scipy", "numpy")
 
 
-def claim_config(folder: Path, config: Mapping[str, Any], lock: AbstractContextManager[None] | None = None) -> None:
+def claim_config(folder: Path, config: Mapping[str, Any], lock: AbstractContextManager[None] | None = None, *, images: str = "") -> None:
     """Writes ``config.yaml`` and ``environment.json``, or checks that the folder belongs to this config.
 
     The last stage may have more epochs than before, as long as nothing was ranked. All processes compare, one writes.
 
     Args:
         lock: held while files are compared and written; None if the folder is locked.
+        images: on how they were split, for the record; empty if they came split.
 
     Raises:
         InputError: naming the keys that differ, with both values.
     """
     present = environment(config) if is_rank_zero() else {}  # takes seconds, for which others need not wait
+    present |= {"images": images} if images and present else {}
     path, record = folder / "config.yaml", folder / "environment.json"
     with lock or nullcontext():
         is_to_write = not path.is_file() or _is_allowed(path, config)

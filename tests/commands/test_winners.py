@@ -53,7 +53,7 @@ def ordered(run: Path, budget: int | None = None) -> list[str]:
 
 def test_the_command_trains_the_best_and_as_many_random_ones_of_the_budget(run: Path, command: Callable, trained: list[Any]):
     budget = int(np.median(read_table(run / "ranking/scores.csv", TINY).multiply_adds))
-    done = command("standalone", "choose=best", f"scores={run}/ranking/scores.csv", "count=3", f"budget={budget}")
+    done = command("standalone", "choose=best", f"scores={run}/ranking/scores.csv", "count=3", f"budget={budget}", pages=True)
     assert done.code == 0, done.err
     content = json.loads((run / "winners/standalone/winners.json").read_text())
     assert content["best"]["architectures"] == ordered(run, budget)[:3]
@@ -64,9 +64,10 @@ def test_the_command_trains_the_best_and_as_many_random_ones_of_the_budget(run: 
     assert {row["arch"] for row in known.values()} == {*content["best"]["architectures"], *content["random"]["architectures"]}
     assert "Whether it pays to choose by predicted is open. Trained alone, the best reach" in " ".join(done.out.split())
     assert max(len(line) for line in done.out.splitlines() if str(run) not in line) <= 80
-    page = (run / "report.html").read_text()
-    for code in content["random"]["architectures"]:  # wherever they stand in the ranking
-        assert page.count(code) >= 1
+    table = (run / "report.md").read_text().split("The winners and the random ones:")[1].split("\n## ")[0]
+    for kind in ("best", "random"):
+        for code in content[kind]["architectures"]:
+            assert f"| {kind} | {code} |" in table
     _, dataset, recipe, _ = trained[0]  # experiment=micro's own
     assert (dataset.name, len(dataset.train().labels), recipe.epochs, recipe.batch_size) == ("digits", 200, 2, 64)
 

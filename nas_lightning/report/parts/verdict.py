@@ -73,6 +73,7 @@ def verdict(run: RunFiles) -> Part | None:
     if (ceiling := agreement.noise_ceiling) is not None:
         tiles.append(_tile("noise ceiling of the known accuracies", ceiling.estimates["kendall"], f"{ceiling.seeds} seeds"))
     statements = {
+        "The images": _images(run),
         "The score": f"{meaning_of(ranking.key)}{'' if ranking.key == 'top1' else ', so that a correlation is that of its negative'}.",
         "Agreement": _agreement(kendall, run.statistic("pearson")),
         "What to do with it": judged.advice,
@@ -107,11 +108,18 @@ def _without_agreement(run: RunFiles, ranking: Ranking, ranked: str) -> Part:
     figures = against_truth(ranking, run.points) if len(ranking.known) else against_costs(ranking, run.points)[::-1]
     command = _truth_command(run, ranking)
     statements = {
+        "The images": _images(run),
         "The score": f"{meaning_of(ranking.key)}.",
         "Two halves of the images": HALVES if run.halves is not None else NO_HALVES.format(_why_no_halves(run)),
         "How to find out": "This trains candidates alone and compares." if command else "",
     }
     return Part(UNKNOWN, (f"{ranked}. {why}.",), statements, tiles, figures, command=command)
+
+
+def _images(run: RunFiles) -> str:
+    """How the test split was made, if the images had none."""
+    images = run.environment.get("images")
+    return f"{images}." if isinstance(images, str) and images else ""
 
 
 def _why_no_halves(run: RunFiles) -> str:
