@@ -10,7 +10,7 @@ from tabulate import tabulate
 
 from nas_lightning.agreement import Agreement, kendall_tau
 from nas_lightning.agreement.read import read_agreement
-from nas_lightning.agreement.summary import CONTRADICTED, UNDECIDED, Verdict, accuracies_are_equal, against_baselines, judge
+from nas_lightning.agreement.summary import CONTRADICTED, UNDECIDED, Verdict, accuracies_are_equal, against_baselines, as_by_size, judge
 from nas_lightning.console.overrides import SYNTAX, quoted
 from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.devices.progress import report
@@ -173,4 +173,4 @@ def _as_by_size(table: ScoreTable, score: str) -> str:
         tau = kendall_tau(table.quality(score)[rows], table.parameters[rows].astype(float))
     except ValueError:  # a single candidate, or all equal
         return unknown
-    return f"{unknown} The number of parameters alone would put {50 + 50 * tau:.0f} % of the pairs in the same order (Kendall {tau:.3f})."
+    return f"{unknown} {as_by_size(tau)}"

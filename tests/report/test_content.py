@@ -217,7 +217,7 @@ def test_the_page_counts_what_was_scored_and_what_is_only_predicted(tmp_path: Pa
     (tmp_path / "ranking/agreement.json").unlink()
     rows = [[f"a{one}", f"4-8-4-8-{4 * one}-4", *((0.5, 0.9, 2.0) if one < 3 else ("", "", "")), 10**6, 1000, 2.5] for one in range(1, 6)]
     write_scores(tmp_path, rows, ["predicted"])
-    assert "5 candidates are ranked by predicted (2 were scored, 3 only predicted). " in text_of(tmp_path)
+    assert "5 candidates are ranked by predicted (2 were scored, 3 only predicted)." in text_of(tmp_path)
     assert "The first 5 of 5 candidates (2 were scored, 3 only predicted), ordered by predicted." in text_of(tmp_path)
 
 
@@ -299,7 +299,11 @@ def test_without_a_truth_the_page_says_how_far_the_order_is_size_and_gives_the_c
     change_json(folder / "environment.json", command=words)
     run, text = read_run(folder), text_of(folder).replace("\\", "")
     verdict = text.split("\n## ")[1]
-    assert "How far to trust this order is unknown." in verdict
+    first = [line for line in verdict.splitlines() if line][:5]  # before tiles and figures, in plain words
+    assert first[0] == "How far to trust this order is unknown."
+    assert first[1].startswith("Known: the order in which a supernet, whose weights all candidates share, puts them. 60 candidates are")
+    assert first[2].startswith("Not known: whether candidates that stand higher also classify better once they are trained alone. No ")
+    assert first[3:] == ["To find out, train some candidates alone and compare the two orders. This does it:", "```"]
     assert f"python train.py experiment=example standalone.enabled=true standalone.count=24 'run_dir={folder}'" in verdict
     assert run.ranking is not None
     size = kendalltau(run.ranking.quality, run.ranking.table.multiply_adds).statistic  # all have the same number of parameters
@@ -312,7 +316,9 @@ def test_without_a_truth_the_page_says_how_far_the_order_is_size_and_gives_the_c
     assert "Kendall tau-b of two halves of the images" in text_of(folder)
     assert "| 0.910 60 scored candidates |" in text_of(folder)
     change_json(folder / "environment.json", command=["/bin/nas-tune", "run_dir=b"])  # whose words are not the run's
-    assert "run_dir=" not in text_of(folder).replace("\\", "").split("\n## ")[1]
+    verdict = text_of(folder).replace("\\", "").split("\n## ")[1]
+    assert "run_dir=" not in verdict
+    assert "compare the two orders. nas-standalone trains them; ranking.known_accuracies=FILE compares." in verdict
 
 
 def test_bars_are_the_seeds_of_a_truth_that_the_run_trained(tmp_path: Path):

@@ -12,6 +12,7 @@ from nas_lightning.agreement.summary import (
     UNDECIDED,
     accuracies_are_equal,
     against_baselines,
+    as_by_size,
     baselines_by_outcome,
     best_baseline,
     judge,
@@ -32,6 +33,9 @@ WARNINGS = {
 }
 MORE = "This trains more candidates alone and compares again."
 UNKNOWN = "How far to trust this order is unknown."
+NOT_KNOWN = "whether candidates that stand higher also classify better once they are trained alone."
+NO_ACCURACY = "No candidate's accuracy is known: there is no ranking/agreement.json"
+FIND_OUT = "To find out, train some candidates alone and compare the two orders."
 INTERVALS = (
     "They hold 95 % of {:,} resamples of the candidates. They say nothing about another training run of the supernet, whose order may "
     "differ further."
@@ -90,9 +94,9 @@ def verdict(run: RunFiles) -> Part | None:
 
 
 def _without_agreement(run: RunFiles, ranking: Ranking, ranked: str) -> Part:
-    """How far the order is just size, and how to measure more."""
-    why = run.stale or "The ranking was not compared with known accuracies: there is no ranking/agreement.json"
+    """What is known of the order, what is not, and what would tell."""
     tiles = [Tile("candidates", f"{len(ranking.distinct):,}")]
+    by_size: dict[str, float] = {}
     sizes = {"parameters": ranking.table.parameters, "multiply-adds": ranking.table.multiply_adds}
     for name, size in sizes.items():
         try:
@@ -100,6 +104,7 @@ def _without_agreement(run: RunFiles, ranking: Ranking, ranked: str) -> Part:
         except ValueError:  # one side has no order
             continue
         tiles.append(Tile(f"Kendall tau-b with {name}", f"{tau:.3f}", "1 is the order by size"))
+        by_size[name] = tau
     if run.prediction is not None:
         tiles.append(Tile("Kendall tau-b with scores left out", run.prediction.tau, "of the predictor's fit"))
     if run.halves is not None:
@@ -111,9 +116,12 @@ def _without_agreement(run: RunFiles, ranking: Ranking, ranked: str) -> Part:
         "The images": _images(run),
         "The score": f"{meaning_of(ranking.key)}.",
         "Two halves of the images": HALVES if run.halves is not None else NO_HALVES.format(_why_no_halves(run)),
-        "How to find out": "This trains candidates alone and compares." if command else "",
     }
-    return Part(UNKNOWN, (f"{ranked}. {why}.",), statements, tiles, figures, command=command)
+    known = f"Known: the order in which a supernet, whose weights all candidates share, puts them. {ranked}."
+    alike = as_by_size(by_size["parameters"]) if "parameters" in by_size else ""
+    unknown = f"Not known: {NOT_KNOWN} {run.stale or NO_ACCURACY}."
+    how = f"{FIND_OUT} {'This does it:' if command else 'nas-standalone trains them; ranking.known_accuracies=FILE compares.'}"
+    return Part(UNKNOWN, (), statements, tiles, figures, command=command, lead=(f"{known} {alike}".rstrip(), unknown, how))
 
 
 def _images(run: RunFiles) -> str:
