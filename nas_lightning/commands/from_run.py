@@ -50,8 +50,6 @@ def take_from_run(config: DictConfig, scores: Path, typed: Mapping[str, Any]) ->
 
 def _of_run(scores: Path) -> Mapping[str, Any]:
     """The groups: from the config of a run of nas-train, or the checkpoint that nas-rank ranked with."""
-    if not scores.is_file():
-        raise InputError(f"scores: {scores} is not a file")
     config = _config_above(scores)
     if "checkpoint" not in config:
         return config

@@ -178,9 +178,12 @@ def _of_run(config: DictConfig, typed: Mapping[str, Any]) -> None:
     words = (typed.get(key, OmegaConf.select(config, key)) for key in ("choose", "standalone.choose"))
     scores = typed.get("scores", config.get("scores"))
     if next((word for word in words if word is not None), None) in CHOOSING and isinstance(scores, str):
+        path = Path(scores).expanduser()
+        if not path.is_file():
+            raise InputError(f"scores: {path} is not a file")
         from nas_lightning.commands.from_run import take_from_run
 
-        take_from_run(config, Path(scores).expanduser(), typed)
+        take_from_run(config, path, typed)
 
 
 main = partial(start, task, "standalone", base=_of_run)
