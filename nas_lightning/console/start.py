@@ -55,7 +55,8 @@ def start(task: Task, config_name: str, after_multirun: Callable[[Path], None] |
     """
     _settle()
     if not {"-h", "--help"}.isdisjoint(sys.argv[1:]):
-        print(help_of(config_name, conf_folder()), flush=True)
+        words = [argument for argument in sys.argv[1:] if not argument.startswith("-") and "=" not in argument]
+        print(help_of(config_name, conf_folder(), *words[:1]), flush=True)
         return
     if is_started_by_lightning():
         end_with_parent(int(os.environ[PARENT_VARIABLE]))

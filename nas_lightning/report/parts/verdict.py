@@ -67,7 +67,7 @@ def verdict(run: RunFiles) -> Part | None:
     if score is None or kendall is None or (judged := judge(agreement, run.label)) is None:
         why = "ranking/agreement.json has no Kendall tau-b for it, as where the score is the same for all of them."
         if accuracies_are_equal(agreement):
-            why = f"{EQUAL}."
+            why, figures = f"{EQUAL}.", ()  # a scatter of one row of points
         return Part(UNKNOWN, (compared, why), figures=figures)
     best, is_open = best_baseline(agreement), judged.outcome == UNDECIDED
     outcome = next((words for words, names in baselines_by_outcome(agreement, run.label).items() if best in names), "")
