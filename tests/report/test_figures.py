@@ -140,4 +140,7 @@ def test_of_few_candidates_only_the_best_quarter_is_outlined(tmp_path: Path):
     figure.draw(canvas := Canvas())
     others, best = (len(points.get_offsets()) for points in canvas.axes[0].collections[-2:])
     assert (others, best) == (6, 2)  # all eight of one colour would single out none
+    losses = [points.get_offsets()[:, 0] for points in canvas.axes[0].collections[-2:]]
+    assert losses[1].max() < losses[0].min()  # cross entropies, of which less is better
+    assert canvas.axes[0].xaxis.get_inverted()  # the best at the right
     assert "Outlined: the 2 best by score." in " ".join(figure.notes)

@@ -24,7 +24,7 @@ Rows = npt.NDArray[np.int64]
 def against_truth(ranking: Ranking, points: int) -> tuple[Figure, Figure]:
     """Score against known accuracy, in values and in places."""
     scores, accuracy = ranking.values, 100 * ranking.truth
-    ordered = ranking.known[np.argsort(-scores[ranking.known], kind="stable")]
+    ordered = ranking.known[np.argsort(-ranking.quality[ranking.known], kind="stable")]
     count = min(10, -(-len(ordered) // 4))  # of a few candidates fewer, or all were outlined
     best, others = ordered[:count], spaced(ordered[count:], max(points - count, 1))
     rows = np.concatenate([others, best])
