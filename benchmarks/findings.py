@@ -40,11 +40,13 @@ class Row(NamedTuple):
     finding: str
     """Of the authors, in words; what this row does instead."""
     against: str | None
-    """The row that keeps the authors' choice."""
+    """The row that keeps the authors' choice; without it for a row that ``is_the_choice``."""
     experiment: str
     overrides: tuple[str, ...] = ()
     after: str | None = None
     """The row whose supernet it starts from."""
+    is_the_choice: bool = False
+    """Whether it is the authors' choice itself, which ``against`` undoes."""
 
 
 TWICE = ("stages.pretrain.epochs=4",)
@@ -67,7 +69,7 @@ ROWS = {
         "200 listed candidates finetuned; uniform ones", "finetuned", F, ("sampler@stages.finetune.sampler=uniform",), "recipe"
     ),
     "finetuned_100": Row(
-        "100 listed candidates still better; 200", "finetuned", F, ("sampler@stages.finetune.sampler=listed_random100",), "recipe"
+        "100 listed candidates finetuned; 200", "finetuned", F, ("sampler@stages.finetune.sampler=listed_random100",), "recipe", True
     ),
     "distilled": Row("", None, D, (), "finetuned"),
     "distilled_labels": Row(
@@ -158,6 +160,8 @@ class Judged(NamedTuple):
         """What the interval says of the finding."""
         if self.gain is None:
             return ""
+        if len(self.taus) < 2:
+            return "(one seed)"
         return "confirmed" if self.gain[1] > 0 else "contradicted" if self.gain[2] < 0 else "not shown"
 
     def __str__(self) -> str:
@@ -197,7 +201,8 @@ def table(folder: Path, known_file: Path) -> dict[str, dict[str, Judged]]:
     def judge(name: str, score: str) -> Judged:
         own, kept = taus[name], taus.get(ROWS[name].against or "", {})
         shared = sorted(own.keys() & kept.keys())
-        with_choice, without = ([one[seed][score] for seed in shared] for one in (kept, own))
+        pair = (own, kept) if ROWS[name].is_the_choice else (kept, own)
+        with_choice, without = ([one[seed][score] for seed in shared] for one in pair)
         gain = gain_of(np.stack(with_choice), np.stack(without)) if shared else None
         return Judged({seed: float(own[seed][score][0]) for seed in sorted(own)}, gain)
 
