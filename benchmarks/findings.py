@@ -133,7 +133,18 @@ def run(folder: Path, seeds: Sequence[int], names: Sequence[str], processes: int
         for seed in seeds:
             for name in names:
                 jobs[name, seed] = pool.submit(train, name, seed)
-    return sum(job.result() != 0 for job in jobs.values())
+        try:
+            return sum(job.result() != 0 for job in jobs.values())
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def tables_of(folder: Path, name: str) -> dict[int, Path]:
+    """A row's tables by seed: of its runs in the folder, or kept there as ROW_SEED.csv."""
+    runs = {path.parents[1].name: path for path in folder.glob(f"{name}_[0-9]/ranking/scores.csv")}
+    kept = {path.name.removesuffix(".csv"): path for path in folder.glob(f"{name}_[0-9].csv")}
+    return {int(run.rpartition("_")[2]): path for run, path in sorted((kept | runs).items())}
 
 
 def scores_of(path: Path, structure: ResidualStructure, known: dict[Architecture, float]) -> dict[str, np.ndarray]:
@@ -193,10 +204,10 @@ def table(folder: Path, known_file: Path) -> dict[str, dict[str, Judged]]:
     counts = np.concatenate([np.ones((1, len(truth)), dtype=int), *resample_counts(len(truth), RESAMPLES, 0)])
     taus: dict[str, dict[int, dict[str, np.ndarray]]] = {}
     for name in ROWS:
-        for path in sorted(folder.glob(f"{name}_[0-9]/ranking/scores.csv")):
+        for seed, path in tables_of(folder, name).items():
             scores = scores_of(path, structure, known)
             by_score = {score: kendalls(Side.of(values, counts), Side.of(truth, counts))["kendall"] for score, values in scores.items()}
-            taus.setdefault(name, {})[int(path.parts[-3].rpartition("_")[2])] = by_score
+            taus.setdefault(name, {})[seed] = by_score
 
     def judge(name: str, score: str) -> Judged:
         own, kept = taus[name], taus.get(ROWS[name].against or "", {})

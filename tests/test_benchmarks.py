@@ -47,3 +47,15 @@ def test_a_gain_is_the_mean_difference_of_the_seeds_with_an_interval_over_seeds_
 )
 def test_what_is_said_of_a_finding(taus: dict[int, float], gain: tuple[float, float, float] | None, said: str):
     assert findings.Judged(taus, gain).verdict == said
+
+
+def test_the_tables_of_a_row_are_those_of_its_runs_or_the_kept_ones(tmp_path: Path):
+    for path in ("rate_0.1_0.csv", "rate_0.1_1.csv", "finetuned_100_2.csv", "finetuned_0/ranking/scores.csv", "finetuned_1/config.yaml"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    assert {name: [*findings.tables_of(tmp_path, name)] for name in ("rate_0.1", "finetuned", "finetuned_100", "recipe")} == {
+        "rate_0.1": [0, 1],
+        "finetuned": [0],
+        "finetuned_100": [2],
+        "recipe": [],
+    }
