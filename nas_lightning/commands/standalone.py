@@ -120,7 +120,9 @@ def task(cfg: DictConfig) -> None:
         paragraphs += [*_agreements(config.population.file, scores, truth, known, losses), written]
         print(f"{fitted(paragraphs)}\nnext, make the page:\n{to_paste(['nas-report', assigned('run_dir', str(held))])}")
         return
-    print(fitted([*paragraphs, describe_winners(compared), f"{written}, {FILE}"]))
+    from nas_lightning.report.recipe import recipe_of
+
+    print(fitted([*paragraphs, describe_winners(compared), f"Each was trained alone for {recipe_of(node)}.", f"{written}, {FILE}"]))
     of_ranking = folder_of(scores).parent
     if held == of_ranking / held.name and (of_ranking / "report.html").is_file():  # shows the winners of its run
         print(write_page(of_ranking), end="")
