@@ -80,26 +80,20 @@ def _architectures(code: str | None, chosen: str | None, space: "SearchSpace") -
             return [space.parse(str(code))]
         except InputError as error:
             raise InputError(f"architecture: {error}") from None
-    import json
-
-    from nas_lightning.errors import shorten
-    from nas_lightning.runs.reading import read_text
+    from nas_lightning.runs.reading import read_entries
 
     try:
-        entries = json.loads(read_text(Path(chosen)))
-    except (ValueError, RecursionError) as error:
-        raise error if isinstance(error, InputError) else InputError(f"chosen: {chosen} is not JSON ({error})") from None
-    if not isinstance(entries, list) or not entries:
-        raise InputError(f"chosen: {chosen} holds {shorten(entries)}, not a list of objects with a code under architecture")
+        entries = read_entries(Path(chosen))
+    except InputError as error:
+        raise InputError(f"chosen: {error}") from None
+    if not entries:
+        raise InputError(f"chosen: {chosen}: is an empty list")
     found: dict[Architecture, None] = {}
     for number, entry in enumerate(entries, start=1):
-        text = entry.get("architecture") if isinstance(entry, dict) else None
-        if not isinstance(text, str):
-            raise InputError(f"chosen: entry {number} of {chosen} is {shorten(entry)} without a code under architecture")
         try:
-            found[space.parse(text)] = None
+            found[space.parse(entry["architecture"])] = None
         except InputError as error:
-            raise InputError(f"chosen: entry {number} of {chosen}: {error}") from None
+            raise InputError(f"chosen: {chosen}: entry {number}: {error}") from None
     return list(found)
 
 

@@ -1,6 +1,5 @@
 """The search under budgets: its front, its progress against random candidates, and the chosen with both scores."""
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,12 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure as Canvas
 
-from nas_lightning.errors import InputError
 from nas_lightning.report.content import Part, Table
 from nas_lightning.report.drawing import ACCENT, INK, MUTED, PALE, TINT, Figure, Hover, spaced
 from nas_lightning.report.run import RunFiles
 from nas_lightning.report.winners import FOLDER as WINNERS
-from nas_lightning.runs.reading import finite, read_json, read_rows, read_text
+from nas_lightning.runs.reading import as_written, finite, read_entries, read_json, read_rows
 
 Numbers = npt.NDArray[np.float64]
 Rows = Sequence[Mapping[str, str]]
@@ -41,17 +39,18 @@ def search(run: RunFiles) -> Part | None:
     folder = run.folder / "search"
     if not (folder / "chosen.json").is_file():
         return None
-    protocol, chosen, evaluated = read_json(folder / "protocol.json"), _read_chosen(folder / "chosen.json"), _read(folder, "evaluated")
-    try:
+    protocol, chosen, scored = read_json(folder / "protocol.json"), read_entries(folder / "chosen.json"), _read(folder, "evaluated")
+    with as_written(folder, "nas-search"):
+        evaluated = [row for row in scored if _number(row.get("share_of_images", "1")) == 1]
         objective, cost = str(protocol["objective"]), str(protocol["costs"][0])
         label, first = LABELS[objective], chosen[0] if chosen else None
         images = f"{first['searched']['images']:,} of {first['all_images']['images']:,}" if first else "some"
         words = f"{len(evaluated):,} candidates from a {protocol['start']} start by {protocol['algorithm']}, on {images} test images."
+        if partial := {row["architecture"] for row in scored} - {row["architecture"] for row in evaluated}:
+            words += f" Of {len(partial):,} others fewer images were enough; they are not shown."
         figures = (_front(folder, evaluated, chosen, objective, cost, label, run.points), _progress(folder))
         latencies = _latencies(folder / "latency.json")
         table = _table(chosen, evaluated, objective, _trained_alone(run.folder))
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise InputError(f"{folder}: does not hold what nas-search writes there ({type(error).__name__}: {error}); search again") from None
     none = "" if chosen else "No evaluated candidate keeps to a budget."
     return Part("The best under budgets", (words, TWO_SCORES, *latencies, none), figures=figures, tables=(table,))
 
@@ -169,16 +168,6 @@ def _trained_alone(folder: Path) -> dict[str, float]:
 def _read(folder: Path, name: str) -> Rows:
     path = folder / f"{name}.csv"
     return [row for _, row in read_rows(path, ("generation", "architecture"))] if path.is_file() else []
-
-
-def _read_chosen(path: Path) -> list[dict[str, Any]]:
-    try:
-        content = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is not JSON ({error})") from None
-    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
-        raise InputError(f"{path}: must be a JSON list of objects")
-    return content
 
 
 def _shown(rows: Rows, objective: str) -> Numbers:
