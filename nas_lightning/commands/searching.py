@@ -122,7 +122,7 @@ def whole_brackets(search: SearchConfig) -> int:
     """Evaluations, of successive halving as many as make whole brackets."""
     unit = search.algorithm.bracket(search.population) if isinstance(search.algorithm, SuccessiveHalving) else 1
     if is_rank_zero() and (rest := search.evaluations % unit):
-        report(f"search.evaluations: {search.evaluations - rest:,} are used, brackets of {unit:,}; {rest:,} do not make one")
+        report(f"search.evaluations: {search.evaluations - rest:,} of {search.evaluations:,} are used, in whole brackets of {unit:,}")
     return search.evaluations - search.evaluations % unit
 
 

@@ -123,11 +123,10 @@ class Evaluations:
         return [row for row in self.rows if row.share == 1]
 
     def __str__(self) -> str:
-        partial = "" if len(self.whole) == len(self.rows) else f" on a share of the images, the work of {work(self.rows):,.0f} on all,"
-        return (
-            f"{self.new:,} candidates{partial} in {self.evaluating:.1f} s ({self.processor:.1f} s of CPU in this process), "
-            f"proposals in {self.proposing:.1f} s"
-        )
+        new = self.rows[len(self.rows) - self.new :]  # the known come first
+        is_whole = len(self.whole) == len(self.rows)
+        what = f"{len(new):,} candidates" if is_whole else f"{len(new):,} scores, the work of {work(new):,.0f} candidates,"
+        return f"{what} in {self.evaluating:.1f} s ({self.processor:.1f} s of CPU in this process), proposals in {self.proposing:.1f} s"
 
 
 def best_under(rows: Sequence[Evaluated], budget: Budget, objective: str, count: int) -> list[Evaluated]:
