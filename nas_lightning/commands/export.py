@@ -34,9 +34,14 @@ def task(cfg: DictConfig) -> None:
     import_plugins(config.plugins)
     checkpoint = Path(config.checkpoint)
     supernet, header = load_supernet(checkpoint)
-    architectures = _architectures(config.architecture, config.chosen, supernet.space)
+    architectures, chosen = _architectures(config.architecture, config.chosen, supernet.space, config.count)
     dataset = images_of(header, config.data.root, "checkpoint", checkpoint)
     config.export.check(dataset)
+    if len(architectures) < chosen:
+        which = "the best" if config.count == 1 else f"the {config.count} best"
+        print(f"exports {len(architectures)} of the {chosen} chosen, {which} of each budget; count=null takes all")
+    elif len(architectures) > 1:
+        print(f"exports {len(architectures)} candidates")
     with hold(run_folder(config.run_dir, None, "export"), None) as held:
         present, folders = environment(node), []
         for architecture in architectures:
@@ -73,11 +78,11 @@ def show(folder: Path, card: dict[str, Any], is_new: bool) -> None:
     )
 
 
-def _architectures(code: str | None, chosen: str | None, space: "SearchSpace") -> "list[Architecture]":
-    """The candidates to export, each once."""
+def _architectures(code: str | None, chosen: str | None, space: "SearchSpace", count: int | None) -> "tuple[list[Architecture], int]":
+    """The candidates to export, each once, and the number that they are chosen from."""
     if chosen is None:
         try:
-            return [space.parse(str(code))]
+            return [space.parse(str(code))], 1
         except InputError as error:
             raise InputError(f"architecture: {error}") from None
     from nas_lightning.runs.reading import read_entries
@@ -88,13 +93,16 @@ def _architectures(code: str | None, chosen: str | None, space: "SearchSpace") -
         raise InputError(f"chosen: {error}") from None
     if not entries:
         raise InputError(f"chosen: {chosen}: is an empty list")
-    found: dict[Architecture, None] = {}
+    found: dict[Architecture, bool] = {}
     for number, entry in enumerate(entries, start=1):
         try:
-            found[space.parse(entry["architecture"])] = None
+            place, architecture = entry.get("place"), space.parse(entry["architecture"])
+            found[architecture] = found.get(architecture, False) or count is None or not isinstance(place, int) or place <= count
         except InputError as error:
             raise InputError(f"chosen: {chosen}: entry {number}: {error}") from None
-    return list(found)
+    if not (taken := [architecture for architecture, is_taken in found.items() if is_taken]):
+        raise InputError(f"count: {count}, but no candidate of {chosen} has such a place under its budget")
+    return taken, len(found)
 
 
 main = partial(start, task, "export")

@@ -217,8 +217,12 @@ def test_the_page_shows_the_chosen_with_both_scores(whole: Path, command: Callab
     text = (whole / "report.md").read_text()
     assert text.index("The best under budgets") < text.index("Protocol" if "Protocol" in text else "Environment")
     available = len(Digits(resolution=8).test().labels)
-    heads = f" cross entropy, {available - available % 20:,} images | cross entropy, 20 images | multiply-adds, M | multiply-adds, % | "
-    assert heads in text
+    heads = [
+        *(f"cross entropy, nats, {count:,} images" for count in (available - available % 20, 20)),
+        "multiply-adds, M",
+        "multiply-adds, %",
+    ]
+    assert f" {' | '.join(heads)} | " in text
     for entry in json.loads((whole / "search/chosen.json").read_text()):
         (row,) = [line for line in text.splitlines() if f" {entry['architecture']} " in line and f"| {entry['place']} |" in line][:1]
         assert f"{entry['searched']['cross_entropy']:.4f}" in row

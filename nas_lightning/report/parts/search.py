@@ -11,13 +11,15 @@ from matplotlib.figure import Figure as Canvas
 
 from nas_lightning.report.content import Part, Table
 from nas_lightning.report.drawing import ACCENT, INK, MUTED, PALE, TINT, Figure, Hover, spaced
+from nas_lightning.report.ranking import read_alone
+from nas_lightning.report.recipe import next_to_known
 from nas_lightning.report.run import RunFiles
-from nas_lightning.report.winners import FOLDER as WINNERS
+from nas_lightning.report.winners import COLUMN, FOLDER
 from nas_lightning.runs.reading import as_written, finite, read_entries, read_json, read_rows
+from nas_lightning.scoring.meanings import head_of
 
 Numbers = npt.NDArray[np.float64]
 Rows = Sequence[Mapping[str, str]]
-LABELS = {"cross_entropy": "cross entropy, nats", "predicted": "predicted cross entropy, nats", "top1": "top-1, %"}
 RUNS = {"search": "search", "spread": "random, spread over all sizes", "uniform": "random, uniform in each width"}
 BUDGETS = {"multiply_adds": "M multiply-adds", "parameters": "thousand parameters", "latency": "ms", "batch_latency": "ms a batch"}
 UNITS = {
@@ -27,6 +29,9 @@ UNITS = {
     "batch_latency": (1, "predicted latency of a batch, ms"),
 }
 """What a cost is divided by, and the unit in words."""
+ALONE = "trained alone, %"
+TRAINED = {ALONE: "standalone", COLUMN: FOLDER}
+"""Columns of accuracies and the folders of their trainings, whose recipes may differ."""
 STRIP = "▁▂▃▄▅▆▇█"
 TWO_SCORES = (
     "The search chose by its score on some of the images, and the best of many noisy scores is too good; "
@@ -43,16 +48,18 @@ def search(run: RunFiles) -> Part | None:
     with as_written(folder, "nas-search"):
         evaluated = [row for row in scored if _number(row.get("share_of_images", "1")) == 1]
         objective, cost = str(protocol["objective"]), str(protocol["costs"][0])
-        label, first = LABELS[objective], chosen[0] if chosen else None
+        label, first = head_of(objective), chosen[0] if chosen else None
         images = f"{first['searched']['images']:,} of {first['all_images']['images']:,}" if first else "some"
         words = f"{len(evaluated):,} candidates from a {protocol['start']} start by {protocol['algorithm']}, on {images} test images."
         if partial := {row["architecture"] for row in scored} - {row["architecture"] for row in evaluated}:
             words += f" {len(partial):,} others were dropped after fewer images; they are not shown."
         figures = (_front(folder, evaluated, chosen, objective, cost, label, run.points), _progress(folder))
         latencies = _latencies(folder / "latency.json")
-        table = _table(chosen, evaluated, objective, protocol["costs"], _trained_alone(run.folder))
+        alone = {head: _trained_alone(run.folder / place) for head, place in TRAINED.items()}
+        table = _table(chosen, evaluated, objective, protocol["costs"], alone)
     none = "" if chosen else "No evaluated candidate keeps to a budget."
-    return Part("The best under budgets", (words, TWO_SCORES, *latencies, none), figures=figures, tables=(table,))
+    how_won = next_to_known("the winners", run.winners_recipe, run.known_recipe, bool(alone[ALONE])) if alone[COLUMN] else ""
+    return Part("The best under budgets", (words, TWO_SCORES, *latencies, how_won, none), figures=figures, tables=(table,))
 
 
 def _front(
@@ -113,12 +120,12 @@ def _progress(folder: Path) -> Figure:
 
 
 def _table(
-    chosen: Sequence[Mapping[str, Any]], evaluated: Rows, objective: str, ordered: Sequence[str], alone: Mapping[str, float]
+    chosen: Sequence[Mapping[str, Any]], evaluated: Rows, objective: str, ordered: Sequence[str], alone: Mapping[str, Mapping[str, float]]
 ) -> Table:
     """What a reader compares stands first: under each budget the scores, and the costs that span the front."""
     widest = np.max([_widths(row["architecture"]) for row in evaluated], axis=0)
     key, scale, digits = ("top1", 100, 2) if objective == "top1" else ("cross_entropy", 1, 4)
-    name = LABELS[key].removesuffix(", nats")
+    name = head_of(key)
     rows = [
         {
             "at most": ", ".join(f"{float(limit) / UNITS[cost][0]:,.4g} {BUDGETS[cost]}" for cost, limit in entry["budget"].items()),
@@ -127,8 +134,8 @@ def _table(
                 f"{name}, {score['images']:,} images": f"{scale * score[key]:.{digits}f}"
                 for score in (entry["all_images"], entry["searched"])
             },
-            "predicted": f"{entry['predicted']:.4f}" if "predicted" in entry else "",
-            "trained alone, %": f"{100 * alone[entry['architecture']]:.2f}" if entry["architecture"] in alone else "",
+            head_of("predicted"): f"{entry['predicted']:.4f}" if "predicted" in entry else "",
+            **{head: f"{100 * known[code]:.2f}" if (code := entry["architecture"]) in known else "" for head, known in alone.items()},
             **dict(pair for cost in ordered for pair in _cost(cost, entry)),
             "widths": "".join(STRIP[round(7 * width)] for width in _widths(str(entry["architecture"])) / widest),
             "architecture": str(entry["architecture"]),
@@ -171,13 +178,10 @@ def _milliseconds(cost: str) -> str:
 
 
 def _trained_alone(folder: Path) -> dict[str, float]:
-    """Mean accuracies of candidates that were trained alone, in the run or as its winners, by code."""
-    accuracies: dict[str, list[float]] = defaultdict(list)
-    for path in (folder / "standalone/accuracies.csv", folder / WINNERS / "accuracies.csv"):
-        for _, row in read_rows(path, ("architecture", "accuracy")) if path.is_file() else ():
-            if (value := finite(row["accuracy"])) is not None:
-                accuracies[row["architecture"]].append(value)
-    return {code: float(np.mean(values)) for code, values in accuracies.items()}
+    """Mean accuracies of the candidates that were trained alone into a folder, by code."""
+    path = folder / "accuracies.csv"
+    means = {code: np.nanmean(values) for code, values in read_alone(path).items() if not np.isnan(values).all()} if path.is_file() else {}
+    return {code: float(mean) for code, mean in means.items()}
 
 
 def _read(folder: Path, name: str) -> Rows:

@@ -28,21 +28,22 @@ def widths(run: RunFiles) -> Part | None:
     effect = np.divide(sums, counts, out=np.full(counts.shape, np.nan), where=counts > 0) - scores.mean()
     largest = float(np.nanquantile(np.abs(effect), STRONG)) or float(np.nanmax(np.abs(effect))) or 1.0
     unit = ranking.unit.replace("%", "points")
+    gain = f"{ranking.name} {'higher' if ranking.key == 'top1' else 'lower'} by"
     strongest = np.argsort(np.nanmin(effect, axis=0) - np.nanmax(effect, axis=0), kind="stable")[:3] + 1
     texts = {
-        (row, layer): f"layer {layer + 1}, width {width}\n{run.label} {effect[row, layer]:+.3f} {unit}\n{counts[row, layer]:,} candidates"
+        (row, layer): f"layer {layer + 1}, width {width}\n{gain} {effect[row, layer]:+.3f} {unit}\n{counts[row, layer]:,} candidates"
         for row, width in enumerate(legal.tolist())
         for layer in range(layers)
         if counts[row, layer]
     }
     columns = "layer (1 is the stem)", [str(layer + 1) for layer in range(layers)]
     rows = "width, channels", list(map(str, legal))
-    draw = heat_map(effect, columns, rows, f"mean score minus mean of all, {unit}", (-largest, largest), texts)
+    draw = heat_map(effect, columns, rows, f"{gain}, {unit}", (-largest, largest), texts)
     says = f"Heat map of the mean score by layer (1 to {layers}) and width"
     return Part(
         "What each layer's width does",
         (
-            f"Each cell is the mean score ({run.label}) of the candidates with that width in that layer, minus the mean of all. "
+            f"Each cell says by how much the candidates with that width in that layer have their mean {gain.removesuffix(' by')} than all. "
             f"Layers whose widths move the score most: {', '.join(map(str, strongest))}.",
         ),
         figures=(Figure("widths", says, draw, NOTES, 440, 430),),
