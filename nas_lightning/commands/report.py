@@ -48,6 +48,9 @@ def task(cfg: DictConfig) -> None:
     if (config.run_dir is None) == (config.sweep_dir is None):
         given = "both are given" if config.run_dir is not None else "none is given"
         raise InputError(f"run_dir, sweep: {given}; give either run_dir=DIR, of a run, or sweep=DIR, of a multirun")
+    key, folder = ("run_dir", config.run_dir) if config.run_dir is not None else ("sweep", config.sweep_dir)
+    if not Path(str(folder)).is_dir():
+        raise InputError(f"{key}: {folder} is not a folder")  # before the imports of pictures
     from nas_lightning.report import write_report, write_sweep_report
 
     if config.sweep_dir is not None:

@@ -13,8 +13,6 @@ FILES = (
     *("initial_checkpoint", "scores", "chosen", "first", "second"),
 )
 """Keys that name a file to read."""
-FOLDERS = ("start", "sweep_dir")
-"""Keys that name a folder to read; a run folder is one only to nas-report, and images may still have to be fetched."""
 CHECKPOINTS = "a stage's last.ckpt or a run's supernet.safetensors"
 
 
@@ -38,12 +36,11 @@ def check_inputs(config: Mapping[str, Any], command: str) -> None:
             raise InputError(f"checkpoint: {pattern} is a folder; give {CHECKPOINTS} in it")
         if not glob.glob(pattern, recursive=True):
             raise InputError(f"checkpoint: {pattern} names no file; give {CHECKPOINTS}")
-    is_of_images = str(_value(config, "data._target_")).endswith(".ImageFolder")
-    read = (*FOLDERS, *(["data.root"] if is_of_images else []), *(["run_dir"] if command == "report" else []))
-    for key in read:
+    holds_images = str(_value(config, "data._target_")).endswith(".ImageFolder")  # of others they may have to be fetched
+    for key in ("start", *(["data.root"] if holds_images else [])):
         if (path := _value(config, key)) is not None and not Path(path).is_dir():
-            raise InputError(f"{key.removesuffix('_dir') if key == 'sweep_dir' else key}: {path} is not a folder")
-    if command != "report" and (path := _value(config, "run_dir")) is not None:
+            raise InputError(f"{key}: {path} is not a folder")
+    if command != "report" and (path := _value(config, "run_dir")) is not None:  # nas-report looks for it itself
         _check_can_be_made(Path(path))
 
 
