@@ -1,0 +1,1 @@
+"""Any convolutional network as a supernet of widths, read off its traced graph."""

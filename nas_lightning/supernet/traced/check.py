@@ -1,0 +1,79 @@
+"""The guard at every start: a slice of the supernet equals the user's own module, narrowed."""
+
+import copy
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nas_lightning.errors import InputError, cut
+from nas_lightning.rng import generator
+from nas_lightning.space import Architecture
+from nas_lightning.supernet.traced.graph_cut import cut_graph
+from nas_lightning.supernet.traced.native_cut import cut_native
+from nas_lightning.supernet.traced.network import TracedSupernet
+
+TOLERANCE = 1e-9
+"""Of the largest logit, in float64."""
+
+
+@torch.no_grad()
+def check_slices(supernet: TracedSupernet, seed: int = 0) -> bool:
+    """Compares the smallest and a random candidate in float64 with networks cut out, with norms, scales and gates that matter.
+
+    Returns:
+        Whether the user's module reproduces the slices when it is narrowed. If it cannot run so, since it keeps channel
+        counts of its own, a candidate cut out is a ``GraphModule``.
+
+    Raises:
+        InputError: if a network that runs computes something else than its slice.
+    """
+    rng = generator(seed, "check of slices")
+    exact = copy.deepcopy(supernet).double().eval()
+    _shake(exact, rng)
+    images = _images(exact, rng)
+    runs = True
+    for architecture in (supernet.space.largest, supernet.space.smallest, supernet.space.sample(rng)):
+        logits = exact(images, architecture)
+        _compare(exact, architecture, logits, cut_graph(exact, architecture)(images), "its graph")
+        try:
+            alone = cut_native(exact, architecture).double()(images)
+        except (RuntimeError, ValueError, IndexError, TypeError, AssertionError):
+            runs = False  # a count that its code keeps; nothing was computed that could be wrong
+            continue
+        _compare(exact, architecture, logits, alone, "the network itself, narrowed")
+    return runs and _trains_alike(exact, images)
+
+
+def _shake(supernet: TracedSupernet, rng: np.random.Generator) -> None:
+    """Draws vectors anew around 1, such as scales of norms, layer scales and slopes, so that a wrong slice of them shows."""
+    for tensor in supernet.network.state_dict().values():
+        if tensor.is_floating_point() and max(tensor.shape, default=1) == tensor.numel():
+            tensor.copy_(torch.from_numpy(np.asarray(rng.uniform(0.5, 1.5, tensor.shape))))
+
+
+def _images(supernet: TracedSupernet, rng: np.random.Generator) -> Tensor:
+    graph = supernet.program.graph
+    batch, *shape = graph.values[graph.images].shape
+    device = next(supernet.parameters()).device
+    return torch.from_numpy(rng.standard_normal((batch if graph.varies == "nothing" else max(4, batch), *shape))).to(device)
+
+
+def _compare(supernet: TracedSupernet, architecture: Architecture, logits: Tensor, alone: Tensor, what: str) -> None:
+    worst = float((logits - alone).abs().max() / alone.abs().max().clamp_min(torch.finfo(alone.dtype).tiny))
+    if not worst <= TOLERANCE:  # nor NaN
+        name = type(supernet.program.graph.source).__name__
+        raise InputError(
+            f"network: a slice of {name} differs by {worst:.1g} from {what} ({cut(str(architecture))}); an operation of it is not "
+            "understood, or it computes with its channel counts: keep the layers before it with network.fixed"
+        )
+
+
+def _trains_alike(supernet: TracedSupernet, images: Tensor) -> bool:
+    """Whether the narrowed module has no tensors beyond those traced, and gives logits in training too: no auxiliary heads."""
+    module: nn.Module = cut_native(supernet, supernet.space.smallest).double().train()
+    traced = {supernet.program.graph.values[index].name for index in supernet.program.graph.tensors}
+    if not {name for name, _ in module.named_parameters()} <= traced:
+        return False
+    logits = module(images)
+    return isinstance(logits, Tensor) and logits.shape == (len(images), supernet.classes)
