@@ -15,11 +15,16 @@ from nas_lightning.supernet.traced.network import TracedSupernet
 
 TOLERANCE = 1e-9
 """Of the largest logit, in float64."""
+IMAGES = 4
 
 
 @torch.no_grad()
-def check_slices(supernet: TracedSupernet, seed: int = 0) -> bool:
+def check_slices(supernet: TracedSupernet, seed: int = 0, side: int | None = None) -> bool:
     """Compares the smallest and a random candidate in float64 with networks cut out, with norms, scales and gates that matter.
+
+    Args:
+        seed: of the random candidate, scales and images.
+        side: of the images, in pixels, if not that of the trace: a forward may take another branch there.
 
     Returns:
         Whether the user's module reproduces the slices when it is narrowed. If it cannot run so, since it keeps channel
@@ -31,7 +36,7 @@ def check_slices(supernet: TracedSupernet, seed: int = 0) -> bool:
     rng = generator(seed, "check of slices")
     exact = copy.deepcopy(supernet).double().eval()
     _shake(exact, rng)
-    images = _images(exact, rng)
+    images = _images(exact, side or supernet.space.resolution, rng)
     runs = True
     for architecture in (supernet.space.largest, supernet.space.smallest, supernet.space.sample(rng)):
         logits = exact(images, architecture)
@@ -52,11 +57,9 @@ def _shake(supernet: TracedSupernet, rng: np.random.Generator) -> None:
             tensor.copy_(torch.from_numpy(np.asarray(rng.uniform(0.5, 1.5, tensor.shape))))
 
 
-def _images(supernet: TracedSupernet, rng: np.random.Generator) -> Tensor:
-    graph = supernet.program.graph
-    batch, *shape = graph.values[graph.images].shape
+def _images(supernet: TracedSupernet, side: int, rng: np.random.Generator) -> Tensor:
     device = next(supernet.parameters()).device
-    return torch.from_numpy(rng.standard_normal((batch if graph.varies == "nothing" else max(4, batch), *shape))).to(device)
+    return torch.from_numpy(rng.standard_normal((IMAGES, supernet.channels, side, side))).to(device)
 
 
 def _compare(supernet: TracedSupernet, architecture: Architecture, logits: Tensor, alone: Tensor, what: str) -> None:

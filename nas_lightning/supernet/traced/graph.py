@@ -1,10 +1,12 @@
 """A user's network as a flat list of operations."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
+
+from nas_lightning.errors import InputError
 
 SPLITS = ("chunk", "split", "split_with_sizes", "tensor_split")
 """Operations that cut a dimension into parts."""
@@ -56,6 +58,15 @@ class Value:
         return self.target(*positional, **{name: arguments[name] for name in self.keyword_only})
 
 
+class Side(NamedTuple):
+    """The legal lengths of the images' sides, as far as the trace shows."""
+
+    least: int
+    most: float
+    symbol: str
+    """Sides of the same symbol are equal."""
+
+
 @dataclass(frozen=True, eq=False)
 class Graph:
     """The values that the logits need, each behind those that it reads."""
@@ -69,8 +80,17 @@ class Graph:
     """The module's parameters, buffers and constants by their values' indices; one that is shared has one index."""
     source: nn.Module
     """The traced copy of the user's module, which has the same tensors."""
-    varies: str
-    """What may differ from the traced images: ``batch and sides``, ``batch`` or ``nothing``."""
+    sides: tuple["Side", "Side"]
+    """The legal heights and widths of images; their number is free."""
+
+    def check_sides(self, sides: Sequence[int]) -> None:
+        """Raises InputError unless images of this height and width can run."""
+        legal = all(side.least <= length <= side.most for side, length in zip(self.sides, sides, strict=True))
+        if not legal or (self.sides[0].symbol == self.sides[1].symbol and sides[0] != sides[1]):
+            traced = "x".join(map(str, self.values[self.images].shape[2:]))
+            raise InputError(
+                f"images of {sides[0]}x{sides[1]} pixels: the network was traced at {traced}, and its forward refuses such sides"
+            )
 
     @property
     def calls(self) -> list[Value]:

@@ -92,10 +92,7 @@ class TracedSupernet(nn.Module):
         graph = self.program.graph
         if images.shape[1] != self.channels:
             raise InputError(f"images have {images.shape[1]} channels, but the supernet was made for {self.channels}")
-        traced = graph.values[graph.images].shape
-        varies = {"batch and sides": (0, 2, 3), "batch": (0,), "nothing": ()}[graph.varies]
-        if any(images.shape[dim] != traced[dim] for dim in range(4) if dim not in varies):
-            raise InputError(f"images are {tuple(images.shape)}, but of {traced} the network lets only {graph.varies} differ")
+        graph.check_sides(images.shape[2:])
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         return TracedFeatures({graph.images: images.contiguous(memory_format=layout)}, {}, self.program.full_units)
 

@@ -1,6 +1,7 @@
 """Reads an exported program as a flat list of operations with named arguments, none of them in place."""
 
 import inspect
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,14 @@ from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 from torch.fx.operator_schemas import get_signature_for_torch_op
 
-from nas_lightning.supernet.traced.graph import SPLITS, Graph, Ref, Value
+from nas_lightning.supernet.traced.graph import SPLITS, Graph, Ref, Side, Value
 
 aten = torch.ops.aten
 OPERATOR = type(aten.add.Tensor)
 """Class of the ATen operations in an exported graph; the others are Python's, on sizes."""
 
 
-def read_program(source: nn.Module, program: ExportedProgram, varies: str) -> Graph:
+def read_program(source: nn.Module, program: ExportedProgram) -> Graph:
     """The values that the result needs."""
     signature, graph = program.graph_signature, program.graph
     of_module = {**signature.inputs_to_parameters, **signature.inputs_to_buffers, **signature.inputs_to_lifted_tensor_constants}
@@ -48,7 +49,18 @@ def read_program(source: nn.Module, program: ExportedProgram, varies: str) -> Gr
             shared[id(tensor)] = len(values)
         name = "images" if node is images else of_module.get(node.name)
         values.append(_value(node, len(values), name, index_of))
-    return Graph(tuple(values), index_of[images], index_of[result], tensors, source, varies)
+    return Graph(tuple(values), index_of[images], index_of[result], tensors, source, _sides(images, program))
+
+
+def _sides(images: fx.Node, program: ExportedProgram) -> tuple[Side, Side]:
+    def side(length: Any) -> Side:
+        if not isinstance(length, torch.SymInt):
+            return Side(length, length, "")
+        known = program.range_constraints.get(length.node.expr)
+        return Side(1, math.inf, str(length)) if known is None else Side(int(known.lower), float(known.upper), str(length))
+
+    height, width = images.meta["val"].shape[2:]
+    return side(height), side(width)
 
 
 def _value(node: fx.Node, index: int, name: str | None, index_of: dict[fx.Node, int]) -> Value:

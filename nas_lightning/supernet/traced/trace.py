@@ -15,12 +15,8 @@ from nas_lightning.errors import InputError, cut
 from nas_lightning.supernet.traced.graph import Graph
 from nas_lightning.supernet.traced.read_program import read_program
 
-VARIES = {
-    "batch and sides": ({0: Dim.DYNAMIC, 2: Dim.AUTO, 3: Dim.AUTO},),
-    "batch": ({0: Dim.DYNAMIC},),
-    "nothing": None,
-}
-"""What may differ from the traced images, tried in this order."""
+VARIES = ({0: Dim.DYNAMIC, 2: Dim.AUTO, 3: Dim.AUTO}, {0: Dim.DYNAMIC})
+"""Dimensions of the images that may differ after tracing, tried in this order: their number always, their sides where possible."""
 
 
 def trace(module: nn.Module, images: Tensor) -> Graph:
@@ -44,19 +40,18 @@ def trace(module: nn.Module, images: Tensor) -> Graph:
         raise InputError(f"network: forward of {name} returns {kind}; it must return one tensor of logits")
     if logits.ndim != 2 or len(logits) != len(images):
         raise InputError(f"network: forward of {name} returns a tensor of {tuple(logits.shape)}; it must return (batch, classes) logits")
-    program, varies = _export(module, images, name)
-    return read_program(module, program, varies)
+    return read_program(module, _export(module, images, name))
 
 
-def _export(module: nn.Module, images: Tensor, name: str) -> tuple[ExportedProgram, str]:
+def _export(module: nn.Module, images: Tensor, name: str) -> ExportedProgram:
     loud = logging.getLogger("torch")
     level, error = loud.level, Exception()
     loud.setLevel(logging.CRITICAL)  # some hundred lines of symbolic sizes for pools that round up
     try:
-        for varies, shapes in VARIES.items():
+        for dimensions in VARIES:
             try:
                 with warnings.catch_warnings(action="ignore"):
-                    return torch.export.export(module, (images,), dynamic_shapes=shapes, strict=False), varies
+                    return torch.export.export(module, (images,), dynamic_shapes=(dimensions,), strict=False)
             except Exception as failed:
                 error = failed
                 if "data-dependent" in str(failed):
@@ -66,6 +61,8 @@ def _export(module: nn.Module, images: Tensor, name: str) -> tuple[ExportedProgr
     place = _place_of(traceback.extract_tb(error.__traceback__))
     if "data-dependent" in str(error):
         raise InputError(f"network: {name} cannot be traced: its forward decides on the values of a tensor ({place})") from None
+    if "size()[0]" in str(error):
+        raise InputError(f"network: {name} cannot be traced: its forward takes len(images) as a number; write images.shape[0]") from None
     raise InputError(f"network: {name} cannot be traced at {place} ({_reason(error)})") from None
 
 

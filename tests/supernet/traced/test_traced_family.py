@@ -1,0 +1,147 @@
+"""A traced supernet where the hand-written one stands: same outputs, shared prefixes, training."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from nas_lightning.scoring.prefix_walk import walk_prefixes
+from nas_lightning.scoring.score import score_candidates
+from nas_lightning.space import ListedSpace, Population, ResidualStructure, SearchSpace, Space
+from nas_lightning.supernet import SingleNetwork, Supernet
+from nas_lightning.supernet.traced.choices import Widths
+from nas_lightning.supernet.traced.network import TracedSupernet
+from tests.supernet.traced.networks import FINE, Everything, Small, images_of, some_of, traced
+
+
+@pytest.fixture(scope="module")
+def twins(track1: SearchSpace) -> tuple[Supernet, TracedSupernet]:
+    structure = ResidualStructure(track1, 100)
+    hand_written = Supernet(track1, 100, seed=1).double().eval()
+    plain = SingleNetwork(structure, track1.largest).double()
+    plain.load_state_dict({name.replace(".full.", "."): tensor for name, tensor in hand_written.state_dict().items()})
+    return hand_written, TracedSupernet(plain, images_of(32, 2), "twin", Widths(step=4, least=4)).eval()
+
+
+def test_the_twin_of_the_hand_written_supernet_finds_its_choices_in_order(twins: tuple[Supernet, TracedSupernet]):
+    hand_written, traced_one = twins
+    assert traced_one.space.choices == hand_written.space.choices
+    makers = [set(choice.layers) for choice in traced_one.program.choices]
+    for number, units in enumerate(hand_written.structure.by_layer(_module_names(hand_written))):
+        assert makers[number] == {name for _, name in units}
+    assert [layer.name for layer in traced_one.program.pinned] == ["classifier"]
+
+
+def _module_names(supernet: Supernet) -> list[str]:
+    blocks = [f"blocks.{number}.{unit.name}.conv" for number, block in enumerate(supernet.structure.blocks) for unit in block]
+    return ["stem.conv", *blocks]
+
+
+def test_the_twin_gives_the_outputs_and_costs_of_the_hand_written_supernet(twins: tuple[Supernet, TracedSupernet]):
+    hand_written, traced_one = twins
+    images, architectures = images_of(32), some_of(traced_one, 5)
+    for architecture in architectures:
+        torch.testing.assert_close(traced_one(images, architecture), hand_written(images, architecture), rtol=0, atol=1e-12)
+    widths = [architecture.widths for architecture in architectures]
+    for mine, other in zip(traced_one.program.cost(widths), hand_written.structure.cost(widths), strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+@pytest.mark.parametrize(("name", "side"), [("everything", 16), ("shufflenet_v2_x0_5", 32)])
+@pytest.mark.parametrize("memory", [0, 10_000, 2**30])
+def test_shared_prefixes_change_no_bit(name: str, side: int, memory: int):
+    supernet, images = traced(name, side), images_of(side)
+    architectures = sorted(set(some_of(supernet, 12)), key=lambda architecture: architecture.widths)
+    with torch.inference_mode():
+        for architecture, logits in zip(architectures, walk_prefixes(supernet, architectures, supernet.begin(images), memory), strict=True):
+            assert torch.equal(logits, supernet(images, architecture))
+
+
+def test_shared_prefixes_run_fewer_operations(monkeypatch: pytest.MonkeyPatch):
+    supernet, images = traced("everything", 16), images_of(16)
+    widths = supernet.space.smallest.widths
+    last = [type(supernet.space.smallest)((*widths[:-1], width)) for width in supernet.space.choices[-1]]
+    layers = []
+    extend = TracedSupernet.extend
+    monkeypatch.setattr(
+        TracedSupernet, "extend", lambda self, features, layer, width: layers.append(layer) or extend(self, features, layer, width)
+    )
+    with torch.inference_mode():
+        list(walk_prefixes(supernet, last, supernet.begin(images), 2**30))
+    assert len(layers) == len(widths) + len(last) - 1
+
+
+def test_candidates_are_scored_as_with_the_hand_written_supernet():
+    supernet = TracedSupernet(Everything(), images_of(16).float(), "everything", FINE)
+    population = Population.draw(supernet.space, 6, 0)
+    images, labels = images_of(16, 12).float(), torch.arange(12) % 10
+    for candidate, score in zip(
+        population.architectures, score_candidates(supernet, population.architectures, images, labels), strict=True
+    ):
+        with torch.no_grad():
+            assert score.cross_entropy == pytest.approx(float(F.cross_entropy(supernet(images, candidate), labels)), rel=1e-6)
+
+
+def test_a_supernet_learns_and_keeps_nothing_of_a_candidate():
+    supernet = TracedSupernet(Small(), images_of(16).float(), "small", FINE).train()
+    images, labels = images_of(16, 10).float(), torch.arange(10)
+    optimizer = torch.optim.Adam(supernet.parameters(), lr=0.02)
+    before = {name: tensor.clone() for name, tensor in supernet.state_dict().items()}
+    first = float(F.cross_entropy(supernet(images, supernet.space.largest), labels).detach())
+    for _ in range(30):
+        for architecture in (supernet.space.largest, supernet.space.smallest):
+            optimizer.zero_grad()
+            F.cross_entropy(supernet(images, architecture), labels).backward()
+            optimizer.step()
+    assert float(F.cross_entropy(supernet(images, supernet.space.largest), labels).detach()) < first / 2
+    supernet.load_state_dict(before)
+    assert float(F.cross_entropy(supernet(images, supernet.space.largest), labels).detach()) == pytest.approx(first)
+
+
+def test_a_supernet_of_batch_statistics_has_no_running_averages():
+    names = set(traced("everything", 16).state_dict())
+    assert names == {f"network.{name}" for name, _ in Everything().named_parameters()}
+    running = set(traced("everything", 16, "running").state_dict())
+    assert {name.rpartition(".")[2] for name in running - names} == {"running_mean", "running_var"}
+
+
+def test_the_user_s_module_is_left_as_it_was():
+    module = Everything().train()
+    before = copy.deepcopy(module.state_dict())
+    supernet = TracedSupernet(module, images_of(16).float(), "everything", FINE)
+    with torch.no_grad():
+        for parameter in supernet.parameters():
+            parameter.zero_()
+    assert module.training
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+
+
+def test_the_header_names_the_space_and_changes_with_the_ties():
+    supernet = TracedSupernet(Small(), images_of(16).float(), "small", FINE)
+    header = supernet.header()
+    assert ListedSpace(**header["space"]) == supernet.space
+    assert {key: header[key] for key in ("kind", "classes", "channels", "norm")} == {
+        "kind": "traced",
+        "classes": 10,
+        "channels": 3,
+        "norm": "batch",
+    }
+    other = Small()
+    other.two = nn.Conv2d(16, 25, 3)
+    other.head = nn.Linear(25, 10)
+    assert TracedSupernet(Small(), images_of(16).float(), "small", FINE).ties == supernet.ties
+    assert TracedSupernet(other, images_of(16).float(), "small", FINE).ties != supernet.ties
+    assert TracedSupernet(Small(lambda x: x.flip(1)), images_of(16).float(), "small", FINE).ties != supernet.ties
+
+
+def test_both_kinds_of_space_are_spaces(track1: SearchSpace):
+    listed = ListedSpace("listed", track1.names, track1.choices, track1.resolution)
+    assert isinstance(track1, Space)
+    assert listed.size == track1.size
+    draws = [space.sample_distinct(20, np.random.default_rng(3)) for space in (track1, listed)]
+    assert draws[0] == draws[1]
+    assert listed.parse(listed.text(draws[0][0])) == draws[0][0]
