@@ -138,6 +138,6 @@ def initialise(module: nn.Module, seed: int) -> None:
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_uniform_(layer.weight, mode="fan_out", nonlinearity="relu", generator=generator)
-        if isinstance(layer, nn.Linear):
+        if isinstance(layer, nn.Linear) and layer.bias is not None:
             bound = layer.in_features**-0.5
             nn.init.uniform_(layer.bias, -bound, bound, generator=generator)

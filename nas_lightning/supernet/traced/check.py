@@ -42,7 +42,7 @@ def check_slices(supernet: TracedSupernet, seed: int = 0, side: int | None = Non
         logits = exact(images, architecture)
         _compare(exact, architecture, logits, cut_graph(exact, architecture)(images), "its graph")
         try:
-            alone = cut_native(exact, architecture).double()(images)
+            alone = cut_native(exact, architecture)(images)
         except (RuntimeError, ValueError, IndexError, TypeError, AssertionError):
             runs = False  # a count that its code keeps; nothing was computed that could be wrong
             continue
@@ -74,7 +74,7 @@ def _compare(supernet: TracedSupernet, architecture: Architecture, logits: Tenso
 
 def _trains_alike(supernet: TracedSupernet, images: Tensor) -> bool:
     """Whether the narrowed module has no tensors beyond those traced, and gives logits in training too: no auxiliary heads."""
-    module: nn.Module = cut_native(supernet, supernet.space.smallest).double().train()
+    module: nn.Module = cut_native(supernet, supernet.space.smallest).train()
     traced = {supernet.program.graph.values[index].name for index in supernet.program.graph.tensors}
     if not {name for name, _ in module.named_parameters()} <= traced:
         return False

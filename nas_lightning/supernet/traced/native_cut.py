@@ -34,7 +34,7 @@ def cut_native(supernet: TracedSupernet, architecture: Architecture) -> nn.Modul
         if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d) and supernet.norm is NormStatistics.BATCH:
             part.running_mean = part.running_var = part.num_batches_tracked = None
             part.track_running_stats = False
-    return module.train(supernet.training)
+    return module.to(next(supernet.parameters())).train(supernet.training)
 
 
 def _count(layer: nn.Module) -> None:

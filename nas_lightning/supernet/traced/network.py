@@ -1,18 +1,15 @@
 """All candidates of a traced network in one set of weights."""
 
-import hashlib
 import math
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from nas_lightning.errors import InputError
-from nas_lightning.space import Architecture, ListedSpace
+from nas_lightning.space import Architecture
 from nas_lightning.supernet.cpu_kernels import at_least_float32, check_several_values, full_precision
 from nas_lightning.supernet.layers import NormStatistics
-from nas_lightning.supernet.traced.choices import Widths
 from nas_lightning.supernet.traced.graph import Ref, Value, replace_refs
 from nas_lightning.supernet.traced.layout import Units
 from nas_lightning.supernet.traced.program import Program
@@ -43,42 +40,24 @@ class TracedSupernet(nn.Module):
     """Weights of every candidate of a traced network; which one runs is an argument.
 
     Args:
-        module: the user's network with the weights to begin from; it is copied.
-        images: (batch, channels, H, W), an example of what it reads.
+        program: of the network, whose weights the supernet begins with; it may serve several supernets.
         name: of the space in files and errors.
-        widths: the legal widths.
-        fixed: patterns of layers whose channels are kept whole.
-        tie: patterns of choices that become one.
         norm: source of the batch norms' statistics.
         channels_last: memory format of the images; affects only rounding.
     """
 
-    def __init__(
-        self,
-        module: nn.Module,
-        images: Tensor,
-        name: str,
-        widths: Widths | None = None,
-        fixed: Sequence[str] = (),
-        tie: Sequence[str] = (),
-        norm: NormStatistics | str = NormStatistics.BATCH,
-        channels_last: bool = True,
-    ) -> None:
+    def __init__(self, program: Program, name: str, norm: NormStatistics | str = NormStatistics.BATCH, channels_last: bool = True) -> None:
         super().__init__()
-        self.norm, self.channels_last = NormStatistics(norm), channels_last
-        self.program = Program(module, images, widths, fixed, tie)
-        graph, choices = self.program.graph, self.program.choices
-        self.channels, self.classes = images.shape[1], graph.values[graph.logits].shape[1]
-        legal = tuple(tuple(choice.units) for choice in choices)
-        self.space = ListedSpace(name, tuple(choice.name for choice in choices), legal, images.shape[-1])
+        self.program, self.norm, self.channels_last = program, NormStatistics(norm), channels_last
+        self.space, self.classes, self.channels = program.space(name), program.classes, program.channels
         self.network = nn.Module()
         """The tensors under the names that they have in the user's module."""
         unread = self._averages() if self.norm is NormStatistics.BATCH else set()
         self._homes: dict[int, tuple[nn.Module, str]] = {}
-        stored = graph.source.state_dict()
-        for index, tensor in graph.tensors.items():
+        stored = program.graph.source.state_dict()
+        for index, tensor in program.graph.tensors.items():
             if index not in unread:
-                self._homes[index] = _keep(self.network, graph.values[index].name, tensor, stored)
+                self._homes[index] = _keep(self.network, program.graph.values[index].name, tensor, stored)
 
     def forward(self, images: Tensor, architecture: Architecture) -> Tensor:
         """(batch, channels, H, W) -> logits (batch, classes) of one candidate."""
@@ -130,19 +109,7 @@ class TracedSupernet(nn.Module):
     def header(self) -> dict[str, Any]:
         """Plain values that describe the network without its weights."""
         plain = {"kind": "traced", "space": self.space.header(), "classes": self.classes, "channels": self.channels}
-        return {**plain, "norm": str(self.norm), "ties": self.ties}
-
-    @property
-    def ties(self) -> str:
-        """sha256 of the tensors' names and shapes and of what each choice narrows in them, not of the operations."""
-        digest = hashlib.sha256()
-        for index in sorted(self._homes, key=lambda index: self.program.graph.values[index].name):
-            value = self.program.graph.values[index]
-            digest.update(f"{value.name} {value.shape}".encode())
-            for layout in self.program.layouts[index][0]:
-                if layout is not None:
-                    digest.update(layout.group.tobytes() + layout.rank.tobytes())
-        return digest.hexdigest()
+        return {**plain, "norm": str(self.norm), "ties": self.program.ties}
 
     def tensor(self, index: int) -> Tensor:
         """One of the network's tensors at full width."""
@@ -203,8 +170,9 @@ def _keep(root: nn.Module, name: str, tensor: Tensor, stored: dict[str, Any]) ->
         if part not in dict(root.named_children()):
             root.add_module(part, nn.Module())
         root = root.get_submodule(part)
+    copied = tensor.detach().clone()
     if isinstance(tensor, nn.Parameter):
-        root.register_parameter(leaf, tensor)
+        root.register_parameter(leaf, nn.Parameter(copied, requires_grad=tensor.requires_grad))
     else:
-        root.register_buffer(leaf, tensor, persistent=name in stored)
+        root.register_buffer(leaf, copied, persistent=name in stored)
     return root, leaf

@@ -1,5 +1,6 @@
 """A traced graph that any candidate can run: which choices a value depends on, and an operation with a candidate's numbers."""
 
+import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -9,6 +10,7 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 from nas_lightning.errors import InputError
+from nas_lightning.space import ListedSpace
 from nas_lightning.space.structure import Cost
 from nas_lightning.supernet.traced.adapt import ADAPT, Dimensions
 from nas_lightning.supernet.traced.choices import Choice, Widths, make_choices
@@ -74,6 +76,32 @@ class Program:
     def pinned(self) -> list[PinnedLayer]:
         """The layers with channels that no choice narrows, each with its reason."""
         return [*self.grouping.pinned, *self.single]
+
+    def space(self, name: str) -> ListedSpace:
+        """The candidates."""
+        legal = tuple(tuple(choice.units) for choice in self.choices)
+        return ListedSpace(name, tuple(choice.name for choice in self.choices), legal, self.graph.values[self.graph.images].shape[-1])
+
+    @property
+    def channels(self) -> int:
+        """Channels of the images."""
+        return self.graph.values[self.graph.images].shape[1]
+
+    @property
+    def classes(self) -> int:
+        """Number of logits."""
+        return self.graph.values[self.graph.logits].shape[1]
+
+    @cached_property
+    def ties(self) -> str:
+        """sha256 of the tensors' names and shapes and of what each group narrows in them, not of the operations."""
+        digest = hashlib.sha256()
+        for index in sorted(self.graph.tensors, key=lambda index: self.graph.values[index].name):
+            digest.update(f"{self.graph.values[index].name} {self.graph.values[index].shape}".encode())
+            for layout in self.layouts[index][0]:
+                if layout is not None:
+                    digest.update(layout.group.tobytes() + layout.rank.tobytes())
+        return digest.hexdigest()
 
     @property
     def full_units(self) -> Units:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from nas_lightning.space import Architecture
 from nas_lightning.supernet.traced.choices import Widths
 from nas_lightning.supernet.traced.network import TracedSupernet
+from nas_lightning.supernet.traced.program import Program
 
 FINE = Widths(divisor=1, least=1)
 """A quarter, a half, three quarters and all of the channels, however few."""
@@ -103,13 +104,18 @@ def traced(name: str, side: int = 64, norm: str = "batch") -> TracedSupernet:
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(0)
         module = OWN[name]() if name in OWN else getattr(torchvision.models, name)(num_classes=10)
-    supernet = TracedSupernet(module.double(), images_of(side, 2), name, FINE, norm=norm).eval()
+    supernet = TracedSupernet(Program(module.double(), images_of(side, 2), FINE), name, norm).eval()
     rng = np.random.default_rng(0)
     with torch.no_grad():
         for tensor in supernet.network.state_dict().values():
             if max(tensor.shape, default=1) == tensor.numel():
                 tensor.copy_(torch.from_numpy(np.asarray(rng.uniform(0.5, 1.5, tensor.shape))))
     return supernet
+
+
+def supernet_of(module: nn.Module, images: Tensor, widths: Widths = FINE, **settings: Any) -> TracedSupernet:
+    """All candidates of a module; other settings as ``Program``'s."""
+    return TracedSupernet(Program(module, images, widths, **settings), type(module).__name__)
 
 
 def some_of(supernet: TracedSupernet, count: int) -> list[Architecture]:

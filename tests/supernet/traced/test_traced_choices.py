@@ -7,11 +7,10 @@ from torch import Tensor, nn
 from nas_lightning.errors import InputError
 from nas_lightning.supernet.traced.check import check_slices
 from nas_lightning.supernet.traced.choices import Widths
-from nas_lightning.supernet.traced.cutting import cut_traced
+from nas_lightning.supernet.traced.family import TracedFamily
 from nas_lightning.supernet.traced.groups import Group
-from nas_lightning.supernet.traced.network import TracedSupernet
 from nas_lightning.supernet.traced.program import Program
-from tests.supernet.traced.networks import FINE, Attention, Everything, Small, traced
+from tests.supernet.traced.networks import FINE, Attention, Everything, Small, supernet_of, traced
 
 IMAGES = torch.zeros(2, 3, 16, 16)
 
@@ -77,7 +76,7 @@ def test_tied_choices_are_one_and_keep_about_the_same_share():
     (both,) = [choice for choice in tied.choices if len(choice.groups) > 1]
     assert both.name == "excited.squeeze"
     assert [both.units[width] for width in (3, 6, 9, 12)] == [(3, 5), (6, 10), (9, 15), (12, 20)]
-    assert check_slices(TracedSupernet(module, IMAGES, "tied", FINE, tie=["[ej]*"]))
+    assert check_slices(supernet_of(module, IMAGES, FINE, tie=["[ej]*"]))
 
 
 def test_fixed_layers_are_no_choice_and_say_so():
@@ -108,7 +107,7 @@ def test_patterns_that_match_nothing_are_one_line(settings: dict[str, object], l
 
 
 def test_attention_pins_what_flows_into_it_and_leaves_the_rest_free():
-    supernet = TracedSupernet(Attention(), IMAGES, "attention", FINE)
+    supernet = supernet_of(Attention(), IMAGES, FINE)
     assert supernet.space.names == ("stem.0", "wide", "behind.0", "behind.3")
     pinned = {layer.name: layer for layer in supernet.program.pinned}
     assert pinned.keys() == {"keys", "values", "head"}
@@ -119,9 +118,11 @@ def test_attention_pins_what_flows_into_it_and_leaves_the_rest_free():
 
 
 def test_a_network_that_cannot_run_narrowed_is_cut_out_as_a_graph():
-    supernet = TracedSupernet(Attention(keeps_its_shape=True), IMAGES, "attention", FINE).eval()
-    assert not check_slices(supernet)
-    alone, images = cut_traced(supernet, supernet.space.smallest, native=False), torch.randn(2, 3, 16, 16)
+    family = TracedFamily(lambda: Attention(keeps_its_shape=True), "attention", 10, 3, 16, FINE)
+    assert not family.cuts_natively
+    supernet, images = family.supernet("batch", 0), torch.randn(2, 3, 16, 16)
+    alone = family.cut(supernet, supernet.space.smallest)
+    assert type(alone).__name__ == "Attention"
     torch.testing.assert_close(alone(images), supernet(images, supernet.space.smallest))
 
 

@@ -8,13 +8,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from nas_lightning.errors import InputError
 from nas_lightning.scoring.prefix_walk import walk_prefixes
 from nas_lightning.scoring.score import score_candidates
-from nas_lightning.space import ListedSpace, Population, ResidualStructure, SearchSpace, Space
+from nas_lightning.space import Architecture, ListedSpace, Population, ResidualStructure, SearchSpace, Space
 from nas_lightning.supernet import SingleNetwork, Supernet
 from nas_lightning.supernet.traced.choices import Widths
+from nas_lightning.supernet.traced.family import TracedFamily
 from nas_lightning.supernet.traced.network import TracedSupernet
-from tests.supernet.traced.networks import FINE, Everything, Small, images_of, some_of, traced
+from tests.supernet.traced.networks import FINE, Everything, Small, images_of, some_of, supernet_of, traced
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,7 @@ def twins(track1: SearchSpace) -> tuple[Supernet, TracedSupernet]:
     hand_written = Supernet(track1, 100, seed=1).double().eval()
     plain = SingleNetwork(structure, track1.largest).double()
     plain.load_state_dict({name.replace(".full.", "."): tensor for name, tensor in hand_written.state_dict().items()})
-    return hand_written, TracedSupernet(plain, images_of(32, 2), "twin", Widths(step=4, least=4)).eval()
+    return hand_written, supernet_of(plain, images_of(32, 2), Widths(step=4, least=4)).eval()
 
 
 def test_the_twin_of_the_hand_written_supernet_finds_its_choices_in_order(twins: tuple[Supernet, TracedSupernet]):
@@ -75,7 +77,7 @@ def test_shared_prefixes_run_fewer_operations(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_candidates_are_scored_as_with_the_hand_written_supernet():
-    supernet = TracedSupernet(Everything(), images_of(16).float(), "everything", FINE)
+    supernet = supernet_of(Everything(), images_of(16).float(), FINE)
     population = Population.draw(supernet.space, 6, 0)
     images, labels = images_of(16, 12).float(), torch.arange(12) % 10
     for candidate, score in zip(
@@ -86,7 +88,7 @@ def test_candidates_are_scored_as_with_the_hand_written_supernet():
 
 
 def test_a_supernet_learns_and_keeps_nothing_of_a_candidate():
-    supernet = TracedSupernet(Small(), images_of(16).float(), "small", FINE).train()
+    supernet = supernet_of(Small(), images_of(16).float(), FINE).train()
     images, labels = images_of(16, 10).float(), torch.arange(10)
     optimizer = torch.optim.Adam(supernet.parameters(), lr=0.02)
     before = {name: tensor.clone() for name, tensor in supernet.state_dict().items()}
@@ -111,7 +113,7 @@ def test_a_supernet_of_batch_statistics_has_no_running_averages():
 def test_the_user_s_module_is_left_as_it_was():
     module = Everything().train()
     before = copy.deepcopy(module.state_dict())
-    supernet = TracedSupernet(module, images_of(16).float(), "everything", FINE)
+    supernet = supernet_of(module, images_of(16).float(), FINE)
     with torch.no_grad():
         for parameter in supernet.parameters():
             parameter.zero_()
@@ -121,7 +123,7 @@ def test_the_user_s_module_is_left_as_it_was():
 
 
 def test_the_header_names_the_space_and_changes_with_the_ties():
-    supernet = TracedSupernet(Small(), images_of(16).float(), "small", FINE)
+    supernet = supernet_of(Small(), images_of(16).float(), FINE)
     header = supernet.header()
     assert ListedSpace(**header["space"]) == supernet.space
     assert {key: header[key] for key in ("kind", "classes", "channels", "norm")} == {
@@ -133,9 +135,9 @@ def test_the_header_names_the_space_and_changes_with_the_ties():
     other = Small()
     other.two = nn.Conv2d(16, 25, 3)
     other.head = nn.Linear(25, 10)
-    assert TracedSupernet(Small(), images_of(16).float(), "small", FINE).ties == supernet.ties
-    assert TracedSupernet(other, images_of(16).float(), "small", FINE).ties != supernet.ties
-    assert TracedSupernet(Small(lambda x: x.flip(1)), images_of(16).float(), "small", FINE).ties != supernet.ties
+    assert supernet_of(Small(), images_of(16).float(), FINE).program.ties == supernet.program.ties
+    assert supernet_of(other, images_of(16).float(), FINE).program.ties != supernet.program.ties
+    assert supernet_of(Small(lambda x: x.flip(1)), images_of(16).float(), FINE).program.ties != supernet.program.ties
 
 
 def test_both_kinds_of_space_are_spaces(track1: SearchSpace):
@@ -145,3 +147,67 @@ def test_both_kinds_of_space_are_spaces(track1: SearchSpace):
     draws = [space.sample_distinct(20, np.random.default_rng(3)) for space in (track1, listed)]
     assert draws[0] == draws[1]
     assert listed.parse(listed.text(draws[0][0])) == draws[0][0]
+
+
+@pytest.fixture(scope="module")
+def family() -> TracedFamily:
+    return TracedFamily(Everything, "everything", 10, 3, 16, FINE)
+
+
+def test_a_family_s_supernet_begins_with_the_weights_of_its_seed(family: TracedFamily):
+    first, again, other = (family.supernet("batch", seed) for seed in (1, 1, 2))
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name]), name
+    assert not torch.equal(first.network.left.weight, other.network.left.weight)
+    torch.manual_seed(1)
+    assert torch.equal(Everything().left.weight, first.network.left.weight)
+
+
+def test_a_candidate_cut_out_is_the_user_s_class_and_independent(family: TracedFamily):
+    supernet, images = family.supernet("batch", 0).eval(), images_of(16).float()
+    architecture = some_of(supernet, 2)[1]
+    alone = family.cut(supernet, architecture)
+    assert type(alone) is Everything
+    before = alone(images)
+    with torch.no_grad():
+        for parameter in supernet.parameters():
+            parameter.zero_()
+    assert torch.equal(alone(images), before)
+    with pytest.raises(InputError, match="entry 1 of 7-6-3-8-5-9"):
+        family.cut(supernet, Architecture((7, 6, 3, 8, 5, 9)))
+
+
+@pytest.mark.parametrize("norm", ["batch", "running"])
+def test_a_candidate_alone_has_weights_as_large_as_its_own_widths_need(family: TracedFamily, norm: str):
+    smallest = family.space.smallest
+    alone, again, other = (family.alone(smallest, norm, seed) for seed in (1, 1, 2))
+    costs = family.cost([smallest.widths])
+    assert sum(parameter.numel() for parameter in alone.parameters()) == costs.parameters[0]
+    assert torch.equal(alone.joined[0].weight, again.joined[0].weight)
+    assert not torch.equal(alone.joined[0].weight, other.joined[0].weight)
+    bound = (2 * 3 / alone.joined[0].weight.shape[0]) ** 0.5  # Kaiming, fan_out, relu, 1x1 window
+    assert 0.8 * bound < float(alone.joined[0].weight.detach().abs().max()) <= bound
+    assert (alone.joined[1].running_mean is None) == (norm == "batch")
+    loss = F.cross_entropy(alone.train()(images_of(16).float()), torch.arange(4))
+    loss.backward()
+    assert all(parameter.grad is not None for parameter in alone.parameters())
+
+
+def test_another_number_of_outputs_than_classes_is_one_line():
+    with pytest.raises(InputError, match="network: small has 10 outputs, but the images have 100 classes"):
+        _ = TracedFamily(Small, "small", 100, 3, 16).space
+
+
+def test_auxiliary_heads_are_no_part_of_a_candidate():
+    class WithAuxiliaryHead(Small):
+        def __init__(self) -> None:
+            super().__init__()
+            self.auxiliary = nn.Linear(24, 10)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            logits = super().forward(x)
+            return (logits, self.auxiliary(torch.zeros(len(x), 24))) if self.training else logits  # type: ignore[return-value]
+
+    family = TracedFamily(WithAuxiliaryHead, "auxiliary", 10, 3, 16)
+    assert not family.cuts_natively
+    assert set(family.alone(family.space.smallest, "batch").state_dict()) == set(Small().state_dict())

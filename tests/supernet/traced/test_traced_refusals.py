@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture
 from nas_lightning.supernet.traced.check import check_slices
-from nas_lightning.supernet.traced.network import TracedSupernet
 from nas_lightning.supernet.traced.program import Program
-from tests.supernet.traced.networks import FINE, Everything, Small
+from tests.supernet.traced.networks import FINE, Everything, Small, supernet_of
 
 IMAGES = torch.zeros(2, 3, 16, 16)
 
@@ -46,7 +45,7 @@ class Fixed(nn.Module):
     [
         (
             Small(on_values),
-            r"network: Small cannot be traced: its forward decides on the values of a tensor \(test_traced_refus.*:21\)",
+            rf"forward decides on the values of a tensor \(test_traced_refusals.py:{on_values.__code__.co_firstlineno + 1}\)",
         ),
         (Returns(lambda x: {"out": x, "aux": x}), "network: forward of Returns returns 2 values; it must return one tensor of logits"),
         (Returns(lambda x: str(x)), "network: forward of Returns returns a str; it must return one tensor of logits"),
@@ -72,7 +71,7 @@ def test_images_too_small_for_a_network_are_one_line():
 
 
 def test_images_of_other_channels_or_sides_than_traced_are_one_line():
-    supernet = TracedSupernet(Small(lambda x: x.view(-1, 16, 14, 14)), IMAGES, "small", FINE)
+    supernet = supernet_of(Small(lambda x: x.view(-1, 16, 14, 14)), IMAGES, FINE)
     with pytest.raises(InputError, match="images have 1 channels, but the supernet was made for 3"):
         supernet.begin(IMAGES[:, :1])
     with pytest.raises(InputError, match="images of 12x16 pixels: the network, traced at 16x16, does not run on such sides"):
@@ -80,21 +79,21 @@ def test_images_of_other_channels_or_sides_than_traced_are_one_line():
 
 
 def test_sides_for_which_a_forward_takes_another_branch_are_one_line():
-    supernet = TracedSupernet(Everything(), IMAGES, "everything", FINE)
+    supernet = supernet_of(Everything(), IMAGES, FINE)
     with pytest.raises(InputError, match="images of 4x16 pixels"):
         supernet.begin(IMAGES[:, :, :4])
-    square = TracedSupernet(Small(lambda x: x + x.transpose(2, 3)), IMAGES, "small", FINE)
+    square = supernet_of(Small(lambda x: x + x.transpose(2, 3)), IMAGES, FINE)
     square.begin(IMAGES[:, :, :12, :12])
     with pytest.raises(InputError, match="images of 12x16 pixels"):
         square.begin(IMAGES[:, :, :12])
-    even = TracedSupernet(Small(lambda x: x if x.shape[2] % 4 == 2 else -x), IMAGES, "small", FINE)
+    even = supernet_of(Small(lambda x: x if x.shape[2] % 4 == 2 else -x), IMAGES, FINE)
     assert check_slices(even)
     with pytest.raises(InputError, match="a slice of Small differs"):  # the trace does not show the rule, the comparison does
         check_slices(even, side=14)
 
 
 def test_one_value_a_channel_is_one_line():
-    supernet = TracedSupernet(nn.Sequential(nn.Conv2d(3, 8, 16), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8, 10)), IMAGES, "one", FINE)
+    supernet = supernet_of(nn.Sequential(nn.Conv2d(3, 8, 16), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8, 10)), IMAGES, FINE)
     with pytest.raises(InputError, match="batch_size: one value a channel"):
         supernet(IMAGES[:1], supernet.space.largest)
 
@@ -107,10 +106,10 @@ def test_one_value_a_channel_is_one_line():
     ],
 )
 def test_a_slice_that_differs_from_the_narrowed_network_is_one_line(between: Callable[[Tensor], Tensor]):
-    supernet = TracedSupernet(Small(between), IMAGES, "small", FINE)
+    supernet = supernet_of(Small(between), IMAGES, FINE)
     with pytest.raises(InputError, match=r"network: a slice of Small differs by .* from the network itself, narrowed .*network\.fixed"):
         check_slices(supernet)
-    assert check_slices(TracedSupernet(Small(between), IMAGES, "small", FINE, fixed=["one"]))
+    assert check_slices(supernet_of(Small(between), IMAGES, FINE, fixed=["one"]))
 
 
 def test_an_operation_in_place_on_a_part_of_what_is_read_later_is_one_line():
@@ -119,10 +118,10 @@ def test_an_operation_in_place_on_a_part_of_what_is_read_later_is_one_line():
         return x
 
     with pytest.raises(InputError, match="network: a slice of Small differs by"):
-        check_slices(TracedSupernet(Small(rectify_half), IMAGES, "small", FINE))
+        check_slices(supernet_of(Small(rectify_half), IMAGES, FINE))
 
 
 def test_a_candidate_outside_the_space_is_one_line():
-    supernet = TracedSupernet(Small(), IMAGES, "small", FINE)
+    supernet = supernet_of(Small(), IMAGES, FINE)
     with pytest.raises(InputError, match=r"entry 2 of 4-7 \(two\): width 7 is not one of 6, 12, 18, 24"):
         supernet.space.check(Architecture((4, 7)))

@@ -1,0 +1,111 @@
+"""The family of one user's network: its candidates and their costs, its supernet, and its stand-alone networks."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from nas_lightning.errors import InputError
+from nas_lightning.space import Architecture, ListedSpace
+from nas_lightning.space.structure import Cost
+from nas_lightning.supernet.layers import NormStatistics, initialise
+from nas_lightning.supernet.traced.check import check_slices
+from nas_lightning.supernet.traced.choices import Widths
+from nas_lightning.supernet.traced.graph_cut import cut_graph
+from nas_lightning.supernet.traced.native_cut import cut_native
+from nas_lightning.supernet.traced.network import TracedSupernet
+from nas_lightning.supernet.traced.program import Program
+
+
+@dataclass(frozen=True, eq=False)
+class TracedFamily:
+    """Builds the candidates of a network; the first use traces it and compares slices with the network narrowed.
+
+    Args:
+        make: constructs the network at full width, with initial weights.
+        space_name: of the space in files and errors.
+        classes: outputs of the network.
+        channels: channels of the images.
+        resolution: height and width of the images, in pixels.
+        widths: the legal widths.
+        fixed: patterns of layers whose channels are kept whole.
+        tie: patterns of choices that become one.
+    """
+
+    name: ClassVar[str] = "traced"
+    make: Callable[[], nn.Module]
+    space_name: str
+    classes: int
+    channels: int
+    resolution: int
+    widths: Widths = Widths()
+    fixed: Sequence[str] = ()
+    tie: Sequence[str] = ()
+
+    @cached_property
+    def program(self) -> Program:
+        """The traced network.
+
+        Raises:
+            InputError: if it cannot be traced or narrowed, or has another number of outputs than classes.
+        """
+        images = torch.zeros(2, self.channels, self.resolution, self.resolution)
+        program = Program(self._fresh(0), images, self.widths, self.fixed, self.tie)
+        if program.classes != self.classes:
+            raise InputError(f"network: {self.space_name} has {program.classes} outputs, but the images have {self.classes} classes")
+        return program
+
+    @cached_property
+    def space(self) -> ListedSpace:
+        """The candidates."""
+        return self.program.space(self.space_name)
+
+    @cached_property
+    def cuts_natively(self) -> bool:
+        """Whether a candidate cut out is the user's own class; raises InputError if slices are wrong."""
+        return check_slices(TracedSupernet(self.program, self.space_name))
+
+    def cost(self, widths: npt.ArrayLike) -> Cost:
+        """Counts parameters and multiply-adds of (n, choices) widths, one row per candidate."""
+        return self.program.cost(widths)
+
+    def header(self) -> dict[str, Any]:
+        """Plain values that describe the family, but for how the network is made."""
+        plain = {"kind": self.name, "space": self.space.header(), "classes": self.classes, "channels": self.channels}
+        return {**plain, "ties": self.program.ties}
+
+    def supernet(self, norm: NormStatistics | str, seed: int, channels_last: bool = True) -> TracedSupernet:
+        """All candidates in one network, with the initial weights of a seed; slices are compared before."""
+        _ = self.cuts_natively
+        supernet = TracedSupernet(self.program, self.space_name, norm, channels_last)
+        supernet.network.load_state_dict(self._fresh(seed).state_dict(), strict=False)  # it may hold tensors that are not traced
+        return supernet
+
+    def cut(self, supernet: TracedSupernet, architecture: Architecture) -> nn.Module:
+        """The candidate as a plain network with copied weights: the same outputs, independent of the supernet.
+
+        Raises:
+            InputError: if the architecture is not in the space.
+        """
+        self.space.check(architecture)
+        return cut_native(supernet, architecture) if self.cuts_natively else cut_graph(supernet, architecture)
+
+    def alone(self, architecture: Architecture, norm: NormStatistics | str, seed: int = 0) -> nn.Module:
+        """One candidate with initial weights of its own, for its own widths: a slice of wider ones would vary too little."""
+        network = self.cut(self.supernet(norm, seed), architecture)
+        with torch.random.fork_rng(devices=()):
+            torch.manual_seed(seed)
+            for layer in network.modules():
+                if callable(reset := getattr(layer, "reset_parameters", None)):
+                    reset()
+        initialise(network, seed)
+        return network
+
+    @torch.random.fork_rng(devices=())  # layers draw from the global generator when constructed
+    def _fresh(self, seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        return self.make()
