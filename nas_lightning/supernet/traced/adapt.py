@@ -68,7 +68,7 @@ ADAPT: dict[str, Adapt] = {
     **dict.fromkeys(("conv1d", "conv2d"), _groups),
     "group_norm": _norm_groups,
     **dict.fromkeys(("layer_norm", "rms_norm"), _normalized_shape),
-    **dict.fromkeys(("view", "expand", "_unsafe_view"), _sizes("size")),
+    "expand": _sizes("size"),
     "reshape": _sizes("shape"),
     "unflatten": _sizes("sizes"),
     **dict.fromkeys(SPLITS, _split),

@@ -82,12 +82,15 @@ def _value(node: fx.Node, index: int, name: str | None, index_of: dict[fx.Node, 
         return Value(index, operation_name(node), shapes, node.target, arguments, place=place, module=module)  # type: ignore[arg-type]
     target, (arguments, keyword_only) = node.target, _arguments(node)
     arguments = {key: plain(argument) for key, argument in arguments.items()}
-    if operation_name(node) in SPLITS:  # one operation for all ways to cut into parts of known sizes
+    name = operation_name(node)
+    if name in ("view", "_unsafe_view"):  # a view of a slice, or of images in another memory format, may not exist
+        name, target, arguments = "reshape", aten.reshape.default, {"input": arguments["input"], "shape": arguments["size"]}
+    if name in SPLITS:  # one operation for all ways to cut into parts of known sizes
         at = arguments["dim"] % len(shapes[0])
         if not any(isinstance(part.shape[at], torch.SymInt) for part in results):
             target = aten.split_with_sizes.default
             arguments = {"input": arguments["input"], "split_sizes": [shape[at] for shape in shapes], "dim": at}
-    return Value(index, operation_name(node), shapes, target, arguments, keyword_only, place, module)
+    return Value(index, name, shapes, target, arguments, keyword_only, place, module)
 
 
 def _place(node: fx.Node) -> tuple[str, str]:

@@ -155,7 +155,7 @@ def _select(call: Value, flow: Flow) -> Dims:
 
 
 SHAPES: dict[str, Rule] = {
-    **dict.fromkeys(("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as", "_unsafe_view"), _view),
+    **dict.fromkeys(("reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as"), _view),
     **dict.fromkeys(("t", "numpy_T", "transpose"), _transpose),
     **dict.fromkeys(("expand", "expand_as"), _expand),
     **dict.fromkeys(("cat", "concat"), _cat),

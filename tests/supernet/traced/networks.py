@@ -91,6 +91,7 @@ class Small(nn.Module):
         return self.head(self.two(self.between[0](self.one(x))).mean((2, 3)))
 
 
+SETTINGS = {"googlenet": {"init_weights": False}}  # else it warns
 OWN = {"everything": Everything, "attention": Attention, "small": Small}
 
 
@@ -103,7 +104,7 @@ def traced(name: str, side: int = 64, norm: str = "batch") -> TracedSupernet:
     """A supernet of float64, whose scales, slopes and gates are all different; do not change it."""
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(0)
-        module = OWN[name]() if name in OWN else getattr(torchvision.models, name)(num_classes=10)
+        module = OWN[name]() if name in OWN else getattr(torchvision.models, name)(num_classes=10, **SETTINGS.get(name, {}))
     supernet = TracedSupernet(Program(module.double(), images_of(side, 2), FINE), name, norm).eval()
     rng = np.random.default_rng(0)
     with torch.no_grad():

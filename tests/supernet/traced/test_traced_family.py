@@ -1,6 +1,7 @@
 """A traced supernet where the hand-written one stands: same outputs, shared prefixes, training."""
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from nas_lightning.supernet import SingleNetwork, Supernet
 from nas_lightning.supernet.traced.choices import Widths
 from nas_lightning.supernet.traced.family import TracedFamily
 from nas_lightning.supernet.traced.network import TracedSupernet
+from tests.stages import GivenPaths, fit, loader, make_module
 from tests.supernet.traced.networks import FINE, Everything, Small, images_of, some_of, supernet_of, traced
 
 
@@ -108,6 +110,48 @@ def test_a_supernet_of_batch_statistics_has_no_running_averages():
     assert names == {f"network.{name}" for name, _ in Everything().named_parameters()}
     running = set(traced("everything", 16, "running").state_dict())
     assert {name.rpartition(".")[2] for name in running - names} == {"running_mean", "running_var"}
+
+
+class Views(nn.Module):
+    """Flattens by a view, as the oldest networks do, which images in channels_last do not allow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.head = nn.Conv2d(3, 8, 5), nn.Linear(8 * 36, 20), nn.Linear(20, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.max_pool2d(F.relu(self.one(x)), 2)
+        return self.head(self.two(x.view(x.size(0), -1)).relu())
+
+
+def test_a_view_of_the_user_s_runs_in_any_memory_format():
+    for channels_last in (True, False):
+        supernet = TracedFamily(Views, "views", 10, 3, 16, FINE).supernet("batch", 0, channels_last)
+        assert supernet.space.names == ("one", "two")
+        assert supernet(images_of(16).float(), supernet.space.smallest).shape == (4, 10)
+
+
+def test_lower_precision_gives_about_the_same_logits(family: TracedFamily):
+    supernet, images = family.supernet("batch", 0).eval(), images_of(16).float()
+    exact = supernet(images, supernet.space.smallest)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = supernet(images, supernet.space.smallest)
+    assert rough.dtype is torch.bfloat16
+    assert 0 < float((rough - exact).detach().abs().max()) < 0.1 * float(exact.detach().abs().max())
+
+
+@pytest.mark.filterwarnings("ignore:You defined a `validation_step`")
+def test_a_stage_trains_a_traced_supernet_with_the_summed_gradients_of_its_paths(tmp_path: Path):
+    supernet = TracedFamily(Small, "small", 10, 3, 8, FINE).supernet("batch", 0).double()
+    paths = some_of(supernet, 3)
+    expected = copy.deepcopy(supernet)
+    images, labels = loader().dataset[:6]
+    for architecture in paths:
+        F.cross_entropy(expected(images, architecture), labels).backward()
+    record = fit(tmp_path, make_module(supernet, sampler=GivenPaths([paths])))
+    assert len(record.rates) == 3
+    for gradient, parameter in zip(record.gradients[0], expected.parameters(), strict=True):
+        torch.testing.assert_close(gradient, parameter.grad, rtol=0, atol=1e-12)
 
 
 def test_the_user_s_module_is_left_as_it_was():
