@@ -154,7 +154,15 @@ def _select(call: Value, flow: Flow) -> Dims:
     return [*dims[:at], *dims[at + 1 :]]
 
 
+def _shifted(call: Value, flow: Flow) -> Dims:
+    dims = flow.of(call.arguments["input"])
+    if any(flow.ids.narrows(dims[dim]) for dim in call.arguments["dims"] or range(len(dims))):
+        raise NoRule(f"is moved along channels ({described(call)})")
+    return dims
+
+
 SHAPES: dict[str, Rule] = {
+    **dict.fromkeys(("flip", "roll"), _shifted),
     **dict.fromkeys(("reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as"), _view),
     **dict.fromkeys(("t", "numpy_T", "transpose"), _transpose),
     **dict.fromkeys(("expand", "expand_as"), _expand),
