@@ -16,6 +16,7 @@ from nas_lightning.supernet.traced.network import TracedSupernet
 TOLERANCE = 1e-9
 """Of the largest logit, in float64."""
 IMAGES = 4
+ADVICE = "; an operation of it is not understood, or it computes with its channel counts: keep the layers before it with network.fixed"
 
 
 @torch.no_grad()
@@ -39,7 +40,7 @@ def check_slices(supernet: TracedSupernet, seed: int = 0, side: int | None = Non
     images = _images(exact, side or supernet.space.resolution, rng)
     runs = True
     for architecture in (supernet.space.largest, supernet.space.smallest, supernet.space.sample(rng)):
-        logits = exact(images, architecture)
+        logits = _run(exact, architecture, images)
         _compare(exact, architecture, logits, cut_graph(exact, architecture)(images), "its graph")
         try:
             alone = cut_native(exact, architecture)(images)
@@ -62,14 +63,22 @@ def _images(supernet: TracedSupernet, side: int, rng: np.random.Generator) -> Te
     return torch.from_numpy(rng.standard_normal((IMAGES, supernet.channels, side, side))).to(device)
 
 
+def _run(supernet: TracedSupernet, architecture: Architecture, images: Tensor) -> Tensor:
+    try:
+        return supernet(images, architecture)
+    except (RuntimeError, ValueError, IndexError) as error:  # numbers of channels that do not fit
+        reason = cut(" ".join(str(error).split()), 200)
+        raise InputError(f"network: a slice of {_name(supernet)} does not run ({cut(str(architecture))}: {reason}){ADVICE}") from None
+
+
+def _name(supernet: TracedSupernet) -> str:
+    return type(supernet.program.graph.source).__name__
+
+
 def _compare(supernet: TracedSupernet, architecture: Architecture, logits: Tensor, alone: Tensor, what: str) -> None:
     worst = float((logits - alone).abs().max() / alone.abs().max().clamp_min(torch.finfo(alone.dtype).tiny))
     if not worst <= TOLERANCE:  # nor NaN
-        name = type(supernet.program.graph.source).__name__
-        raise InputError(
-            f"network: a slice of {name} differs by {worst:.1g} from {what} ({cut(str(architecture))}); an operation of it is not "
-            "understood, or it computes with its channel counts: keep the layers before it with network.fixed"
-        )
+        raise InputError(f"network: a slice of {_name(supernet)} differs by {worst:.1g} from {what} ({cut(str(architecture))}){ADVICE}")
 
 
 def _trains_alike(supernet: TracedSupernet, images: Tensor) -> bool:

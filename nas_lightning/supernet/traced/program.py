@@ -18,7 +18,7 @@ from nas_lightning.supernet.traced.cost import count_cost
 from nas_lightning.supernet.traced.graph import Graph, Value
 from nas_lightning.supernet.traced.groups import Grouping, PinnedLayer, group_channels
 from nas_lightning.supernet.traced.layout import Layouts, Units
-from nas_lightning.supernet.traced.rules import follow_channels
+from nas_lightning.supernet.traced.rules import MAKES_CHANNELS, follow_channels, layers
 from nas_lightning.supernet.traced.trace import trace
 
 
@@ -91,6 +91,14 @@ class Program:
     def classes(self) -> int:
         """Number of logits."""
         return self.graph.values[self.graph.logits].shape[1]
+
+    @cached_property
+    def sides(self) -> tuple[int, ...]:
+        """Height of what the first layer of each choice makes, in pixels, at the traced size; 1 behind the last pooling."""
+        made = {call.arguments["weight"].index: call.shape for call in self.graph.calls if call.name in MAKES_CHANNELS}
+        weights = layers(self.graph)
+        shapes = [made[weights[choice.layers[0]]] if choice.layers else () for choice in self.choices]
+        return tuple(shape[2] if len(shape) == 4 else 1 for shape in shapes)
 
     @cached_property
     def ties(self) -> str:

@@ -30,6 +30,7 @@ def test_the_choices_of_a_network_of_all_kinds_of_layers():
         ("head.0", 36, ("head.0",)),
     ]
     assert [layer.name for layer in program.pinned] == ["head.4", "left:2", "right"]
+    assert program.sides == (16, 16, 1, 16, 8, 1)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture
+from nas_lightning.supernet.traced.adapt import ADAPT
 from nas_lightning.supernet.traced.check import check_slices
 from nas_lightning.supernet.traced.program import Program
 from tests.supernet.traced.networks import FINE, Everything, Small, supernet_of
@@ -119,6 +120,13 @@ def test_an_operation_in_place_on_a_part_of_what_is_read_later_is_one_line():
 
     with pytest.raises(InputError, match="network: a slice of Small differs by"):
         check_slices(supernet_of(Small(rectify_half), IMAGES, FINE))
+
+
+def test_a_wrong_rule_is_one_line(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(ADAPT, "reshape", lambda *_: {})
+    with pytest.raises(InputError, match=r"network: a slice of Small does not run \(4-6: shape .*network\.fixed") as error:
+        check_slices(supernet_of(Small(lambda x: x.view(x.shape[0], 16, -1).view(x.shape)), IMAGES, FINE))
+    assert "\n" not in str(error.value)
 
 
 def test_a_candidate_outside_the_space_is_one_line():

@@ -77,6 +77,24 @@ def test_the_comparison_notices_the_last_filters_in_place_of_the_first():
     assert differences(supernet, alone, smallest, images)[0] > 1e-3
 
 
+@pytest.mark.parametrize(
+    ("name", "side"), [("squeezenet1_1", 32), *(pytest.param(name, 64, marks=pytest.mark.slow) for name in ("resnet18", "densenet121"))]
+)
+def test_a_slice_is_the_full_network_with_all_other_weights_at_zero(name: str, side: int):
+    supernet, images = traced(name, side), images_of(side)
+    for architecture in some_of(supernet, 3):
+        units = supernet.program.units(architecture.widths)
+        masked = cut_native(supernet, supernet.space.largest)
+        with torch.no_grad():
+            for index in supernet.tensors:
+                for dim, layout in enumerate(supernet.program.layouts[index][0]):
+                    if layout is not None:
+                        dropped = np.setdiff1d(np.arange(layout.size), layout.kept(units))
+                        masked.get_parameter(supernet.program.graph.values[index].name).index_fill_(dim, torch.from_numpy(dropped), 0)
+            wanted = masked(images)
+            torch.testing.assert_close(supernet(images, architecture), wanted, rtol=0, atol=1e-9 * float(wanted.abs().max()))
+
+
 def test_other_sides_than_those_traced_run_too():
     supernet, smallest, images = traced("everything", 16), traced("everything", 16).space.smallest, images_of(24)
     torch.testing.assert_close(supernet(images, smallest), cut_native(supernet, smallest)(images), rtol=0, atol=1e-12)
