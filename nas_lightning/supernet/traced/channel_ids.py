@@ -21,6 +21,8 @@ class ChannelIds:
         self.marks: dict[int, set[int]] = {}
         """By id: the parts that operations cut out by position; classes of one choice lie in the same ones."""
         self._marks_made = 0
+        self.ordered: list[Ids] = []
+        """Ids whose order matters to an operation, so that units must not change places."""
 
     def fresh(self, count: int) -> Ids:
         """New ids, each a class of its own."""
@@ -99,6 +101,7 @@ class ChannelIds:
     def equal_parts(self, ids: Ids, count: int) -> list[Ids]:
         """The ids of each of ``count`` equal parts, which stay equally wide; only sizes are tied where that is enough."""
         if (shared := self.spread(ids, count)) is not None:
+            self.ordered.append(ids)  # other channels stand at the same place in another part
             return [shared] * count
         rows = ids.reshape(count, -1)
         self.unify(rows[0], rows)

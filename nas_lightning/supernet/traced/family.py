@@ -16,6 +16,7 @@ from nas_lightning.supernet.layers import NormStatistics, initialise
 from nas_lightning.supernet.traced.check import check_slices
 from nas_lightning.supernet.traced.choices import Widths
 from nas_lightning.supernet.traced.graph_cut import cut_graph
+from nas_lightning.supernet.traced.importance import sort_by_l1
 from nas_lightning.supernet.traced.native_cut import cut_native
 from nas_lightning.supernet.traced.network import TracedSupernet
 from nas_lightning.supernet.traced.program import Program
@@ -34,6 +35,7 @@ class TracedFamily:
         widths: the legal widths.
         fixed: patterns of layers whose channels are kept whole.
         tie: patterns of choices that become one.
+        sort: ``l1`` puts the most important channels of the initial weights first, ``none`` leaves them.
     """
 
     name: ClassVar[str] = "traced"
@@ -45,6 +47,11 @@ class TracedFamily:
     widths: Widths = Widths()
     fixed: Sequence[str] = ()
     tie: Sequence[str] = ()
+    sort: str = "none"
+
+    def __post_init__(self) -> None:
+        if self.sort not in ("none", "l1"):
+            raise InputError(f"network.sort: {self.sort!r} must be none or l1")
 
     @cached_property
     def program(self) -> Program:
@@ -83,6 +90,8 @@ class TracedFamily:
         _ = self.cuts_natively
         supernet = TracedSupernet(self.program, self.space_name, norm, channels_last)
         supernet.network.load_state_dict(self._fresh(seed).state_dict(), strict=False)  # it may hold tensors that are not traced
+        if self.sort == "l1":
+            sort_by_l1(supernet)
         return supernet
 
     def cut(self, supernet: TracedSupernet, architecture: Architecture) -> nn.Module:

@@ -1,6 +1,6 @@
 """Groups of channels that one choice narrows, read off the ids that flow through a graph."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,8 @@ class Group:
     """Channels of a unit in that layer."""
     layers: tuple[str, ...]
     """The layers that make its channels."""
+    sortable: bool = True
+    """Whether its units may change places."""
 
     @property
     def channels(self) -> int:
@@ -81,12 +83,13 @@ def group_channels(flow: Flow) -> Grouping:
     for number, members in enumerate(classes):
         group_of[members], rank_of[members] = number, np.arange(len(members))
     makers = {name: ids.find(made) for name, index in layers(graph).items() if (made := flow.parts[index][0][0]) is not None}
+    ordered = np.concatenate([np.zeros(0, dtype=np.int64), *map(ids.find, ids.ordered)])
     groups = []
     for members in classes:
         tensor, _, along = places[first[members[0]][0]]
         per_unit = int((ids.find(along) == members[0]).sum())
         tied = tuple(name for name, made in makers.items() if np.isin(made, members).any())
-        groups.append(Group(layer_of(graph.values[tensor].name), len(members), per_unit, tied))
+        groups.append(Group(layer_of(graph.values[tensor].name), len(members), per_unit, tied, not np.isin(members, ordered).any()))
     return Grouping(flow, _with_own_names(groups), _pinned(flow), group_of, rank_of)
 
 
@@ -104,7 +107,7 @@ def _with_own_names(groups: list[Group]) -> tuple[Group, ...]:
     named = []
     for group in groups:
         seen[group.name] = count = seen.get(group.name, 0) + 1
-        named.append(group if count == 1 else Group(f"{group.name}:{count}", group.units, group.per_unit, group.layers))
+        named.append(group if count == 1 else replace(group, name=f"{group.name}:{count}"))
     return tuple(named)
 
 

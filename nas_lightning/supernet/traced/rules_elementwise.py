@@ -61,8 +61,11 @@ def _over_a_dimension(call: Value, flow: Flow) -> Dims | Parts:
     return Parts([out] * len(call.shapes)) if len(call.shapes) > 1 else out
 
 
-def _as_it_is(call: Value, flow: Flow) -> Dims:
-    return flow.of(call.arguments["input"])
+def _along_a_dimension(call: Value, flow: Flow) -> Dims:
+    dims = flow.of(call.arguments["input"])
+    if call.name == "cumsum" and (ids := dims[call.arguments["dim"]]) is not None:
+        flow.ids.ordered.append(ids)
+    return dims
 
 
 def _product(call: Value, flow: Flow) -> Dims:
@@ -75,7 +78,7 @@ ELEMENTWISE: dict[str, Rule] = {
     **dict.fromkeys(ON_ELEMENTS.split(), _on_elements),
     **dict.fromkeys(ON_PIXELS.split(), _on_pixels),
     **dict.fromkeys(OVER_A_DIMENSION.split(), _over_a_dimension),
-    **dict.fromkeys(ALONG_A_DIMENSION.split(), _as_it_is),
+    **dict.fromkeys(ALONG_A_DIMENSION.split(), _along_a_dimension),
     **dict.fromkeys(("constant_pad_nd", "pad", "reflection_pad2d", "replication_pad2d"), _padded),
     **dict.fromkeys(PRODUCTS.split(), _product),
 }

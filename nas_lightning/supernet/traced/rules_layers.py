@@ -38,6 +38,7 @@ def _conv1d(call: Value, flow: Flow) -> Dims:
         raise NoRule(f"is convolved along channels ({described(call)})")
     for along in weight:  # a window that runs along channels, as in efficient channel attention
         flow.ids.pin(along, "is a window along channels")
+    flow.ids.ordered.append(x[2])
     return [x[0], None, x[2]]
 
 

@@ -52,6 +52,7 @@ def _moved(flow: Flow, ids: Ids, grid: Ids) -> tuple[int, Ids]:
     inner = along[-1]  # channels split in two, as before a shuffle: equal parts, each as wide as the other
     rows = np.unique(np.moveaxis(grid, inner, -1).reshape(-1, grid.shape[inner]), axis=0)
     if (shared := flow.ids.spread(ids, len(rows))) is not None:
+        flow.ids.ordered.append(ids)
         return inner, shared
     flow.ids.unify(ids[rows[0]], ids[rows])
     return inner, ids[rows[0]]
