@@ -1,6 +1,6 @@
 """The family of one user's network: its candidates and their costs, its supernet, and its stand-alone networks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -84,6 +84,27 @@ class TracedFamily:
         """Plain values that describe the family, but for how the network is made."""
         plain = {"kind": self.name, "space": self.space.header(), "classes": self.classes, "channels": self.channels}
         return {**plain, "ties": self.program.ties}
+
+    def what_differs(self, header: Mapping[str, Any]) -> str | None:
+        """The first difference from the family that a header describes, in words; None if its weights fit."""
+        own, other = self.header(), dict(header)
+        for key in ("kind", "classes", "channels"):
+            if own[key] != other.get(key):
+                return f"{key}: {own[key]} here, {other.get(key)!r} there"
+        space = other.get("space")
+        try:
+            listed = ListedSpace(**space)  # type: ignore[arg-type]
+        except (TypeError, InputError) as error:
+            return f"its space is none: {error}"
+        if self.space.layers != listed.layers:
+            return f"{self.space.layers} choices here, {listed.layers} there"
+        for number, (name, widths) in enumerate(zip(self.space.names, self.space.choices, strict=True)):
+            if (name, widths) != (listed.names[number], listed.choices[number]):
+                there = f"{listed.names[number]} of {', '.join(map(str, listed.choices[number]))}"
+                return f"choice {number + 1}: {name} of {', '.join(map(str, widths))} here, {there} there"
+        if self.space.resolution != listed.resolution:
+            return f"images of {self.space.resolution} pixels here, {listed.resolution} there"
+        return None if own["ties"] == other.get("ties") else "tensors of other shapes, or other channels that are tied"
 
     def supernet(self, norm: NormStatistics | str, seed: int, channels_last: bool = True) -> TracedSupernet:
         """All candidates in one network, with the initial weights of a seed; slices are compared before."""

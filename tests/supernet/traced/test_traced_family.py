@@ -255,3 +255,17 @@ def test_auxiliary_heads_are_no_part_of_a_candidate():
     family = TracedFamily(WithAuxiliaryHead, "auxiliary", 10, 3, 16)
     assert not family.cuts_natively
     assert set(family.alone(family.space.smallest, "batch").state_dict()) == set(Small().state_dict())
+
+
+def test_a_header_is_compared_with_what_is_traced_now(family: TracedFamily):
+    header = family.supernet("batch", 0).header()
+    assert family.what_differs(header) is None
+    assert family.what_differs({**header, "classes": 7}) == "classes: 10 here, 7 there"
+    assert family.what_differs({**header, "space": None}) is not None
+    assert family.what_differs({**header, "ties": "0"}) == "tensors of other shapes, or other channels that are tied"
+    space = header["space"]
+    choices = [*space["choices"][:2], [3, 6, 12], *space["choices"][3:]]
+    altered = {**header, "space": {**space, "choices": choices}}
+    assert family.what_differs(altered) == "choice 3: excited.squeeze of 3, 6, 9, 12 here, excited.squeeze of 3, 6, 12 there"
+    fewer = {**header, "space": {**space, "names": space["names"][:-1], "choices": space["choices"][:-1]}}
+    assert family.what_differs(fewer) == "6 choices here, 5 there"
