@@ -10,6 +10,7 @@ from nas_lightning.supernet.layers import NormStatistics
 from nas_lightning.supernet.traced.graph import Ref, Value
 from nas_lightning.supernet.traced.network import DROPOUTS, TracedSupernet
 
+LEAVES = ("weight", "bias", "running_mean", "running_var")
 WINDOW = ("stride", "padding", "dilation", "groups")
 
 
@@ -31,7 +32,7 @@ class _Cut:
         self.nodes: dict[int, fx.Node] = {}
         self.tensors = supernet.tensors
         readers = [index for call in self.program.graph.calls for index in call.inputs]
-        self.read_once = {index for index in self.tensors if readers.count(index) == 1}
+        self.read_once = {index for index in self.program.graph.tensors if readers.count(index) == 1}
 
     def module(self) -> fx.GraphModule:
         traced = self.program.graph
@@ -50,11 +51,13 @@ class _Cut:
             return self._called(self._unused_name(call), kind(call.arguments["p"]), arguments["input"])
         if call.name not in ("conv2d", "linear", "batch_norm"):
             return None
-        leaves = ("weight", "bias", "running_mean", "running_var")
-        given = {leaf: arguments[leaf].index for leaf in leaves if isinstance(arguments.get(leaf), Ref)}
-        owners = {self.program.graph.values[index].name.removesuffix(f".{leaf}") for leaf, index in given.items()}
-        once = all(index in self.read_once for index in given.values() if index in self.tensors)
-        if len(owners) != 1 or not once or not all(index in self.program.graph.tensors for index in given.values()):
+        values = self.program.graph.values
+        given = {leaf: arguments[leaf].index for leaf in LEAVES if isinstance(arguments.get(leaf), Ref)}
+        owners = {values[index].name.removesuffix(f".{leaf}") for leaf, index in given.items()}
+        if len(owners) != 1 or not all(index in self.read_once for index in given.values()):
+            return None
+        others = [index for index in self.program.graph.tensors if index not in given.values()]
+        if any(values[index].name.startswith(f"{min(owners)}.") for index in others):  # a layer of the user's own, with more tensors
             return None
         kept = {leaf: self._narrowed(index) for leaf, index in given.items() if index in self.tensors}
         layer = _batch_norm(call, kept, self.supernet.norm) if call.name == "batch_norm" else _layer(call.name, arguments, kept)

@@ -5,12 +5,12 @@ import time
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nas_lightning.supernet.traced.graph_cut import cut_graph
 from nas_lightning.supernet.traced.native_cut import cut_native
-from tests.supernet.traced.networks import differences, images_of, some_of, traced
+from tests.supernet.traced.networks import differences, images_of, some_of, supernet_of, traced
 
 QUICK = {"everything": 16, "squeezenet1_1": 32, "shufflenet_v2_x0_5": 32}
 """Names and sides of the images."""
@@ -75,6 +75,37 @@ def test_the_comparison_notices_the_last_filters_in_place_of_the_first():
     with torch.no_grad():
         alone.joined[0].weight.copy_(full[-made:, :read])
     assert differences(supernet, alone, smallest, images)[0] > 1e-3
+
+
+class StandardisedConv(nn.Conv2d):
+    """Standardises its filters and scales them, as some networks without norms do: its weight is computed."""
+
+    def __init__(self, *arguments: int) -> None:
+        super().__init__(*arguments)
+        self.gain = nn.Parameter(torch.rand(self.out_channels, 1, 1, 1) + 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        weight = self.gain * weight / weight.square().mean((1, 2, 3), keepdim=True).sqrt()
+        return self._conv_forward(x, weight, self.bias)
+
+
+def test_layers_that_are_used_twice_or_compute_their_weights_are_cut_out_too():
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.twice, self.norm = StandardisedConv(3, 16, 3), nn.Conv2d(16, 16, 3, padding=1), nn.BatchNorm2d(16)
+            self.head = nn.Linear(16, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.norm(self.twice(self.twice(self.one(x)))).mean((2, 3)))
+
+    supernet, images = supernet_of(Network().double(), images_of(16, 2)).eval(), images_of(16)
+    assert supernet.space.names == ("one",)
+    for architecture in (supernet.space.smallest, supernet.space.largest):
+        for cut in (cut_native, cut_graph):
+            of_outputs, of_gradients, outside = differences(supernet, cut(supernet, architecture), architecture, images)
+            assert max(of_outputs, of_gradients, abs(outside)) <= 1e-9, (cut, architecture)
 
 
 @pytest.mark.parametrize(
