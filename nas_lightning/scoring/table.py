@@ -14,7 +14,7 @@ import numpy.typing as npt
 from nas_lightning.errors import InputError, check_at_least
 from nas_lightning.runs.reading import finite, read_rows, safe_cell
 from nas_lightning.runs.writing import write_text
-from nas_lightning.space import Architecture, Candidate, CandidateRows, Candidates, Population, ReadsCodes, ResidualStructure
+from nas_lightning.space import Architecture, Candidate, CandidateRows, Candidates, Population, ReadsCodes, Structure
 
 
 class Score(NamedTuple):
@@ -77,7 +77,7 @@ class ScoreTable:
         cls,
         population: Population,
         scores: Iterable[Score],
-        structure: ResidualStructure,
+        structure: Structure,
         predicted: npt.NDArray[np.float64] | None = None,
     ) -> Self:
         """Adds the candidates' costs to their scores."""

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from itertools import chain
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from nas_lightning.space.architecture import Architecture
 from nas_lightning.space.search_space import SearchSpace
+from nas_lightning.space.space import Space
 
 Integers = npt.NDArray[np.int64]
 T = TypeVar("T")
@@ -64,6 +65,32 @@ class Cost(NamedTuple):
     """Of convolutions and classifier, per image."""
 
 
+class Structure(Protocol):
+    """What is known of the networks of a space without building one."""
+
+    @property
+    def space(self) -> Space:
+        """The candidates."""
+
+    @property
+    def classes(self) -> int:
+        """Outputs of the classifier."""
+
+    @property
+    def channels(self) -> int:
+        """Channels of the images."""
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Height and width of the output of each choice, in pixels."""
+
+    def cost(self, widths: npt.ArrayLike) -> Cost:
+        """Counts parameters and multiply-adds of (n, layers) widths, one row per candidate."""
+
+    def header(self) -> dict[str, Any]:
+        """Plain values that describe it."""
+
+
 @dataclass(frozen=True)
 class ResidualStructure:
     """The structure of a space's networks.
@@ -97,6 +124,11 @@ class ResidualStructure:
     def units(self) -> tuple[Unit, ...]:
         """All units, in forward order."""
         return (Unit("stem", 3, 1, IMAGES, 0, self.space.resolution, affine=False), *chain.from_iterable(self.blocks))
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Height and width of every layer's output, in pixels."""
+        return tuple(side for _, side in sorted({unit.layer: unit.side for unit in self.units}.items()))
 
     def by_layer(self, parts: Iterable[T]) -> list[list[tuple[Unit, T]]]:
         """The units of each layer, each with its part of a network; ``parts`` are in the order of the units."""

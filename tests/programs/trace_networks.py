@@ -29,16 +29,18 @@ def made(name: str) -> nn.Module:
     return build(weights=None, num_classes=10, **({"init_weights": False} if "init_weights" in has or name == "googlenet" else {}))
 
 
-def report(name: str, side: int) -> str:
-    """What became of a network."""
-    started = time.perf_counter()
+def report(name: str, side: int, most: float) -> str:
+    """What became of a network of at most so many million parameters."""
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(0)
         module = made(name)
+    if (millions := sum(parameter.numel() for parameter in module.parameters()) / 1e6) > most:
+        return f"left out, {millions:.0f} million parameters"
+    started = time.perf_counter()
     try:
-        program = Program(module, torch.zeros(2, 3, side, side), Widths(divisor=1, least=1))
+        program = Program(module, torch.zeros(2, 3, side, side), Widths(divisor=1, least=1), name=name)
         traced = time.perf_counter()
-        native = check_slices(TracedSupernet(program, name))
+        native = check_slices(TracedSupernet(program))
     except InputError as error:
         return f"refused: {error}"
     how = "its own class" if native else "a graph"
@@ -55,12 +57,7 @@ def main() -> None:
     chosen = parser.parse_args()
     warnings.simplefilter("ignore")
     for name in chosen.names or torchvision.models.list_models(module=torchvision.models):
-        with torch.device("meta"):
-            millions = sum(parameter.numel() for parameter in made(name).parameters()) / 1e6
-        if millions > chosen.parameters:
-            print(f"{name}: left out, {millions:.0f} million parameters", flush=True)
-        else:
-            print(f"{name}: {report(name, chosen.side)}", flush=True)
+        print(f"{name}: {report(name, chosen.side, chosen.parameters)}", flush=True)
 
 
 if __name__ == "__main__":

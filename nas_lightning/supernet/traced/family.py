@@ -61,7 +61,7 @@ class TracedFamily:
             InputError: if it cannot be traced or narrowed, or has another number of outputs than classes.
         """
         images = torch.zeros(2, self.channels, self.resolution, self.resolution)
-        program = Program(self._fresh(0), images, self.widths, self.fixed, self.tie)
+        program = Program(self._fresh(0), images, self.widths, self.fixed, self.tie, self.space_name)
         if program.classes != self.classes:
             raise InputError(f"network: {self.space_name} has {program.classes} outputs, but the images have {self.classes} classes")
         return program
@@ -69,21 +69,25 @@ class TracedFamily:
     @cached_property
     def space(self) -> ListedSpace:
         """The candidates."""
-        return self.program.space(self.space_name)
+        return self.program.space
 
     @cached_property
     def cuts_natively(self) -> bool:
         """Whether a candidate cut out is the user's own class; raises InputError if slices are wrong."""
-        return check_slices(TracedSupernet(self.program, self.space_name))
+        return check_slices(TracedSupernet(self.program))
 
     def cost(self, widths: npt.ArrayLike) -> Cost:
         """Counts parameters and multiply-adds of (n, choices) widths, one row per candidate."""
         return self.program.cost(widths)
 
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Height and width of what each choice makes, in pixels."""
+        return self.program.sides
+
     def header(self) -> dict[str, Any]:
         """Plain values that describe the family, but for how the network is made."""
-        plain = {"kind": self.name, "space": self.space.header(), "classes": self.classes, "channels": self.channels}
-        return {**plain, "ties": self.program.ties}
+        return self.program.header()
 
     def what_differs(self, header: Mapping[str, Any]) -> str | None:
         """The first difference from the family that a header describes, in words; None if its weights fit."""
@@ -109,7 +113,7 @@ class TracedFamily:
     def supernet(self, norm: NormStatistics | str, seed: int, channels_last: bool = True) -> TracedSupernet:
         """All candidates in one network, with the initial weights of a seed; slices are compared before."""
         _ = self.cuts_natively
-        supernet = TracedSupernet(self.program, self.space_name, norm, channels_last)
+        supernet = TracedSupernet(self.program, norm, channels_last)
         supernet.network.load_state_dict(self._fresh(seed).state_dict(), strict=False)  # it may hold tensors that are not traced
         if self.sort == "l1":
             sort_by_l1(supernet)

@@ -41,15 +41,14 @@ class TracedSupernet(nn.Module):
 
     Args:
         program: of the network, whose weights the supernet begins with; it may serve several supernets.
-        name: of the space in files and errors.
         norm: source of the batch norms' statistics.
         channels_last: memory format of the images; affects only rounding.
     """
 
-    def __init__(self, program: Program, name: str, norm: NormStatistics | str = NormStatistics.BATCH, channels_last: bool = True) -> None:
+    def __init__(self, program: Program, norm: NormStatistics | str = NormStatistics.BATCH, channels_last: bool = True) -> None:
         super().__init__()
         self.program, self.norm, self.channels_last = program, NormStatistics(norm), channels_last
-        self.space, self.classes, self.channels = program.space(name), program.classes, program.channels
+        self.space, self.classes, self.channels = program.space, program.classes, program.channels
         self.network = nn.Module()
         """The tensors under the names that they have in the user's module."""
         unread = self._averages() if self.norm is NormStatistics.BATCH else set()
@@ -108,8 +107,12 @@ class TracedSupernet(nn.Module):
 
     def header(self) -> dict[str, Any]:
         """Plain values that describe the network without its weights."""
-        plain = {"kind": "traced", "space": self.space.header(), "classes": self.classes, "channels": self.channels}
-        return {**plain, "norm": str(self.norm), "ties": self.program.ties}
+        return {**self.program.header(), "norm": str(self.norm)}
+
+    @property
+    def structure(self) -> Program:
+        """What gives the costs of candidates."""
+        return self.program
 
     def tensor(self, index: int) -> Tensor:
         """One of the network's tensors at full width."""

@@ -31,13 +31,20 @@ class Program:
         widths: the legal widths.
         fixed: patterns of layers whose channels are kept whole.
         tie: patterns of choices that become one.
+        name: of the space in files and errors; by default that of the module's class.
 
     Raises:
         InputError: if the network cannot be traced, a pattern matches nothing, or no channels can be narrowed.
     """
 
     def __init__(
-        self, module: nn.Module, images: Tensor, widths: Widths | None = None, fixed: Sequence[str] = (), tie: Sequence[str] = ()
+        self,
+        module: nn.Module,
+        images: Tensor,
+        widths: Widths | None = None,
+        fixed: Sequence[str] = (),
+        tie: Sequence[str] = (),
+        name: str | None = None,
     ) -> None:
         self.graph: Graph = trace(module, images)
         flow = follow_channels(self.graph, fixed)
@@ -53,6 +60,9 @@ class Program:
         if not self.choices:
             why = "; ".join(f"{layer.name} {layer.reason}" for layer in self.pinned[:2])
             raise InputError(f"network: no channels of {type(module).__name__} can be narrowed ({why or 'it has no layer with a weight'})")
+        legal = tuple(tuple(choice.units) for choice in self.choices)
+        self.space = ListedSpace(name or type(module).__name__, tuple(choice.name for choice in self.choices), legal, images.shape[-1])
+        self.channels, self.classes = images.shape[1], self.graph.values[self.graph.logits].shape[1]
         self._units = [group.units for group in groups]
         for choice in choices:
             for group, count in zip(choice.groups, list(choice.units.values())[-1], strict=True):
@@ -77,21 +87,6 @@ class Program:
         """The layers with channels that no choice narrows, each with its reason."""
         return [*self.grouping.pinned, *self.single]
 
-    def space(self, name: str) -> ListedSpace:
-        """The candidates."""
-        legal = tuple(tuple(choice.units) for choice in self.choices)
-        return ListedSpace(name, tuple(choice.name for choice in self.choices), legal, self.graph.values[self.graph.images].shape[-1])
-
-    @property
-    def channels(self) -> int:
-        """Channels of the images."""
-        return self.graph.values[self.graph.images].shape[1]
-
-    @property
-    def classes(self) -> int:
-        """Number of logits."""
-        return self.graph.values[self.graph.logits].shape[1]
-
     @cached_property
     def sides(self) -> tuple[int, ...]:
         """Height of what the first layer of each choice makes, in pixels, at the traced size; 1 behind the last pooling."""
@@ -110,6 +105,10 @@ class Program:
                 if layout is not None:
                     digest.update(layout.group.tobytes() + layout.rank.tobytes())
         return digest.hexdigest()
+
+    def header(self) -> dict[str, Any]:
+        """Plain values that describe the choices and what they narrow, but neither how the network is made nor its weights."""
+        return {"kind": "traced", "space": self.space.header(), "classes": self.classes, "channels": self.channels, "ties": self.ties}
 
     @property
     def full_units(self) -> Units:

@@ -105,7 +105,7 @@ def traced(name: str, side: int = 64, norm: str = "batch") -> TracedSupernet:
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(0)
         module = OWN[name]() if name in OWN else getattr(torchvision.models, name)(num_classes=10, **SETTINGS.get(name, {}))
-    supernet = TracedSupernet(Program(module.double(), images_of(side, 2), FINE), name, norm).eval()
+    supernet = TracedSupernet(Program(module.double(), images_of(side, 2), FINE, name=name), norm).eval()
     rng = np.random.default_rng(0)
     with torch.no_grad():
         for tensor in supernet.network.state_dict().values():
@@ -116,7 +116,7 @@ def traced(name: str, side: int = 64, norm: str = "batch") -> TracedSupernet:
 
 def supernet_of(module: nn.Module, images: Tensor, widths: Widths = FINE, **settings: Any) -> TracedSupernet:
     """All candidates of a module; other settings as ``Program``'s."""
-    return TracedSupernet(Program(module, images, widths, **settings), type(module).__name__)
+    return TracedSupernet(Program(module, images, widths, **settings))
 
 
 def some_of(supernet: TracedSupernet, count: int) -> list[Architecture]:

@@ -10,8 +10,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from nas_lightning.errors import InputError
+from nas_lightning.scoring.predictors import PREDICTORS, predict
 from nas_lightning.scoring.prefix_walk import walk_prefixes
 from nas_lightning.scoring.score import score_candidates
+from nas_lightning.scoring.table import ScoreTable
 from nas_lightning.space import Architecture, ListedSpace, Population, ResidualStructure, SearchSpace, Space
 from nas_lightning.supernet import SingleNetwork, Supernet
 from nas_lightning.supernet.traced.choices import Widths
@@ -269,3 +271,17 @@ def test_a_header_is_compared_with_what_is_traced_now(family: TracedFamily):
     assert family.what_differs(altered) == "choice 3: excited.squeeze of 3, 6, 9, 12 here, excited.squeeze of 3, 6, 12 there"
     fewer = {**header, "space": {**space, "names": space["names"][:-1], "choices": space["choices"][:-1]}}
     assert family.what_differs(fewer) == "6 choices here, 5 there"
+
+
+def test_tables_and_predictors_take_a_traced_network():
+    supernet = supernet_of(Everything(), images_of(16).float()).eval()
+    population = Population.draw(supernet.space, 40, 0)
+    images, labels = images_of(16, 12).float(), torch.arange(12) % 10
+    scores = score_candidates(supernet, population.architectures, images, labels)
+    table = ScoreTable.of(population, scores, supernet.structure)
+    costs = supernet.program.cost(population.widths)
+    np.testing.assert_array_equal(table.parameters, costs.parameters)
+    predicted, prediction = predict(PREDICTORS["monotone_with_capacity"], supernet.structure, population, scores, population, 0)
+    assert len(predicted) == 40
+    assert [effect.layer for effect in prediction.effects] == list(supernet.space.names)
+    assert [effect.stage for effect in prediction.effects] == ["16", "16", "1", "16", "8", "1"]
