@@ -87,9 +87,10 @@ def group_channels(flow: Flow) -> Grouping:
     groups = []
     for members in classes:
         tensor, _, along = places[first[members[0]][0]]
-        per_unit = int((ids.find(along) == members[0]).sum())
         tied = tuple(name for name, made in makers.items() if np.isin(made, members).any())
-        groups.append(Group(layer_of(graph.values[tensor].name), len(members), per_unit, tied, not np.isin(members, ordered).any()))
+        name = tied[0] if tied else layer_of(graph.values[tensor].name)
+        per_unit = int((makers.get(name, ids.find(along)) == members[0]).sum())
+        groups.append(Group(name, len(members), per_unit, tied, not np.isin(members, ordered).any()))
     return Grouping(flow, _with_own_names(groups), _pinned(flow), group_of, rank_of)
 
 

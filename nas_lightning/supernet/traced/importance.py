@@ -23,7 +23,7 @@ def sort_by_l1(supernet: TracedSupernet) -> None:
     norms = [np.zeros(group.units) for group in groups]
     for index in layers(program.graph).values():
         layout = program.layouts[index][0][0]
-        if layout is not None:
+        if layout is not None and index in program.graph.tensors:  # not computed from others
             of_filters = supernet.tensor(index).abs().flatten(1).sum(1).double().cpu().numpy()
             for number in layout.groups:
                 ours = layout.group == number

@@ -48,7 +48,7 @@ def _count(layer: nn.Module) -> None:
         layer.in_channels, layer.out_channels = shape[1] * layer.groups, shape[0]
     elif isinstance(layer, nn.Linear):
         layer.out_features, layer.in_features = shape
-    elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+    elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d | nn.InstanceNorm2d):
         layer.num_features = shape[0]
     elif isinstance(layer, nn.LayerNorm):
         layer.normalized_shape = tuple(shape)

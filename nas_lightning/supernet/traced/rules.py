@@ -1,6 +1,6 @@
 """Follows channels through a whole graph; what cannot be followed is pinned, with its reason."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from nas_lightning.errors import InputError
@@ -18,11 +18,12 @@ MAKES_CHANNELS = ("conv2d", "conv1d", "linear")
 
 
 def layers(graph: Graph) -> dict[str, int]:
-    """The weights of convolutions and linear layers by the name of their layer, in forward order."""
+    """The weights of convolutions and linear layers, stored or computed, by the name of their layer, in forward order."""
     found: dict[str, int] = {}
     for call in graph.calls:
-        if call.name in MAKES_CHANNELS and (weight := call.arguments["weight"].index) in graph.tensors:
-            found.setdefault(layer_of(graph.values[weight].name), weight)
+        if call.name in MAKES_CHANNELS:
+            weight = call.arguments["weight"].index
+            found.setdefault(layer_of(graph.values[weight].name) if weight in graph.tensors else call.module, weight)
     return found
 
 
@@ -44,13 +45,8 @@ def follow_channels(graph: Graph, fixed: Sequence[str] = ()) -> Flow:
     for value in graph.values:
         if value.target is None:
             flow.parts[value.index] = [_of_tensor(value, flow) if value.index in graph.tensors else [None] * len(value.shape)]
-    weights = layers(graph)
-    for pattern in fixed:
-        matching = [name for name in weights if fnmatchcase(name, pattern)]
-        if not matching:
-            raise InputError(f"network.fixed: {pattern} matches no layer; layers are {', '.join(list(weights)[:3])}, ...")
-        for name in matching:
-            flow.ids.pin(flow.parts[weights[name]][0][0], f"is fixed by network.fixed ({pattern})")
+    weights = _matching(layers(graph), fixed)
+    _pin_made(flow, {weight: pattern for weight, pattern in weights.items() if weight in graph.tensors})
     for call in graph.calls:
         if not call.shapes:  # a size, which no choice changes
             flow.parts[call.index] = [[]]
@@ -61,9 +57,26 @@ def follow_channels(graph: Graph, fixed: Sequence[str] = ()) -> Flow:
             flow.pin_inputs(call, str(reason))
             out = Parts([None] * len(shape) for shape in call.shapes)
         flow.parts[call.index] = out if isinstance(out, Parts) else [out]
+    _pin_made(flow, weights)
     for ids in flow.parts[graph.logits][0]:
         flow.ids.pin(ids, "gives the logits")
     return flow
+
+
+def _matching(weights: Mapping[str, int], fixed: Sequence[str]) -> dict[int, str]:
+    """The weights of the layers that match a pattern, and which."""
+    found: dict[int, str] = {}
+    for pattern in fixed:
+        matching = [weight for name, weight in weights.items() if fnmatchcase(name, pattern)]
+        if not matching:
+            raise InputError(f"network.fixed: {pattern} matches no layer; layers are {', '.join(list(weights)[:3])}, ...")
+        found |= dict.fromkeys(matching, pattern)
+    return found
+
+
+def _pin_made(flow: Flow, weights: Mapping[int, str]) -> None:
+    for weight, pattern in weights.items():
+        flow.ids.pin(flow.parts[weight][0][0], f"is fixed by network.fixed ({pattern})")
 
 
 def _of_tensor(value: Value, flow: Flow) -> Dims:

@@ -68,6 +68,14 @@ def _along_a_dimension(call: Value, flow: Flow) -> Dims:
     return dims
 
 
+def _gated(call: Value, flow: Flow) -> Dims:
+    dims = list(flow.of(call.arguments["input"]))
+    at = call.arguments["dim"] % len(dims)
+    if (ids := dims[at]) is not None:
+        dims[at] = flow.ids.equal_parts(ids, 2)[0]
+    return dims
+
+
 def _product(call: Value, flow: Flow) -> Dims:
     if flow.narrows(call):
         raise NoRule(f"flows into a product of two computed tensors, as in attention ({described(call)})")
@@ -80,5 +88,6 @@ ELEMENTWISE: dict[str, Rule] = {
     **dict.fromkeys(OVER_A_DIMENSION.split(), _over_a_dimension),
     **dict.fromkeys(ALONG_A_DIMENSION.split(), _along_a_dimension),
     **dict.fromkeys(("constant_pad_nd", "pad", "reflection_pad2d", "replication_pad2d"), _padded),
+    "glu": _gated,
     **dict.fromkeys(PRODUCTS.split(), _product),
 }

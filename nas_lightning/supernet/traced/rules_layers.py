@@ -85,6 +85,12 @@ def _prelu(call: Value, flow: Flow) -> Dims:
     return x
 
 
+def _weight_norm(call: Value, flow: Flow) -> Dims:
+    direction, length, dim = flow.of(call.arguments["v"]), flow.of(call.arguments["g"]), call.arguments["dim"]
+    flow.ids.tie(length[dim], direction[dim], "has a single channel")
+    return direction
+
+
 LAYERS: dict[str, Rule] = {
     "conv2d": _conv2d,
     "conv1d": _conv1d,
@@ -95,4 +101,5 @@ LAYERS: dict[str, Rule] = {
     "rms_norm": _layer_norm,
     "linear": _linear,
     "prelu": _prelu,
+    "_weight_norm": _weight_norm,
 }

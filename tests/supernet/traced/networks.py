@@ -59,6 +59,36 @@ class Everything(nn.Module):
         return self.head(F.adaptive_avg_pool2d(z, 2).flatten(1))
 
 
+class Gates(nn.Module):
+    """More of it: gates over channels and pixels, tokens, weight norm, a choice of kernels, a decoder's skip."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 32, 3, padding=1)), nn.GLU(1))
+        self.along_channels, self.over_pixels = nn.Conv1d(1, 1, 3, padding=1, bias=False), nn.Conv2d(2, 1, 5, padding=2)
+        self.small, self.large = nn.Conv2d(16, 24, 3, padding=1), nn.Conv2d(16, 24, 5, padding=2)
+        self.chosen, self.choose = nn.Conv2d(24, 12, 1), nn.Conv2d(12, 48, 1)
+        self.down = nn.Sequential(nn.Conv2d(24, 28, 3, stride=2, padding=1), nn.InstanceNorm2d(28, affine=True))
+        self.up = nn.Conv2d(52, 20, 1)
+        self.scale, self.shift = nn.Linear(28, 20), nn.Linear(28, 20)
+        self.norm, self.mixed = nn.LayerNorm(20), nn.Sequential(nn.Linear(20, 40), nn.GELU(), nn.Linear(40, 20))
+        self.head = nn.Linear(20, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        x = x * self.along_channels(x.mean((2, 3)).unsqueeze(1)).sigmoid().squeeze(1)[..., None, None]
+        x = x * self.over_pixels(torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)).sigmoid()
+        both = torch.stack([self.small(x), self.large(x)], 1)
+        weights = self.choose(self.chosen(both.sum(1).mean((2, 3), keepdim=True)).relu())
+        x = (both * weights.view(x.shape[0], 2, -1, 1, 1).softmax(1)).sum(1)
+        y = self.down(x)
+        z = self.up(torch.cat([F.interpolate(y, size=x.shape[2:], mode="bilinear"), x], 1))
+        gate = y.flatten(2).mean(2)
+        z = z * (1 + self.scale(gate)[:, :, None, None]) + self.shift(gate)[:, :, None, None]
+        tokens = z.flatten(2).transpose(1, 2)
+        return self.head((tokens + self.mixed(self.norm(tokens))).mean(1))
+
+
 class Attention(nn.Module):
     """A convolutional stem, attention over pixels, and convolutions behind it."""
 
@@ -92,7 +122,7 @@ class Small(nn.Module):
 
 
 SETTINGS = {"googlenet": {"init_weights": False}}  # else it warns
-OWN = {"everything": Everything, "attention": Attention, "small": Small}
+OWN = {"everything": Everything, "gates": Gates, "attention": Attention, "small": Small}
 
 
 def images_of(side: int, batch: int = 4) -> Tensor:

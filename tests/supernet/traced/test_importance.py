@@ -11,7 +11,7 @@ from nas_lightning.supernet.traced.family import TracedFamily
 from nas_lightning.supernet.traced.importance import sort_by_l1
 from tests.supernet.traced.networks import FINE, Everything, Small, images_of, traced
 
-NETWORKS = [("everything", 16), ("squeezenet1_1", 32), ("shufflenet_v2_x0_5", 32)]
+NETWORKS = [("everything", 16), ("gates", 16), ("squeezenet1_1", 32), ("shufflenet_v2_x0_5", 32)]
 SLOW = [("resnet18", 64), ("mobilenet_v2", 64), ("regnet_y_400mf", 64), ("densenet121", 64)]
 
 

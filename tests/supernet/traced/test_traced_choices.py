@@ -33,6 +33,19 @@ def test_the_choices_of_a_network_of_all_kinds_of_layers():
     assert program.sides == (16, 16, 1, 16, 8, 1)
 
 
+def test_the_choices_of_a_network_of_gates():
+    program = traced("gates", 16).program
+    assert [(choice.name, choice.full) for choice in program.choices] == [
+        ("stem.0", 32),  # both halves of the gated linear unit
+        ("small", 24),
+        ("chosen", 12),
+        ("down.0", 28),
+        ("up", 20),
+        ("mixed.0", 40),
+    ]
+    assert program.choices[1].layers == ("small", "large", "choose")
+
+
 @pytest.mark.parametrize(
     ("widths", "full", "legal"),
     [

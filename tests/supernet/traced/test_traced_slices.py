@@ -12,7 +12,7 @@ from nas_lightning.supernet.traced.graph_cut import cut_graph
 from nas_lightning.supernet.traced.native_cut import cut_native
 from tests.supernet.traced.networks import differences, images_of, some_of, supernet_of, traced
 
-QUICK = {"everything": 16, "squeezenet1_1": 32, "shufflenet_v2_x0_5": 32}
+QUICK = {"everything": 16, "gates": 16, "squeezenet1_1": 32, "shufflenet_v2_x0_5": 32}
 """Names and sides of the images."""
 SLOW = [
     "resnet18",
