@@ -14,7 +14,7 @@ from nas_lightning.scoring.predictors import PREDICTORS, predict
 from nas_lightning.scoring.prefix_walk import walk_prefixes
 from nas_lightning.scoring.score import score_candidates
 from nas_lightning.scoring.table import ScoreTable
-from nas_lightning.space import Architecture, ListedSpace, Population, ResidualStructure, SearchSpace, Space
+from nas_lightning.space import Architecture, ListedSpace, Population, ResidualStructure, SearchSpace
 from nas_lightning.supernet import SingleNetwork, Supernet
 from nas_lightning.supernet.traced.choices import Widths
 from nas_lightning.supernet.traced.family import TracedFamily
@@ -184,15 +184,6 @@ def test_the_header_names_the_space_and_changes_with_the_ties():
     assert supernet_of(Small(), images_of(16).float(), FINE).program.ties == supernet.program.ties
     assert supernet_of(other, images_of(16).float(), FINE).program.ties != supernet.program.ties
     assert supernet_of(Small(lambda x: x.flip(1)), images_of(16).float(), FINE).program.ties != supernet.program.ties
-
-
-def test_both_kinds_of_space_are_spaces(track1: SearchSpace):
-    listed = ListedSpace("listed", track1.names, track1.choices, track1.resolution)
-    assert isinstance(track1, Space)
-    assert listed.size == track1.size
-    draws = [space.sample_distinct(20, np.random.default_rng(3)) for space in (track1, listed)]
-    assert draws[0] == draws[1]
-    assert listed.parse(listed.text(draws[0][0])) == draws[0][0]
 
 
 @pytest.fixture(scope="module")
