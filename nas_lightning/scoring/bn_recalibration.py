@@ -62,11 +62,13 @@ class Recalibration(NamedTuple):
 
 def _recalibrated(network: nn.Module, batches: Sequence[Tensor]) -> nn.Module:
     """The network in evaluation mode, with the pooled statistics of the batches in place of its own."""
-    moments: dict[nn.Module, list[tuple[Tensor, ...]]] = {norm: [] for norm in network.modules() if isinstance(norm, nn.BatchNorm2d)}
+    norms = [norm for norm in network.modules() if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)]
+    moments: dict[nn.Module, list[tuple[Tensor, ...]]] = {norm: [] for norm in norms}
 
     def keep(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         check_several_values(inputs[0])
-        moments[norm].append(torch.var_mean(at_least_float32(inputs[0]), dim=(0, 2, 3), correction=0))
+        over = [dim for dim in range(inputs[0].ndim) if dim != 1]
+        moments[norm].append(torch.var_mean(at_least_float32(inputs[0]), dim=over, correction=0))
 
     hooks = [norm.register_forward_pre_hook(keep) for norm in moments]
     network.train().to(memory_format=torch.channels_last)

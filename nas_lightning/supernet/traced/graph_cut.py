@@ -7,6 +7,7 @@ from torch import Tensor, fx, nn
 
 from nas_lightning.space import Architecture
 from nas_lightning.supernet.layers import NormStatistics
+from nas_lightning.supernet.single_network import cut
 from nas_lightning.supernet.traced.graph import Ref, Value
 from nas_lightning.supernet.traced.network import DROPOUTS, TracedSupernet
 
@@ -14,13 +15,18 @@ LEAVES = ("weight", "bias", "running_mean", "running_var")
 WINDOW = ("stride", "padding", "dilation", "groups")
 
 
+@cut.register
 @torch.no_grad()
 def cut_graph(supernet: TracedSupernet, architecture: Architecture) -> fx.GraphModule:
     """The candidate with copied weights under the names of the user's module.
 
     Convolutions, linear layers, batch norms and dropouts are modules, so that they can be initialised, recalibrated and
     switched to training as in any network.
+
+    Raises:
+        InputError: if the architecture is not in the supernet's space.
     """
+    supernet.space.check(architecture)
     return _Cut(supernet, architecture).module()
 
 

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from nas_lightning.errors import InputError
+from nas_lightning.scoring.bn_recalibration import Recalibration
 from nas_lightning.scoring.predictors import PREDICTORS, predict
 from nas_lightning.scoring.prefix_walk import walk_prefixes
 from nas_lightning.scoring.score import score_candidates
@@ -276,3 +277,19 @@ def test_tables_and_predictors_take_a_traced_network():
     assert len(predicted) == 40
     assert [effect.layer for effect in prediction.effects] == list(supernet.space.names)
     assert [effect.stage for effect in prediction.effects] == ["16", "16", "1", "16", "8", "1"]
+
+
+def test_recalibrated_scores_do_not_depend_on_how_images_are_batched():
+    supernet = supernet_of(Everything(), images_of(16).float()).eval()
+    architectures = Population.draw(supernet.space, 3, 0).architectures
+    images, labels = images_of(16, 12).float(), torch.arange(12) % 10
+    recalibration = Recalibration(torch.randn(20, 3, 16, 16, generator=torch.Generator().manual_seed(0)), 10)
+    scores = [score_candidates(supernet, architectures, images, labels, size, recalibration=recalibration) for size in (12, 5)]
+    plain = [score_candidates(supernet, architectures, images, labels, size) for size in (12, 5)]
+    for one, other in zip(*scores, strict=True):
+        assert one.cross_entropy == pytest.approx(other.cross_entropy, rel=1e-5)
+    assert plain[0][0].cross_entropy != pytest.approx(plain[1][0].cross_entropy, rel=1e-5)
+    # With the images themselves as the only batch, the statistics are those of the batch.
+    own = score_candidates(supernet, architectures, images, labels, recalibration=Recalibration(images, 12))
+    for one, other in zip(own, plain[0], strict=True):
+        assert one.cross_entropy == pytest.approx(other.cross_entropy, rel=1e-5)
