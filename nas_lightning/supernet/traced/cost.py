@@ -9,39 +9,50 @@ from nas_lightning.supernet.traced.adapt import Dimensions
 from nas_lightning.supernet.traced.graph import Graph, Ref, Value
 
 Integers = npt.NDArray[np.int64]
+CONVOLUTIONS = ("conv1d", "conv2d")
 
 
-def count_cost(graph: Graph, layouts: dict[int, list[Dimensions]], units: Integers) -> Cost:
-    """Counts those of (n, groups) units, for one image of the traced size.
+class Counted:
+    """The sizes of (n, groups) units.
 
     Args:
         layouts: by value and part, along every dimension.
     """
 
-    def sizes(index: int) -> list[Integers]:
-        """The length of every dimension, (n,) each."""
-        whole = [np.full(len(units), size) for size in graph.values[index].shape]
-        return [full if layout is None else layout.counts(units) for full, layout in zip(whole, layouts[index][0], strict=True)]
+    def __init__(self, graph: Graph, layouts: dict[int, list[Dimensions]], units: Integers) -> None:
+        self.graph, self._layouts, self._units = graph, layouts, units
+        self._one = np.ones(len(units), dtype=np.int64)
 
-    def product(lengths: list[Integers]) -> Integers:
-        return np.prod([one, *lengths], axis=0)
+    def cost(self) -> Cost:
+        """Parameters and multiply-adds, for one image of the traced size."""
+        parameters = [self._sizes(index) for index, tensor in self.graph.tensors.items() if isinstance(tensor, nn.Parameter)]
+        none = np.zeros_like(self._one)
+        return Cost(sum(map(self._product, parameters), none), sum(map(self._multiply_adds, self.graph.calls), none))
 
-    def multiply_adds(call: Value) -> Integers:
+    def activations(self) -> Integers:
+        """Numbers that the convolutions write, for one image of the traced size."""
+        written = [self._product(self._sizes(call.index)[1:]) for call in self.graph.calls if call.name in CONVOLUTIONS]
+        return sum(written, np.zeros_like(self._one))
+
+    def _multiply_adds(self, call: Value) -> Integers:
         arguments = call.arguments
-        if call.name in ("conv1d", "conv2d"):
-            made = sizes(call.index)
-            return product([*sizes(arguments["weight"].index), *made[2:]])
+        images = self.graph.values[self.graph.images].shape[0]
+        if call.name in CONVOLUTIONS:
+            return self._product([*self._sizes(arguments["weight"].index), *self._sizes(call.index)[2:]])
         if call.name == "linear":
-            return product([*sizes(arguments["weight"].index), *sizes(call.index)[1:-1]])
+            return self._product([*self._sizes(arguments["weight"].index), *self._sizes(call.index)[1:-1]])
         if call.name in ("matmul", "bmm", "mm", "baddbmm"):
             operands = [argument for argument in arguments.values() if isinstance(argument, Ref)][-2:]
-            return product(sizes(call.index)) * sizes(operands[0].index)[-1] // images
+            return self._product(self._sizes(call.index)) * self._sizes(operands[0].index)[-1] // images
         if call.name == "scaled_dot_product_attention":
-            query, key, value = (sizes(arguments[name].index) for name in ("query", "key", "value"))
-            return product(query[:-1]) * key[-2] * (query[-1] + value[-1]) // images
-        return none
+            query, key, value = (self._sizes(arguments[name].index) for name in ("query", "key", "value"))
+            return self._product(query[:-1]) * key[-2] * (query[-1] + value[-1]) // images
+        return np.zeros_like(self._one)
 
-    images = graph.values[graph.images].shape[0]
-    one, none = np.ones(len(units), dtype=np.int64), np.zeros(len(units), dtype=np.int64)
-    parameters = [index for index, tensor in graph.tensors.items() if isinstance(tensor, nn.Parameter)]
-    return Cost(sum((product(sizes(index)) for index in parameters), none), sum(map(multiply_adds, graph.calls), none))
+    def _sizes(self, index: int) -> list[Integers]:
+        """The length of every dimension of a value, (n,) each."""
+        lengths = zip(self.graph.values[index].shape, self._layouts[index][0], strict=True)
+        return [size * self._one if layout is None else layout.counts(self._units) for size, layout in lengths]
+
+    def _product(self, lengths: list[Integers]) -> Integers:
+        return np.prod([self._one, *lengths], axis=0)

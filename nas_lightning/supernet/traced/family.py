@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
@@ -79,6 +80,10 @@ class TracedFamily:
     def cost(self, widths: npt.ArrayLike) -> Cost:
         """Counts parameters and multiply-adds of (n, choices) widths, one row per candidate."""
         return self.program.cost(widths)
+
+    def activations(self, widths: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """(n,) numbers that the convolutions of (n, choices) widths write, per image."""
+        return self.program.activations(widths)
 
     @property
     def sides(self) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from nas_lightning.space import ListedSpace
 from nas_lightning.space.structure import Cost
 from nas_lightning.supernet.traced.adapt import ADAPT, Dimensions
 from nas_lightning.supernet.traced.choices import Choice, Widths, make_choices
-from nas_lightning.supernet.traced.cost import count_cost
+from nas_lightning.supernet.traced.cost import Counted
 from nas_lightning.supernet.traced.graph import Graph, Value
 from nas_lightning.supernet.traced.groups import Grouping, PinnedLayer, group_channels
 from nas_lightning.supernet.traced.layout import Layouts, Units
@@ -73,6 +73,13 @@ class Program:
 
         Multiply-adds are those of convolutions, linear layers and products of tensors, for an image of the traced size.
         """
+        return self._counted(widths).cost()
+
+    def activations(self, widths: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """(n,) numbers that the convolutions of (n, choices) widths write, for an image of the traced size."""
+        return self._counted(widths).activations()
+
+    def _counted(self, widths: npt.ArrayLike) -> Counted:
         rows = np.asarray(widths, dtype=np.int64)
         units = np.tile(np.array(self.full_units), (len(rows), 1))
         for number, choice in enumerate(self.choices):
@@ -80,7 +87,7 @@ class Program:
             options = np.array(list(choice.units.values()))
             at = np.searchsorted(legal, rows[:, number])
             units[:, list(choice.groups)] = options[at]
-        return count_cost(self.graph, self.layouts, units)
+        return Counted(self.graph, self.layouts, units)
 
     @property
     def pinned(self) -> list[PinnedLayer]:

@@ -64,6 +64,21 @@ def test_costs_equal_those_counted_on_networks_cut_out(name: str, side: int, cou
             alone(images_of(side, batch=2))
         assert counter.get_total_flops() == 2 * 2 * costs.multiply_adds[row]
         assert sum(parameter.numel() for parameter in alone.parameters()) == costs.parameters[row]
+        assert (
+            _numbers_written(cut_native(supernet, architecture), images_of(side, 1))
+            == supernet.program.activations([architecture.widths])[0]
+        )
+
+
+def _numbers_written(network: nn.Module, image: Tensor) -> int:
+    """Those of all convolutions that run for an image."""
+    written: list[int] = []
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv1d | nn.Conv2d):
+            layer.register_forward_hook(lambda *call: written.append(call[2].numel()))
+    with torch.no_grad():
+        network(torch.cat([image, image]))
+    return sum(written) // 2
 
 
 def test_the_comparison_notices_the_last_filters_in_place_of_the_first():
