@@ -1,6 +1,6 @@
 """``python -m benchmarks.gpu --json FILE``: a training step, a whole training and a ranking on one CUDA GPU, as ratios to the plain way.
 
-The ways of a row take turns within each round, in one process, and their gradients are compared first, in exact float32.
+The ways of a row take turns within each round, in one process, and their gradients are compared first, in the row's precision.
 """
 
 import argparse

@@ -40,7 +40,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable) -> C
 
 
 def test_the_page_has_two_classes_with_their_files_and_commands():
-    assert list(FILES) == ["my_package/__init__.py", "my_conf/data/mine.yaml", "my_package/samplers.py", "my_conf/sampler/sandwich.yaml"]
+    assert list(FILES) == ["my_package/__init__.py", "my_conf/data/mine.yaml", "my_package/samplers.py", "my_conf/sampler/narrower.yaml"]
     assert len(COMMANDS) == 3
     assert len(FILES["my_package/__init__.py"].strip().splitlines()) <= 35
 
@@ -57,5 +57,5 @@ def test_a_data_set_of_ones_own_trains_and_ranks(tmp_path: Path, run: Callable[.
 @pytest.mark.slow
 def test_a_sampler_of_ones_own_trains_what_it_draws(tmp_path: Path, run: Callable[..., None]):
     run(COMMANDS[2], *MICRO, "stages.pretrain.max_steps=2", "plugins=[my_package]")
-    assert "my_package.samplers.Sandwich" in (tmp_path / "RUN/config.yaml").read_text()
+    assert "my_package.samplers.Narrower" in (tmp_path / "RUN/config.yaml").read_text()
     assert (tmp_path / "RUN/ranking/scores.csv").read_text().count("\n") == 25

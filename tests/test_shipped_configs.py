@@ -14,10 +14,14 @@ from nas_lightning.config.build import Builder
 from nas_lightning.config.read import read
 from nas_lightning.config.schema import CompareConfig
 from nas_lightning.console.start import conf_folder
+from nas_lightning.data import Digits
+from nas_lightning.data.check import describe
 from nas_lightning.data.cifar import BinaryCifar
 from nas_lightning.devices.trainer import make_trainer
 from nas_lightning.devices.trainer_arguments import DECIDED_BY
 from nas_lightning.space import Population, SearchSpace
+from nas_lightning.supernet import Supernet
+from nas_lightning.supernet.checkpoint import make_header, save_supernet
 from nas_lightning.training.objectives import CrossEntropy, InplaceDistillation
 from nas_lightning.training.samplers import ListedSampler, UniformSampler
 from nas_lightning.training.schedules import EpochwiseCosine
@@ -56,8 +60,9 @@ def build(*overrides: str) -> Built:
     dataset = builder.build(config.data, "data")
     space = builder.build(config.space if config.space.node["resolution"] else of_resolution(config.space, dataset.resolution), "space")
     population = make_population(config.population, space)
-    supernet = make_family(space, dataset, config.supernet.shortcuts).supernet(config.supernet.norm, config.seed)
-    builder = builder.offering(space=space, population=population)
+    family = make_family(space, dataset, config.supernet.shortcuts)
+    supernet = family.supernet(config.supernet.norm, config.seed)
+    builder = builder.offering(space=space, population=population, family=family, dataset=dataset)
     stages = {stage.name: stage for stage in make_stages(builder, config.stages, supernet)}
     builder.build(config.augmentation, "augmentation")
     if config.standalone is not None:
@@ -80,6 +85,7 @@ def test_an_option_of_a_group_fits_into_the_default_run(choice: str, tmp_path: P
     place = {"stage": "stage@stages.pretrain"}.get(group, f"{group}@stages.pretrain.{group}" if group in MOUNTED else group)
     more = {
         "listed_file": [f"stages.pretrain.sampler.choose.path={tmp_path}/list.json"],
+        "fixed_teacher": [f"stages.pretrain.objective.checkpoint={tmp_path}/teacher.safetensors"],
         "image_folder": [f"data.root={tmp_path}/images", f"data.cache={tmp_path}"],
         **{key: ["population.count=50000"] for key in ("listed_spaced200", "finetune")},  # every 250th
     }.get(option, [])
@@ -87,6 +93,9 @@ def test_an_option_of_a_group_fits_into_the_default_run(choice: str, tmp_path: P
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (9, 9), (1, 2, 3)).save(path)
     (tmp_path / "list.json").write_text('{"a": {"acc": 0, "arch": "2-2-2-2-2-2-2"}}')
+    if option == "fixed_teacher":
+        teacher = Supernet(SearchSpace("tiny", (1,), (4,), 2, 8), classes=10, channels=1)
+        save_supernet(tmp_path / "teacher.safetensors", teacher, make_header(teacher, describe(Digits(8))))
     build(f"{place}={option}", *more)
 
 

@@ -12,6 +12,7 @@ FEWEST_TO_JUDGE = 6
 interval lay above 0.75 in 22 % of 300 draws, of 6 in 3 %."""
 USEFUL = 0.25
 """Kendall's tau-b from which on an order is of use."""
+EQUAL = "The known accuracies are all equal, so that no order can be checked against them"
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
 LEVELS = (  # minimum lower end of Kendall's interval -> headline, and advice
     (0.75, "The order can be trusted, close neighbours aside.", "Use it to choose; settle close calls by training the candidates alone."),
@@ -54,11 +55,20 @@ def judge(agreement: Agreement, score: str) -> Verdict | None:
 
 def against_baselines(agreement: Agreement, score: str) -> str:
     """One sentence on whether a score beats the best baseline by Kendall."""
+    if accuracies_are_equal(agreement):
+        return EQUAL
     shares, best = agreement.wins_over_baselines(score), best_baseline(agreement)
     if best not in shares:
         return f"{score} cannot be compared with a baseline: one side has no order"
     outcome = next(words for words, names in baselines_by_outcome(agreement, score).items() if best in names)
     return f"{score} {outcome} the best baseline, {best}, in Kendall: it wins {100 * shares[best]:.1f} % of the resamples"
+
+
+def accuracies_are_equal(agreement: Agreement) -> bool:
+    """Whether nothing correlates with the known accuracies though it differs itself."""
+    judged = [one for one in (*agreement.scores.values(), *agreement.baselines.values()) if "kendall" in one.estimates]
+    varies = any(not one.constant for one in agreement.scores.values())
+    return varies and all(one.estimates["kendall"].value is None for one in judged)
 
 
 def best_baseline(agreement: Agreement) -> str | None:

@@ -49,7 +49,7 @@ def prepare(config: TrainConfig) -> Run:
     population = make_population(config.population, space)
     family = make_family(space, dataset, config.supernet.shortcuts)
     supernet = family.supernet(config.supernet.norm, config.seed, config.supernet.channels_last)
-    builder = builder.offering(space=space, population=population)
+    builder = builder.offering(space=space, population=population, family=family, dataset=dataset)
     stages = make_stages(builder, config.stages, supernet)
     if config.returns == "panel_cross_entropy" and not (config.loader.holdout and stages):
         raise InputError("returns: panel_cross_entropy needs a panel; give loader.holdout, and a stage")

@@ -10,7 +10,7 @@ from tabulate import tabulate
 
 from nas_lightning.agreement import Agreement, kendall_tau
 from nas_lightning.agreement.read import read_agreement
-from nas_lightning.agreement.summary import CONTRADICTED, UNDECIDED, Verdict, against_baselines, judge
+from nas_lightning.agreement.summary import CONTRADICTED, UNDECIDED, Verdict, accuracies_are_equal, against_baselines, judge
 from nas_lightning.console.overrides import SYNTAX, quoted
 from nas_lightning.runs.lock import WINNERS
 from nas_lightning.scoring.protocol import read_order
@@ -20,6 +20,9 @@ from nas_lightning.search.budgets import best_under_budgets
 WIDTH = 80
 BEST = 3
 """Candidates that are shown."""
+NO_BEST = Verdict(UNDECIDED, "The known accuracies are all equal.", "")
+FEWEST_SATURATED = 10
+"""Candidates below which equal accuracies say nothing of the images."""
 BEST_TRAINED = 10
 """Candidates for the next command to train alone once the ranking was judged."""
 
@@ -40,6 +43,7 @@ def ranking_screen(
     if budgets is not None:
         rows = {f"<= {budget.multiply_adds / 1e6:.3f} M": budget.row for budget in best_under_budgets(table, score, budgets)}
         parts.append(f"The best under a budget of multiply-adds\n{_candidates(table, score, rows, 'budget')}")
+    notes = [*_saturated(table), *notes]
     if agreement is None:
         return fitted([*parts, _as_by_size(table, score), *notes])
     known = f"{agreement.n + agreement.missing:,} of {len(table.population.distinct_rows):,} candidates have a known accuracy"
@@ -63,6 +67,8 @@ def closing(run_dir: Path, page: str, made_by: Sequence[str] = (), config: Mappi
         words = ["nas-rank", assigned("checkpoint", f"{run_dir}/supernet.safetensors"), *where]
         return f"{page}next, {aim}:\n{to_paste(words)}"
     candidates, known, judged = _candidates_in(scores), *_judged(run_dir)
+    if known and judged == NO_BEST:
+        return f"{page}next, take images or candidates that differ more: this truth knows no best one"
     if made_by and (not known or (judged is not None and judged.outcome == UNDECIDED)):
         from nas_lightning.report.truth_command import truth_commands  # the room's pictures take half a second to import
 
@@ -82,6 +88,8 @@ def _judged(run_dir: Path) -> tuple[int, Verdict | None]:
     if not path.is_file():
         return 0, None
     agreement, score = read_agreement(path), read_order(run_dir / "ranking/scores.csv")
+    if accuracies_are_equal(agreement):
+        return agreement.n, NO_BEST
     return max(1, agreement.n), None if score is None else judge(agreement, LABELS[score])
 
 
@@ -136,6 +144,15 @@ def _candidates(table: ScoreTable, score: str, rows: Mapping[str, int | None], f
     start = 0 if first else 1
     wide, narrow = (tabulate([row[start:end] for row in cells], headers[start:end], disable_numparse=True) for end in (6, 5))
     return wide if max(map(len, wide.splitlines())) <= WIDTH else narrow
+
+
+def _saturated(table: ScoreTable) -> list[str]:
+    """A line if no scored candidate classifies more images right than another."""
+    found = {score.top1 for score, is_scored in zip(table.scores, table.is_scored, strict=True) if is_scored}
+    count = int(table.is_scored.sum())
+    if count < FEWEST_SATURATED or len(found) > 1:
+        return []
+    return [f"All {count:,} scored candidates have the top-1 {100 * found.pop():.2f} %: these images can hardly tell them apart."]
 
 
 def _as_by_size(table: ScoreTable, score: str) -> str:

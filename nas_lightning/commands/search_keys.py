@@ -27,9 +27,11 @@ class SearchConfig:
     objective: str = choice("cross_entropy", among=("cross_entropy", "predicted", "top1"))
     """Chooses by the supernet's cross entropy, its top-1, or the cross entropy that the predictor gives."""
     costs: Strings
-    """multiply_adds, parameters or both, which span the front together with the objective."""
+    """One or two of multiply_adds, parameters, latency and batch_latency, which span the front together with the objective."""
     budgets: dict[str, Any] | None = None
     """By cost a number, a share of the largest such as ``60%``, or a list of those. No candidate exceeds the largest."""
+    latency_batch: int | None = number(None, least=2, most=1_000_000)
+    """Images in a pass whose milliseconds are the cost ``batch_latency``; None takes 32. The cost ``latency`` is of one image."""
     evaluations: int = number(1000, least=1, most=1_000_000)
     """Candidates to evaluate; more on resume go on with the search."""
     population: int = number(50, least=2, most=100_000)

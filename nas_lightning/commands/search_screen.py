@@ -6,27 +6,37 @@ from typing import Any
 from tabulate import tabulate
 
 from nas_lightning.commands.screen import fitted
-from nas_lightning.search.limits import amount, describe
+from nas_lightning.search.latency import LATENCIES, LATENCY
+from nas_lightning.search.limits import UNITS, amount, describe
 from nas_lightning.search.problem import Problem
 
 HEADS = {"cross_entropy": "cross entropy", "predicted": "cross entropy", "top1": "top-1"}
 
 
 def search_screen(problem: Problem, chosen: Sequence[Mapping[str, Any]], evaluated: int) -> str:
-    """The best under each budget: its costs, and its score on the images of the search and on all."""
-    rows, empty = [], []
+    """The best under each budget: its widths, its costs, and its score on the images of the search and on all, if these are more."""
+    rows, codes, empty, timed = [], [], [], [name for name in problem.cost_of if name in LATENCIES]
+    counted = [name for name in problem.front if name not in timed]
     for budget in problem.budgets:
         best = next((entry for entry in chosen if entry["budget"] == dict(budget) and entry["place"] == 1), None)
         if best is None:
             empty.append(f"No evaluated candidate keeps to {describe(budget)}: raise search.evaluations or the budget.")
             continue
         key = "top1" if best["objective"] == "top1" else "cross_entropy"
-        costs = [f"{amount(best['cost'][name])} ({best['share_of_largest'][name]:.1%})" for name in problem.front]
-        rows.append([describe(budget), *costs, f"{best['searched'][key]:.4f}", f"{best['all_images'][key]:.4f}"])
+        costs = [f"{amount(best['cost'][name])} ({best['share_of_largest'][name]:.1%})" for name in counted]
+        costs += [f"{best['measured'][name][LATENCY]:.4g} ({best['cost'][name]:.4g})" for name in timed]
+        rows.append([describe(budget).replace(", ", ",\n"), *costs, *(f"{best[part][key]:.4f}" for part in _parts(best))])
+        codes.append(f"{describe(budget)}:\n  {best['architecture']}")
     if not rows:
         return fitted([*empty])
-    first = chosen[0]
-    label, images = HEADS[first["objective"]], [f"{first[part]['images']:,} images" for part in ("searched", "all_images")]
-    heads = ["at most", *(name.replace("_", "-") for name in problem.front), *images]
-    title = f"The best of {evaluated:,} candidates under each budget: {label} on the images of the search and on all"
-    return fitted([f"{title}\n{tabulate(rows, heads, disable_numparse=True)}", *empty])
+    first, between = chosen[0], "\n" if timed else " "  # else a line may not fit
+    label, images = HEADS[first["objective"]], [f"{first[part]['images']:,}{between}images" for part in _parts(first)]
+    heads = ["at most", *(name.replace("_", "-") for name in counted), *(f"{UNITS[name]}\n(predicted)" for name in timed), *images]
+    title = f"The best of {evaluated:,} candidates under each budget: {label}"
+    title += " on the images of the search and on all" if len(images) > 1 else ""
+    return fitted([f"{title}\n{tabulate(rows, heads, disable_numparse=True)}", "\n".join(codes), *empty])
+
+
+def _parts(entry: Mapping[str, Any]) -> list[str]:
+    """The scores of a chosen candidate that differ in their images."""
+    return ["searched", *(["all_images"] if entry["all_images"]["images"] != entry["searched"]["images"] else [])]

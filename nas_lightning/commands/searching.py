@@ -6,13 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from nas_lightning.commands.measuring import latency_names, make_latencies, measured_ends
 from nas_lightning.commands.rank_many import find_checkpoints
 from nas_lightning.commands.report import write_page
+from nas_lightning.commands.screen import assigned, to_paste
 from nas_lightning.commands.search_keys import SearchCommandConfig, SearchConfig
 from nas_lightning.commands.search_screen import search_screen
 from nas_lightning.config.build import Builder
@@ -33,8 +36,9 @@ from nas_lightning.search.algorithms import FromList, FromStart
 from nas_lightning.search.evaluated import Evaluated
 from nas_lightning.search.finalists import Finalists
 from nas_lightning.search.front import check_installed
+from nas_lightning.search.latency import LATENCIES
 from nas_lightning.search.limits import resolve
-from nas_lightning.search.problem import Problem, counted
+from nas_lightning.search.problem import COUNTED, CostOf, Problem, counted
 from nas_lightning.search.record import CHOSEN, EVALUATED, FITTED, Record
 from nas_lightning.search.run import Evaluate, Search
 from nas_lightning.search.starts import STARTS, Listed
@@ -57,6 +61,7 @@ class Prepared:
     supernet: Supernet
     dataset: ImageDataset
     problem: Problem
+    """Without latencies, which are measured in the run folder."""
     images: int
     """Test images that the search sees."""
     all_images: int
@@ -74,13 +79,14 @@ def prepare_search(config: SearchCommandConfig) -> Prepared:
         raise InputError(f"checkpoint: {config.checkpoint} names {len(paths)} files; nas-search takes one")
     supernet, header = load_supernet(paths[0])
     problem = make_problem(search, supernet)
-    if next(search.algorithm.propose(problem, search.start, search.population, search.seed), None) is None:
-        raise InputError(f"search.list: {search.list} has no candidate within the budgets")
     dataset = images_of(header, config.data.root, "checkpoint", paths[0])
     available = len(dataset.test().labels)
     if search.images is not None:
         check_at_least("search.images", search.images, 1, available)
     images = search.images or min(IMAGES, available)
+    if limited := [name for name in latency_names(search) if name in (search.budgets or {})]:
+        ends = measured_ends(config, supernet)  # so that a budget below the smallest candidate stops before any work
+        resolve({name: (search.budgets or {})[name] for name in limited if name in ends}, ends)
     size = search.scorer.batch_size or images  # a batch's statistics are part of a score, so that all have one size
     return Prepared(
         checkpoint=paths[0],
@@ -93,17 +99,19 @@ def prepare_search(config: SearchCommandConfig) -> Prepared:
     )
 
 
-def make_problem(search: SearchConfig, supernet: Supernet) -> Problem:
-    """The candidates, their costs and the budgets.
+def make_problem(search: SearchConfig, supernet: Supernet, latencies: Mapping[str, CostOf] = MappingProxyType({})) -> Problem:
+    """The candidates, their costs and the budgets, apart from those of latencies that are not given.
 
     Raises:
         InputError: for a cost or a budget that does not exist, and a budget that no candidate keeps to.
     """
-    space, cost_of = supernet.space, counted(supernet.structure.cost)
+    space, cost_of, known = supernet.space, {**counted(supernet.structure.cost), **latencies}, (*COUNTED, *LATENCIES)
     for name in search.costs:
-        check_known(f"search.costs: {name}", name, cost_of)
+        check_known(f"search.costs: {name}", name, known)
     if not 1 <= len(search.costs) <= 2 or len({*search.costs}) < len(search.costs):
-        raise InputError(f"search.costs: {search.costs} must be one or two different costs of {', '.join(cost_of)}")
+        raise InputError(f"search.costs: {search.costs} must be one or two different costs of {', '.join(known)}")
+    for name in search.budgets or {}:
+        check_known(f"search.budgets.{name}", name, known)
     if search.objective == "predicted" and search.predictor is None:
         raise InputError("search.predictor: none cannot go with search.objective=predicted")
     listed: tuple[Architecture, ...] = ()
@@ -111,8 +119,13 @@ def make_problem(search: SearchConfig, supernet: Supernet) -> Problem:
         if search.list is None:
             raise InputError("search.list: is missing; a search of a list needs its file")
         listed = Population.read(Path(search.list), space).distinct().architectures
-    problem = Problem(space, cost_of, front=tuple(search.costs), listed=listed)
-    return replace(problem, budgets=resolve(search.budgets or {}, {name: problem.ends(name) for name in cost_of}))
+    front = tuple(name for name in search.costs if name in cost_of) or COUNTED[:1]
+    problem = Problem(space, cost_of, front=front, listed=listed)
+    budgets = {name: given for name, given in (search.budgets or {}).items() if name in cost_of}
+    problem = replace(problem, budgets=resolve(budgets, {name: problem.ends(name) for name in cost_of}))
+    if next(search.algorithm.propose(problem, search.start, search.population, search.seed), None) is None:
+        raise InputError(f"search.list: {search.list} has no candidate within the budgets")
+    return problem
 
 
 def search_checkpoint(prepared: Prepared, config: SearchCommandConfig, node: Mapping[str, Any], run_dir: Path) -> None:
@@ -121,12 +134,17 @@ def search_checkpoint(prepared: Prepared, config: SearchCommandConfig, node: Map
     Args:
         node: the keys of ``search`` as given, for the protocol.
     """
-    search, folder, supernet, problem = config.search, run_dir / "search", prepared.supernet, prepared.problem
+    search, folder, supernet = config.search, run_dir / "search", prepared.supernet
     make_arguments = partial(Builder(tuple(config.plugins)).build_values, config.trainer, "trainer")
     start_processes(make_arguments())
     images, labels = evaluation_images(prepared.dataset, prepared.images)
     all_images, all_labels = evaluation_images(prepared.dataset, prepared.all_images)
-    claim(folder, make_search_protocol(prepared, node, precision_of(make_arguments())))
+    latencies = make_latencies(config, supernet, folder)
+    if latencies is not None:
+        unlimited = replace(prepared.problem, budgets=({},), front=COUNTED[:1])
+        prepared = replace(prepared, problem=make_problem(search, supernet, latencies.model(unlimited, search.seed)))
+    problem, words = prepared.problem, {} if latencies is None else {"latency": dict(latencies.protocol)}
+    claim(folder, {**make_search_protocol(prepared, node, precision_of(make_arguments())), **words})
     if is_rank_zero():
         shutil.rmtree(folder / PARTS, ignore_errors=True)  # of a generation that was not finished
     wait_for_all()
@@ -160,16 +178,25 @@ def search_checkpoint(prepared: Prepared, config: SearchCommandConfig, node: Map
         searched=partial(on_searched, "finalists_searched"),
         on_all=partial(scored, (all_images, all_labels), "finalists"),
         images=(len(labels), len(all_labels)),
+        latencies=latencies,
     ).choose(done.rows)
     wait_for_all()
     if not is_rank_zero():
         return
     shutil.rmtree(folder / PARTS, ignore_errors=True)
     worst = 1.0 if search.objective == "top1" else math.log(supernet.classes)
-    record.write_front(runs, search.objective, (worst, *(problem.most_of(name) for name in problem.front)))
+    record.write_front(runs, search.objective, (worst, *(problem.most_of(name) for name in problem.front)), latencies)
     write_json(folder / CHOSEN, chosen)
     report(search_screen(problem, chosen, len(done.rows)), to_stdout=True)
     report(f"\n{write_page(run_dir)}written: {folder}/{CHOSEN}, front.csv, {EVALUATED}, hypervolume.csv", to_stdout=True)
+    if chosen:
+        report(f"next, take them out:\n{to_paste(_export(config, run_dir))}", to_stdout=True)
+
+
+def _export(config: SearchCommandConfig, run_dir: Path) -> list[str]:
+    chosen = run_dir / "search" / CHOSEN
+    given = {"checkpoint": config.checkpoint, "chosen": chosen, "data.root": config.data.root, "run_dir": run_dir}
+    return ["nas-export", *(assigned(key, str(value)) for key, value in given.items() if value is not None)]
 
 
 def make_search_protocol(prepared: Prepared, node: Mapping[str, Any], precision: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The best of a ranking trained stand-alone, next to as many random ones of the same list and budget."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from nas_lightning.runs.writing import write_json
 from nas_lightning.scoring.protocol import read_order
 from nas_lightning.scoring.table import LABELS, read_table
 from nas_lightning.search.finalists import read_chosen
+from nas_lightning.search.latency import read_model
 from nas_lightning.search.limits import describe
 from nas_lightning.search.problem import Problem, counted
 from nas_lightning.search.starts import Fresh, Uniform
@@ -115,7 +117,8 @@ def choose_searched(chosen: Path, problem: Problem, count: int | None, random: i
 def problem_of(chosen: Path, space: SearchSpace, classes: int, channels: int) -> Problem:
     """The space and the costs of a search, whose shortcuts its protocol names."""
     shortcuts = str(read_json(chosen.with_name("protocol.json")).get("shortcuts", ShortcutRule.ALWAYS))
-    return Problem(space, counted(ResidualStructure(space, classes, channels, ShortcutRule(shortcuts)).cost))
+    structure = ResidualStructure(space, classes, channels, ShortcutRule(shortcuts))
+    return Problem(space, {**counted(structure.cost), **read_model(chosen.parent, structure)})
 
 
 def compare_winners(winners: Winners, truth: GroundTruth) -> dict[str, Any]:
@@ -134,7 +137,9 @@ def compare_winners(winners: Winners, truth: GroundTruth) -> dict[str, Any]:
     if len(best) and len(random):
         content["difference"] = {"value": float(best.mean() - random.mean())}
         if min(len(best), len(random)) >= FEWEST_OF_A_GROUP and best.std() + random.std() > 0:
-            interval = stats.ttest_ind(best, random, equal_var=False).confidence_interval()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # SciPy's, of a group whose accuracies are equal
+                interval = stats.ttest_ind(best, random, equal_var=False).confidence_interval()
             content["difference"] |= {"low": float(interval.low), "high": float(interval.high)}
     return content
 

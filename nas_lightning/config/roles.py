@@ -124,6 +124,8 @@ _OPERATIONS = _in("nas_lightning.data", "RandomCrop", "RandomHorizontalFlip", "R
 _OPERATION = Role("an operation on images", _CALLABLE, classes=_OPERATIONS)
 _TORCHVISION = ("torchvision.transforms", "torchvision.transforms.v2")
 _TRANSFORM = Role("a transform of an image", _CALLABLE, _TORCHVISION, ("nas_lightning.data.ImageCutout",))
+_DIVERGENCES = _in("nas_lightning.training.objectives", "KLDivergence", "AlphaDivergence")
+_DIVERGENCE = Role("a divergence", "nas_lightning.training.objectives.Divergence", classes=_DIVERGENCES)
 _CHOICE = Role("a choice of candidates", _CALLABLE, ("nas_lightning.space.population",))
 # SpikeDetection overwrites any file it is given; other loggers send to a server; XLA's profiler opens a port.
 _CALLBACKS = ("pytorch_lightning.callbacks",)
@@ -146,6 +148,7 @@ _THEME = Role("a theme of the progress bar", _THEME_CLASS, classes=(_THEME_CLASS
 ARGUMENTS: Mapping[str, tuple[Role, ...]] = {
     # of our classes and torchvision's
     "choose": (_CHOICE,),
+    "divergence": (_DIVERGENCE,),
     "operations": (_OPERATION,),
     "transforms": (_TRANSFORM,),
     # of pl.Trainer

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from typing import Any
 
 from omegaconf import DictConfig
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue
 from yaml import YAMLError
 
 from nas_lightning.config.declared import COMMANDS, schema_of
@@ -19,6 +19,8 @@ def in_one_line(error: Exception) -> str:
     """The message without the hints about Python."""
     if isinstance(error, InputError | YAMLError):
         return " ".join(str(error).split())
+    if isinstance(error, MissingMandatoryValue) and error.full_key:
+        return f"{error.full_key}: must be given"
     causes = [str(cause) for cause in (error, error.__cause__) if cause is not None]
     lines = [line.strip() for text in causes for line in text.splitlines()]
     kept = [line for line in dict.fromkeys(lines) if line and not line.startswith(_PYTHON_HINTS)]

@@ -21,6 +21,10 @@ def readable(arguments: Sequence[str]) -> list[str]:
         InputError: for any other value that Hydra cannot read, with how to quote it.
     """
     parser = OverridesParser.create()
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        is_word = "=" not in argument and not argument.startswith(("-", "~")) and not before.startswith("-")
+        if is_word and (os.sep in argument or os.path.exists(argument)):
+            raise InputError(f"{argument}: is not key=value; for a run's folder that is run_dir={argument}")
     return [_readable(argument, parser) for argument in arguments]
 
 

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-HEADER_KEY = "network"
-"""Key of the header, as JSON, in the metadata of network.safetensors and of network.onnx."""
+from nas_lightning.supernet.network_weights import HEADER_KEY
+
 INPUT, OUTPUT = "images", "logits"
 Run = Callable[[Tensor], Tensor]
 """Scaled images (batch, channels, H, W) -> logits (batch, classes)."""

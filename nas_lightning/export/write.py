@@ -26,9 +26,8 @@ from nas_lightning.runs.reading import read_json
 from nas_lightning.runs.writing import write_atomically, write_json, write_text
 from nas_lightning.space import Architecture
 from nas_lightning.supernet import ResidualFamily
+from nas_lightning.supernet.network_weights import FORMAT
 
-FORMAT = 1
-"""Version of header and card."""
 LONGEST_NAME = 100
 
 

@@ -25,6 +25,8 @@ MAY_CHANGE_ON_RESUME = (
     *("monitor.each", "data.root", "data.download", "loader.workers", "loader.resident", "supernet.channels_last"),
 )
 """Keys that may change on resume: they decide where and how fast, or what is remade from files."""
+MAY_CHANGE_IN_A_STAGE = ".path_execution"
+"""Likewise, the same gradients to rounding: an older run has ``sequential`` where today's default is ``fastest``."""
 MUST_MATCH_ON_RESUME = tuple(
     f"trainer.{key}"
     for key in ("precision", "gradient_clip_val", "gradient_clip_algorithm", "limit_train_batches", "overfit_batches", "sync_batchnorm")
@@ -49,7 +51,7 @@ def claim_config(folder: Path, config: Mapping[str, Any], lock: AbstractContextM
     present = environment(config) if is_rank_zero() else {}  # takes seconds, for which others need not wait
     path, record = folder / "config.yaml", folder / "environment.json"
     with lock or nullcontext():
-        is_to_write = not path.is_file() or _is_longer(path, config)
+        is_to_write = not path.is_file() or _is_allowed(path, config)
         if not is_rank_zero():
             return
         if is_to_write:
@@ -60,8 +62,11 @@ def claim_config(folder: Path, config: Mapping[str, Any], lock: AbstractContextM
         write_json(record, present)
 
 
-def _is_longer(path: Path, config: Mapping[str, Any]) -> bool:
-    """Whether the config gives more epochs to the last stage of the kept one; otherwise they are equal, or it raises."""
+def _is_allowed(path: Path, config: Mapping[str, Any]) -> bool:
+    """Whether the config may take the kept one's place; otherwise they are equal, or it raises.
+
+    It may give more epochs to the last stage, and another recipe of candidates alone while none was trained.
+    """
     try:
         kept = read_yaml(path)
         before, wanted = _flat(as_of_today(kept)), _flat(as_of_today(config))
@@ -80,6 +85,9 @@ def _is_longer(path: Path, config: Mapping[str, Any]) -> bool:
             change = f"{grown} was {before[grown]}, is {wanted[grown]}"
             raise InputError(f"{path.parent}: {change}, but ranking/ is of the weights before; move it away")
         return True
+    trained_alone = any((path.parent / "standalone").glob("accuracies*.csv"))
+    if _stages(config) and not trained_alone and all(key.startswith("standalone.") for key in differing):
+        return True  # of a supernet's run in which nothing was trained alone by the recipe before
     changes = "; ".join(f"{cut(key)} was {cut(repr(before.get(key)))}, is {cut(repr(wanted.get(key)))}" for key in differing[:5])
     more = f" (and {len(differing) - 5} more)" if len(differing) > 5 else ""
     raise InputError(f"{path.parent}: holds a run with another config: {changes}{more}; give another run_dir")
@@ -128,6 +136,8 @@ def _stages(config: Mapping[str, Any]) -> list[str]:
 
 
 def _is_free(key: str) -> bool:
+    if key.startswith("stages.") and f".{key.split('.', 2)[-1]}" == MAY_CHANGE_IN_A_STAGE:
+        return True
     return key not in MUST_MATCH_ON_RESUME and any(key == free or key.startswith(f"{free}.") for free in MAY_CHANGE_ON_RESUME)
 
 

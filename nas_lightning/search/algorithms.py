@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from nas_lightning.errors import InputError
 from nas_lightning.scoring.predictors import columns_of
@@ -87,23 +88,18 @@ class _Mating:
     """What pymoo asks for children: parents by binary tournament, uniform crossover, integer steps, within the limits."""
 
     def __init__(self, problem: Problem, fresh: Fresh, settings: Nsga2) -> None:
-        from pymoo.algorithms.moo.nsga2 import binary_tournament
-        from pymoo.operators.selection.tournament import TournamentSelection
-
         self.problem, self.fresh, self.settings = problem, fresh, settings
-        self.selection = TournamentSelection(func_comp=binary_tournament)
         self.evaluated: list[tuple[Rows, Floats]] = []
         """Candidates and losses of each generation."""
 
-    def do(self, shape: Any, parents: Any, count: int, random_state: np.random.Generator, **more: Any) -> Any:
+    def do(self, shape: Any, parents: Any, count: int, random_state: np.random.Generator, **_: Any) -> Any:
         """``count`` children that no search has seen; where hardly any is left, candidates of the start, then fewer."""
         from pymoo.core.population import Population
 
         wanted = self.settings.children * count
         children = np.empty((0, len(self.problem.most)), dtype=np.int64)
-        for _ in range(TRIES):
-            pairs = self.selection.do(shape, parents, wanted, 2, random_state=random_state, to_pop=False, **more)
-            first, second = parents.get("X")[pairs[:, 0]], parents.get("X")[pairs[:, 1]]
+        for _attempt in range(TRIES):
+            first, second = parents.get("X")[_winners(parents, (2, wanted), random_state)]
             new = self.problem.shrunk(self._vary(first, second, random_state), random_state)
             children = np.unique(np.concatenate([children, self.fresh.not_seen(new)]), axis=0)
             if len(children) >= wanted:
@@ -137,6 +133,17 @@ class _Mating:
         predicted = np.stack([(wanted - centre) / spread @ slopes, *(costs[name] for name in self.problem.front)], axis=1)
         kept = RankAndCrowding().do(shape, Population.new("X", children, "F", predicted), n_survive=count, random_state=rng)
         return kept.get("X")
+
+
+def _winners(population: Any, shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Indices of winners of binary tournaments: the lower front, within one the less crowded (pymoo's own loops over pairs)."""
+    rank, crowding = population.get("rank", "crowding")
+    order = np.lexsort((-crowding.astype(np.float64), rank.astype(np.int64)))
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    first, second = rng.integers(len(order), size=(2, *shape))
+    winners: npt.NDArray[np.int64] = np.where(place[first] <= place[second], first, second)
+    return winners
 
 
 def _check_installed() -> None:

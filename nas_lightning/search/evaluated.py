@@ -3,8 +3,9 @@
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -51,14 +52,24 @@ def columns(costs: Iterable[str]) -> tuple[str, ...]:
     return ("generation", "architecture", *Score._fields, "predicted", *costs)
 
 
-def as_csv(rows: Sequence[Evaluated], space: SearchSpace, costs: Sequence[str]) -> str:
-    """The text of ``evaluated.csv`` or ``front.csv``; a value that does not exist is empty."""
+def as_csv(
+    rows: Sequence[Evaluated],
+    space: SearchSpace,
+    costs: Sequence[str],
+    more: Mapping[str, Mapping[Architecture, float]] = MappingProxyType({}),
+) -> str:
+    """The text of ``evaluated.csv`` or ``front.csv``; a value that does not exist is empty.
+
+    Args:
+        more: other columns, by their head.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns(costs))
+    writer.writerow((*columns(costs), *more))
     for row in rows:
         cells = ("" if math.isnan(value) else repr(value) for value in (*row.score, row.predicted))
-        writer.writerow((row.generation, space.text(row.architecture), *cells, *(_plain(row.costs[name]) for name in costs)))
+        others = (column.get(row.architecture, "") for column in more.values())
+        writer.writerow((row.generation, space.text(row.architecture), *cells, *(_plain(row.costs[name]) for name in costs), *others))
     return text.getvalue()
 
 

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nas_lightning.errors import InputError
 from nas_lightning.runs.reading import read_text
 from nas_lightning.scoring.table import Score
 from nas_lightning.search.evaluated import Evaluated
+from nas_lightning.search.latency import LATENCY, Latencies, Measured
 from nas_lightning.search.problem import Budget
 from nas_lightning.search.record import FINALISTS, Record
 from nas_lightning.search.run import Evaluate, best_under
@@ -45,6 +48,7 @@ class Finalists:
         searched: scores on the images of the search.
         on_all: scores on all images.
         images: how many they are, in this order.
+        latencies: measures the finalists, if latency is a cost.
     """
 
     record: Record
@@ -53,13 +57,14 @@ class Finalists:
     searched: Evaluate
     on_all: Evaluate
     images: tuple[int, int]
+    latencies: Latencies | None = None
 
     def choose(self, rows: Sequence[Evaluated]) -> list[dict[str, Any]]:
         """The content of ``chosen.json``: under each budget the finalists, best first by their score on all images.
 
         A predicted cross entropy is no score of some images, so that it orders the finalists too.
         """
-        under = [(budget, best_under(rows, budget, self.objective, self.count)) for budget in self.record.problem.budgets]
+        under = [(budget, self._best_under(rows, budget)) for budget in self.record.problem.budgets]
         finalists = list(dict.fromkeys(row.architecture for _, best in under for row in best))
         searched = {row.architecture: row for row in rows}
         scores = {architecture: searched[architecture].score for architecture in finalists}
@@ -79,9 +84,22 @@ class Finalists:
             for place, row in enumerate(sorted(best, key=last_loss), start=1)
         ]
 
+    def _best_under(self, rows: Sequence[Evaluated], budget: Budget) -> list[Evaluated]:
+        """The best that keep to a budget by their costs, and by their latency as it is measured."""
+        ordered, kept = best_under(rows, budget, self.objective, len(rows)), list[Evaluated]()
+        if self.latencies is None:
+            return ordered[: self.count]
+        while ordered and len(kept) < self.count:
+            missing = self.count - len(kept)
+            measured = self.latencies.of([row.architecture for row in ordered[:missing]], "latency of finalists")
+            kept += [row for row in ordered[:missing] if _keeps(measured[row.architecture], budget)]
+            ordered = ordered[missing:]
+        return kept
+
     def _entry(self, row: Evaluated, place: int, budget: Budget, searched: Score, on_all: Score) -> dict[str, Any]:
         problem = self.record.problem
         predicted = {"predicted": row.predicted} if self.objective == "predicted" else {}
+        measured = {"measured": self.latencies.read()[0][row.architecture]} if self.latencies is not None else {}
         return {
             "architecture": problem.space.text(row.architecture),
             "place": place,
@@ -90,6 +108,12 @@ class Finalists:
             "cost": row.costs,
             "share_of_largest": {name: cost / problem.ends(name)[1] for name, cost in row.costs.items()},
             **predicted,
+            **measured,
             "searched": {"images": self.images[0], **searched._asdict()},
             "all_images": {"images": self.images[1], **on_all._asdict()},
         }
+
+
+def _keeps(measured: Measured, budget: Budget) -> bool:
+    """Whether the latencies that were measured keep to a budget."""
+    return all(figures[LATENCY] <= budget.get(name, np.inf) for name, figures in measured.items())

@@ -6,10 +6,10 @@ from itertools import product
 from typing import Any
 
 from nas_lightning.errors import InputError, check_known, cut
-from nas_lightning.search.problem import Budget
+from nas_lightning.search.problem import COUNTED, Budget
 
 PLACE = "search.budgets"
-UNITS = {"multiply_adds": "multiply-adds", "parameters": "parameters"}
+UNITS = {"multiply_adds": "multiply-adds", "parameters": "parameters", "latency": "ms", "batch_latency": "ms a batch"}
 """Words after a cost."""
 
 
@@ -30,20 +30,20 @@ def resolve(budgets: Mapping[str, Any], ends: Mapping[str, tuple[float, float]])
         values = given if isinstance(given, list) else [given]
         if not values:
             raise InputError(f"{place}: is an empty list; give at least one budget")
-        limits[name] = sorted({_resolved(value, place, *ends[name], UNITS.get(name, name)) for value in values})
+        limits[name] = sorted({_resolved(value, place, *ends[name], name) for value in values})
     return tuple(dict(zip(limits, values, strict=True)) for values in product(*limits.values()))
 
 
-def _resolved(value: Any, place: str, smallest: float, largest: float, unit: str) -> float:
-    number = _number(value, largest)
+def _resolved(value: Any, place: str, smallest: float, largest: float, name: str) -> float:
+    number = _number(value, largest, name in COUNTED)
     if number is None:
         raise InputError(f"{place}: {cut(repr(value))} must be a number above 0, or a share of the largest candidate such as 60%")
     if number < smallest:
-        raise InputError(f"{place}: {value} is below the smallest candidate, which has {amount(smallest)} {unit}")
+        raise InputError(f"{place}: {value} is below the smallest candidate, which has {amount(smallest)} {UNITS.get(name, name)}")
     return number
 
 
-def _number(value: Any, largest: float) -> float | None:
+def _number(value: Any, largest: float, is_whole: bool) -> float | None:
     is_share = isinstance(value, str) and value.endswith("%")
     try:
         number = float(value.removesuffix("%") if is_share else value)
@@ -51,7 +51,8 @@ def _number(value: Any, largest: float) -> float | None:
         return None
     if isinstance(value, bool) or not math.isfinite(number) or not 0 < number < 1e300 or (is_share and number > 100):
         return None
-    return float(math.floor(number / 100 * largest)) if is_share else number  # counts are whole
+    share = number / 100 * largest
+    return number if not is_share else float(math.floor(share)) if is_whole else share
 
 
 def amount(value: float) -> str:

@@ -10,6 +10,7 @@ from nas_lightning.runs.made_from import write_source
 from nas_lightning.runs.writing import write_text
 from nas_lightning.search.evaluated import Evaluated, as_csv, losses, read_evaluated
 from nas_lightning.search.front import hypervolumes, nondominated
+from nas_lightning.search.latency import LATENCIES, LATENCY, Latencies
 from nas_lightning.search.problem import Problem
 from nas_lightning.search.run import Evaluate, Evaluations, Search
 from nas_lightning.space import Architecture
@@ -68,16 +69,23 @@ class Record:
                 write_text(path, self.text(list(known.values())))
         return {architecture: known[architecture] for architecture in architectures}
 
-    def write_front(self, runs: Mapping[str, Sequence[Evaluated]], objective: str, reference: Sequence[float]) -> None:
+    def write_front(
+        self, runs: Mapping[str, Sequence[Evaluated]], objective: str, reference: Sequence[float], latencies: Latencies | None = None
+    ) -> None:
         """Writes ``front.csv``, cheapest first, and ``hypervolume.csv``.
 
         Args:
             runs: what the search evaluated, under ``search``, and each baseline.
             reference: loss and costs of the front, each the worst that counts.
+            latencies: stand in columns of their own where they were measured.
         """
         values = losses(runs["search"], objective, self.problem.front)
         front = sorted(nondominated(values), key=lambda row: tuple(values[row, 1:]))
-        write_text(self.folder / FRONT, self.text([runs["search"][row] for row in front]))
+        measured = latencies.read()[0] if latencies is not None else {}
+        names = [name for name in self.problem.cost_of if name in LATENCIES]
+        more = {f"{name}_measured": {one: figures[name][LATENCY] for one, figures in measured.items()} for name in names}
+        kept = [runs["search"][row] for row in front]
+        write_text(self.folder / FRONT, as_csv(kept, self.problem.space, tuple(self.problem.cost_of), more))
         lines = ["run,evaluated,hypervolume"]
         for name, rows in runs.items():
             generations = [row.generation for row in rows]

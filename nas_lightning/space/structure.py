@@ -1,6 +1,6 @@
 """The residual networks of a space as data, for code that builds, runs, cuts or costs them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -151,18 +151,29 @@ class ResidualStructure:
 
     def cost(self, widths: npt.ArrayLike) -> Cost:
         """Counts parameters and multiply-adds of (n, layers) widths, one row per candidate."""
-        columns = np.ascontiguousarray(np.asarray(widths, dtype=np.int64).T)
-        width_of = {IMAGES: np.full_like(columns[0], self.channels), **dict(enumerate(columns))}
-        parameters = columns[-1] * self.classes + self.classes
-        multiply_adds = columns[-1] * self.classes
-        for unit in self.units:
-            in_width, out_width = width_of[unit.source], width_of[unit.layer]
-            if unit.may_be_identity:
-                out_width = out_width * (in_width != out_width)  # 0 if the unit is the identity
+        last = np.asarray(widths, dtype=np.int64)[:, -1]
+        parameters = last * self.classes + self.classes
+        multiply_adds = last * self.classes
+        for unit, in_width, out_width in self._convolutions(widths):
             weights = unit.kernel**2 * in_width * out_width
             parameters += weights + 2 * out_width if unit.affine else weights
             multiply_adds += weights * unit.side**2
         return Cost(parameters, multiply_adds)
+
+    def activations(self, widths: npt.ArrayLike) -> Integers:
+        """(n,) numbers that the convolutions of (n, layers) widths write, per image."""
+        written = (unit.side**2 * out_width for unit, _, out_width in self._convolutions(widths))
+        return np.sum(list(written), axis=0, dtype=np.int64)
+
+    def _convolutions(self, widths: npt.ArrayLike) -> Iterator[tuple[Unit, Integers, Integers]]:
+        """Each unit with its (n,) input and output widths; the output's is 0 if it is the identity."""
+        columns = np.ascontiguousarray(np.asarray(widths, dtype=np.int64).T)
+        width_of = {IMAGES: np.full_like(columns[0], self.channels), **dict(enumerate(columns))}
+        for unit in self.units:
+            in_width, out_width = width_of[unit.source], width_of[unit.layer]
+            if unit.may_be_identity:
+                out_width = out_width * (in_width != out_width)
+            yield unit, in_width, out_width
 
     def header(self) -> dict[str, Any]:
         """Plain values that rebuild the structure."""

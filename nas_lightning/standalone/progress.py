@@ -16,7 +16,8 @@ class TruthProgress:
     def __init__(self, trainings: int, epochs: int, processes: int, is_shown: bool) -> None:
         self.trainings, self.epochs, self.tells_epochs = trainings, epochs, processes == 1
         self.ended = self.within = 0
-        side_by_side = 1 if self.tells_epochs else epochs * min(processes, trainings)
+        # The first trainings wait for their processes to start.
+        side_by_side = 1 if self.tells_epochs else epochs * min(max(processes, trainings // 10), trainings)
         self.progress = Progress(self._label(), trainings * epochs, 0, "epochs", is_shown, side_by_side)
 
     def _label(self) -> str:

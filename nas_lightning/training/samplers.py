@@ -8,12 +8,14 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from nas_lightning.config.fields import Checked, number
+from nas_lightning.config.fields import Checked, choice, number
 from nas_lightning.errors import check_at_least
 from nas_lightning.rng import generator
-from nas_lightning.space import Architecture, Population, SearchSpace
+from nas_lightning.space import Architecture, Population, ResidualStructure, SearchSpace
 
 MOST_PATHS = 1024
+SHIFTS = 65
+"""Widenings of one draw from which ``SpreadSampler`` takes the nearest in cost."""
 
 
 class Position(NamedTuple):
@@ -88,6 +90,99 @@ class WideSampler(Checked, place="sampler"):
     @cached_property
     def _ends(self) -> list[npt.NDArray[np.int64]]:
         return [np.cumsum(widths) for widths in self.space.choices]
+
+
+@dataclass(frozen=True)
+class FairSampler:
+    """Walks the widths of each layer in a seeded shuffle, one per path, and reshuffles when they are used up.
+
+    A layer with n widths trains each exactly once in n successive paths, which FairNAS (Chu et al. 2021) calls strict
+    fairness. Layers with other numbers of widths have rounds of their own length, so that over the least common multiple
+    of all lengths each layer has trained each of its widths equally often. Shuffles of different layers are independent,
+    so that each path alone is a uniform draw. A step has whole rounds, as in FairNAS, if ``paths`` is a multiple of n.
+    """
+
+    space: SearchSpace
+    seed: int
+    paths: int = 6
+
+    def __post_init__(self) -> None:
+        check_at_least("sampler.paths", self.paths, 1, MOST_PATHS)
+
+    def sample(self, position: Position) -> list[Architecture]:
+        """See Sampler."""
+        first = position.step * self.paths
+        orders: dict[tuple[int, int], npt.NDArray[np.int64]] = {}
+        paths = [[0] * self.space.layers for _ in range(self.paths)]
+        for place, path in enumerate(paths, start=first):
+            for layer, legal in enumerate(self.space.choices):
+                round_number, index = divmod(place, len(legal))
+                if (key := (len(legal), round_number)) not in orders:
+                    orders[key] = self._orders(*key, position)
+                path[layer] = legal[orders[key][layer, index]]
+        return [Architecture(tuple(path)) for path in paths]
+
+    def _orders(self, count: int, round_number: int, position: Position) -> npt.NDArray[np.int64]:
+        """(layers, count) a shuffle for each layer."""
+        rng = generator(self.seed, "fair order", position.stage, count, round_number, position.rank)
+        return rng.permuted(np.tile(np.arange(count), (self.space.layers, 1)), axis=1)
+
+
+@dataclass(frozen=True)
+class SandwichSampler:
+    """The largest candidate, the smallest, and uniform draws (Yu and Huang, Universally Slimmable Networks, 2019).
+
+    Args:
+        paths: of all three kinds.
+    """
+
+    space: SearchSpace
+    seed: int
+    paths: int = 6
+
+    def __post_init__(self) -> None:
+        check_at_least("sampler.paths", self.paths, 2, MOST_PATHS)
+
+    def sample(self, position: Position) -> list[Architecture]:
+        """See Sampler."""
+        rng = generator(self.seed, "paths", *position)
+        return [self.space.largest, self.space.smallest, *(self.space.sample(rng) for _ in range(self.paths - 2))]
+
+
+@dataclass(frozen=True)
+class SpreadSampler(Checked, place="sampler"):
+    """Draws paths that are uniform in the logarithm of their cost; uniform widths nearly all cost the same.
+
+    A uniform draw is widened or narrowed, all layers by the same share of their list of widths, until it costs what was
+    drawn.
+
+    Args:
+        family: counts the cost.
+    """
+
+    family: ResidualStructure
+    seed: int
+    paths: int = 6
+    cost: str = choice("multiply_adds", among=("multiply_adds", "parameters"))
+    """What is spread."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("sampler.paths", self.paths, 1, MOST_PATHS)
+
+    def sample(self, position: Position) -> list[Architecture]:
+        """See Sampler."""
+        rng = generator(self.seed, "spread paths", *position)
+        choices = self.family.space.choices
+        most = np.array([len(legal) - 1 for legal in choices])
+        # From -1, which narrows every layer to its smallest width, to 1.
+        shares = rng.random((self.paths, 1, len(most))) + np.linspace(-1, 1, SHIFTS)[:, None]
+        rows = np.rint(shares.clip(0, 1) * most).astype(np.int64)  # (paths, shifts, layers)
+        widths = np.stack([np.array(legal)[rows[..., layer]] for layer, legal in enumerate(choices)], axis=-1)
+        costs = np.log(getattr(self.family.cost(widths.reshape(-1, len(most))), self.cost)).reshape(self.paths, SHIFTS)
+        wanted = rng.uniform(costs[:, 0], costs[:, -1])
+        nearest = np.abs(costs - wanted[:, None]).argmin(axis=1)
+        return [Architecture(tuple(path[shift].tolist())) for path, shift in zip(widths, nearest, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ def test_kendall_is_scipys_between_seeds_stepped_up_by_hand():
     assert np.percentile(resampled, 80) < found.high
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [2, 4])
 def test_it_holds_where_small_networks_are_noisier(seeds: int):
     """As trainings of 24 networks on digits were: accuracies crowd together at the top, where they hardly vary."""

@@ -26,6 +26,7 @@ def test_a_run_leaves_the_page_that_nas_report_makes(micro: Path, tmp_path: Path
     assert list((micro / "report").glob("*.png"))
 
 
+@pytest.mark.slow
 def test_a_ranking_has_its_page_once_all_shards_are_ranked(rank: list[str], command: Callable, tmp_path: Path):
     for number in (1, 2):
         assert command("rank", *rank, f"ranking.shard={number}/2", f"run_dir={tmp_path}", pages=True).code == 0
@@ -48,6 +49,7 @@ def test_a_page_that_fails_is_a_warning_and_the_ranking_stays(
     assert (tmp_path / "ranking/scores.csv").is_file()
 
 
+@pytest.mark.slow
 def test_a_file_of_ones_own_stays(micro: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     shutil.copytree(micro, tmp_path / "run")
     page = tmp_path / "run/report.html"

@@ -70,6 +70,7 @@ def test_a_wrong_file_ends_in_one_line_and_writes_nothing(run: Path):
     assert not list(run.glob("report*"))
 
 
+@pytest.mark.slow
 def test_a_sweep_gets_its_report_without_importing_torch(run: Path):
     sweep = run.parent / "a sweep"
     for number in range(2):

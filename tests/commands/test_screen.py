@@ -152,6 +152,7 @@ def test_a_run_shows_one_table_one_sentence_and_what_comes_next(command: Callabl
     assert "standalone.count=24" in words(done.out[done.out.index("next, ") :])
 
 
+@pytest.mark.slow
 def test_the_command_that_follows_a_run_without_truth_trains_one(command: Callable, tmp_path: Path):
     tiny = ["experiment=micro", "standalone=none", "standalone.epochs=1", "standalone.batch_size=64", "ranking.images=60"]
     done = command("train", *tiny, f"run_dir={tmp_path}/run")
@@ -164,3 +165,22 @@ def test_the_command_that_follows_a_run_without_truth_trains_one(command: Callab
     assert "stage" not in again.err  # all were finished
     assert json.loads((tmp_path / "run/ranking/agreement.json").read_text())["n"] == 3
     assert "next, train more candidates alone" in again.out
+
+
+def test_images_on_which_all_are_equally_good_are_named():
+    ranked = replace(table(TINY), scores=(Score(1.0, 1.0, 0.01),) * 40)
+    said = "All 40 scored candidates have the top-1 100.00 %: these images can hardly tell them apart."
+    assert said in " ".join(ranking_screen(ranked, "top1", None).split())
+    assert "tell them apart" not in ranking_screen(table(TINY), "top1", None)
+
+
+def test_a_truth_in_which_all_are_equal_settles_no_order(tmp_path: Path):
+    ranked = table(TINY)
+    known = dict.fromkeys(ranked.population.architectures[:12], 1.0)
+    agreement = agreement_with(ranked, known, 50)
+    said = "The known accuracies are all equal, so that no order can be checked against them."
+    assert said in " ".join(ranking_screen(ranked, "top1", agreement).split())
+    ranked.write(tmp_path / "ranking/scores.csv")
+    (tmp_path / "ranking/agreement.json").write_text(json.dumps(agreement.to_json()))
+    next_step = "next, take images or candidates that differ more: this truth knows no best one"
+    assert closing(tmp_path, "page: p\n", ["train.py", "experiment=x"]) == f"page: p\n{next_step}"

@@ -103,6 +103,7 @@ def test_a_checkpoint_that_is_not_whole_is_refused_by_name(copied: Path, command
     assert f"{last}: is not a whole checkpoint" in done.err
 
 
+@pytest.mark.slow
 def test_a_ranking_that_was_stopped_goes_on_and_ends_with_the_same_files(
     copied: Path, micro: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
 ):
@@ -131,6 +132,7 @@ class Stopped(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_a_stage_that_max_time_stopped_is_not_finished_and_resumes(
     micro: Path, tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
 ):

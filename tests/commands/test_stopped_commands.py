@@ -61,6 +61,7 @@ def test_a_ranking_keeps_its_rows_and_is_resumed(
     assert (tmp_path / "ranking" / "scores.csv").read_bytes() == (micro / "ranking" / "scores.csv").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signum", SIGNALS)
 def test_what_was_trained_alone_is_kept(signum: signal.Signals, command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     import nas_lightning.standalone.truth  # noqa: F401

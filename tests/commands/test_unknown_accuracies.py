@@ -28,6 +28,7 @@ def start(micro: Path) -> list[str]:
     return [f"checkpoint={micro}/supernet.safetensors", listed, "ranking.images=60", "ranking.resamples=20"]
 
 
+@pytest.mark.slow
 def test_a_half_filled_list_counts_by_half_and_the_line_says_so(start: list[str], micro: Path, tmp_path: Path, command: Callable):
     known = known_of(micro, tmp_path / "known.json", unknown=14)
     done = command("rank", *start, f"ranking.known_accuracies={known}", f"run_dir={tmp_path}/run")
@@ -41,6 +42,7 @@ def test_a_half_filled_list_counts_by_half_and_the_line_says_so(start: list[str]
     assert "compared with 10 known accuracies" in (tmp_path / "run/report.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unknown", [22, 24])
 def test_a_list_with_too_few_known_accuracies_scores_nothing(
     unknown: int, start: list[str], micro: Path, tmp_path: Path, command: Callable

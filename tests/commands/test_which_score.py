@@ -43,6 +43,7 @@ def start(micro: Path) -> list[str]:
     return [f"checkpoint={micro}/supernet.safetensors", f"ranking.list={micro}/ranking/submission.json", "ranking.images=60"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("more", "score"), [([], "predicted"), (["ranking=official"], "top1")])
 def test_the_order_stands_in_protocol_tables_and_report(
     more: list[str], score: str, start: list[str], micro: Path, tmp_path: Path, command: Callable

@@ -54,7 +54,7 @@ def test_help_shows_a_commands_own_keys_at_80_columns(name: str, command: Callab
 def test_help_shows_options_with_what_their_files_say(command: Callable):
     text = " ".join(command("train", "-h", "experiment=micro").out.split())
     assert "gpu One GPU. " in text
-    assert "sampler@stages.NAME.sampler=OPTION Which candidates train at a step. listed_file The candidates of" in text
+    assert "sampler@stages.NAME.sampler=OPTION Which candidates train at a step. fair Each layer's widths" in text
     assert (
         "fitted_on=200 Candidates to fit on; if the list has fewer, others are drawn from the space and scored. [30 to 1,000,000]" in text
     )

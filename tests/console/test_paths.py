@@ -186,3 +186,17 @@ def test_the_folder_of_a_multirun_is_named_to_the_microsecond(command: Callable,
     assert len(folders) == 2
     assert all(len(folder.name.rpartition("-")[2]) == 6 for folder in folders)
     assert os.listdir(tmp_path) == ["multirun"]
+
+
+def test_a_folder_without_its_key_is_told_how_to_be_given(tmp_path: Path):
+    for typed in ("../RUN", str(tmp_path)):
+        with pytest.raises(InputError) as mistake:
+            readable(["seed=1", typed])
+        assert str(mistake.value) == f"{typed}: is not key=value; for a run's folder that is run_dir={typed}"
+    kept = ["--config-dir", "a/b", "-m", "~ranking", "seed=1"]
+    assert readable(kept) == kept
+
+
+def test_a_required_key_is_named_in_full(command: Callable[..., Any]):
+    done = command("train", "experiment=short", "data=image_folder")
+    assert (done.code, done.err) == (2, "error: data.root: must be given\n")

@@ -11,6 +11,7 @@ from nas_lightning.console.foreign import PLUGINS_VARIABLE, plugins_of
 EXPERIMENT = "# @package _global_\ndefaults:\n  - /experiment/micro\n  - _self_\n"
 
 
+@pytest.mark.slow
 def test_a_file_may_name_a_plugin_that_the_environment_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable):
     (tmp_path / "own_plugin_of_a_test.py").write_text("from pytorch_lightning import Callback\nclass Quiet(Callback):\n    pass\n")
     monkeypatch.syspath_prepend(tmp_path)

@@ -21,9 +21,9 @@ from nas_lightning.devices.trainer import make_trainer
 from nas_lightning.space import SearchSpace
 from nas_lightning.supernet import Supernet
 from nas_lightning.training.module import SupernetTraining
-from nas_lightning.training.objectives import CrossEntropy, InplaceDistillation
+from nas_lightning.training.objectives import AlphaDivergence, CrossEntropy, InplaceDistillation, SandwichDistillation
 from nas_lightning.training.passes import Batched
-from nas_lightning.training.samplers import UniformSampler
+from nas_lightning.training.samplers import FairSampler, UniformSampler
 from nas_lightning.training.schedules import Cosine
 from nas_lightning.training.stage import Stage
 from nas_lightning.training.step_rules import Different, Power
@@ -37,6 +37,11 @@ CASES: dict[str, dict[str, Any]] = {
     "different images": {},
     "skipped shortcuts": {"shortcuts": "where_needed"},
     "distillation": {"objective": InplaceDistillation(SPACE)},
+    "fair paths, sandwich distillation": {
+        "sampler": FairSampler(SPACE, seed=0, paths=3),
+        "objective": SandwichDistillation(SPACE, AlphaDivergence()),
+        "across_devices": Different(),
+    },
     "different paths": {"across_devices": Different()},
     "different paths, skipped shortcuts": {"across_devices": Different(), "shortcuts": "where_needed"},
     "all paths at once": {"path_execution": Batched()},
@@ -58,7 +63,7 @@ def make_module(case: dict[str, Any]) -> SupernetTraining:
     supernet = Supernet(space, classes=7, shortcuts=case.get("shortcuts", "always")).double()
     stage = Stage(
         epochs=1,
-        sampler=UniformSampler(space, seed=0, paths=case.get("paths", 3)),
+        sampler=case.get("sampler", UniformSampler(space, seed=0, paths=case.get("paths", 3))),
         objective=case.get("objective", CrossEntropy()),
         optimizer=partial(torch.optim.SGD, lr=RATE, momentum=0.9, weight_decay=0.01),
         schedule=Cosine(),

@@ -131,6 +131,17 @@ def test_an_agreement_without_order_is_told_as_such(folder: Path):
     assert "the score is the same for all of them" in text
 
 
+def test_accuracies_that_are_all_equal_are_told_as_such(folder: Path):
+    path = folder / "ranking/agreement.json"
+    content, nothing = json.loads(path.read_text()), {"value": None, "low": None, "high": None}
+    for one in (*content["scores"].values(), *content["baselines"].values()):
+        one |= dict.fromkeys(("kendall", "pearson", "spearman"), nothing)
+    change_json(path, scores=content["scores"], baselines=content["baselines"], ceiling=None, fitted={})
+    text = text_of(folder)
+    assert "The known accuracies are all equal" in text
+    assert "the score is the same" not in text
+
+
 def test_an_interval_that_is_not_defined_is_left_out(folder: Path):
     path = folder / "ranking/agreement.json"
     scores = json.loads(path.read_text())["scores"]

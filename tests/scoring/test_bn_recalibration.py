@@ -88,6 +88,7 @@ def test_a_recalibrated_score_is_the_cut_networks_with_pooled_statistics(superne
         assert one.top1 == pytest.approx(float((logits.argmax(1) == images[1]).double().mean()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 7, 20])
 def test_a_recalibrated_score_does_not_depend_on_the_test_batch(batch_size: int, supernet, images, recalibration):
     whole = score_candidates(supernet, candidates(), *images, recalibration=recalibration)
@@ -122,6 +123,7 @@ def test_the_images_are_the_first_of_the_training_split_as_they_are():
         Recalibration.from_training(dataset, 101, 12)
 
 
+@pytest.mark.slow
 def test_the_command_ranks_with_the_statistics_of_training_images(micro: Path, tmp_path: Path, command: Callable):
     start = (f"checkpoint={micro}/supernet.safetensors", f"ranking.list={micro}/ranking/submission.json", "ranking.images=100")
     more = ("ranking.statistics=recalibrated", "ranking.recalibration_images=90", "ranking.recalibration_batch=40", "ranking.count=8")

@@ -45,6 +45,7 @@ def test_a_written_part_is_read_back_to_the_bit(folder: Path, table: ScoreTable)
     assert read_parts(folder, SPACE) == dict(zip(table.population.architectures, table.scores, strict=True))
 
 
+@pytest.mark.slow
 @given(tables(), st.data())
 def test_a_table_cut_off_anywhere_is_read_as_its_whole_rows_or_refused(folder: Path, table: ScoreTable, data: st.DataObject):
     path = folder / "cut.csv"

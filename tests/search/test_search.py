@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas_lightning.errors import InputError
-from nas_lightning.search.algorithms import ALGORITHMS
+from nas_lightning.search.algorithms import ALGORITHMS, _winners
 from nas_lightning.search.evaluated import as_csv, losses, read_evaluated
 from nas_lightning.search.front import hypervolumes
 from nas_lightning.search.problem import Problem
@@ -117,3 +117,17 @@ def test_a_damaged_row_is_one_line_with_its_place(cells: str, tmp_path: Any):
     path.write_text(f"{as_csv([], SPACE, COSTS)}{cells.format('8-8-8-8-8-8-8')}\n")
     with pytest.raises(InputError, match=r"evaluated.csv: line 2: "):
         read_evaluated(path, SPACE, COSTS)
+
+
+def test_winners_of_tournaments_are_of_lower_fronts_and_less_crowded():
+    class Known:
+        def get(self, *names: str) -> list[np.ndarray]:
+            values = {"rank": np.array([1, 0, 0, 1], dtype=object), "crowding": np.array([0.5, 0.2, np.inf, 0.7], dtype=object)}
+            return [values[name] for name in names]
+
+    rng, order = np.random.default_rng(0), [2, 1, 3, 0]  # best first
+    found = _winners(Known(), (2, 4000), rng)
+    assert found.shape == (2, 4000)
+    shares = np.bincount(found.ravel(), minlength=4) / found.size
+    # The best of four wins whenever it is drawn: 1 - (3/4)^2, and so on.
+    assert shares[order] == pytest.approx([7 / 16, 5 / 16, 3 / 16, 1 / 16], abs=0.02)

@@ -243,6 +243,7 @@ def test_the_command_reports_the_others_and_how_many_are_left_out(tmp_path: Path
     assert "arch2 " not in done.out.split("1 of 4")[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trained", "code"), [(slice(1, None), 0), (slice(-2, None), 2), (slice(0, 0), 2)], ids=["one diverges", "two are left", "none is left"]
 )
@@ -269,6 +270,7 @@ def test_a_whole_run_ranks_and_leaves_out_what_diverged(
         assert row in (run / "report.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_callbacks_of_the_stages_do_not_break_the_truth_after_them(tmp_path: Path, command: Callable):
     names = ("LearningRateMonitor", "ModelCheckpoint", "EarlyStopping, monitor: loss, patience: 9", "Timer")
     callbacks = ", ".join(f"{{_target_: pytorch_lightning.callbacks.{name}}}" for name in names)

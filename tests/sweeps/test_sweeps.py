@@ -13,6 +13,8 @@ import yaml
 
 from nas_lightning.console.start import conf_folder
 
+pytestmark = pytest.mark.slow  # whole sweeps, and runs of several jobs
+
 CONF = Path(__file__).with_name("conf")
 SWEEPS = sorted(path.stem for path in (conf_folder() / "sweep").glob("*.yaml"))
 SMALL = ["standalone=none", "ranking.count=4", "ranking.images=100"]
@@ -48,7 +50,6 @@ def test_the_sweeps_have_the_authors_values():
     assert found["list"] == ("sampler@stages.finetune.sampler", ["listed_spaced200", "listed_random200", "listed_random100"])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_every_sweep_runs_at_the_smallest_size(sweep: str, python: Callable, tmp_path: Path):
     key, values = swept_values(sweep)
@@ -66,7 +67,6 @@ def test_every_sweep_runs_at_the_smallest_size(sweep: str, python: Callable, tmp
     assert all((job / "finished.json").is_file() and (job / "ranking" / "scores.csv").is_file() for job in jobs(tmp_path))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "launcher",
     [
@@ -88,7 +88,6 @@ def test_every_launcher_gives_what_the_basic_one_does(launcher: list[str], pytho
         assert yaml.safe_load((other / "config.yaml").read_text())["seed"] == int(number)
 
 
-@pytest.mark.slow
 def test_a_launcher_tells_a_job_that_failed_in_one_line(python: Callable, tmp_path: Path):
     done = python(
         "train.py", "-m", "experiment=micro", *SMALL, "ranking.images=100,9999", f"hydra.sweep.dir={tmp_path}", "hydra/launcher=joblib"
@@ -99,7 +98,6 @@ def test_a_launcher_tells_a_job_that_failed_in_one_line(python: Callable, tmp_pa
     assert (tmp_path / "0" / "finished.json").exists()
 
 
-@pytest.mark.slow
 def test_a_worker_of_a_launcher_that_is_killed_is_one_line(python: Callable, tmp_path: Path):
     strike = f"{{_target_: tests.strike.Strike, signum: {int(signal.SIGKILL)}, step: 2}}"
     swept = [

@@ -77,6 +77,7 @@ def test_a_callback_that_stops_again_and_again_loses_no_step(micro: Path, tmp_pa
     assert_same_run(tmp_path, micro)
 
 
+@pytest.mark.slow
 def test_max_time_counts_anew_in_every_call(micro: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     clock = iter(range(10**6))
     monkeypatch.setattr(timer, "time", SimpleNamespace(monotonic=lambda: 60 * next(clock)))  # seconds
@@ -97,6 +98,7 @@ class StopAtFirstEvaluation(pl.Callback):
         trainer.should_stop = not trainer.sanity_checking
 
 
+@pytest.mark.slow
 def test_a_stop_at_an_evaluation_within_an_epoch_costs_no_bit(tmp_path: Path):
     often = ("trainer.val_check_interval=2", "loader.batch_size=32")
     train_watched(tmp_path / "whole", overrides=often)
@@ -126,6 +128,7 @@ EARLY = {"monitor": "top1", "mode": "max", "min_delta": 1.0, "patience": 1}
 LONG = ("stages.pretrain.epochs=4",)
 
 
+@pytest.mark.slow
 def test_a_stage_that_early_stopping_ends_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
     train_watched(tmp_path, EarlyStopping(**EARLY), overrides=LONG)
     told = capsys.readouterr().err
@@ -138,6 +141,7 @@ def test_a_stage_that_early_stopping_ends_is_finished(tmp_path: Path, monkeypatc
     assert steps == []
 
 
+@pytest.mark.slow
 def test_a_kill_before_an_early_end_is_marked_trains_no_epoch_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     train_watched(tmp_path / "whole", EarlyStopping(**EARLY), overrides=LONG)
     undo = stop_at(monkeypatch, StageCheckpoints, "on_train_epoch_end", 2, after=True)
@@ -150,6 +154,7 @@ def test_a_kill_before_an_early_end_is_marked_trains_no_epoch_more(tmp_path: Pat
     assert (tmp_path / "killed/supernet.safetensors").read_bytes() == (tmp_path / "whole/supernet.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_stage_under_early_stopping_resumes_before_its_first_check(tmp_path: Path):
     train_watched(tmp_path / "whole", EarlyStopping(**EARLY), overrides=LONG)
     with pytest.raises(InputError, match="was stopped after 2 of 12 steps"):
@@ -193,6 +198,7 @@ class OwnState(pl.Callback):
         self.seen = list(state_dict["seen"])
 
 
+@pytest.mark.slow
 def test_the_state_of_ones_own_callback_is_taken_as_it_is(tmp_path: Path):
     with pytest.raises(InputError, match="was stopped after 2 of 6 steps"):
         train_watched(tmp_path, OwnState(), StopAfter(2))
@@ -201,6 +207,7 @@ def test_the_state_of_ones_own_callback_is_taken_as_it_is(tmp_path: Path):
     assert resumed.seen[:6] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_owed_beside_an_epochs_end_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     written: list[int] = []
     write = StageCheckpoints._write_last

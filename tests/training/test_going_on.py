@@ -186,6 +186,7 @@ def test_a_stop_before_the_first_or_after_the_last_step_is_heeded(
     assert len(steps) == 12 - steps_kept
 
 
+@pytest.mark.slow
 def test_a_stage_that_ends_within_an_epoch_goes_on_within_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     shorter = ("++stages.pretrain.max_steps=5", "save_every_steps=1")
     train(tmp_path / "straight", *shorter)

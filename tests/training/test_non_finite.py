@@ -145,6 +145,7 @@ def test_weights_that_are_not_finite_are_never_written(tmp_path: Path, monkeypat
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 2
 
 
+@pytest.mark.slow
 def test_the_command_ends_in_a_line_with_the_last_good_checkpoint(command: Callable, tmp_path: Path):
     done = command("train", "experiment=micro", "stages.finetune.optimizer.lr=1e30", "save_every_steps=1", f"run_dir={tmp_path}/run")
     assert done.code == 2

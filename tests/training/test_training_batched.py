@@ -15,7 +15,7 @@ from nas_lightning.commands.dry_run import MEASURED_STEPS
 from nas_lightning.space import Architecture
 from nas_lightning.supernet.checkpoint import load_supernet
 from nas_lightning.training import passes
-from nas_lightning.training.objectives import CrossEntropy, InplaceDistillation, Objective
+from nas_lightning.training.objectives import AlphaDivergence, CrossEntropy, InplaceDistillation, Objective, SandwichDistillation
 from nas_lightning.training.objectives.objectives import Network, PathLoss
 from nas_lightning.training.passes import Batched, Fastest, Sequential
 from nas_lightning.training.step_rules import GradientRule, Mean, Sum
@@ -34,14 +34,15 @@ from tests.stages import (
 
 pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no `val_dataloader`")
 
-OBJECTIVES = [CrossEntropy(0.1), InplaceDistillation(SPACE)]
+OBJECTIVES = [CrossEntropy(0.1), InplaceDistillation(SPACE), SandwichDistillation(SPACE, AlphaDivergence(), hard_weight=0.3)]
+NAMES = ["cross_entropy", "distillation", "sandwich"]
 TWICE = [[PATHS[0][0], SPACE.largest, PATHS[0][0]], [SPACE.largest] * 3, [SPACE.smallest, SPACE.smallest, PATHS[1][0]]]
 
 
 @pytest.mark.parametrize("steps", [PATHS, TWICE], ids=["different", "twice"])
 @pytest.mark.parametrize("shortcuts", ["always", "where_needed"])
 @pytest.mark.parametrize("gradients", [Sum(), Mean()])
-@pytest.mark.parametrize("objective", OBJECTIVES, ids=["cross_entropy", "distillation"])
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=NAMES)
 def test_three_batched_steps_leave_the_weights_of_the_loop(
     tmp_path: Path, objective: Objective, gradients: GradientRule, shortcuts: str, steps: Sequence[list[Architecture]]
 ) -> None:
@@ -68,7 +69,7 @@ def test_the_logged_accuracies_are_those_of_the_loop(tmp_path: Path) -> None:
         assert 0 < logged[0]["top1"] < logged[0]["top5"]
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES, ids=["cross_entropy", "distillation"])
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=NAMES)
 def test_a_step_has_one_backward_a_pass_and_synchronises_once(
     tmp_path: Path, objective: Objective, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +159,7 @@ BATCHED = [f"stages.{stage}.path_execution=batched" for stage in ("pretrain", "f
 TRAIN_ONLY = ["experiment=micro", "standalone.enabled=false", "ranking.enabled=false"]
 
 
+@pytest.mark.slow
 def test_a_whole_run_with_batched_paths_ends_as_one_without_to_rounding(command: Callable[..., Any], tmp_path: Path) -> None:
     one_by_one = [key.replace("=batched", "=sequential") for key in BATCHED]
     for name, arguments in (("batched", BATCHED), ("sequential", one_by_one), ("default", [])):

@@ -61,6 +61,7 @@ def test_the_best_is_the_one_with_the_lowest_loss(study: Path):
     assert (best["trial"], best["value"], best["values"]) == (expected.number, expected.value, expected.params)
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on_and_proposes_anew(study: Path, command: Callable, tmp_path: Path):
     folder = tmp_path / "study"
     shutil.copytree(study, folder)

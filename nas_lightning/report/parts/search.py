@@ -21,7 +21,14 @@ Numbers = npt.NDArray[np.float64]
 Rows = Sequence[Mapping[str, str]]
 LABELS = {"cross_entropy": "cross entropy, nats", "predicted": "predicted cross entropy, nats", "top1": "top-1, %"}
 RUNS = {"search": "search", "spread": "random, spread over all sizes", "uniform": "random, uniform in each width"}
-BUDGETS = {"multiply_adds": "M multiply-adds", "parameters": "thousand parameters"}
+BUDGETS = {"multiply_adds": "M multiply-adds", "parameters": "thousand parameters", "latency": "ms", "batch_latency": "ms a batch"}
+UNITS = {
+    "multiply_adds": (1e6, "multiply-adds, M"),
+    "parameters": (1e3, "parameters, thousands"),
+    "latency": (1, "predicted latency, ms"),
+    "batch_latency": (1, "predicted latency of a batch, ms"),
+}
+"""What a cost is divided by, and the unit in words."""
 STRIP = "▁▂▃▄▅▆▇█"
 TWO_SCORES = (
     "The search chose by its score on some of the images, and the best of many noisy scores is too good; "
@@ -41,11 +48,12 @@ def search(run: RunFiles) -> Part | None:
         images = f"{first['searched']['images']:,} of {first['all_images']['images']:,}" if first else "some"
         words = f"{len(evaluated):,} candidates from a {protocol['start']} start by {protocol['algorithm']}, on {images} test images."
         figures = (_front(folder, evaluated, chosen, objective, cost, label, run.points), _progress(folder))
+        latencies = _latencies(folder / "latency.json")
         table = _table(chosen, evaluated, objective, _trained_alone(run.folder))
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InputError(f"{folder}: does not hold what nas-search writes there ({type(error).__name__}: {error}); search again") from None
     none = "" if chosen else "No evaluated candidate keeps to a budget."
-    return Part("The best under budgets", (words, TWO_SCORES, none), figures=figures, tables=(table,))
+    return Part("The best under budgets", (words, TWO_SCORES, *latencies, none), figures=figures, tables=(table,))
 
 
 def _front(
@@ -56,8 +64,8 @@ def _front(
     found, front = [row for row in evaluated if row["generation"] != "0"], _read(folder, "front")
     codes = {str(entry["architecture"]): entry for entry in chosen if entry["place"] == 1}
     best = [row for row in evaluated if row["architecture"] in codes]
-    limits = sorted({float(entry["budget"][cost]) / _unit(cost)[0] for entry in chosen if cost in entry["budget"]})
-    x, y = (lambda rows: _column(rows, cost) / _unit(cost)[0]), (lambda rows: _shown(rows, objective))
+    limits = sorted({float(entry["budget"][cost]) / UNITS[cost][0] for entry in chosen if cost in entry["budget"]})
+    x, y = (lambda rows: _column(rows, cost) / UNITS[cost][0]), (lambda rows: _shown(rows, objective))
 
     def draw(canvas: Canvas) -> list[Hover]:
         axes = canvas.subplots()
@@ -69,18 +77,18 @@ def _front(
         for number, limit in enumerate(limits):
             axes.axvline(limit, color=MUTED, linestyle="--", linewidth=1, label=None if number else "budget")
         axes.legend(frameon=False, fontsize=8.5)
-        axes.set(xlabel=_unit(cost)[1], ylabel=label)
+        axes.set(xlabel=UNITS[cost][1], ylabel=label)
         if objective != "top1":
             axes.invert_yaxis()  # better is up, as everywhere
         places = zip(front, y(front), x(front), strict=True)
-        texts = [f"{row['architecture']}\n{label} {value:.4f}\n{price:,.3f} {_unit(cost)[1]}" for row, value, price in places]
+        texts = [f"{row['architecture']}\n{label} {value:.4f}\n{price:,.3f} {UNITS[cost][1]}" for row, value, price in places]
         return [Hover(axes, x(front).tolist(), y(front).tolist(), texts)]
 
     notes = (
         "Grey: candidates of the start and of the baselines, drawn at random.",
         "The line: no evaluated candidate is both cheaper and better.",
     )
-    says = f"Scatter of {label} against {_unit(cost)[1]} with the front of {len(front):,} candidates"
+    says = f"Scatter of {label} against {UNITS[cost][1]} with the front of {len(front):,} candidates"
     return Figure("search_front", says, draw, notes, view="Front")
 
 
@@ -111,12 +119,14 @@ def _table(chosen: Sequence[Mapping[str, Any]], evaluated: Rows, objective: str,
     name = LABELS[key]
     rows = [
         {
-            "at most": ", ".join(f"{float(limit) / _unit(cost)[0]:,.4g} {BUDGETS[cost]}" for cost, limit in entry["budget"].items()),
+            "at most": ", ".join(f"{float(limit) / UNITS[cost][0]:,.4g} {BUDGETS[cost]}" for cost, limit in entry["budget"].items()),
             "": str(entry["place"]),
             "architecture": str(entry["architecture"]),
             "widths": "".join(STRIP[round(7 * width)] for width in _widths(str(entry["architecture"])) / widest),
-            **{_unit(cost)[1]: f"{float(value) / _unit(cost)[0]:,.3f}" for cost, value in entry["cost"].items()},
+            **{UNITS[cost][1]: f"{float(value) / UNITS[cost][0]:,.3f}" for cost, value in entry["cost"].items()},
             **{f"{cost.replace('_', '-')}, % of the largest": f"{100 * share:.1f}" for cost, share in entry["share_of_largest"].items()},
+            **{f"measured {_milliseconds(cost)}": f"{figures['fastest_ms']:,.3f}" for cost, figures in entry.get("measured", {}).items()},
+            **{f"median {_milliseconds(cost)}": f"{figures['median_ms']:,.3f}" for cost, figures in entry.get("measured", {}).items()},
             "predicted": f"{entry['predicted']:.4f}" if "predicted" in entry else "",
             f"{name}, searched images": f"{scale * entry['searched'][key]:.{digits}f}",
             f"{name}, all images": f"{scale * entry['all_images'][key]:.{digits}f}",
@@ -125,6 +135,25 @@ def _table(chosen: Sequence[Mapping[str, Any]], evaluated: Rows, objective: str,
         for entry in chosen
     ]
     return Table(rows, "The chosen under each budget, best first by their score on all images", file="chosen.csv")
+
+
+def _latencies(path: Path) -> list[str]:
+    """How each latency was measured, and how far its predictions can be trusted."""
+    if not path.is_file():
+        return []
+    content = read_json(path)
+    texts = [
+        f"Latency of passes of {images} image{'s' * (images > 1)}, measured on {content['device']} with "
+        f"{content['threads']} thread{'s' * (content['threads'] > 1)}; predicted for candidates that were not measured. The predictions "
+        f"were fitted on {model['fitted_on']} candidates. "
+        + (f"Kendall's tau with {model['checked_on']} others: {model['kendall']:.2f}." if model["kendall"] is not None else "")
+        for images, model in ((content["images"][name], model) for name, model in content["model"].items())
+    ]
+    return [*texts, "A measured latency is the fastest of several passes: what else the machine does can only add to it."]
+
+
+def _milliseconds(cost: str) -> str:
+    return UNITS[cost][1].removeprefix("predicted ")
 
 
 def _trained_alone(folder: Path) -> dict[str, float]:
@@ -165,11 +194,6 @@ def _number(text: str) -> float:
     if (value := finite(text)) is None:
         raise ValueError(f"{text[:80]!r} is not a finite number")
     return value
-
-
-def _unit(cost: str) -> tuple[float, str]:
-    """What a cost is divided by, and the unit in words."""
-    return {"multiply_adds": (1e6, "multiply-adds, M"), "parameters": (1e3, "parameters, thousands")}[cost]
 
 
 def _widths(code: str) -> Numbers:

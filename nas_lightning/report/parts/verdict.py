@@ -6,7 +6,16 @@ from pathlib import Path
 import numpy as np
 
 from nas_lightning.agreement import Agreement, Estimate, ScoreAgreement, kendall_tau
-from nas_lightning.agreement.summary import MAY_BEAT, UNDECIDED, against_baselines, baselines_by_outcome, best_baseline, judge
+from nas_lightning.agreement.summary import (
+    EQUAL,
+    MAY_BEAT,
+    UNDECIDED,
+    accuracies_are_equal,
+    against_baselines,
+    baselines_by_outcome,
+    best_baseline,
+    judge,
+)
 from nas_lightning.report.content import Part, Table, Tile
 from nas_lightning.report.parts.scores import against_costs, against_truth, places_of
 from nas_lightning.report.parts.statistics import OF_THE_TOP, cell
@@ -51,6 +60,8 @@ def verdict(run: RunFiles) -> Part | None:
     figures = against_truth(ranking, run.points) if len(ranking.known) else ()
     if score is None or kendall is None or (judged := judge(agreement, run.label)) is None:
         why = "ranking/agreement.json has no Kendall tau-b for it, as where the score is the same for all of them."
+        if accuracies_are_equal(agreement):
+            why = f"{EQUAL}."
         return Part(UNKNOWN, (compared, why), figures=figures)
     best, is_open = best_baseline(agreement), judged.outcome == UNDECIDED
     outcome = next((words for words, names in baselines_by_outcome(agreement, run.label).items() if best in names), "")

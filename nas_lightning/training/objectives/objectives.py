@@ -45,8 +45,7 @@ class CrossEntropy:
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.label_smoothing < 1:
-            raise InputError(f"objective.label_smoothing: {self.label_smoothing} must be from 0 to below 1")
+        check_label_smoothing(self.label_smoothing)
 
     def architectures(self, paths: Sequence[Architecture]) -> list[Architecture]:
         """See Objective."""
@@ -87,6 +86,12 @@ class InplaceDistillation(Checked, place="objective"):
             hard = cross_entropy(logits, labels)
             soft = soft_cross_entropy(logits, probabilities, self.temperature)
             yield PathLoss(self.hard_weight * hard + self.soft_weight * soft, logits, is_student=True)
+
+
+def check_label_smoothing(value: float) -> None:
+    """Raises InputError unless it is a share of the label that can be spread over all classes."""
+    if not 0 <= value < 1:
+        raise InputError(f"objective.label_smoothing: {value} must be from 0 to below 1")
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
