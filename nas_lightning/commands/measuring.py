@@ -14,7 +14,8 @@ from nas_lightning.devices.trainer import make_trainer, wait_for_all
 from nas_lightning.export.latency import latency
 from nas_lightning.search.latency import FILE, LATENCIES, LATENCY, Latencies
 from nas_lightning.space import Architecture
-from nas_lightning.supernet import NormStatistics, ResidualFamily, Supernet, cut
+from nas_lightning.supernet import Supernet, cut
+from nas_lightning.supernet.layers import with_running_norms
 
 BATCH = 32
 """Images of ``batch_latency`` unless given."""
@@ -38,12 +39,11 @@ def make_latencies(config: SearchCommandConfig, supernet: Supernet, folder: Path
         "torch": torch.__version__,
         "images": {name: images[name] for name in names},
     }
-    family = ResidualFamily.from_header(supernet.header())
 
     def measure(architecture: Architecture, count: int) -> Mapping[str, float]:
-        return measure_candidate(supernet, family, architecture, count, device)
+        return measure_candidate(supernet, architecture, count, device)
 
-    return Latencies(folder / FILE, family, protocol, measure, wait_for_all)
+    return Latencies(folder / FILE, supernet.structure, protocol, measure, wait_for_all)
 
 
 def measured_ends(config: SearchCommandConfig, supernet: Supernet) -> dict[str, tuple[float, float]]:
@@ -61,13 +61,9 @@ def measured_ends(config: SearchCommandConfig, supernet: Supernet) -> dict[str, 
 
 
 @torch.inference_mode()
-def measure_candidate(
-    supernet: Supernet, family: ResidualFamily, architecture: Architecture, images: int, device: torch.device
-) -> dict[str, Any]:
+def measure_candidate(supernet: Supernet, architecture: Architecture, images: int, device: torch.device) -> dict[str, Any]:
     """The candidate cut out, with running norms; their values, which calibration would change, take no time."""
-    network = family.alone(architecture, NormStatistics.RUNNING)
-    network.load_state_dict(cut(supernet, architecture).state_dict(), strict=False)
-    network.to(device).eval()
+    network = with_running_norms(cut(supernet, architecture)).to(device).eval()
     shape = images, supernet.channels, supernet.space.resolution, supernet.space.resolution
     return latency(network, torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device))
 

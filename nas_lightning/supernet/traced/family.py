@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +14,8 @@ from torch import nn
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture, ListedSpace
 from nas_lightning.space.structure import Cost
+from nas_lightning.supernet.family import family_of
+from nas_lightning.supernet.interface import AnyFamily
 from nas_lightning.supernet.layers import NormStatistics, initialise
 from nas_lightning.supernet.traced.check import check_slices
 from nas_lightning.supernet.traced.choices import Widths
@@ -40,6 +43,8 @@ class TracedFamily:
     """
 
     name: ClassVar[str] = "traced"
+    class_file: ClassVar[Path] = Path(__file__).with_name("program_file.py")
+    class_reads: ClassVar[str] = "network.pt2"
     make: Callable[[], nn.Module]
     space_name: str
     classes: int
@@ -85,6 +90,10 @@ class TracedFamily:
         """(n,) numbers that the convolutions of (n, choices) widths write, per image."""
         return self.program.activations(widths)
 
+    def last_widths(self, widths: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """(n,) numbers of features that the classifiers of (n, choices) widths read; all 1 where that is unknown."""
+        return self.program.last_widths(widths)
+
     @property
     def sides(self) -> tuple[int, ...]:
         """Height and width of what each choice makes, in pixels."""
@@ -93,6 +102,14 @@ class TracedFamily:
     def header(self) -> dict[str, Any]:
         """Plain values that describe the family, but for how the network is made."""
         return self.program.header()
+
+    def protocol(self) -> dict[str, Any]:
+        """Entries of a ranking's protocol."""
+        return self.program.protocol()
+
+    def class_arguments(self, architecture: Architecture) -> dict[str, Any]:
+        """The widths of a candidate by the names of the choices."""
+        return {"widths": dict(zip(self.space.names, architecture.widths, strict=True))}
 
     def what_differs(self, header: Mapping[str, Any]) -> str | None:
         """The first difference from the family that a header describes, in words; None if its weights fit."""
@@ -119,6 +136,7 @@ class TracedFamily:
         """All candidates in one network, with the initial weights of a seed; slices are compared before."""
         _ = self.cuts_natively
         supernet = TracedSupernet(self.program, norm, channels_last)
+        supernet.family = self
         supernet.network.load_state_dict(self._fresh(seed).state_dict(), strict=False)  # it may hold tensors that are not traced
         if self.sort == "l1":
             sort_by_l1(supernet)
@@ -148,3 +166,10 @@ class TracedFamily:
     def _fresh(self, seed: int) -> nn.Module:
         torch.manual_seed(seed)
         return self.make()
+
+
+@family_of.register
+def _family_of_traced(supernet: TracedSupernet) -> AnyFamily:
+    if supernet.family is None:
+        raise TypeError("a supernet that no family made has none")
+    return supernet.family

@@ -49,6 +49,8 @@ class TracedSupernet(nn.Module):
         super().__init__()
         self.program, self.norm, self.channels_last = program, NormStatistics(norm), channels_last
         self.space, self.classes, self.channels = program.space, program.classes, program.channels
+        self.family: Any = None
+        """The ``TracedFamily`` that made it."""
         self.network = nn.Module()
         """The tensors under the names that they have in the user's module."""
         unread = self._averages() if self.norm is NormStatistics.BATCH else set()
