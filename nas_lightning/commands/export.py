@@ -11,7 +11,7 @@ from nas_lightning.devices.launch import check_alone
 from nas_lightning.errors import InputError
 
 if TYPE_CHECKING:
-    from nas_lightning.space import Architecture, SearchSpace
+    from nas_lightning.space import Architecture, Space
 
 
 def task(cfg: DictConfig) -> None:
@@ -73,7 +73,7 @@ def show(folder: Path, card: dict[str, Any], is_new: bool) -> None:
     )
 
 
-def _architectures(code: str | None, chosen: str | None, space: "SearchSpace") -> "list[Architecture]":
+def _architectures(code: str | None, chosen: str | None, space: "Space") -> "list[Architecture]":
     """The candidates to export, each once."""
     if chosen is None:
         try:

@@ -14,7 +14,8 @@ from nas_lightning.devices.trainer import make_trainer, wait_for_all
 from nas_lightning.export.latency import latency
 from nas_lightning.search.latency import FILE, LATENCIES, LATENCY, Latencies
 from nas_lightning.space import Architecture
-from nas_lightning.supernet import NormStatistics, ResidualFamily, Supernet, cut
+from nas_lightning.supernet import NormStatistics, ResidualFamily, cut
+from nas_lightning.supernet.families import AnyModule
 
 BATCH = 32
 """Images of ``batch_latency`` unless given."""
@@ -25,7 +26,7 @@ def latency_names(search: SearchConfig) -> list[str]:
     return [name for name in LATENCIES if name in search.costs or name in (search.budgets or {})]
 
 
-def make_latencies(config: SearchCommandConfig, supernet: Supernet, folder: Path) -> Latencies | None:
+def make_latencies(config: SearchCommandConfig, supernet: AnyModule, folder: Path) -> Latencies | None:
     """Measures in a search's folder; None if no latency is a cost."""
     search = config.search
     if not (names := latency_names(search)):
@@ -46,7 +47,7 @@ def make_latencies(config: SearchCommandConfig, supernet: Supernet, folder: Path
     return Latencies(folder / FILE, family, protocol, measure, wait_for_all)
 
 
-def measured_ends(config: SearchCommandConfig, supernet: Supernet) -> dict[str, tuple[float, float]]:
+def measured_ends(config: SearchCommandConfig, supernet: AnyModule) -> dict[str, tuple[float, float]]:
     """Each latency of the smallest and of the largest candidate; none where a search is resumed, whose budgets were checked."""
     folder = Path(config.run_dir) / "search"
     latencies = make_latencies(config, supernet, folder)
@@ -62,7 +63,7 @@ def measured_ends(config: SearchCommandConfig, supernet: Supernet) -> dict[str, 
 
 @torch.inference_mode()
 def measure_candidate(
-    supernet: Supernet, family: ResidualFamily, architecture: Architecture, images: int, device: torch.device
+    supernet: AnyModule, family: ResidualFamily, architecture: Architecture, images: int, device: torch.device
 ) -> dict[str, Any]:
     """The candidate cut out, with running norms; their values, which calibration would change, take no time."""
     network = family.alone(architecture, NormStatistics.RUNNING)

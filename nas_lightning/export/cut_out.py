@@ -13,11 +13,12 @@ from nas_lightning.export.settings import ExportSettings
 from nas_lightning.export.write import Exported, kept, name_of, write_export
 from nas_lightning.runs.made_from import file_hash
 from nas_lightning.space import Architecture
-from nas_lightning.supernet import NormStatistics, ResidualFamily, Supernet, cut
+from nas_lightning.supernet import NormStatistics, ResidualFamily, cut
+from nas_lightning.supernet.families import AnyModule
 
 
 def cut_out(
-    supernet: Supernet,
+    supernet: AnyModule,
     architecture: Architecture,
     dataset: ImageDataset,
     checkpoint: Path,

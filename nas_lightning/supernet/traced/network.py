@@ -49,6 +49,8 @@ class TracedSupernet(nn.Module):
         super().__init__()
         self.program, self.norm, self.channels_last = program, NormStatistics(norm), channels_last
         self.space, self.classes, self.channels = program.space, program.classes, program.channels
+        self.family: Any = None
+        """The ``TracedFamily`` that made it."""
         self.network = nn.Module()
         """The tensors under the names that they have in the user's module."""
         unread = self._averages() if self.norm is NormStatistics.BATCH else set()
@@ -107,7 +109,7 @@ class TracedSupernet(nn.Module):
 
     def header(self) -> dict[str, Any]:
         """Plain values that describe the network without its weights."""
-        return {**self.program.header(), "norm": str(self.norm)}
+        return {**self.program.header(), **({} if self.family is None else self.family.origin), "norm": str(self.norm)}
 
     @property
     def structure(self) -> Program:
