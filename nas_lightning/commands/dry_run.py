@@ -7,6 +7,7 @@ import torch
 from tabulate import tabulate
 
 from nas_lightning.commands.configs import RankingConfig, TrainConfig
+from nas_lightning.commands.network_table import describe_network
 from nas_lightning.commands.prepare import Run, make_data
 from nas_lightning.commands.ranking import choose_candidates, choose_images, make_scorer, to_score
 from nas_lightning.config.build import Builder
@@ -14,7 +15,8 @@ from nas_lightning.data.data_module import Batch
 from nas_lightning.devices.progress import duration
 from nas_lightning.devices.trainer import limited, make_trainer
 from nas_lightning.scoring.score import rank_by_image
-from nas_lightning.supernet import Supernet
+from nas_lightning.supernet.families import AnyModule
+from nas_lightning.supernet.traced import TracedSupernet
 from nas_lightning.training.samplers import Position
 from nas_lightning.training.stage import Stage
 
@@ -41,7 +43,12 @@ def dry_run(config: TrainConfig, run: Run) -> str:
         timing = (f"{seconds * 1000:.0f} ms", duration(steps * seconds))
         rows.append([stage.name, stage.epochs, stage.sampler.paths, passes, f"{steps:,}", *timing])
     table = tabulate(rows, ["stage", "epochs", "paths", "passes", "steps", "a step", "estimated time"], disable_numparse=True)
-    lines = [f"Stages, from the forward and backward passes of {MEASURED_STEPS} steps each on {device}, batches of {len(batch[1])}", table]
+    head = describe_network(run.supernet.family) if isinstance(run.supernet, TracedSupernet) else []
+    lines = [
+        *head,
+        f"Stages, from the forward and backward passes of {MEASURED_STEPS} steps each on {device}, batches of {len(batch[1])}",
+        table,
+    ]
     if config.ranking.enabled:
         seconds, count, images = _ranking_seconds(config.ranking, run, supernet, device)
         total += seconds * count / devices
@@ -55,7 +62,7 @@ def dry_run(config: TrainConfig, run: Run) -> str:
     return "\n".join(lines)
 
 
-def _seconds_per_step(stage: Stage, supernet: Supernet, batch: Batch, progress: float) -> float:
+def _seconds_per_step(stage: Stage, supernet: AnyModule, batch: Batch, progress: float) -> float:
     supernet.train()
     seconds = 0.0
     for number in range(MEASURED_STEPS + 1):
@@ -68,7 +75,7 @@ def _seconds_per_step(stage: Stage, supernet: Supernet, batch: Batch, progress: 
     return seconds / MEASURED_STEPS
 
 
-def _ranking_seconds(config: RankingConfig, run: Run, supernet: Supernet, device: torch.device) -> tuple[float, int, int]:
+def _ranking_seconds(config: RankingConfig, run: Run, supernet: AnyModule, device: torch.device) -> tuple[float, int, int]:
     candidates = to_score(config, choose_candidates(config, run.space, run.population))
     images, labels = (part.to(device) for part in choose_images(config, run.dataset))
     in_order = sorted(candidates.architectures, key=lambda architecture: architecture.widths)

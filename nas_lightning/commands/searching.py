@@ -43,8 +43,8 @@ from nas_lightning.search.record import CHOSEN, EVALUATED, FITTED, Record
 from nas_lightning.search.run import Evaluate, Search
 from nas_lightning.search.starts import STARTS, Listed
 from nas_lightning.space import Architecture, Population
-from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import load_supernet
+from nas_lightning.supernet.families import AnyModule
 
 IMAGES = 500
 """Test images to score on, unless given."""
@@ -58,7 +58,7 @@ class Prepared:
     """Everything that a search needs, checked."""
 
     checkpoint: Path
-    supernet: Supernet
+    supernet: AnyModule
     dataset: ImageDataset
     problem: Problem
     """Without latencies, which are measured in the run folder."""
@@ -99,7 +99,7 @@ def prepare_search(config: SearchCommandConfig) -> Prepared:
     )
 
 
-def make_problem(search: SearchConfig, supernet: Supernet, latencies: Mapping[str, CostOf] = MappingProxyType({})) -> Problem:
+def make_problem(search: SearchConfig, supernet: AnyModule, latencies: Mapping[str, CostOf] = MappingProxyType({})) -> Problem:
     """The candidates, their costs and the budgets, apart from those of latencies that are not given.
 
     Raises:
@@ -239,7 +239,7 @@ def _score(
     )
 
 
-def _fit(predictor: Predictor, supernet: Supernet, fitted: Sequence[Evaluated], path: Path, seed: int) -> Evaluate:
+def _fit(predictor: Predictor, supernet: AnyModule, fitted: Sequence[Evaluated], path: Path, seed: int) -> Evaluate:
     """The predictor's function of candidates; writes what is known of it."""
     population = Population.of(supernet.space, (row.architecture for row in fitted))
     scores = [row.score for row in fitted]

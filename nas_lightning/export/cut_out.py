@@ -13,12 +13,13 @@ from nas_lightning.export.settings import ExportSettings
 from nas_lightning.export.write import Exported, kept, name_of, write_export
 from nas_lightning.runs.made_from import file_hash
 from nas_lightning.space import Architecture
-from nas_lightning.supernet import NormStatistics, Supernet, cut, family_of
+from nas_lightning.supernet import NormStatistics, cut
+from nas_lightning.supernet.families import AnyModule, family_of
 from nas_lightning.supernet.layers import with_running_norms
 
 
 def cut_out(
-    supernet: Supernet,
+    supernet: AnyModule,
     architecture: Architecture,
     dataset: ImageDataset,
     checkpoint: Path,

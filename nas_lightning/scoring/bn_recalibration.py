@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from nas_lightning.data import ImageDataset, LabelledImages, fingerprint, normalize, to_unit
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture
-from nas_lightning.supernet import Supernet, cut
+from nas_lightning.supernet import cut
 from nas_lightning.supernet.cpu_kernels import at_least_float32, check_several_values
+from nas_lightning.supernet.families import AnyModule
 
 
 class Recalibration(NamedTuple):
@@ -44,7 +45,7 @@ class Recalibration(NamedTuple):
         used = LabelledImages(images[:count], labels[:count])
         return cls(normalize(to_unit(used.images), dataset.mean, dataset.std), batch_size, fingerprint(used))
 
-    def logits(self, supernet: Supernet, architectures: Sequence[Architecture], images: Tensor) -> Iterator[Tensor]:
+    def logits(self, supernet: AnyModule, architectures: Sequence[Architecture], images: Tensor) -> Iterator[Tensor]:
         """Yields each candidate's logits, (batch, classes), of (batch, channels, H, W) images, on their device."""
         batches = self.images.to(images).split(self.batch_size)
         for architecture in architectures:

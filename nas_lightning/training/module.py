@@ -12,8 +12,8 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 
 from nas_lightning.space import Architecture
-from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import HEADER_KEY
+from nas_lightning.supernet.families import AnyModule
 from nas_lightning.supernet.recorded import forget
 from nas_lightning.training.monitor import ProbeSet, accuracies
 from nas_lightning.training.samplers import Position
@@ -35,7 +35,7 @@ class SupernetTraining(pl.LightningModule):
 
     def __init__(
         self,
-        supernet: Supernet,
+        supernet: AnyModule,
         stage: Stage,
         *,
         clip_norm: float | None = None,

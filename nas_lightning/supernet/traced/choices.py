@@ -6,29 +6,29 @@ from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from nas_lightning.errors import InputError, check_at_least, check_known
+from nas_lightning.config.fields import Checked, number
+from nas_lightning.errors import InputError, check_known
 from nas_lightning.supernet.traced.groups import Group, PinnedLayer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Widths:
-    """Which widths a choice offers; its keys are those of ``network.widths``."""
+class Widths(Checked, place="network.widths"):
+    """``network.widths``: which widths a choice offers."""
 
     ratios: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
     """Of the full width, rounded to whole multiples of ``divisor``."""
-    step: int | None = None
+    step: int | None = number(None, least=1)
     """If given, all multiples of it and the full width, instead of ratios."""
-    divisor: int = 8
+    divisor: int = number(8, least=1)
     """Widths are its multiples, but for the full one."""
-    least: int = 8
+    least: int = number(8, least=1)
     """The smallest width, where the full one is not smaller."""
-    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    overrides: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Other keys for the choices whose names match a pattern; the last that matches counts."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ratios", tuple(self.ratios))
-        for key, value in (("divisor", self.divisor), ("least", self.least), *([] if self.step is None else [("step", self.step)])):
-            check_at_least(f"network.widths.{key}", value, 1)
+        super().__post_init__()
         numbers = [ratio for ratio in self.ratios if isinstance(ratio, int | float) and not isinstance(ratio, bool)]
         if not numbers or len(numbers) < len(self.ratios) or not all(0 < ratio <= 1 for ratio in numbers):
             raise InputError(f"network.widths.ratios: {list(self.ratios)} must be one or more numbers above 0 and up to 1")
@@ -37,6 +37,10 @@ class Widths:
             for key in given:
                 check_known(f"network.widths.overrides.{pattern}.{key}", key, known)
             replace(self, overrides={}, **given)  # checks its values
+
+    def header(self) -> dict[str, Any]:
+        """Plain values that give them: ``Widths(**header)``."""
+        return {**vars(self), "ratios": list(self.ratios), "overrides": {pattern: dict(given) for pattern, given in self.overrides.items()}}
 
     def of(self, name: str) -> "Widths":
         """Those of a choice."""

@@ -1,8 +1,9 @@
 """The family of one user's network: its candidates and their costs, its supernet, and its stand-alone networks."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, fields
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,11 +12,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from nas_lightning.errors import InputError
+from nas_lightning.config.build import IMPORTED
+from nas_lightning.errors import InputError, check_at_least, shorten
 from nas_lightning.space import Architecture, ListedSpace
 from nas_lightning.space.structure import Cost
-from nas_lightning.supernet.family import family_of
-from nas_lightning.supernet.interface import AnyFamily
 from nas_lightning.supernet.layers import NormStatistics, initialise
 from nas_lightning.supernet.traced.check import check_slices
 from nas_lightning.supernet.traced.choices import Widths
@@ -24,6 +24,11 @@ from nas_lightning.supernet.traced.importance import sort_by_l1
 from nas_lightning.supernet.traced.native_cut import cut_native
 from nas_lightning.supernet.traced.network import TracedSupernet
 from nas_lightning.supernet.traced.program import Program
+from nas_lightning.supernet.traced.source import NetworkSource
+from nas_lightning.supernet.traced.weights import begin_with, trained_weights
+
+MOST_PIXELS, MOST_CHANNELS = 1024, 16
+"""Maximum side and channels of the images: a foreign header may claim any."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +45,7 @@ class TracedFamily:
         fixed: patterns of layers whose channels are kept whole.
         tie: patterns of choices that become one.
         sort: ``l1`` puts the most important channels of the initial weights first, ``none`` leaves them.
+        weights: trained ones that a supernet begins with; see ``trained_weights``.
     """
 
     name: ClassVar[str] = "traced"
@@ -54,8 +60,11 @@ class TracedFamily:
     fixed: Sequence[str] = ()
     tie: Sequence[str] = ()
     sort: str = "none"
+    weights: str | None = None
 
     def __post_init__(self) -> None:
+        check_at_least("network: resolution", self.resolution, 1, MOST_PIXELS)
+        check_at_least("network: channels", self.channels, 1, MOST_CHANNELS)
         if self.sort not in ("none", "l1"):
             raise InputError(f"network.sort: {self.sort!r} must be none or l1")
 
@@ -99,9 +108,25 @@ class TracedFamily:
         """Height and width of what each choice makes, in pixels."""
         return self.program.sides
 
+    @property
+    def origin(self) -> dict[str, Any]:
+        """Plain values from which ``from_header`` traces the network anew."""
+        network = dict(self.make.node) if isinstance(self.make, NetworkSource) else {}
+        return {"network": network, "widths": self.widths.header(), "fixed": list(self.fixed), "tie": list(self.tie)}
+
     def header(self) -> dict[str, Any]:
-        """Plain values that describe the family, but for how the network is made."""
-        return self.program.header()
+        """Plain values that describe the family."""
+        return {**self.program.header(), **self.origin}
+
+    @classmethod
+    def from_header(cls, header: Mapping[str, Any]) -> "TracedFamily":
+        """The family with a header, which may be part of a supernet's; networks of packages that this process may not name are refused.
+
+        Raises:
+            InputError: if the network cannot be made, or is not the one that was traced.
+        """
+        plain = {key: header[key] for key in ("kind", "space", "classes", "channels", "ties", "network", "widths", "fixed", "tie")}
+        return _rebuilt(json.dumps(plain), tuple(IMPORTED))
 
     def protocol(self) -> dict[str, Any]:
         """Entries of a ranking's protocol."""
@@ -116,7 +141,7 @@ class TracedFamily:
         own, other = self.header(), dict(header)
         for key in ("kind", "classes", "channels"):
             if own[key] != other.get(key):
-                return f"{key}: {own[key]} here, {other.get(key)!r} there"
+                return f"{key}: {own[key]} here, {shorten(other.get(key))} there"
         space = other.get("space")
         try:
             listed = ListedSpace(**space)  # type: ignore[arg-type]
@@ -133,11 +158,10 @@ class TracedFamily:
         return None if own["ties"] == other.get("ties") else "tensors of other shapes, or other channels that are tied"
 
     def supernet(self, norm: NormStatistics | str, seed: int, channels_last: bool = True) -> TracedSupernet:
-        """All candidates in one network, with the initial weights of a seed; slices are compared before."""
-        _ = self.cuts_natively
-        supernet = TracedSupernet(self.program, norm, channels_last)
-        supernet.family = self
-        supernet.network.load_state_dict(self._fresh(seed).state_dict(), strict=False)  # it may hold tensors that are not traced
+        """All candidates in one network, with the initial weights of a seed or trained ones; slices are compared before."""
+        supernet = self._initial(norm, seed, channels_last)
+        if self.weights is not None:
+            begin_with(supernet, trained_weights(self.weights, self.make), self.weights)
         if self.sort == "l1":
             sort_by_l1(supernet)
         return supernet
@@ -153,7 +177,7 @@ class TracedFamily:
 
     def alone(self, architecture: Architecture, norm: NormStatistics | str, seed: int = 0) -> nn.Module:
         """One candidate with initial weights of its own, for its own widths: a slice of wider ones would vary too little."""
-        network = self.cut(self.supernet(norm, seed), architecture)
+        network = self.cut(self._initial(norm, seed), architecture)
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(seed)
             for layer in network.modules():
@@ -162,14 +186,31 @@ class TracedFamily:
         initialise(network, seed)
         return network
 
+    def _initial(self, norm: NormStatistics | str, seed: int, channels_last: bool = True) -> TracedSupernet:
+        _ = self.cuts_natively
+        supernet = TracedSupernet(self.program, norm, channels_last)
+        supernet.family = self
+        supernet.network.load_state_dict(self._fresh(seed).state_dict(), strict=False)  # it may hold tensors that are not traced
+        return supernet
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Without what was traced, which another process traces anew."""
+        return type(self), tuple(getattr(self, field.name) for field in fields(self))
+
     @torch.random.fork_rng(devices=())  # layers draw from the global generator when constructed
     def _fresh(self, seed: int) -> nn.Module:
         torch.manual_seed(seed)
         return self.make()
 
 
-@family_of.register
-def _family_of_traced(supernet: TracedSupernet) -> AnyFamily:
-    if supernet.family is None:
-        raise TypeError("a supernet that no family made has none")
-    return supernet.family
+@lru_cache(maxsize=4)
+def _rebuilt(header: str, _: tuple[str, ...]) -> TracedFamily:
+    """Traced once for all checkpoints of a family that a process reads, with the packages that it may name."""
+    known = json.loads(header)
+    source = NetworkSource.of_header(known["network"])
+    space = ListedSpace(**known["space"])
+    widths, tie, fixed = Widths(**known["widths"]), known["tie"], known["fixed"]
+    family = TracedFamily(source, space.name, known["classes"], known["channels"], space.resolution, widths, fixed, tie)
+    if (difference := family.what_differs(known)) is not None:
+        raise InputError(f"it was made from another {source.target} ({difference})")
+    return family

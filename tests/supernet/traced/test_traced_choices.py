@@ -70,7 +70,7 @@ def test_legal_widths(widths: Widths, full: Group, legal: tuple[int, ...]):
     [
         ({"ratios": []}, r"network.widths.ratios: \[\] must be one or more numbers above 0 and up to 1"),
         ({"ratios": [0, 1]}, "network.widths.ratios: .* up to 1"),
-        ({"step": 0}, "network.widths.step: 0 must be an integer of at least 1"),
+        ({"step": 0}, "network.widths.step: 0 must be at least 1"),
         ({"overrides": {"a": {"ratio": [1]}}}, "network.widths.overrides.a.ratio: is not a key; did you mean ratios?"),
         ({"overrides": {"a": {"least": 0}}}, "network.widths.least: 0 must be"),
     ],
