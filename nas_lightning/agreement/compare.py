@@ -13,7 +13,7 @@ from nas_lightning.agreement.agreement import Agreement, cells_of, headers_of
 from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES
 from nas_lightning.agreement.measure import measure
 from nas_lightning.agreement.summary import SURE
-from nas_lightning.errors import InputError
+from nas_lightning.errors import InputError, cut
 from nas_lightning.runs.reading import read_json
 from nas_lightning.scoring.protocol import ORDERED_BY, PREDICTOR, differences, read_order
 from nas_lightning.scoring.table import LABELS, read_table
@@ -173,7 +173,7 @@ def other_protocol(first: Path, second: Path) -> str | None:
     old, new = (protocol.get(PREDICTOR) or ("smoothed" if protocol.get(ORDERED_BY) == "smoothed" else None) for protocol in protocols)
     if old != new and None not in (old, new):
         different.append((PREDICTOR, old, new))
-    return ", ".join(f"{key} is {old!r} and {new!r}" for key, old, new in different) or None
+    return ", ".join(f"{key} is {cut(repr(old))} and {cut(repr(new))}" for key, old, new in different) or None
 
 
 def _check_common(first: dict[str, Any], second: dict[str, Any], places: str) -> None:

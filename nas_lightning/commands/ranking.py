@@ -75,7 +75,7 @@ def rank_checkpoint(
         images=len(images),
         batch_size=scorer.batch_size,
         norm=str(supernet.norm),
-        shortcuts=str(supernet.shortcuts),
+        structure=supernet.structure.protocol(),
         precision=precision_of(trainer_arguments),
         recalibration=None if scorer.recalibration is None else scorer.recalibration.protocol(),
         cheap_first=None if rungs is None else {"keep": config.cheap_first_keep, "z": STANDARD_ERRORS},

@@ -209,7 +209,7 @@ def make_search_protocol(prepared: Prepared, node: Mapping[str, Any], precision:
         images=prepared.images,
         batch_size=prepared.scorer.batch_size,
         norm=str(prepared.supernet.norm),
-        shortcuts=str(prepared.supernet.shortcuts),
+        structure=prepared.supernet.structure.protocol(),
         precision=precision,
     )
     words = {key: node[key] for key in ("algorithm", "start", "objective", "seed", "population")}

@@ -15,7 +15,7 @@ from nas_lightning.devices.process import limit_threads
 from nas_lightning.errors import InputError
 
 if TYPE_CHECKING:
-    from nas_lightning.space import Architecture, Population, SearchSpace
+    from nas_lightning.space import Architecture, Population, Space
     from nas_lightning.standalone.truth import GroundTruth
 
 SUMMARY = "summary.csv"
@@ -125,7 +125,7 @@ def task(cfg: DictConfig) -> None:
         print(write_page(of_ranking), end="")
 
 
-def _known(listed: str | None, space: "SearchSpace") -> "dict[Architecture, float]":
+def _known(listed: str | None, space: "Space") -> "dict[Architecture, float]":
     from nas_lightning.commands.prepare import read_known
 
     try:

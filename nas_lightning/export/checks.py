@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nas_lightning.errors import InputError
 from nas_lightning.export.formats import Run
-from nas_lightning.space import Architecture, ResidualStructure
+from nas_lightning.space import Architecture, Structure
 
 LIMIT = 1e-4
 """Maximum difference of two logits that should be equal."""
@@ -48,7 +48,7 @@ def difference(first: Tensor, second: Tensor) -> float:
     return float((first - second).abs().max()) if first.shape == second.shape else float("inf")
 
 
-def check_cost(network: nn.Module, image: Tensor, family: ResidualStructure, architecture: Architecture) -> dict[str, int]:
+def check_cost(network: nn.Module, image: Tensor, family: Structure, architecture: Architecture) -> dict[str, int]:
     """Parameters and multiply-adds, as counted on the network while it runs, and as the family counts them.
 
     Raises:

@@ -13,8 +13,9 @@ from nas_lightning.export.settings import ExportSettings
 from nas_lightning.export.write import Exported, kept, name_of, write_export
 from nas_lightning.runs.made_from import file_hash
 from nas_lightning.space import Architecture
-from nas_lightning.supernet import NormStatistics, ResidualFamily, cut
+from nas_lightning.supernet import NormStatistics, cut, family_of
 from nas_lightning.supernet.families import AnyModule
+from nas_lightning.supernet.layers import with_running_norms
 
 
 def cut_out(
@@ -34,7 +35,7 @@ def cut_out(
     Raises:
         InputError: if a check fails, or its folder holds another export.
     """
-    family, made_from = ResidualFamily.from_header(supernet.header()), {"checkpoint": file_hash(checkpoint)}
+    family, made_from = family_of(supernet), {"checkpoint": file_hash(checkpoint)}
     target = folder / name_of(family, architecture)
     if (card := kept(target, settings, made_from)) is not None:
         return card, False
@@ -47,8 +48,7 @@ def cut_out(
     before = evaluate(slice_cut, dataset, settings.images, settings.batch_size)
     is_batch = supernet.norm is NormStatistics.BATCH
     norms = f"statistics of each batch of {settings.batch_size}" if is_batch else "the supernet's averages over all paths"
-    network = family.alone(architecture, NormStatistics.RUNNING)
-    network.load_state_dict(slice_cut.state_dict(), strict=False)  # lacks averages, or has those over all paths
+    network = with_running_norms(slice_cut).to(memory_format=torch.contiguous_format)
     calibration = calibrate(network, dataset, settings.calibration_count(dataset), settings.batch_size)
     exported = Exported(
         network=network,

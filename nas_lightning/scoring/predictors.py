@@ -95,12 +95,12 @@ class Monotone(Checked, place="ranking.predictor"):
             return (columns_of(rows) - centre) @ slopes
 
         parameters = structure.cost(widths).parameters
-        untrained = size_and_last_width(parameters, widths)
-        of_untrained = untrained(parameters, widths).std()
+        untrained = size_and_last_width(parameters, structure.last_widths(widths))
+        of_untrained = untrained(parameters, structure.last_widths(widths)).std()
         per_size = self.capacity * additive(widths).std() / (of_untrained or np.inf)
 
         def quality(rows: Integers) -> Floats:
-            return additive(rows) + per_size * untrained(structure.cost(rows).parameters, rows)
+            return additive(rows) + per_size * untrained(structure.cost(rows).parameters, structure.last_widths(rows))
 
         fitted = quality(widths)
         # In nats, as near to the scores as it may be; never turned round, if they contradict the capacity.

@@ -71,6 +71,8 @@ class ScoreTable:
     parameters: npt.NDArray[np.int64]
     predicted: npt.NDArray[np.float64] | None = None
     """Cross entropies by ``ranking.predictor``, if there is one."""
+    last_widths: npt.NDArray[np.int64] | None = None
+    """Widths that the classifiers read, a baseline; in no file."""
 
     @classmethod
     def of(
@@ -81,8 +83,8 @@ class ScoreTable:
         predicted: npt.NDArray[np.float64] | None = None,
     ) -> Self:
         """Adds the candidates' costs to their scores."""
-        costs = structure.cost(population.widths)
-        return cls(population, tuple(scores), costs.multiply_adds, costs.parameters, predicted)
+        costs, last = structure.cost(population.widths), structure.last_widths(population.widths)
+        return cls(population, tuple(scores), costs.multiply_adds, costs.parameters, predicted, last)
 
     def quality(self, key: str) -> npt.NDArray[np.float64]:
         """(n,) higher is better: ``top1``, ``top5``, or the negative of ``cross_entropy`` or ``predicted``."""

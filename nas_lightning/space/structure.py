@@ -87,8 +87,17 @@ class Structure(Protocol):
     def cost(self, widths: npt.ArrayLike) -> Cost:
         """Counts parameters and multiply-adds of (n, layers) widths, one row per candidate."""
 
+    def activations(self, widths: npt.ArrayLike) -> Integers:
+        """(n,) numbers that the convolutions of (n, layers) widths write, per image."""
+
+    def last_widths(self, widths: npt.ArrayLike) -> Integers:
+        """(n,) numbers of features that the classifier of (n, layers) widths reads; all 1 where that is unknown."""
+
     def header(self) -> dict[str, Any]:
         """Plain values that describe it."""
+
+    def protocol(self) -> dict[str, Any]:
+        """Entries of a ranking's protocol: what besides weights and images decides a score, and what the choices are called."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +174,10 @@ class ResidualStructure:
         written = (unit.side**2 * out_width for unit, _, out_width in self._convolutions(widths))
         return np.sum(list(written), axis=0, dtype=np.int64)
 
+    def last_widths(self, widths: npt.ArrayLike) -> Integers:
+        """(n,) widths that the classifiers of (n, layers) widths read."""
+        return np.asarray(widths, dtype=np.int64)[:, -1]
+
     def _convolutions(self, widths: npt.ArrayLike) -> Iterator[tuple[Unit, Integers, Integers]]:
         """Each unit with its (n,) input and output widths; the output's is 0 if it is the identity."""
         columns = np.ascontiguousarray(np.asarray(widths, dtype=np.int64).T)
@@ -177,4 +190,8 @@ class ResidualStructure:
 
     def header(self) -> dict[str, Any]:
         """Plain values that rebuild the structure."""
-        return {"space": self.space.header(), "classes": self.classes, "channels": self.channels, "shortcuts": str(self.shortcuts)}
+        return {"space": self.space.header(), "classes": self.classes, "channels": self.channels, **self.protocol()}
+
+    def protocol(self) -> dict[str, Any]:
+        """Entries of a ranking's protocol: the rule, as the names of the choices follow from their number."""
+        return {"shortcuts": str(self.shortcuts)}

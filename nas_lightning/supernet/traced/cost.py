@@ -7,6 +7,7 @@ from torch import nn
 from nas_lightning.space.structure import Cost
 from nas_lightning.supernet.traced.adapt import Dimensions
 from nas_lightning.supernet.traced.graph import Graph, Ref, Value
+from nas_lightning.supernet.traced.rules import MAKES_CHANNELS
 
 Integers = npt.NDArray[np.int64]
 CONVOLUTIONS = ("conv1d", "conv2d")
@@ -33,6 +34,16 @@ class Counted:
         """Numbers that the convolutions write, for one image of the traced size."""
         written = [self._product(self._sizes(call.index)[1:]) for call in self.graph.calls if call.name in CONVOLUTIONS]
         return sum(written, np.zeros_like(self._one))
+
+    def last_widths(self) -> Integers:
+        """Features that the classifier reads, the layer that makes the logits; all 1 if no single layer does."""
+        index, values = self.graph.logits, self.graph.values
+        while values[index].name not in MAKES_CHANNELS:
+            read = [other for other in dict.fromkeys(values[index].inputs) if other not in self.graph.tensors and values[other].shapes]
+            if len(read) != 1:
+                return self._one
+            (index,) = read
+        return self._sizes(values[index].arguments["weight"].index)[1]
 
     def _multiply_adds(self, call: Value) -> Integers:
         arguments = call.arguments

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +16,8 @@ from nas_lightning.config.build import IMPORTED
 from nas_lightning.errors import InputError, check_at_least, shorten
 from nas_lightning.space import Architecture, ListedSpace
 from nas_lightning.space.structure import Cost
+from nas_lightning.supernet.family import family_of
+from nas_lightning.supernet.interface import AnyFamily
 from nas_lightning.supernet.layers import NormStatistics, initialise
 from nas_lightning.supernet.traced.check import check_slices
 from nas_lightning.supernet.traced.choices import Widths
@@ -48,6 +51,8 @@ class TracedFamily:
     """
 
     name: ClassVar[str] = "traced"
+    class_file: ClassVar[Path] = Path(__file__).with_name("program_file.py")
+    class_reads: ClassVar[str] = "network.pt2"
     make: Callable[[], nn.Module]
     space_name: str
     classes: int
@@ -96,6 +101,10 @@ class TracedFamily:
         """(n,) numbers that the convolutions of (n, choices) widths write, per image."""
         return self.program.activations(widths)
 
+    def last_widths(self, widths: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """(n,) numbers of features that the classifiers of (n, choices) widths read; all 1 where that is unknown."""
+        return self.program.last_widths(widths)
+
     @property
     def sides(self) -> tuple[int, ...]:
         """Height and width of what each choice makes, in pixels."""
@@ -120,6 +129,14 @@ class TracedFamily:
         """
         plain = {key: header[key] for key in ("kind", "space", "classes", "channels", "ties", "network", "widths", "fixed", "tie")}
         return _rebuilt(json.dumps(plain), tuple(IMPORTED))
+
+    def protocol(self) -> dict[str, Any]:
+        """Entries of a ranking's protocol."""
+        return self.program.protocol()
+
+    def class_arguments(self, architecture: Architecture) -> dict[str, Any]:
+        """The widths of a candidate by the names of the choices."""
+        return {"widths": dict(zip(self.space.names, architecture.widths, strict=True))}
 
     def what_differs(self, header: Mapping[str, Any]) -> str | None:
         """The first difference from the family that a header describes, in words; None if its weights fit."""
@@ -199,3 +216,10 @@ def _rebuilt(header: str, _: tuple[str, ...]) -> TracedFamily:
     if (difference := family.what_differs(known)) is not None:
         raise InputError(f"it was made from another {source.target} ({difference})")
     return family
+
+
+@family_of.register
+def _family_of_traced(supernet: TracedSupernet) -> AnyFamily:
+    if supernet.family is None:
+        raise TypeError("a supernet that no family made has none")
+    return supernet.family

@@ -79,6 +79,10 @@ class Program:
         """(n,) numbers that the convolutions of (n, choices) widths write, for an image of the traced size."""
         return self._counted(widths).activations()
 
+    def last_widths(self, widths: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """(n,) numbers of features that the classifiers of (n, choices) widths read; all 1 where that is unknown."""
+        return self._counted(widths).last_widths()
+
     def _counted(self, widths: npt.ArrayLike) -> Counted:
         rows = np.asarray(widths, dtype=np.int64)
         units = np.tile(np.array(self.full_units), (len(rows), 1))
@@ -116,6 +120,11 @@ class Program:
     def header(self) -> dict[str, Any]:
         """Plain values that describe the choices and what they narrow, but neither how the network is made nor its weights."""
         return {"kind": "traced", "space": self.space.header(), "classes": self.classes, "channels": self.channels, "ties": self.ties}
+
+    def protocol(self) -> dict[str, Any]:
+        """Entries of a ranking's protocol; a page finds the names of the choices there."""
+        choices = zip(self.space.names, self.space.choices, strict=True)
+        return {"ties": self.ties, "choices": {name: list(widths) for name, widths in choices}}
 
     @property
     def full_units(self) -> Units:
