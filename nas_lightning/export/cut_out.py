@@ -13,8 +13,8 @@ from nas_lightning.export.settings import ExportSettings
 from nas_lightning.export.write import Exported, kept, name_of, write_export
 from nas_lightning.runs.made_from import file_hash
 from nas_lightning.space import Architecture
-from nas_lightning.supernet import NormStatistics, cut, family_of
-from nas_lightning.supernet.families import AnyModule
+from nas_lightning.supernet import NormStatistics, cut
+from nas_lightning.supernet.families import AnyModule, family_of
 from nas_lightning.supernet.layers import with_running_norms
 
 

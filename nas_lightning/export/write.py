@@ -36,7 +36,7 @@ from nas_lightning.runs.made_from import KEY, file_hash
 from nas_lightning.runs.reading import read_json
 from nas_lightning.runs.writing import write_atomically, write_json, write_text
 from nas_lightning.space import Architecture
-from nas_lightning.supernet.interface import AnyFamily
+from nas_lightning.supernet.families import Family
 from nas_lightning.supernet.network_weights import FORMAT
 
 LONGEST_NAME = 100
@@ -56,7 +56,7 @@ class Exported:
     """
 
     network: nn.Module
-    family: AnyFamily
+    family: Family
     architecture: Architecture
     dataset: ImageDataset
     made_from: Mapping[str, str]
@@ -66,7 +66,7 @@ class Exported:
     differences: Mapping[str, float]
 
 
-def name_of(family: AnyFamily, architecture: Architecture) -> str:
+def name_of(family: Family, architecture: Architecture) -> str:
     """The name of a candidate's folder: its code, or the code's start if that is long."""
     code = family.space.text(architecture)
     return code if len(code) <= LONGEST_NAME else f"{code[: LONGEST_NAME - 9]}_{crc32(code.encode()):08x}"
@@ -183,7 +183,7 @@ def _write(
     return runs
 
 
-def _share(family: AnyFamily, architecture: Architecture) -> dict[str, float]:
+def _share(family: Family, architecture: Architecture) -> dict[str, float]:
     cost = family.cost([architecture.widths, family.space.largest.widths])
     return {name: round(float(values[0] / values[1]), 4) for name, values in cost._asdict().items()}
 

@@ -17,7 +17,7 @@ from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.devices.trainer import end_at_once, make_trainer
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture
-from nas_lightning.supernet.interface import AnyFamily
+from nas_lightning.supernet.families import Family
 from nas_lightning.training.schedules import Schedule
 
 TEST_BATCH = 1000
@@ -59,7 +59,7 @@ class Recipe:
     """What happens to training images."""
     norm: str = choice("running", among=("batch", "running"))
     """As ``supernet.norm``."""
-    family: AnyFamily = made()
+    family: Family = made()
     """Builds the networks to train."""
 
 

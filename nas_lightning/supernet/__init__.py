@@ -1,8 +1,8 @@
 """One network whose slices are all candidates."""
 
-from nas_lightning.supernet.family import ResidualFamily, family_of
+from nas_lightning.supernet.family import ResidualFamily
 from nas_lightning.supernet.layers import NormStatistics
 from nas_lightning.supernet.network import Supernet
 from nas_lightning.supernet.single_network import SingleNetwork, cut
 
-__all__ = ["NormStatistics", "ResidualFamily", "SingleNetwork", "Supernet", "cut", "family_of"]
+__all__ = ["NormStatistics", "ResidualFamily", "SingleNetwork", "Supernet", "cut"]

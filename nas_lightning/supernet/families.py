@@ -39,6 +39,11 @@ def family_from_header(header: Mapping[str, Any]) -> Family:
     return TracedFamily.from_header(header) if is_traced(header) else ResidualFamily.from_header(header)
 
 
+def family_of(supernet: AnyModule) -> Family:
+    """The family that made a supernet."""
+    return supernet.family if isinstance(supernet, TracedSupernet) else ResidualFamily.from_header(supernet.header())
+
+
 def supernet_from_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> AnyModule:
     """The supernet that a header describes, with initial weights.
 

@@ -2,14 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import singledispatch
 from pathlib import Path
 from typing import Any, ClassVar
 
-from torch import nn
-
 from nas_lightning.space import Architecture, ResidualStructure, SearchSpace, ShortcutRule
-from nas_lightning.supernet.interface import AnyFamily
 from nas_lightning.supernet.layers import NormStatistics
 from nas_lightning.supernet.network import Supernet
 from nas_lightning.supernet.single_network import SingleNetwork
@@ -47,14 +43,3 @@ class ResidualFamily(ResidualStructure):
     def alone(self, architecture: Architecture, norm: NormStatistics | str, seed: int = 0) -> SingleNetwork:
         """One candidate with weights of its own; arguments as for SingleNetwork."""
         return SingleNetwork(self, architecture, norm, seed)
-
-
-@singledispatch
-def family_of(supernet: nn.Module) -> AnyFamily:
-    """The family that a supernet is of; each kind of supernet registers its own."""
-    raise TypeError(f"{type(supernet).__name__} is no supernet")
-
-
-@family_of.register
-def _family_of_residual(supernet: Supernet) -> AnyFamily:
-    return ResidualFamily(supernet.space, supernet.classes, supernet.channels, supernet.shortcuts)

@@ -1,10 +1,9 @@
 """What a supernet of any kind of network offers to training, scoring and search."""
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from collections.abc import Mapping
+from typing import Any, Protocol, Self, TypeVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from nas_lightning.space import Architecture, Space, Structure
 from nas_lightning.supernet.layers import NormStatistics
@@ -63,28 +62,3 @@ class AnySupernet(Protocol[F]):
 
     def header(self) -> dict[str, Any]:
         """Plain values that describe it without its weights."""
-
-    def parameters(self) -> Iterator[nn.Parameter]:
-        """As any module."""
-
-    def float(self) -> Self:
-        """As any module."""
-
-
-class AnyFamily(Structure, Protocol):
-    """A kind of network: builds the candidates of a space. See ``ResidualFamily`` and ``TracedFamily`` for what each method does."""
-
-    name: ClassVar[str]
-    class_file: ClassVar[Path]
-    """The program of a candidate, for those without this package."""
-    class_reads: ClassVar[str]
-    """The file of an export that this program reads."""
-
-    def supernet(self, norm: NormStatistics | str, seed: int, channels_last: bool = True) -> nn.Module:
-        """All candidates in one network."""
-
-    def alone(self, architecture: Architecture, norm: NormStatistics | str, seed: int = 0) -> nn.Module:
-        """One candidate with initial weights of its own."""
-
-    def class_arguments(self, architecture: Architecture) -> dict[str, Any]:
-        """What a file's header says of a candidate, as plain values."""

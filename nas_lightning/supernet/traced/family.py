@@ -16,8 +16,6 @@ from nas_lightning.config.build import IMPORTED
 from nas_lightning.errors import InputError, check_at_least, shorten
 from nas_lightning.space import Architecture, ListedSpace
 from nas_lightning.space.structure import Cost
-from nas_lightning.supernet.family import family_of
-from nas_lightning.supernet.interface import AnyFamily
 from nas_lightning.supernet.layers import NormStatistics, initialise
 from nas_lightning.supernet.traced.check import check_slices
 from nas_lightning.supernet.traced.choices import Widths
@@ -216,10 +214,3 @@ def _rebuilt(header: str, _: tuple[str, ...]) -> TracedFamily:
     if (difference := family.what_differs(known)) is not None:
         raise InputError(f"it was made from another {source.target} ({difference})")
     return family
-
-
-@family_of.register
-def _family_of_traced(supernet: TracedSupernet) -> AnyFamily:
-    if supernet.family is None:
-        raise TypeError("a supernet that no family made has none")
-    return supernet.family
