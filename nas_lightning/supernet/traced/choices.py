@@ -95,13 +95,13 @@ def make_choices(
     choices: list[Choice] = []
     single: list[PinnedLayer] = []
     taken: set[int] = set()
-    for number in order:
-        if number in taken:
+    for first in order:
+        if first in taken:
             continue
-        tying = [pattern for pattern in tie if fnmatchcase(groups[number].name, pattern)][:1]
-        together = [other for other in order if other not in taken and tying and fnmatchcase(groups[other].name, tying[0])] or [number]
+        tying = [pattern for pattern in tie if fnmatchcase(groups[first].name, pattern)][:1]
+        together = [other for other in order if other not in taken and tying and fnmatchcase(groups[other].name, tying[0])] or [first]
         taken |= set(together)
-        lead, tied = groups[number], [groups[other] for other in together]
+        lead, tied = groups[first], [groups[other] for other in together]
         legal = widths.units(lead)
         units = {count * lead.per_unit: tuple(_share(group, count / lead.units) for group in tied) for count in legal}
         if len(legal) == 1:
