@@ -2,6 +2,7 @@
 
 import math
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +16,7 @@ from torch import Tensor
 from nas_lightning.commands.measuring import latency_names, make_latencies, measured_ends
 from nas_lightning.commands.rank_many import find_checkpoints
 from nas_lightning.commands.report import write_page
-from nas_lightning.commands.screen import assigned, to_paste
+from nas_lightning.commands.screen import assigned, packages_in, to_paste
 from nas_lightning.commands.search_keys import SearchCommandConfig, SearchConfig
 from nas_lightning.commands.search_screen import search_screen
 from nas_lightning.config.build import Builder
@@ -196,7 +197,7 @@ def search_checkpoint(prepared: Prepared, config: SearchCommandConfig, node: Map
 def _export(config: SearchCommandConfig, run_dir: Path) -> list[str]:
     chosen = run_dir / "search" / CHOSEN
     given = {"checkpoint": config.checkpoint, "chosen": chosen, "data.root": config.data.root, "run_dir": run_dir}
-    return ["nas-export", *(assigned(key, str(value)) for key, value in given.items() if value is not None)]
+    return ["nas-export", *(assigned(key, str(value)) for key, value in given.items() if value is not None), *packages_in(sys.argv)]
 
 
 def make_search_protocol(prepared: Prepared, node: Mapping[str, Any], precision: str) -> dict[str, Any]:

@@ -132,6 +132,16 @@ class TracedFamily:
         """Entries of a ranking's protocol."""
         return self.program.protocol()
 
+    def of_protocol(self, protocol: Mapping[str, Any]) -> "TracedFamily":
+        """Itself, if it is the family that a ranking's or a search's protocol names.
+
+        Raises:
+            InputError: if it is another.
+        """
+        if protocol.get("ties") != self.program.ties:
+            raise InputError(f"network: {self.space_name} is not the network that was searched: other channels of it are tied")
+        return self
+
     def class_arguments(self, architecture: Architecture) -> dict[str, Any]:
         """The widths of a candidate by the names of the choices."""
         return {"widths": dict(zip(self.space.names, architecture.widths, strict=True))}
