@@ -1,17 +1,13 @@
 """``network=``: any network through nas-train, and what it says where a network cannot be searched."""
 
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nas_lightning.errors import InputError
 from nas_lightning.scoring.table import read_scores
 from nas_lightning.supernet.checkpoint import load_supernet
-from nas_lightning.supernet.traced.source import NetworkSource
-from nas_lightning.supernet.traced.weights import trained_weights
 from tests.composing import composed
 
 HERE = "tests.supernet.traced"
@@ -199,19 +195,3 @@ def test_a_mistake_is_one_line(name: str, command: Callable, tmp_path: Path):
     assert done.err.startswith("error: ")
     assert done.err.count("\n") == 1
     assert not list(tmp_path.iterdir())
-
-
-def test_weights_that_cannot_be_fetched_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError("no route to host")
-
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    monkeypatch.setattr("torch.hub.urlopen", refuse)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
-    source = NetworkSource.for_classes({"_target_": "torchvision.models.squeezenet1_1"}, "num_classes", 10, [])
-    with pytest.raises(
-        InputError, match=r"^network.weights: DEFAULT of torchvision.models.squeezenet1_1 cannot be fetched \(no route to host\)$"
-    ):
-        trained_weights("DEFAULT", source)
-    with pytest.raises(InputError, match=r"^network\.weights: IMAGENET is not one of DEFAULT, IMAGENET1K_V1, nor a file"):
-        trained_weights("IMAGENET", source)
