@@ -94,11 +94,16 @@ def test_an_option_of_a_group_fits_into_the_default_run(choice: str, tmp_path: P
         "listed_file": [f"stages.pretrain.sampler.choose.path={tmp_path}/list.json"],
         "fixed_teacher": [f"stages.pretrain.objective.checkpoint={tmp_path}/teacher.safetensors"],
         "image_folder": [f"data.root={tmp_path}/images", f"data.cache={tmp_path}"],
-        "custom": ["network.network._target_=tests.supernet.traced.networks.Gates", "network.classes_argument=null", "plugins=[tests]"],
-        "torchvision": ["network.name=mnasnet0_5"],
-        "timm": ["network.name=mnasnet0_5", "plugins=[timm]"],
+        "network=custom": [
+            "network.network._target_=tests.supernet.traced.networks.Gates",
+            "network.classes_argument=null",
+            "plugins=[tests]",
+        ],
+        "network=torchvision": ["network.name=mnasnet0_5"],
+        "network=timm": ["network.name=mnasnet0_5", "plugins=[timm]"],
         **{key: ["population.count=50000"] for key in ("listed_spaced200", "finetune")},  # every 250th
-    }.get(option, [])
+    }
+    given = more.get(choice, more.get(option, []))
     for path in (tmp_path / "images" / name for name in ("cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png")):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (9, 9), (1, 2, 3)).save(path)
@@ -110,7 +115,7 @@ def test_an_option_of_a_group_fits_into_the_default_run(choice: str, tmp_path: P
     monkeypatch.setitem(
         sys.modules, "timm", SimpleNamespace(list_models=torchvision.models.list_models, create_model=torchvision.models.get_model)
     )
-    build(f"{place}={option}", *more)
+    build(f"{place}={option}", *given)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
