@@ -23,9 +23,9 @@ def describe_network(family: TracedFamily) -> list[str]:
     ]
     costs = program.cost([space.smallest.widths, space.largest.widths])
     sizes = [(name, f"{costs.parameters[row]:,}", f"{costs.multiply_adds[row]:,}") for row, name in enumerate(("smallest", "largest"))]
+    choices = "1 choice" if space.layers == 1 else f"{space.layers} choices"
     paragraphs = [
-        f"{space.name} at {space.resolution}x{space.resolution}: {space.layers} choices, {_many(space.size)} candidates\n"
-        f"(a candidate cut out is {cut})",
+        f"{space.name} at {space.resolution}x{space.resolution}: {choices}, {_many(space.size)} candidates\n(a candidate cut out is {cut})",
         _table(rows, ["choice", "channels", "widths", "also decides"], (24, None, 18, 24)),
     ]
     if pinned := [(layer.name, layer.channels, layer.reason) for layer in program.pinned]:

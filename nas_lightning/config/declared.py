@@ -72,7 +72,11 @@ def schema_of(module: str, name: str) -> Schema:
 def complete(config: DictConfig, schema: Schema) -> None:
     """Adds the keys that no file gives, with their defaults: then an override may name any key without a ``+``."""
     for key in schema.keys:
-        if key.name not in config and (key.default is not MISSING or (key.schema and not key.kind)):
+        if (
+            key.name not in config
+            and not OmegaConf.is_missing(config, key.name)
+            and (key.default is not MISSING or (key.schema and not key.kind))
+        ):
             config[key.name] = {} if key.default is MISSING else key.default
         if key.schema is not None and isinstance(part := _value(config, key.name), DictConfig):
             for inner in [_value(part, str(name)) for name in part] if key.kind == "many" else [part]:

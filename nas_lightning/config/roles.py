@@ -126,7 +126,9 @@ OBJECTIVE = Role("an objective", "nas_lightning.training.objectives.Objective", 
 SCHEDULE = Role("a schedule", "nas_lightning.training.schedules.Schedule", ("nas_lightning.training.schedules",))
 OPTIMIZER = Role("an optimizer", "torch.optim.Optimizer", ("torch.optim",))
 
-_OPERATIONS = _in("nas_lightning.data", "RandomCrop", "RandomHorizontalFlip", "RandomRotation", "Cutout", "ColorJitter")
+_OPERATIONS = _in(
+    "nas_lightning.data", "RandomCrop", "RandomResizedCrop", "RandomHorizontalFlip", "RandomRotation", "Cutout", "ColorJitter"
+)
 _OPERATION = Role("an operation on images", _CALLABLE, classes=_OPERATIONS)
 _TORCHVISION = ("torchvision.transforms", "torchvision.transforms.v2")
 _TRANSFORM = Role("a transform of an image", _CALLABLE, _TORCHVISION, ("nas_lightning.data.ImageCutout",))

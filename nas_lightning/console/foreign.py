@@ -36,6 +36,8 @@ from nas_lightning.errors import InputError
 Base = Callable[[DictConfig, Mapping[str, Any]], None]
 OF_NETWORKS = "short"
 """The experiment of a network unless another is given: the quickstart is made for small images and its own space."""
+OPEN = ("network.network", "network.widths.overrides")
+"""Keys below which any may be given: arguments of a constructor, patterns."""
 PLUGINS_VARIABLE = "NAS_LIGHTNING_PLUGINS"
 RESOLVERS = ("now", "hydra", "python_version", "oc.select", "oc.dict.keys", "oc.dict.values")
 """Resolvers that a file may call: they only read config and clock. oc.decode and oc.create could spell out others."""
@@ -101,8 +103,9 @@ class CheckingLoader(ConfigLoaderImpl):
         complete(config, schema_of(*COMMANDS.get(name, COMMANDS[self.command])))
         if isinstance(config.get("trainer"), DictConfig):
             OmegaConf.set_struct(config.trainer, False)  # takes any argument of pl.Trainer: check_arguments knows their names
-        if isinstance(config.get("network"), DictConfig) and isinstance(config.network.get("network"), DictConfig):
-            OmegaConf.set_struct(config.network.network, False)  # takes any argument of the network's constructor
+        for place in OPEN:
+            if isinstance(node := OmegaConf.select(config, place), DictConfig):
+                OmegaConf.set_struct(node, False)
         return config
 
 

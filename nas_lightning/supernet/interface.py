@@ -42,6 +42,10 @@ class AnySupernet(Protocol[F]):
         """What gives the costs of candidates."""
 
     @property
+    def draws(self) -> bool:
+        """Whether a path draws random numbers in training, as dropout does."""
+
+    @property
     def skips_parameters(self) -> bool:
         """Whether a path may leave whole tensors without a gradient."""
 

@@ -39,6 +39,7 @@ def train_stages(
     every_epochs: int = 1,
     save_every_steps: int | None = None,
     each_of_panel: bool = False,
+    seed: int = 0,
     watching: Sequence[pl.Callback] = (),
 ) -> None:
     """Trains the supernet in place and writes ``stages/<name>/``; reads finished stages instead of repeating them.
@@ -50,6 +51,7 @@ def train_stages(
         panel: candidates to evaluate on the hold-out, if there is one.
         every_epochs: evaluates the panel every N epochs.
         save_every_steps: also writes a checkpoint every N steps.
+        seed: of what layers draw in training.
         each_of_panel: gives each candidate of the panel its own curves in TensorBoard.
         watching: other callbacks.
     """
@@ -69,6 +71,7 @@ def train_stages(
             clip_norm=trainer_arguments.get("gradient_clip_val"),
             clip_algorithm=trainer_arguments.get("gradient_clip_algorithm"),
             panel=panel,
+            seed=seed,
             header={**header, "stage": stage.name, "stage_index": stage.index},
         )
         data = make_data(stage.index)

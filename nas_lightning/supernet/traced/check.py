@@ -38,6 +38,8 @@ def check_slices(supernet: TracedSupernet, seed: int = 0, side: int | None = Non
     exact = copy.deepcopy(supernet).double().eval()
     _shake(exact, rng)
     images = _images(exact, side or supernet.space.resolution, rng)
+    if side is not None:
+        _check_side(exact, images)
     runs = True
     for architecture in (supernet.space.largest, supernet.space.smallest, supernet.space.sample(rng)):
         logits = _run(exact, architecture, images)
@@ -61,6 +63,16 @@ def _shake(supernet: TracedSupernet, rng: np.random.Generator) -> None:
 def _images(supernet: TracedSupernet, side: int, rng: np.random.Generator) -> Tensor:
     device = next(supernet.parameters()).device
     return torch.from_numpy(rng.standard_normal((IMAGES, supernet.channels, side, side))).to(device)
+
+
+def _check_side(supernet: TracedSupernet, images: Tensor) -> None:
+    try:
+        supernet(images, supernet.space.largest)
+    except InputError:
+        raise
+    except (RuntimeError, ValueError, IndexError) as error:
+        side, reason = images.shape[-1], cut(" ".join(str(error).split()), 200)
+        raise InputError(f"images of {side}x{side} pixels: {_name(supernet)} does not run on them ({reason})") from None
 
 
 def _run(supernet: TracedSupernet, architecture: Architecture, images: Tensor) -> Tensor:

@@ -103,6 +103,11 @@ class TracedSupernet(nn.Module):
         return features.outputs[self.program.graph.logits]
 
     @property
+    def draws(self) -> bool:
+        """Whether a path draws random numbers in training."""
+        return any(call.name in DROPOUTS for call in self.program.graph.calls)
+
+    @property
     def skips_parameters(self) -> bool:
         """Whether a path may leave whole tensors without a gradient: never, as each keeps a unit of every group."""
         return False

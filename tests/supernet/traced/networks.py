@@ -35,7 +35,7 @@ class SqueezeAndExcite(nn.Module):
 class Everything(nn.Module):
     """What networks do with channels, at small size."""
 
-    def __init__(self, classes: int = 10) -> None:
+    def __init__(self, classes: int = 10, dropout: float = 0.5) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, 24, 3, padding=1), nn.GroupNorm(4, 24), nn.PReLU(24))
         self.left, self.right = nn.Conv2d(24, 16, 1), nn.Conv2d(24, 8, 3, padding=1)
@@ -45,7 +45,7 @@ class Everything(nn.Module):
         self.depthwise = nn.Sequential(nn.Conv2d(16, 16, 3, padding=1, groups=16), nn.BatchNorm2d(16))
         self.scale = nn.Parameter(torch.ones(16, 1, 1))
         self.joined = nn.Sequential(nn.Conv2d(40, 20, 1, bias=False), nn.BatchNorm2d(20), nn.ReLU(inplace=True))
-        self.head = nn.Sequential(nn.Linear(80, 36), nn.BatchNorm1d(36), nn.ReLU(), nn.Dropout(0.5), nn.Linear(36, classes))
+        self.head = nn.Sequential(nn.Linear(80, 36), nn.BatchNorm1d(36), nn.ReLU(), nn.Dropout(dropout), nn.Linear(36, classes))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
