@@ -73,6 +73,7 @@ def test_each_file_gives_the_logits_of_the_network_with_norms_of_its_own(kind: t
     assert "with the weights in the file; needs the package of its class" in text
 
 
+@pytest.mark.slow
 def test_the_program_next_to_the_files_needs_torch_alone(tmp_path: Path):
     export(supernet_of(Counting), tmp_path, ExportSettings(images=100, batch_size=90, formats=["pt2"]))
     folder = tmp_path / "export/6-12-15"

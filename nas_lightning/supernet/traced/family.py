@@ -16,12 +16,13 @@ from nas_lightning.config.build import IMPORTED
 from nas_lightning.errors import InputError, check_at_least, shorten
 from nas_lightning.space import Architecture, ListedSpace
 from nas_lightning.space.structure import Cost
-from nas_lightning.supernet.layers import NormStatistics, initialise
+from nas_lightning.supernet.layers import NormStatistics
 from nas_lightning.supernet.single_network import cut
 from nas_lightning.supernet.traced.check import check_slices
 from nas_lightning.supernet.traced.choices import Widths
 from nas_lightning.supernet.traced.graph_cut import cut_graph
 from nas_lightning.supernet.traced.importance import sort_by_l1
+from nas_lightning.supernet.traced.initial import initialise_anew
 from nas_lightning.supernet.traced.native_cut import cut_native
 from nas_lightning.supernet.traced.network import TracedSupernet
 from nas_lightning.supernet.traced.program import Program
@@ -187,14 +188,9 @@ class TracedFamily:
         return cut_native(supernet, architecture) if self.cuts_natively else cut_graph(supernet, architecture)
 
     def alone(self, architecture: Architecture, norm: NormStatistics | str, seed: int = 0) -> nn.Module:
-        """One candidate with initial weights of its own, for its own widths: a slice of wider ones would vary too little."""
+        """One candidate with initial weights of its own, whatever a supernet begins with."""
         network = self.cut(self._initial(norm, seed), architecture)
-        with torch.random.fork_rng(devices=()):
-            torch.manual_seed(seed)
-            for layer in network.modules():
-                if callable(reset := getattr(layer, "reset_parameters", None)):
-                    reset()
-        initialise(network, seed)
+        initialise_anew(network, self.program.graph, seed)
         return network
 
     def _initial(self, norm: NormStatistics | str, seed: int, channels_last: bool = True) -> TracedSupernet:

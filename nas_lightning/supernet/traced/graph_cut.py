@@ -57,8 +57,9 @@ class _Cut:
             return None
         values = self.program.graph.values
         given = {leaf: arguments[leaf].index for leaf in LEAVES if isinstance(arguments.get(leaf), Ref)}
+        is_layers = all(values[index].name.endswith(f".{leaf}") for leaf, index in given.items())  # and no tensor of another name
         owners = {values[index].name.removesuffix(f".{leaf}") for leaf, index in given.items()}
-        if len(owners) != 1 or not all(index in self.read_once for index in given.values()):
+        if not is_layers or len(owners) != 1 or not all(index in self.read_once for index in given.values()):
             return None
         others = [index for index in self.program.graph.tensors if index not in given.values()]
         if any(values[index].name.startswith(f"{min(owners)}.") for index in others):  # a layer of the user's own, with more tensors
