@@ -17,7 +17,7 @@ from nas_lightning.data.check import describe
 from nas_lightning.errors import InputError, shorten
 from nas_lightning.export.calibration import Quality, evaluate, scaled
 from nas_lightning.export.card import CARD, card_text
-from nas_lightning.export.checks import IMAGES, LIMIT, check_cost, compare
+from nas_lightning.export.checks import IMAGES, check_cost, compare, limit_of
 from nas_lightning.export.formats import (
     Run,
     Scaled,
@@ -140,7 +140,7 @@ def write_export(folder: Path, exported: Exported, settings: ExportSettings, env
                 "before": {"norms": exported.before[0], **_figures(exported.before[1])},
                 "after": {"norms": exported.after, **_figures(quality)},
             },
-            "checks": {"images": len(images), "limit": LIMIT, "differences": differences, "cost_counted": cost},
+            "checks": {"images": len(images), "limit": limit_of(expected), "differences": differences, "cost_counted": cost},
             "files": files,
             "latency": _latency(runs),
             "settings": asdict(settings),

@@ -72,7 +72,9 @@ def _recalibrated(network: nn.Module, batches: Sequence[Tensor]) -> nn.Module:
         moments[norm].append(torch.var_mean(at_least_float32(inputs[0]), dim=over, correction=0))
 
     hooks = [norm.register_forward_pre_hook(keep) for norm in moments]
-    network.train().to(memory_format=torch.channels_last)
+    network.eval().to(memory_format=torch.channels_last)  # dropout would be part of the statistics
+    for each in norms:
+        each.train()
     for batch in batches:
         network(batch)
     for hook in hooks:

@@ -115,7 +115,7 @@ def train_network(
         name: of the network, for errors.
     """
     taken = {key: value for key, value in trainer_arguments.items() if key in TAKEN}
-    network = _in_channels_last(network.eval(), torch.zeros(2, dataset.channels, dataset.resolution, dataset.resolution)).train()
+    network = network.train().to(memory_format=torch.channels_last)  # on a CPU, a step takes 0.7 of the time
     module = _StandaloneTraining(network, recipe, (taken.get("gradient_clip_val"), taken.get("gradient_clip_algorithm")), after_epoch)
     data = ImageDataModule(dataset, recipe.augmentation, batch_size=recipe.batch_size, seed=seed)
     trainer = make_trainer(taken, max_epochs=recipe.epochs, enable_checkpointing=False)
@@ -132,17 +132,6 @@ def train_network(
         raise Diverged("a weight is nan or infinite after the last step")
     images, labels = evaluation_images(dataset, None)
     return _test(network.eval(), images, labels, module.device)
-
-
-@torch.no_grad()
-def _in_channels_last(network: nn.Module, images: Tensor) -> nn.Module:
-    """The network in the layout in which, on a CPU, a step takes 0.7 of the time, unless its own code needs the other."""
-    network.to(memory_format=torch.channels_last)
-    try:
-        network(images)
-    except RuntimeError:  # it views tensors as if they lay channel by channel
-        network.to(memory_format=torch.contiguous_format)
-    return network
 
 
 def _dtype(network: nn.Module) -> torch.dtype:

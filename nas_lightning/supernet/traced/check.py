@@ -96,11 +96,15 @@ def _compare(supernet: TracedSupernet, architecture: Architecture, logits: Tenso
 
 
 def _trains_alike(supernet: TracedSupernet, images: Tensor) -> bool:
-    """Whether the narrowed module has no tensors beyond those traced, and gives logits in training too: no auxiliary heads."""
-    module: nn.Module = cut_native(supernet, supernet.space.smallest).train()
+    """Whether the narrowed module has no tensors beyond those traced, gives logits in training too, with no auxiliary heads, and runs
+    in channels_last, in which a view of the user's may be none."""
+    module: nn.Module = cut_native(supernet, supernet.space.smallest).train().float().to(memory_format=torch.channels_last)
     traced = {supernet.program.graph.values[index].name for index in supernet.program.graph.tensors}
     if not {name for name, _ in module.named_parameters()} <= traced:
         return False
     with torch.random.fork_rng(devices=()):  # dropout draws
-        logits = module(images)
+        try:
+            logits = module(images.float().contiguous(memory_format=torch.channels_last))
+        except RuntimeError:
+            return False
     return isinstance(logits, Tensor) and logits.shape == (len(images), supernet.classes)

@@ -17,6 +17,7 @@ from nas_lightning.errors import InputError, check_at_least, shorten
 from nas_lightning.space import Architecture, ListedSpace
 from nas_lightning.space.structure import Cost
 from nas_lightning.supernet.layers import NormStatistics, initialise
+from nas_lightning.supernet.single_network import cut
 from nas_lightning.supernet.traced.check import check_slices
 from nas_lightning.supernet.traced.choices import Widths
 from nas_lightning.supernet.traced.graph_cut import cut_graph
@@ -211,6 +212,12 @@ class TracedFamily:
     def _fresh(self, seed: int) -> nn.Module:
         torch.manual_seed(seed)
         return self.make()
+
+
+@cut.register
+def _cut_traced(supernet: TracedSupernet, architecture: Architecture) -> nn.Module:
+    """The user's own class, where the family has found that it can be narrowed; else a graph."""
+    return cut_graph(supernet, architecture) if supernet.family is None else supernet.family.cut(supernet, architecture)
 
 
 @lru_cache(maxsize=4)

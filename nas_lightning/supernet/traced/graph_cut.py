@@ -7,7 +7,6 @@ from torch import Tensor, fx, nn
 
 from nas_lightning.space import Architecture
 from nas_lightning.supernet.layers import NormStatistics
-from nas_lightning.supernet.single_network import cut
 from nas_lightning.supernet.traced.graph import Ref, Value
 from nas_lightning.supernet.traced.network import DROPOUTS, TracedSupernet
 
@@ -15,7 +14,6 @@ LEAVES = ("weight", "bias", "running_mean", "running_var")
 WINDOW = ("stride", "padding", "dilation", "groups")
 
 
-@cut.register
 @torch.no_grad()
 def cut_graph(supernet: TracedSupernet, architecture: Architecture) -> fx.GraphModule:
     """The candidate with copied weights under the names of the user's module.
