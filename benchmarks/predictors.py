@@ -29,6 +29,13 @@ PREDICTORS = {
 }
 
 
+def structure_of(space: str, classes: int, channels: int) -> ResidualStructure:
+    """Of an option of conf/space."""
+    node = dict(OmegaConf.load(ROOT / f"conf/space/{space}.yaml"))
+    node.pop("_target_")
+    return ResidualStructure(SearchSpace(**node), classes, channels)
+
+
 def agreements(path: Path, structure: ResidualStructure, known: dict[Architecture, float]) -> dict[str, tuple[float, ...]]:
     """Statistics of each score of a table, of each predictor fitted on it, and of each baseline."""
     table = read_table(path, structure.space)
@@ -52,9 +59,7 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=3, help="of the images (default %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results there")
     arguments = parser.parse_args()
-    node = dict(OmegaConf.load(ROOT / f"conf/space/{arguments.space}.yaml"))
-    node.pop("_target_")
-    structure = ResidualStructure(SearchSpace(**node), arguments.classes, arguments.channels)
+    structure = structure_of(arguments.space, arguments.classes, arguments.channels)
     known = read_accuracies(arguments.known, structure.space)
     by_table = [agreements(path, structure, known) for path in arguments.tables]
     rows = [

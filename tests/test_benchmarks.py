@@ -1,7 +1,61 @@
 """The benchmarks run on the code as it is: they call it from outside, where no type check looks."""
 
-from benchmarks import others
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import findings, others
+from tests.composing import composed
 
 
 def test_a_batch_of_the_data_path_can_be_timed():
     assert 0 < others.data_path("cutout")() < 60
+
+
+def test_a_row_of_the_findings_follows_the_one_that_it_starts_from():
+    places = {name: place for place, name in enumerate(findings.ROWS)}
+    assert all(places[row.after] < places[name] for name, row in findings.ROWS.items() if row.after)
+    assert all(findings.ROWS[row.against].against is None for row in findings.ROWS.values() if row.against)
+
+
+@pytest.mark.parametrize("name", findings.ROWS)
+def test_each_row_of_the_findings_composes(name: str, tmp_path: Path):
+    _, *overrides = findings.command_of(name, 0, tmp_path, ["data.root=D"])
+    config = composed("config", *overrides)
+    assert config["loader"]["batch_size"] == 28
+    assert len(config["stages"]) == 1
+
+
+def test_a_gain_is_the_mean_difference_of_the_seeds_with_an_interval_over_seeds_and_candidates():
+    kept, undone = np.random.default_rng(0).normal(0.7, 0.05, (2, 3, 4001))
+    mean, low, high = findings.gain_of(kept, undone)
+    assert mean == pytest.approx(sum(kept[seed, 0] - undone[seed, 0] for seed in range(3)) / 3)
+    # Three of three seeds, drawn with replacement, have a mean square count of 5 / 3 each; differences deviate by 0.05 * sqrt(2).
+    assert (high - low) / 2 == pytest.approx(1.96 * 0.05 * np.sqrt(2) * np.sqrt(3 * 5 / 3) / 3, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("taus", "gain", "said"),
+    [
+        ({0: 0.7}, (0.1, 0.05, 0.2), "(one seed)"),
+        ({0: 0.7, 1: 0.7}, (0.1, 0.05, 0.2), "confirmed"),
+        ({0: 0.7, 1: 0.7}, (-0.1, -0.2, -0.05), "contradicted"),
+        ({0: 0.7, 1: 0.7}, (0.1, -0.05, 0.2), "not shown"),
+        ({0: 0.7, 1: 0.7}, None, ""),
+    ],
+)
+def test_what_is_said_of_a_finding(taus: dict[int, float], gain: tuple[float, float, float] | None, said: str):
+    assert findings.Judged(taus, gain).verdict == said
+
+
+def test_the_tables_of_a_row_are_those_of_its_runs_or_the_kept_ones(tmp_path: Path):
+    for path in ("rate_0.1_0.csv", "rate_0.1_1.csv", "finetuned_100_2.csv", "finetuned_0/ranking/scores.csv", "finetuned_1/config.yaml"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    assert {name: [*findings.tables_of(tmp_path, name)] for name in ("rate_0.1", "finetuned", "finetuned_100", "recipe")} == {
+        "rate_0.1": [0, 1],
+        "finetuned": [0],
+        "finetuned_100": [2],
+        "recipe": [],
+    }

@@ -126,7 +126,7 @@ def test_agreement_report_and_tables_import_no_torch():
 
 def test_the_report_imports_only_the_files_that_scoring_writes():
     imported = {name for file in files_of("report") for name in imports_of(file) if name.startswith("nas_lightning.scoring")}
-    assert imported == {f"nas_lightning.scoring.{file}" for file in ("table", "prediction", "halves")}
+    assert imported == {f"nas_lightning.scoring.{file}" for file in ("table", "meanings", "prediction", "halves")}
 
 
 @pytest.mark.parametrize("room", [room for room in ROOMS if room != "report"])

@@ -16,6 +16,7 @@ from nas_lightning.commands.prepare import make_family, make_population, make_st
 from nas_lightning.config.build import Builder
 from nas_lightning.config.read import read
 from nas_lightning.config.schema import CompareConfig
+from nas_lightning.console.help import options_of
 from nas_lightning.console.start import conf_folder
 from nas_lightning.data import Digits
 from nas_lightning.data.check import describe
@@ -34,7 +35,7 @@ from nas_lightning.training.step_rules import Sum
 from tests.composing import composed
 
 CONF = conf_folder()
-EXPERIMENTS = sorted(path.stem for path in CONF.glob("experiment/*.yaml"))
+EXPERIMENTS = [name for name, _ in options_of(CONF / "experiment")]
 MOUNTED = {"sampler", "objective", "optimizer", "schedule"}  # on the stages
 BASES = {"stage=default"}  # what others build on
 # A group with one option has it in the default run already.

@@ -131,7 +131,7 @@ class Agreement:
 
 def headers_of(shared: int | None) -> list[str]:
     """Heads of ``cells_of``."""
-    return ["Kendall, 95 % interval", *([] if shared is None else [f"best of {'ten' if shared == 10 else shared}"])]
+    return ["Kendall, 95 % interval", *([] if shared is None else [f"top-{shared} overlap"])]
 
 
 def cells_of(score: ScoreAgreement, shared: int | None) -> list[str]:

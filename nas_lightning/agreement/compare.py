@@ -106,7 +106,7 @@ class Comparison:
     def table(self) -> str:
         """A table for the terminal, two rows for each score; the other statistics are in the file."""
         shared = next((k for k in next(iter(self.agreement.scores.values())).by_k("top_k_overlap")), None)
-        headers = ["score", "of", *headers_of(shared), "wins"]
+        headers = ["score", "of", *(head.replace(", ", ",\n") for head in headers_of(shared)), "wins"]  # one line is too wide
         rows = [
             [score, side, *cells_of(self.agreement.scores[f"{side} {score}"], shared), *([] if share is None else [f"{100 * share:.1f} %"])]
             for score in self._scores

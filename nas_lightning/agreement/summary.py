@@ -64,6 +64,12 @@ def against_baselines(agreement: Agreement, score: str) -> str:
     return f"{score} {outcome} the best baseline, {best}, in Kendall: it wins {100 * shares[best]:.1f} % of the resamples"
 
 
+def as_by_size(tau: float) -> str:
+    """One sentence on how far an order is that of the parameters, by their Kendall correlation."""
+    share = f"in about {50 + 50 * tau:.0f} of 100 pairs"
+    return f"Of two candidates, the one with more parameters stands higher {share} (Kendall {tau:.3f}; 50 of 100 by chance)."
+
+
 def accuracies_are_equal(agreement: Agreement) -> bool:
     """Whether nothing correlates with the known accuracies though it differs itself."""
     judged = [one for one in (*agreement.scores.values(), *agreement.baselines.values()) if "kendall" in one.estimates]

@@ -206,7 +206,9 @@ class ExportConfig:
     architecture: str | None = None
     """The code of the candidate, such as ``16-8-12``."""
     chosen: str | None = path(None)
-    """A search's ``chosen.json``, or any JSON list of objects with a code under ``architecture``: exports each."""
+    """A search's ``chosen.json``, or any JSON list of objects with a code under ``architecture``."""
+    count: int | None = number(1, least=1)
+    """Exports the N best of each budget of a search; None takes all. A list that names no ``place`` is exported whole."""
     data: RootConfig
     export: ExportSettings
     plugins: list[str]

@@ -35,9 +35,14 @@ def task(cfg: DictConfig) -> None:
     import_plugins(config.plugins)
     checkpoint = Path(config.checkpoint)
     supernet, header = load_supernet(checkpoint)
-    architectures = _architectures(config.architecture, config.chosen, supernet.space)
+    architectures, chosen = _architectures(config.architecture, config.chosen, supernet.space, config.count)
     dataset = images_of(header, config.data.root, "checkpoint", checkpoint)
     config.export.check(dataset)
+    if len(architectures) < chosen:
+        which = "the best" if config.count == 1 else f"the {config.count} best"
+        print(f"exports {len(architectures)} of the {chosen} chosen, {which} of each budget; count=null takes all")
+    elif len(architectures) > 1:
+        print(f"exports {len(architectures)} candidates")
     with hold(run_folder(config.run_dir, None, "export"), None) as held:
         present, folders = environment(node), []
         for architecture in architectures:
@@ -74,11 +79,11 @@ def show(folder: Path, card: dict[str, Any], is_new: bool) -> None:
     )
 
 
-def _architectures(code: str | None, chosen: str | None, space: "Space") -> "list[Architecture]":
-    """The candidates to export, each once."""
+def _architectures(code: str | None, chosen: str | None, space: "Space", count: int | None) -> "tuple[list[Architecture], int]":
+    """The candidates to export, each once, and the number that they are chosen from."""
     if chosen is None:
         try:
-            return [space.parse(str(code))]
+            return [space.parse(str(code))], 1
         except InputError as error:
             raise InputError(f"architecture: {error}") from None
     import json
@@ -92,16 +97,19 @@ def _architectures(code: str | None, chosen: str | None, space: "Space") -> "lis
         raise error if isinstance(error, InputError) else InputError(f"chosen: {chosen} is not JSON ({error})") from None
     if not isinstance(entries, list) or not entries:
         raise InputError(f"chosen: {chosen} holds {shorten(entries)}, not a list of objects with a code under architecture")
-    found: dict[Architecture, None] = {}
+    found: dict[Architecture, bool] = {}
     for number, entry in enumerate(entries, start=1):
         text = entry.get("architecture") if isinstance(entry, dict) else None
         if not isinstance(text, str):
             raise InputError(f"chosen: entry {number} of {chosen} is {shorten(entry)} without a code under architecture")
         try:
-            found[space.parse(text)] = None
+            place, architecture = entry.get("place"), space.parse(text)
+            found[architecture] = found.get(architecture, False) or count is None or not isinstance(place, int) or place <= count
         except InputError as error:
             raise InputError(f"chosen: entry {number} of {chosen}: {error}") from None
-    return list(found)
+    if not (taken := [architecture for architecture, is_taken in found.items() if is_taken]):
+        raise InputError(f"count: {count}, but no candidate of {chosen} has such a place under its budget")
+    return taken, len(found)
 
 
 main = partial(start, task, "export")

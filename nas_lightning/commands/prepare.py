@@ -27,8 +27,8 @@ from nas_lightning.standalone.side_by_side import on_one_device, pack
 from nas_lightning.standalone.train_alone import Recipe
 from nas_lightning.supernet import ResidualFamily
 from nas_lightning.supernet.checkpoint import load_supernet
-from nas_lightning.supernet.families import AnyModule, Family
-from nas_lightning.supernet.traced import TracedFamily
+from nas_lightning.supernet.families import AnyModule, Family, is_traced
+from nas_lightning.supernet.traced import TracedFamily, TracedSupernet
 from nas_lightning.supernet.traced.source import NetworkSource
 from nas_lightning.training.stage import MakeOptimizer, Stage, check_name
 
@@ -87,11 +87,19 @@ def prepare(config: TrainConfig) -> Run:
         path = Path(config.initial_checkpoint)
         loaded, header = load_supernet(path)
         if loaded.header() != supernet.header():
-            raise InputError(f"initial_checkpoint: {path} holds {header['supernet']}, but the config describes {supernet.header()}")
+            raise InputError(f"initial_checkpoint: {_what_differs(path, loaded.header(), supernet)}")
         supernet.load_state_dict(loaded.state_dict())
         if not stages:  # the weights are ranked as they are
             check_trained_on(dataset, header, "initial_checkpoint", path)
     return Run(space, dataset, population, supernet, stages, truth)
+
+
+def _what_differs(path: Path, header: Mapping[str, Any], supernet: AnyModule) -> str:
+    ours = supernet.header()
+    if not (is_traced(header) and isinstance(supernet, TracedSupernet)):
+        return f"{path} holds {header}, but the config describes {ours}"
+    keys = ", ".join(key for key in ours if ours[key] != header.get(key))
+    return f"{path} is of another supernet than the config describes ({supernet.family.what_differs(header) or f'other {keys}'})"
 
 
 def make_family_and_dataset(builder: Builder, config: TrainConfig | StandaloneCommandConfig, shortcuts: str) -> tuple[Family, ImageDataset]:

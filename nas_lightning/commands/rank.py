@@ -20,6 +20,7 @@ def task(cfg: DictConfig) -> dict[str, Any]:
     config = read(RankConfig, node)
     from nas_lightning.commands.rank_many import prepare_rankings, rank_checkpoints
     from nas_lightning.commands.ranking import choose_shard
+    from nas_lightning.commands.screen import show_split
     from nas_lightning.runs.claim import claim_config
     from nas_lightning.runs.lock import claiming
 
@@ -31,9 +32,10 @@ def task(cfg: DictConfig) -> dict[str, Any]:
     run_dir = run_folder(config.run_dir, config.resume, "ranking")
     part = "" if shard is None else shard.name
     with hold(run_dir, config.resume, part) as run_dir:
-        claim_config(run_dir / "ranking", node, claiming(run_dir, part))
+        claim_config(run_dir / "ranking", node, claiming(run_dir, part), images=checkpoints[0].dataset.how_split)
         if is_rank_zero() and run_dir != announced:
             print(f"run folder: {run_dir}")
+        show_split(checkpoints[0].dataset.how_split)
         return rank_checkpoints(checkpoints, config, run_dir)
 
 

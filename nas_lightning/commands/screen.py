@@ -10,9 +10,12 @@ from tabulate import tabulate
 
 from nas_lightning.agreement import Agreement, kendall_tau
 from nas_lightning.agreement.read import read_agreement
-from nas_lightning.agreement.summary import CONTRADICTED, UNDECIDED, Verdict, accuracies_are_equal, against_baselines, judge
+from nas_lightning.agreement.summary import CONTRADICTED, UNDECIDED, Verdict, accuracies_are_equal, against_baselines, as_by_size, judge
 from nas_lightning.console.overrides import SYNTAX, quoted
+from nas_lightning.devices.launch import is_rank_zero
+from nas_lightning.devices.progress import report
 from nas_lightning.runs.lock import WINNERS
+from nas_lightning.scoring.meanings import head_of, meaning_of
 from nas_lightning.scoring.protocol import read_order
 from nas_lightning.scoring.table import LABELS, ScoreTable
 from nas_lightning.search.budgets import best_under_budgets
@@ -39,7 +42,8 @@ def ranking_screen(
     """
     how = f"\n({table.how_scored})" if table.how_scored else ""
     title = f"The best of {table.population.count}, ordered by {LABELS[score]}{how}"
-    parts = [f"{title}\n{_candidates(table, score, {str(row): row for row in table.best_rows(score)[:BEST].tolist()})}"]
+    best = _candidates(table, score, {str(row): row for row in table.best_rows(score)[:BEST].tolist()})
+    parts = [f"{title}\n{best}\n{meaning_of(score)}"]
     if budgets is not None:
         rows = {f"<= {budget.multiply_adds / 1e6:.3f} M": budget.row for budget in best_under_budgets(table, score, budgets)}
         parts.append(f"The best under a budget of multiply-adds\n{_candidates(table, score, rows, 'budget')}")
@@ -131,6 +135,12 @@ def fitted(paragraphs: Sequence[str]) -> str:
     return "\n".join(broken).replace("\N{NO-BREAK SPACE}%", " %")
 
 
+def show_split(how: str) -> None:
+    """Reports how the test split was taken from images that have none; nothing of an empty text."""
+    if how and is_rank_zero():
+        report(fitted([f"images: {how}"]).lstrip("\n"), to_stdout=True)
+
+
 def _candidates(table: ScoreTable, score: str, rows: Mapping[str, int | None], first: str = "") -> str:
     """A table of candidates, with their widths if these leave it narrow enough.
 
@@ -138,15 +148,15 @@ def _candidates(table: ScoreTable, score: str, rows: Mapping[str, int | None], f
         rows: of the score table, by a text for the first column; None for no candidate.
         first: head of that column; empty leaves it out.
     """
-    quality, sign = table.quality(score), 1 if score == "top1" else -1
-    headers = [first, "name", {"top1": "top-1"}.get(score, score.replace("_", " ")), "multiply-adds", "parameters", "architecture"]
+    values, head = table.shown(score), head_of(score)
+    headers = [first, "name", head, "multiply-adds", "parameters", "architecture"]
     cells = [
         [text, "none"]
         if row is None
         else [
             text,
             textwrap.shorten(table.population[row].name, 24, placeholder="…"),
-            f"{sign * quality[row]:.4f}",
+            f"{values[row]:.{2 if score == 'top1' else 4}f}",
             f"{table.multiply_adds[row] / 1e6:.3f} M",
             f"{table.parameters[row]:,}",
             table.population[row].text,
@@ -175,4 +185,4 @@ def _as_by_size(table: ScoreTable, score: str) -> str:
         tau = kendall_tau(table.quality(score)[rows], table.parameters[rows].astype(float))
     except ValueError:  # a single candidate, or all equal
         return unknown
-    return f"{unknown} The number of parameters alone would put {50 + 50 * tau:.0f} % of the pairs in the same order (Kendall {tau:.3f})."
+    return f"{unknown} {as_by_size(tau)}"

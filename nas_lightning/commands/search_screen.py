@@ -10,7 +10,7 @@ from nas_lightning.search.latency import LATENCIES, LATENCY
 from nas_lightning.search.limits import UNITS, amount, describe
 from nas_lightning.search.problem import Problem
 
-HEADS = {"cross_entropy": "cross entropy", "predicted": "cross entropy", "top1": "top-1"}
+HEADS = {"cross_entropy": "cross entropy, nats", "predicted": "cross entropy, nats", "top1": "top-1"}
 
 
 def search_screen(problem: Problem, chosen: Sequence[Mapping[str, Any]], evaluated: int) -> str:

@@ -43,7 +43,7 @@ def task(cfg: DictConfig) -> None:
     config = read(StandaloneCommandConfig, node)
     from nas_lightning.commands.prepare import make_family_and_dataset, make_population, make_standalone
     from nas_lightning.commands.report import write_page
-    from nas_lightning.commands.screen import assigned, fitted, to_paste
+    from nas_lightning.commands.screen import assigned, fitted, show_split, to_paste
     from nas_lightning.commands.winners import (
         FILE,
         choose_searched,
@@ -94,9 +94,10 @@ def task(cfg: DictConfig) -> None:
     # The same command trains what is missing of the winners.
     with hold(run_folder(run_dir, config.resume, "standalone"), "auto" if is_of_best else config.resume) as held:
         folder = held / "standalone"
-        claim_config(folder, node)
+        claim_config(folder, node, images=dataset.how_split)
         if is_rank_zero() and held != announced:
             print(f"run folder: {held}")
+        show_split(dataset.how_split)
         if config.standalone.processes == 1:  # else this process has its own workers
             start_processes(arguments)
         else:

@@ -63,7 +63,7 @@ def _run(node: dict[str, Any]) -> float | None:
     from nas_lightning.commands.prepare import prepare
     from nas_lightning.commands.report import write_page
     from nas_lightning.commands.run import run_experiment
-    from nas_lightning.commands.screen import closing
+    from nas_lightning.commands.screen import closing, show_split
     from nas_lightning.runs.claim import claim_config
     from nas_lightning.runs.sessions import timed_session
 
@@ -71,13 +71,16 @@ def _run(node: dict[str, Any]) -> float | None:
     run = prepare(config)
     if config.dry_run:
         from nas_lightning.commands.dry_run import dry_run
+        from nas_lightning.runs.claim import check_config
 
-        print(dry_run(config, run))
+        check_config(run_dir, node)
+        print(dry_run(config, run, run_dir))
         return None
     with hold(run_dir, config.resume) as run_dir:
-        claim_config(run_dir, node)
+        claim_config(run_dir, node, images=run.dataset.how_split)
         if is_rank_zero() and run_dir != announced:
             report(f"run folder: {run_dir}", to_stdout=True)
+        show_split(run.dataset.how_split)
         with timed_session(run_dir, began) as seconds:
             agreement = run_experiment(config, run_dir, run)
             if not is_rank_zero():

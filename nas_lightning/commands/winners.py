@@ -13,6 +13,7 @@ from tabulate import tabulate
 
 from nas_lightning.agreement.estimate import FEWEST_OF_A_GROUP
 from nas_lightning.errors import InputError
+from nas_lightning.report.winners import gain_in_words
 from nas_lightning.rng import generator
 from nas_lightning.runs.lock import WINNERS
 from nas_lightning.runs.made_from import KEY, hashes
@@ -159,14 +160,8 @@ def describe_winners(content: Mapping[str, Any]) -> str:
     ]
     limit = "" if content["budget"] is None else f", of at most {content['budget'] / 1e6:g} M multiply-adds"
     title = f"Test accuracy of the best by {content['ordered_by']} and of random ones of the same {content.get('among', 'list')}{limit}"
-    lines = [title, tabulate(rows, ["chosen", "candidates", "mean", "spread"], disable_numparse=True)]
-    if (difference := content.get("difference")) is not None:
-        is_few = min(content[kind]["n"] for kind in ("best", "random")) < FEWEST_OF_A_GROUP
-        interval = f" (no interval: that takes {FEWEST_OF_A_GROUP} of each)" if is_few else ""
-        if "low" in difference:
-            interval = f" (95 % interval {100 * difference['low']:+.2f} to {100 * difference['high']:+.2f})"
-        lines.append(f"the best minus random: {100 * difference['value']:+.2f} points{interval}")
-    return "\n".join(lines)
+    table = tabulate(rows, ["chosen", "candidates", "mean", "spread"], disable_numparse=True)
+    return "\n".join(filter(None, [title, table, gain_in_words(content)]))
 
 
 def folder_of(scores: Path) -> Path:

@@ -76,8 +76,9 @@ def sections_of(command: str, conf: Path) -> list[Section]:
 
 
 def options_of(group: Path) -> tuple[tuple[str, str], ...]:
-    """The files of a folder in conf/, each with what its first line says."""
-    return tuple((path.stem, head_of(path)[0].split("   ")[0]) for path in sorted(group.glob("*.yaml")))
+    """The options of a folder in conf/, each with what the first line of its file says; those of a folder in it come last."""
+    paths = (*sorted(group.glob("*.yaml")), *sorted(group.glob("*/*.yaml")))
+    return tuple((path.relative_to(group).with_suffix("").as_posix(), head_of(path)[0].split("   ")[0]) for path in paths)
 
 
 def head_of(path: Path) -> list[str]:

@@ -55,6 +55,11 @@ class ImageDataset(ABC):
     mean: tuple[float, ...] = cast(Any, Measured())
     std: tuple[float, ...] = cast(Any, Measured())
 
+    @property
+    def how_split(self) -> str:
+        """How the test split was taken from images that have none of their own, in a sentence; empty if they have one."""
+        return ""
+
     @abstractmethod
     def read(self, split: str) -> Any:
         """The images and labels of ``train`` or ``test``, as a pair of tensors or arrays; called once for each.

@@ -80,6 +80,15 @@ class ImageFolder(ImageDataset):
             there = ", ".join(map(str, class_names))
             raise InputError(f"data.root: {self.root} has the classes {cut(', '.join(self.class_names))}, but the checkpoint {cut(there)}")
 
+    @property
+    def how_split(self) -> str:
+        """Says it of a folder without ``train/``."""
+        train, test = map(len, self._files)
+        if (self.root / TRAIN).is_dir():
+            return ""
+        taken = f"{test:,} of its {train + test:,} images, {self.test_share:.0%} of each class (data.test_share)"
+        return f"{self.root} has no test/: {taken.replace('%', ' %')}, are the test split, drawn with data.split_seed={self.split_seed}"
+
     def read(self, split: str) -> LabelledImages:
         """The images of ``train/``, or the larger part; those of ``val/`` or ``test/``, or the smaller part."""
         return self._read(self._files[split == "test"])

@@ -60,3 +60,5 @@ class Part:
     """Long texts by title, only for the page."""
     is_folded: bool = False
     """Whether the page shows its content only on demand."""
+    lead: Sequence[str] = ()
+    """Paragraphs that come first, before tiles and figures, followed by the command."""

@@ -39,11 +39,13 @@ def _blocks(part: Part, pictures: str) -> list[str]:
     tiles = Table([{label: f"{value} {note}".strip() for label, value, note in part.tiles}] if part.tiles else [])
     blocks = [
         f"## {literal(part.title)}",
+        *map(literal, filter(None, part.lead)),
+        _code(part.command) if part.lead else "",
         *_table(tiles),
         *(block for figure in part.figures for block in _figure(figure, pictures)),
         *map(literal, filter(None, part.paragraphs)),
         *(f"**{literal(subject)}.** {literal(statement)}" for subject, statement in part.statements.items() if statement),
-        _code(part.command),
+        "" if part.lead else _code(part.command),
         *(block for table in part.tables for block in _table(table)),
     ]
     return list(filter(None, blocks))

@@ -58,12 +58,15 @@ def _section(part: Part, pictures: Mapping[str, tuple[Picture, Picture]]) -> str
 
 
 def _body(part: Part, pictures: Mapping[str, tuple[Picture, Picture]]) -> str:
+    command = part.command and f'<pre class="command">{_escaped(part.command)}</pre>'
     blocks = [
+        *(f"<p>{_escaped(paragraph)}</p>" for paragraph in part.lead if paragraph),
+        command if part.lead else "",
         _tiles(part.tiles),
         _views([_figure(figure, pictures[figure.name]) for figure in part.figures], part.figures),
         *(f"<p>{_escaped(paragraph)}</p>" for paragraph in part.paragraphs if paragraph),
         *(f"<p><b>{_escaped(subject)}.</b> {_escaped(text)}</p>" for subject, text in part.statements.items() if text),
-        part.command and f'<pre class="command">{_escaped(part.command)}</pre>',
+        "" if part.lead else command,
         *map(_table, part.tables),
         *(_folded(_escaped(title), f"<pre>{_escaped(text)}</pre>") for title, text in part.listings.items()),
     ]

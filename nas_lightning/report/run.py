@@ -1,9 +1,8 @@
 """The content of a run folder's files, read once; a missing file is None or empty."""
 
-import math
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -14,14 +13,15 @@ import numpy.typing as npt
 
 from nas_lightning.agreement import Agreement, Estimate, ScoreAgreement, read_agreement
 from nas_lightning.errors import InputError
+from nas_lightning.report.ranking import Ranking, number, optional, read_alone, read_ranking
+from nas_lightning.report.recipe import AloneRecipe, recipe_beside, recipe_of
 from nas_lightning.report.winners import FOLDER as WINNERS
 from nas_lightning.runs.made_from import changed_source
-from nas_lightning.runs.reading import finite, read_json, read_rows, read_text, read_yaml
+from nas_lightning.runs.reading import read_json, read_rows, read_text, read_yaml
 from nas_lightning.runs.sessions import has_every_time
 from nas_lightning.scoring.halves import Halves, read_halves
 from nas_lightning.scoring.prediction import Prediction, read_prediction
-from nas_lightning.scoring.table import LABELS, OLDER, ScoreTable, read_table
-from nas_lightning.space import AnyWidths, read_accuracies
+from nas_lightning.scoring.table import LABELS, OLDER
 
 Content = TypeVar("Content")
 
@@ -34,39 +34,6 @@ class StageMetrics:
     steps: int
     columns: Mapping[str, npt.NDArray[np.float64]]
     """(2, rows) steps and values, of the rows with a finite value."""
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """``ranking/scores.csv``, the score that orders it, and the known accuracies of its candidates."""
-
-    table: ScoreTable
-    label: str
-    """The score that orders, in words and in agreement.json."""
-    unit: str
-    """Of ``quality``."""
-    quality: npt.NDArray[np.float64]
-    """(n,) scores in that unit, higher is better."""
-    distinct: npt.NDArray[np.int64]
-    """Rows of each architecture's first name, ascending; other rows are copies under other names."""
-    order: npt.NDArray[np.int64]
-    """The distinct rows, best score first."""
-    truth: npt.NDArray[np.float64]
-    """(n,) known accuracies of the candidates, nan if unknown."""
-    known: npt.NDArray[np.int64]
-    """Distinct rows with a known accuracy."""
-    truth_file: str
-    """File of the known accuracies, below the run's folder; empty without one."""
-    alone: Mapping[int, npt.NDArray[np.float64]]
-    """Accuracies of the candidates that the run trained alone, by row, one per seed; fractions, none of trainings that diverged."""
-    winners: Mapping[int, npt.NDArray[np.float64]]
-    """Likewise of the best and of random ones that nas-standalone trained after the ranking."""
-
-    @property
-    def seeds(self) -> dict[int, npt.NDArray[np.float64]]:
-        """Those whose mean over several seeds is the known accuracy."""
-        means = {row: values.mean() for row, values in self.alone.items() if len(values) > 1}
-        return {row: self.alone[row] for row, mean in means.items() if math.isclose(mean, self.truth[row], abs_tol=1e-5)}
 
 
 @dataclass(frozen=True)
@@ -93,6 +60,9 @@ class RunFiles:
     """None also where the ranking kept only means over all images."""
     alone: Mapping[str, tuple[float, ...]] | None
     """``standalone/accuracies.csv``: fractions by code, one per seed, nan if the training diverged."""
+    known_recipe: AloneRecipe | None
+    """Of the known accuracies; None also if it is not recorded."""
+    winners_recipe: AloneRecipe | None
     seconds: float | None
     """Worked on the run until it was finished; None while unfinished."""
     points: int = 3000
@@ -144,30 +114,32 @@ def read_run(folder: Path) -> RunFiles:
         raise InputError(f"run_dir: {folder} is not a folder")
     folders = (folder, *(folder / part for part in ("ranking", "standalone", "search")))  # of nas-train, nas-rank, ...
     configs = [parent / "config.yaml" for parent in folders]
-    config = _optional(read_yaml, *configs) or {}
-    protocol = _optional(read_json, folder / "ranking/protocol.json") or {}
-    stages, alone = _read_stages(folder / "stages", config), _optional(_read_alone, folder / "standalone/accuracies.csv")
+    config = optional(read_yaml, *configs) or {}
+    protocol = optional(read_json, folder / "ranking/protocol.json") or {}
+    stages, alone = _read_stages(folder / "stages", config), optional(read_alone, folder / "standalone/accuracies.csv")
     has_scores = (folder / "ranking/scores.csv").is_file()
     if not (config or has_scores or stages or alone is not None):
         raise InputError(f"run_dir: {folder} holds no run ({_instead(folder)})")
     key = _key(folder, config, protocol)
-    ranking = _read_ranking(folder, key, _layers(config, protocol)) if has_scores else None
+    ranking = read_ranking(folder, key, _layers(config, protocol)) if has_scores else None
     agreement, stale = _read_agreement(folder)
     return RunFiles(
         folder=folder,
         config=config,
-        config_text=_optional(read_text, *configs) or "",
-        environment=_optional(read_json, *(parent / "environment.json" for parent in folders)) or {},
+        config_text=optional(read_text, *configs) or "",
+        environment=optional(read_json, *(parent / "environment.json" for parent in folders)) or {},
         protocol=protocol,
         stages=stages,
         label=LABELS[key],
         ranking=ranking,
         agreement=agreement,
         stale=stale,
-        prediction=_optional(read_prediction, folder / "ranking/predictor.json"),
-        halves=_optional(read_halves, folder / "ranking/halves.json"),
+        prediction=optional(read_prediction, folder / "ranking/predictor.json"),
+        halves=optional(read_halves, folder / "ranking/halves.json"),
         alone=alone,
-        seconds=_optional(_read_seconds, folder / "finished.json"),
+        known_recipe=_known_recipe(folder, config),
+        winners_recipe=recipe_of(optional(read_yaml, folder / WINNERS / "config.yaml") or {}),
+        seconds=optional(_read_seconds, folder / "finished.json"),
     )
 
 
@@ -204,7 +176,7 @@ def _key(folder: Path, config: Mapping[str, Any], protocol: Mapping[str, Any]) -
     """The score that orders: from the protocol; in older folders from the ranking's own config, or the run's."""
     place, key = "/ranking/protocol.json: ordered_by", protocol.get("ordered_by")
     if key is None:
-        node = section(_optional(read_yaml, folder / "ranking/config.yaml") or config, "ranking")
+        node = section(optional(read_yaml, folder / "ranking/config.yaml") or config, "ranking")
         place, key = ": ranking.score", node.get("score", "top1")
     key = OLDER.get(str(key), key)
     if not isinstance(key, str) or key not in LABELS:
@@ -212,36 +184,10 @@ def _key(folder: Path, config: Mapping[str, Any], protocol: Mapping[str, Any]) -
     return key
 
 
-def _read_ranking(folder: Path, key: str, layers: int | None) -> Ranking:
-    table = read_table(folder / "ranking/scores.csv", AnyWidths(layers))
-    if key == "predicted" and table.predicted is None:
-        raise InputError(f"{folder}/ranking/scores.csv: has no column {key}, by which it is to be ordered; rank again")
-    path = next((path for place in ("ranking", "standalone") if (path := folder / place / "known_accuracies.json").is_file()), None)
-    known = {} if path is None else read_accuracies(path, AnyWidths(layers))
-    truth = np.array([known.get(architecture, math.nan) for architecture in table.population.architectures])
-    order, distinct = table.order(key), np.array(table.population.distinct_rows, dtype=np.int64)
-    return Ranking(
-        table=table,
-        label=LABELS[key],
-        unit="%" if key == "top1" else "nats",
-        quality=table.quality(key) * (100 if key == "top1" else 1),
-        distinct=distinct,
-        order=order[np.isin(order, distinct)],
-        truth=truth,
-        known=distinct[~np.isnan(truth[distinct])],
-        truth_file="" if path is None else str(path.relative_to(folder)),
-        alone=_alone_by_row(folder / "standalone/accuracies.csv", table, AnyWidths(layers)),
-        winners=_alone_by_row(folder / WINNERS / "accuracies.csv", table, AnyWidths(layers)),
-    )
-
-
-def _alone_by_row(path: Path, table: ScoreTable, space: AnyWidths) -> dict[int, npt.NDArray[np.float64]]:
-    try:
-        trained = {space.parse(code): np.array(values) for code, values in (_optional(_read_alone, path) or {}).items()}
-    except InputError as error:
-        raise InputError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
-    rows = {row: trained.get(table.population[row].architecture, np.zeros(0)) for row in table.population.distinct_rows} if trained else {}
-    return {row: kept for row, values in rows.items() if len(kept := values[~np.isnan(values)])}
+def _known_recipe(folder: Path, config: Mapping[str, Any]) -> AloneRecipe | None:
+    """The recipe of a file of known accuracies if it is recorded next to it; without a file that of the run."""
+    file = section(optional(read_yaml, folder / "ranking/config.yaml") or config, "ranking").get("known_accuracies")
+    return recipe_of(config) if file is None else recipe_beside(Path(str(file)))
 
 
 def _layers(config: Mapping[str, Any], protocol: Mapping[str, Any]) -> int | None:
@@ -263,21 +209,11 @@ def _read_stage(name: str, path: Path) -> StageMetrics:
     columns: dict[str, array[float]] = defaultdict(lambda: array("d"))
     for line, row in read_rows(path, ("step",)):
         place = f"{path}: line {line}"
-        last = max(last, step := _number(row.pop("step"), f"{place}: step", 0, 1e15))
+        last = max(last, step := number(row.pop("step"), f"{place}: step", 0, 1e15))
         for column, text in row.items():
             if text not in ("", "nan", "inf", "-inf"):
-                columns[column].extend((step, _number(text, f"{place}: {column}")))
+                columns[column].extend((step, number(text, f"{place}: {column}")))
     return StageMetrics(name, int(last) + 1, {column: np.array(values).reshape(-1, 2).T for column, values in columns.items()})
-
-
-def _read_alone(path: Path) -> dict[str, tuple[float, ...]]:
-    by_code: dict[str, tuple[float, ...]] = {}
-    for line, row in read_rows(path, ("architecture", "seed", "accuracy")):
-        code = row["architecture"]
-        diverged = row.get("failure") and not row["accuracy"]
-        accuracy = math.nan if diverged else _number(row["accuracy"], f"{path}: line {line}: accuracy", 0, 1)
-        by_code[code] = (*by_code.get(code, ()), accuracy)
-    return by_code
 
 
 def _read_seconds(path: Path) -> float:
@@ -285,16 +221,3 @@ def _read_seconds(path: Path) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1e12:
         raise InputError(f"{path}: seconds: {str(value)[:80]!r} is not a time in seconds")
     return float(value)
-
-
-def _number(text: str, place: str, least: float = -math.inf, most: float = math.inf) -> float:
-    if (value := finite(text)) is None:
-        raise InputError(f"{place}: {text[:80]!r} is not a finite number")
-    if not least <= value <= most:
-        raise InputError(f"{place}: {text[:80]!r} must be from {least:g} to {most:g}")
-    return value
-
-
-def _optional(read: Callable[[Path], Content], *paths: Path) -> Content | None:
-    """The content of the first file that exists."""
-    return next((read(path) for path in paths if path.is_file()), None)

@@ -37,18 +37,20 @@ IMPLIED_BY_OLDER_FILES = {"across_devices": "same", "rate_scaling": "none"}
 REPORTED = ("nas_lightning", "torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "torchmetrics", "scipy", "numpy")
 
 
-def claim_config(folder: Path, config: Mapping[str, Any], lock: AbstractContextManager[None] | None = None) -> None:
+def claim_config(folder: Path, config: Mapping[str, Any], lock: AbstractContextManager[None] | None = None, *, images: str = "") -> None:
     """Writes ``config.yaml`` and ``environment.json``, or checks that the folder belongs to this config.
 
     The last stage may have more epochs than before, as long as nothing was ranked. All processes compare, one writes.
 
     Args:
         lock: held while files are compared and written; None if the folder is locked.
+        images: on how they were split, for the record; empty if they came split.
 
     Raises:
         InputError: naming the keys that differ, with both values.
     """
     present = environment(config) if is_rank_zero() else {}  # takes seconds, for which others need not wait
+    present |= {"images": images} if images and present else {}
     path, record = folder / "config.yaml", folder / "environment.json"
     with lock or nullcontext():
         is_to_write = not path.is_file() or _is_allowed(path, config)
@@ -62,6 +64,12 @@ def claim_config(folder: Path, config: Mapping[str, Any], lock: AbstractContextM
         write_json(record, present)
 
 
+def check_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raises InputError, as ``claim_config``, if the folder belongs to another config; writes nothing."""
+    if (path := folder / "config.yaml").is_file():
+        _is_allowed(path, config)
+
+
 def _is_allowed(path: Path, config: Mapping[str, Any]) -> bool:
     """Whether the config may take the kept one's place; otherwise they are equal, or it raises.
 
@@ -69,14 +77,14 @@ def _is_allowed(path: Path, config: Mapping[str, Any]) -> bool:
     """
     try:
         kept = read_yaml(path)
-        before, wanted = _flat(as_of_today(kept)), _flat(as_of_today(config))
+        before, wanted = flat(as_of_today(kept)), flat(as_of_today(config))
     except (ValueError, RecursionError) as error:  # InputError is a ValueError
         raise InputError(f"{path}: is not a config ({str(error).removeprefix(f'{path}: ')})") from None
     before["the order of stages"], wanted["the order of stages"] = _stages(kept), _stages(config)
     for key in wanted:
         if key.startswith("stages.") and (last := key.rsplit(".", 1)[1]) in IMPLIED_BY_OLDER_FILES:
             before.setdefault(key, IMPLIED_BY_OLDER_FILES[last])
-    differing = [key for key in sorted({*before, *wanted}) if before.get(key) != wanted.get(key) and not _is_free(key)]
+    differing = [key for key in sorted({*before, *wanted}) if before.get(key) != wanted.get(key) and not may_change(key)]
     if not differing:
         return False
     grown = f"stages.{['', *_stages(config)][-1]}.epochs"
@@ -135,13 +143,15 @@ def _stages(config: Mapping[str, Any]) -> list[str]:
     return list(stages) if isinstance(stages, Mapping) else []
 
 
-def _is_free(key: str) -> bool:
+def may_change(key: str) -> bool:
+    """Whether a key of a config decides neither what is learnt nor how."""
     if key.startswith("stages.") and f".{key.split('.', 2)[-1]}" == MAY_CHANGE_IN_A_STAGE:
         return True
     return key not in MUST_MATCH_ON_RESUME and any(key == free or key.startswith(f"{free}.") for free in MAY_CHANGE_ON_RESUME)
 
 
-def _flat(node: Any, place: str = "") -> dict[str, Any]:
+def flat(node: Any, place: str = "") -> dict[str, Any]:
+    """The values of a config by their keys, such as ``space.resolution``."""
     if isinstance(node, Mapping):
-        return {key: value for name, item in node.items() for key, value in _flat(item, f"{place}.{name}" if place else str(name)).items()}
+        return {key: value for name, item in node.items() for key, value in flat(item, f"{place}.{name}" if place else str(name)).items()}
     return {place: node}

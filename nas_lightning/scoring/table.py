@@ -102,6 +102,10 @@ class ScoreTable:
             lacks |= LABELS.keys() - {"predicted"}
         return {label: self.quality(key) for key, label in LABELS.items() if key not in lacks}
 
+    def shown(self, key: str) -> npt.NDArray[np.float64]:
+        """(n,) values of ``top1``, ``cross_entropy`` or ``predicted``, as ``scoring/meanings.py`` says."""
+        return self.quality(key) * (100 if key == "top1" else -1)
+
     @property
     def is_scored(self) -> npt.NDArray[np.bool_]:
         """(n,) whether a candidate has scores of its own."""

@@ -1,13 +1,14 @@
 """Supernet weights in files: reads ``last.ckpt`` and ``supernet.safetensors``, neither of which can run code."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
 from torch import Tensor
 
+from nas_lightning.config.build import import_plugins
 from nas_lightning.errors import InputError, cut, shorten
 from nas_lightning.runs.writing import write_atomically
 from nas_lightning.supernet.families import AnyModule, is_traced, supernet_from_header
@@ -35,12 +36,16 @@ def save_supernet(path: Path, supernet: AnyModule, header: dict[str, Any]) -> No
     write_atomically(path, lambda temporary: temporary.write_bytes(save(tensors, metadata={HEADER_KEY: json.dumps(header)})))
 
 
-def load_supernet(path: Path) -> tuple[AnyModule, dict[str, Any]]:
+def load_supernet(path: Path, plugins: Sequence[str] = ()) -> tuple[AnyModule, dict[str, Any]]:
     """The supernet in evaluation mode, and its header.
+
+    Args:
+        plugins: packages of yours whose networks the file may name, besides those that the command line names.
 
     Raises:
         InputError: if the file is missing, truncated, of another kind, diverged, or does not match its header.
     """
+    import_plugins(plugins)
     if not path.is_file():
         raise InputError(f"checkpoint: {path} is not a file")
     header, tensors = _read_safetensors(path) if path.suffix == ".safetensors" else _read_lightning(path)

@@ -59,7 +59,7 @@ def train_stages(
         folder = run_dir / "stages" / stage.name
         last = folder / "last.ckpt"
         saved = read_last(last)
-        if saved is not None and saved[HEADER_KEY]["finished"] and not _has_grown(stage, saved):
+        if saved is not None and _is_finished(stage, saved):
             _load_weights(supernet, saved, last)
             continue
         if (listed := getattr(stage.sampler, "listed", None)) is not None and is_rank_zero():
@@ -122,6 +122,12 @@ def train_stages(
         supernet.to("cpu")
 
 
+def steps_left(stage: Stage, run_dir: Path, steps: int) -> int:
+    """Of a stage's ``steps`` those that ``train_stages`` would do; none of a finished one."""
+    saved = read_last(run_dir / "stages" / stage.name / "last.ckpt")
+    return steps if saved is None else 0 if _is_finished(stage, saved) else max(0, steps - int(saved["global_step"]))
+
+
 def check_stages(stages: Sequence[Stage], run_dir: Path) -> None:
     """Reads the checkpoints and metrics that ``train_stages`` would, so that a damaged one stops a run early.
 
@@ -139,6 +145,10 @@ def _is_complete(trainer: pl.Trainer, stage: Stage) -> bool:
     if stage.max_steps is not None and trainer.global_step >= stage.max_steps:
         return True
     return trainer.current_epoch >= stage.epochs and trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+
+
+def _is_finished(stage: Stage, saved: Mapping[str, Any]) -> bool:
+    return bool(saved[HEADER_KEY]["finished"]) and not _has_grown(stage, saved)
 
 
 def _has_grown(stage: Stage, saved: Mapping[str, Any]) -> bool:

@@ -239,7 +239,7 @@ def test_a_seed_repeats_the_result_and_another_does_not():
 def test_the_tables_show_estimates_and_put_baselines_below_a_line():
     agreement = example()
     *lines, last = agreement.table().split("\n")
-    assert re.split("  +", lines[0]) == ["score", "Kendall, 95 % interval", "best of ten"]
+    assert re.split("  +", lines[0]) == ["score", "Kendall, 95 % interval", "top-10 overlap"]
     good = agreement.by_name["top-1"].estimates
     assert lines[1] == lines[3]
     assert re.split("  +", lines[2]) == ["top-1", good["kendall"].text(), f"{good['top_k_overlap_10'].value:.2f}"]

@@ -1,11 +1,15 @@
 """A data set of one's own: every command that uses its images looks at both splits, and at the checkpoint, before it works."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from nas_lightning.data import ImageFolder
 from nas_lightning.space import SearchSpace
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import make_header, save_supernet
@@ -169,3 +173,24 @@ def test_arrays_and_plain_pairs_train_and_rank_like_tensors(tmp_path: Path, comm
         assert done.code == 0, done.err
         scores.append((tmp_path / f"{number}_again/ranking/scores.csv").read_bytes())
     assert len(set(scores)) == 1
+
+
+def test_a_test_split_that_was_cut_from_a_folder_is_reported(tmp_path: Path, command: Callable):
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / f"images/{name}").mkdir(parents=True)
+        for number in range(30):
+            Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(tmp_path / f"images/{name}/{number}.png")
+    micro = ["experiment=micro", "data=image_folder", "~data.train_images", f"data.cache={tmp_path}/cache", "data.test_share=0.3"]
+    few = ["stages.pretrain.max_steps=1", "stages.finetune.max_steps=1", "stages.distill_1.max_steps=1", "loader.holdout=10"]
+    less = ["loader.batch_size=16", "standalone.enabled=false", "ranking.images=10"]
+    done = command("train", *micro, *few, *less, f"data.root={tmp_path}/images", f"run_dir={tmp_path}/run", pages=True)
+    assert done.code == 0, done.err
+    said = "has no test/: 18 of its 60 images, 30 % of each class (data.test_share), are the test split, drawn with data.split_seed=0"
+    assert " ".join(done.out.split()).count(said) == 1
+    assert said in (tmp_path / "run/report.md").read_text().replace("\\", "")
+    for name, split in {"0": "train", "1": "train", "2": "val"}.items():  # a folder with a split of its own
+        for kind in ("cat", "dog"):
+            (tmp_path / f"whole/{split}/{kind}").mkdir(parents=True, exist_ok=True)
+            shutil.copy(tmp_path / f"images/{kind}/{name}.png", tmp_path / f"whole/{split}/{kind}")
+    assert ImageFolder(tmp_path / "whole", 8).how_split == ""

@@ -75,8 +75,17 @@ def test_weights_of_another_network_are_no_start(run: Path, command: Callable, t
     start = f"initial_checkpoint={run}/supernet.safetensors"
     done = command("train", *WHOLE, "ranking=none", "network.fixed=[last]", start, f"run_dir={tmp_path}/run")
     assert done.code == 2
-    assert done.err.startswith("error: initial_checkpoint: ")
-    assert done.err.count("\n") == 1
+    line = f"initial_checkpoint: {run}/supernet.safetensors is of another supernet than the config describes (2 choices here, 3 there)"
+    assert done.err == f"error: {line}\n"
+
+
+@pytest.mark.parametrize("more", [["supernet=official"], ["stages.pretrain.low_resolution={side: 6, share: 0.5}"], ["experiment=finetune"]])
+def test_other_ways_to_train_take_a_network_too(command: Callable, tmp_path: Path, more: list[str]):
+    stage = "finetune" if "finetune" in more[0] else "pretrain"
+    steps = [word.replace("pretrain", stage) for word in FEW_STEPS]
+    done = command("train", *network(), *DIGITS, *SMALL, *steps, *more, f"run_dir={tmp_path}")
+    assert done.code == 0, done.err
+    assert (tmp_path / "ranking/scores.csv").read_text().count("\n") == 25
 
 
 def test_a_dry_run_shows_what_was_understood(command: Callable, tmp_path: Path):

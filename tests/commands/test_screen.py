@@ -47,6 +47,8 @@ def test_the_three_best_are_shown_with_their_widths_where_these_fit():
             (line,) = [line for line in lines if line.startswith(f"{ranked.population[row].name} ")]
             assert f"  {ranked.scores[row].cross_entropy:.4f}  " in line
             assert line.endswith(ranked.population[row].text) == fits
+        assert any(line.split()[:4] == ["name", "cross", "entropy,", "nats"] for line in lines)
+        assert "cross entropy, nats: mean over the images; less is better" in lines
         assert not any(line.startswith(f"{ranked.population[order[3]].name} ") for line in lines)
 
 
@@ -54,7 +56,8 @@ def test_an_order_without_truth_is_compared_with_that_of_the_parameters():
     ranked = table(TINY)
     tau = kendalltau([score.top1 for score in ranked.scores], ranked.parameters).statistic
     said = " ".join(ranking_screen(ranked, "top1", None).split())
-    assert f"would put {50 + 50 * tau:.0f} % of the pairs in the same order (Kendall {tau:.3f})." in said
+    assert f"the one with more parameters stands higher in about {50 + 50 * tau:.0f} of 100 pairs (Kendall {tau:.3f}; 50" in said
+    assert "top-1, %: share of the images classified right; more is better" in said
 
 
 def test_a_single_candidate_has_no_order_to_compare():

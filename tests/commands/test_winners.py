@@ -16,7 +16,7 @@ from scipy import stats
 from nas_lightning.commands.from_run import take_from_run
 from nas_lightning.commands.winners import choose_winners, compare_winners, describe_winners
 from nas_lightning.errors import InputError
-from nas_lightning.report.winners import gain_of_winners
+from nas_lightning.report.winners import gain_in_words, read_winners
 from nas_lightning.scoring.table import read_table
 from nas_lightning.space import Architecture, Population, SearchSpace
 from nas_lightning.standalone.truth import GroundTruth
@@ -53,7 +53,7 @@ def ordered(run: Path, budget: int | None = None) -> list[str]:
 
 def test_the_command_trains_the_best_and_as_many_random_ones_of_the_budget(run: Path, command: Callable, trained: list[Any]):
     budget = int(np.median(read_table(run / "ranking/scores.csv", TINY).multiply_adds))
-    done = command("standalone", "choose=best", f"scores={run}/ranking/scores.csv", "count=3", f"budget={budget}")
+    done = command("standalone", "choose=best", f"scores={run}/ranking/scores.csv", "count=3", f"budget={budget}", pages=True)
     assert done.code == 0, done.err
     content = json.loads((run / "winners/standalone/winners.json").read_text())
     assert content["best"]["architectures"] == ordered(run, budget)[:3]
@@ -62,7 +62,12 @@ def test_the_command_trains_the_best_and_as_many_random_ones_of_the_budget(run: 
     assert (content["ordered_by"], content["budget"]) == ("predicted", budget)
     known = json.loads((run / "winners/standalone/known_accuracies.json").read_text())
     assert {row["arch"] for row in known.values()} == {*content["best"]["architectures"], *content["random"]["architectures"]}
-    assert "the best minus random: " in done.out
+    assert "Whether it pays to choose by predicted is open. Trained alone, the best reach" in " ".join(done.out.split())
+    assert max(len(line) for line in done.out.splitlines() if str(run) not in line) <= 80
+    table = (run / "report.md").read_text().split("The winners and the random ones:")[1].split("\n## ")[0]
+    for kind in ("best", "random"):
+        for code in content[kind]["architectures"]:
+            assert f"| {kind} | {code} |" in table
     _, dataset, recipe, _ = trained[0]  # experiment=micro's own
     assert (dataset.name, len(dataset.train().labels), recipe.epochs, recipe.batch_size) == ("digits", 200, 2, 64)
 
@@ -75,7 +80,9 @@ def test_the_same_command_again_trains_only_what_is_missing(run: Path, command: 
     assert [str(call[0]) for call in trained] == ordered(run)[:4]
     content = json.loads((run / "winners/standalone/winners.json").read_text())
     assert (content["best"]["n"], content["random"]["n"], "difference" in content) == (4, 0, False)
-    assert not gain_of_winners(run)  # the page has nothing to say of a comparison
+    won = read_winners(run)
+    assert won is not None
+    assert not gain_in_words(won)  # the page has nothing to say of a comparison
 
 
 def test_a_choice_of_a_group_is_typed_too(run: Path, tmp_path: Path, command: Callable, trained: list[Any]):
@@ -174,7 +181,7 @@ def test_the_difference_of_a_few_has_no_interval_and_says_why(micro: Path):
     population = winners.population(TINY)
     content = compare_winners(winners, GroundTruth(population, np.linspace(0.5, 0.8, len(population))[:, None]))
     assert content["difference"].keys() == {"value"}
-    assert describe_winners(content).endswith(" points (no interval: that takes 5 of each)")
+    assert describe_winners(content).endswith(" points (no interval: that takes 5 of each).")
 
 
 def test_a_diverged_winner_is_left_out_of_the_comparison(micro: Path):

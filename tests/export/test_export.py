@@ -45,6 +45,23 @@ def test_the_class_file_is_the_same_network(shortcuts: ShortcutRule):
         torch.testing.assert_close(network.eval()(images), theirs.eval()(images))
 
 
+@pytest.mark.parametrize(
+    ("given", "codes"),
+    [([], [0, 2]), (["count=2"], [0, 1, 2]), (["count=null"], [0, 1, 2, 3])],
+    ids=["the best of each budget", "two of each", "all"],
+)
+def test_of_a_search_the_best_of_each_budget_are_exported(given: list, codes: list, checkpoint: Path, tmp_path: Path, command: Callable):
+    every = [str(one) for one in TINY.sample_distinct(4, np.random.default_rng(0))]
+    places = ((0, 1), (1, 2), (3, 3), (2, 1), (1, 2))  # of the budgets' candidates; one is chosen under both
+    (tmp_path / "chosen.json").write_text(json.dumps([{"architecture": every[row], "place": place} for row, place in places]))
+    few = ["export.formats=[safetensors]", "export.images=50", "export.calibration_images=50"]
+    done = command("export", f"checkpoint={checkpoint}", f"chosen={tmp_path}/chosen.json", f"run_dir={tmp_path}/run", *few, *given)
+    assert done.code == 0, done.err
+    assert {path.name for path in (tmp_path / "run/export").iterdir()} == {every[row] for row in codes}
+    which = {2: "exports 2 of the 4 chosen, the best of each budget; ", 3: "exports 3 of the 4 chosen, the 2 best of each budget; "}
+    assert done.out.startswith(which.get(len(codes), "exports 4 candidates\n"))
+
+
 def test_calibrated_norms_keep_the_mean_of_the_statistics_of_equal_batches():
     network = ResidualFamily(TINY, 10, 1).alone(TINY.largest, "running")
     told = calibrate(network, DIGITS, count=150, batch_size=60)

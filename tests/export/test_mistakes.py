@@ -25,6 +25,7 @@ MISTAKES = {
     "a single image": ([f"architecture={CODE}", "export.calibration_images=1"], "export.calibration_images: 1 must be at least 2"),
     "scaling": ([f"architecture={CODE}", "export.scaling=none"], "export.scaling: 'none' is not one of metadata, first_nodes"),
     "no such file": (["chosen=HERE/nothing.json"], "nothing.json"),
+    "no such place": (["chosen=HERE/second.json"], "count: 1, but no candidate of HERE/second.json has such a place"),
     "no list": (["chosen=HERE/object.json"], "object.json holds a dict of 1 entries, not a list of objects"),
     "no JSON": (["chosen=HERE/torn.json"], "torn.json is not JSON"),
     "no code": (["chosen=HERE/no_code.json"], "chosen: entry 2 of HERE/no_code.json is a dict of 0 entries without a code"),
@@ -38,6 +39,7 @@ def test_a_mistake_is_one_line(name: str, checkpoint: Path, tmp_path: Path, comm
     arguments = [part.replace("HERE", str(tmp_path)) for part in given]
     for file, content in {
         "chosen": [{"architecture": CODE}],
+        "second": [{"architecture": CODE, "place": 2}],
         "object": {"architecture": CODE},
         "no_code": [{"architecture": CODE}, {}],
         "wrong": [{"architecture": "8-8"}],

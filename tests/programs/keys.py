@@ -6,7 +6,7 @@ python -m tests.programs.keys > docs/keys.md
 from pathlib import Path
 
 from nas_lightning.config.declared import COMMANDS
-from nas_lightning.console.help import Section, head_of, sections_of
+from nas_lightning.console.help import Section, head_of, options_of, sections_of
 from nas_lightning.console.start import conf_folder
 
 HEAD = """\
@@ -35,11 +35,11 @@ def page(conf: Path) -> str:
     lines += ["", "## Options"]
     for group in sorted(path for path in conf.iterdir() if path.is_dir()):
         lines += ["", f"### {group.name}"]
-        for path in sorted(group.glob("*.yaml")):
-            head = head_of(path)
-            keys = path.read_text(encoding="utf-8").splitlines()[len(head) :]
+        for option, meaning in options_of(group):
+            path = group / f"{option}.yaml"
+            keys = path.read_text(encoding="utf-8").splitlines()[len(head_of(path)) :]
             block = ["", "```yaml", *keys, "```"] if keys and group.name not in RECIPES else []
-            lines += ["", f"`{path.stem}`: {head[0].split('   ')[0]}", *block]
+            lines += ["", f"`{option}`: {meaning}", *block]
     return "\n".join(lines) + "\n"
 
 

@@ -147,7 +147,8 @@ def test_a_point_tells_name_architecture_score_truth_and_multiply_adds(page: Pag
     (text,) = [text for text in page.data["against_truth"][0]["texts"] if text.startswith("arch7\n")]
     assert known["arch7"]["arch"] in text
     assert f"known accuracy {100 * known['arch7']['acc']:.2f} %" in text
-    assert "negative cross entropy -" in text
+    row = next(line for line in (folder / "ranking/scores.csv").read_text().splitlines() if line.startswith("arch7,"))
+    assert f"cross entropy {float(row.split(chr(44))[4]):.5g} nats" in text  # of the sign in scores.csv
     assert "M multiply-adds" in text
 
 
@@ -216,7 +217,7 @@ def test_the_page_counts_what_was_scored_and_what_is_only_predicted(tmp_path: Pa
     (tmp_path / "ranking/agreement.json").unlink()
     rows = [[f"a{one}", f"4-8-4-8-{4 * one}-4", *((0.5, 0.9, 2.0) if one < 3 else ("", "", "")), 10**6, 1000, 2.5] for one in range(1, 6)]
     write_scores(tmp_path, rows, ["predicted"])
-    assert "5 candidates are ranked by predicted (2 were scored, 3 only predicted). " in text_of(tmp_path)
+    assert "5 candidates are ranked by predicted (2 were scored, 3 only predicted)." in text_of(tmp_path)
     assert "The first 5 of 5 candidates (2 were scored, 3 only predicted), ordered by predicted." in text_of(tmp_path)
 
 
@@ -298,7 +299,11 @@ def test_without_a_truth_the_page_says_how_far_the_order_is_size_and_gives_the_c
     change_json(folder / "environment.json", command=words)
     run, text = read_run(folder), text_of(folder).replace("\\", "")
     verdict = text.split("\n## ")[1]
-    assert "How far to trust this order is unknown." in verdict
+    first = [line for line in verdict.splitlines() if line][:5]  # before tiles and figures, in plain words
+    assert first[0] == "How far to trust this order is unknown."
+    assert first[1].startswith("Known: the order in which a supernet, whose weights all candidates share, puts them. 60 candidates are")
+    assert first[2].startswith("Not known: whether candidates that stand higher also classify better once they are trained alone. No ")
+    assert first[3:] == ["To find out, train some candidates alone and compare the two orders. This does it:", "```"]
     assert f"python train.py experiment=example standalone.enabled=true standalone.count=24 'run_dir={folder}'" in verdict
     assert run.ranking is not None
     size = kendalltau(run.ranking.quality, run.ranking.table.multiply_adds).statistic  # all have the same number of parameters
@@ -311,7 +316,9 @@ def test_without_a_truth_the_page_says_how_far_the_order_is_size_and_gives_the_c
     assert "Kendall tau-b of two halves of the images" in text_of(folder)
     assert "| 0.910 60 scored candidates |" in text_of(folder)
     change_json(folder / "environment.json", command=["/bin/nas-tune", "run_dir=b"])  # whose words are not the run's
-    assert "run_dir=" not in text_of(folder).replace("\\", "").split("\n## ")[1]
+    verdict = text_of(folder).replace("\\", "").split("\n## ")[1]
+    assert "run_dir=" not in verdict
+    assert "compare the two orders. nas-standalone trains them; ranking.known_accuracies=FILE compares." in verdict
 
 
 def test_bars_are_the_seeds_of_a_truth_that_the_run_trained(tmp_path: Path):
@@ -349,11 +356,11 @@ def test_the_winners_that_were_trained_alone_stand_with_their_accuracy_next_to_r
     write_json(place / "winners.json", content)
     says = "Trained alone, the best reach 90.00 % (n = 10), random ones of the same list, of at most 2 M multiply-adds, 80.00 % (n = 9): "
     part = text_of(folder).replace("\\", "").split("## The best by score")[1].split("\n## ")[0]
-    assert f"{says}choosing by the score gains 10.00 [5.00, 15.00] points." in part
+    assert f"{says}a difference of +10.00 points (95 % interval +5.00 to +15.00, Welch's, over the candidates)." in part
     assert "| 91.50 |" in next(line for line in part.splitlines() if line.startswith("| 1 |"))
     content |= {"random": {"n": 2, "mean": 0.8}}
     write_json(place / "winners.json", content)
-    assert "choosing by the score gains 10.00 points (no interval: that takes 5 of each)." in text_of(folder)
+    assert "a difference of +10.00 points (no interval: that takes 5 of each)." in text_of(folder)
     write_text(place / "known_accuracies.json", "{ }")
     assert says not in text_of(folder)
     write_json(place / "winners.json", {})

@@ -67,7 +67,7 @@ def test_a_point_lies_at_its_score_and_its_known_accuracy(
     figures: dict[str, tuple[Picture, Picture]], rows: list[dict[str, str]], known: dict[str, float]
 ):
     found = sorted(points(figures["against_truth"][0]))
-    expected = sorted((-float(row["cross_entropy"]), 100 * known[row["name"]]) for row in rows if row["name"] in known)
+    expected = sorted((float(row["cross_entropy"]), 100 * known[row["name"]]) for row in rows if row["name"] in known)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 

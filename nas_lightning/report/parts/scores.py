@@ -12,8 +12,10 @@ from scipy.stats import rankdata
 
 from nas_lightning.report.content import Part
 from nas_lightning.report.drawing import ACCENT, INK, MUTED, PALE, Figure, Hover, crowd, spaced
-from nas_lightning.report.run import Ranking, RunFiles
+from nas_lightning.report.ranking import Ranking
+from nas_lightning.report.run import RunFiles
 from nas_lightning.report.text import short
+from nas_lightning.scoring.meanings import direction_of, head_of
 
 Numbers = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -21,7 +23,7 @@ Rows = npt.NDArray[np.int64]
 
 def against_truth(ranking: Ranking, points: int) -> tuple[Figure, Figure]:
     """Score against known accuracy, in values and in places."""
-    scores, accuracy = ranking.quality, 100 * ranking.truth
+    scores, accuracy = ranking.values, 100 * ranking.truth
     ordered = ranking.known[np.argsort(-scores[ranking.known], kind="stable")]
     best, others = ordered[:10], spaced(ordered[10:], max(points - 10, 1))
     rows = np.concatenate([others, best])
@@ -36,7 +38,8 @@ def against_truth(ranking: Ranking, points: int) -> tuple[Figure, Figure]:
         low, high = [min(values) for values in seeds.values()], [max(values) for values in seeds.values()]
         axes.vlines(scores[list(seeds)], low, high, color=MUTED, linewidth=1.2)
         mark(axes, scores, accuracy)
-        axes.set(xlabel=f"score: {ranking.label}, {ranking.unit}", ylabel="known accuracy, %")
+        axes.set(xlabel=_head(ranking), ylabel="known accuracy, %")
+        axes.xaxis.set_inverted(ranking.key != "top1")
 
     def draw_places(axes: Axes) -> None:
         axes.axline((1, 1), slope=1, color=MUTED, linewidth=1)
@@ -44,7 +47,7 @@ def against_truth(ranking: Ranking, points: int) -> tuple[Figure, Figure]:
         ends = (1.02 * len(ordered) + 0.5, 0.5 - len(ordered) / 50)  # the best at the upper right, as among the values
         axes.set(xlabel="place by score, 1 is the best", ylabel="place by known accuracy", xlim=ends, ylim=ends)
 
-    says = f"Scatter of known accuracy against {ranking.label} for {len(rows):,} candidates"
+    says = f"Scatter of known accuracy against {ranking.name} for {len(rows):,} candidates"
     outlined = f"Each point is a candidate with an accuracy in {ranking.truth_file}. Outlined: the ten best by score."
     bars = "Lines: from the lowest to the highest of its training seeds." if seeds else ""
     sample = _sample(len(rows), len(ordered), "score")
@@ -82,8 +85,8 @@ def against_costs(ranking: Ranking, points: int) -> tuple[Figure, Figure]:
 
 
 def _against_cost(ranking: Ranking, points: int, name: str, label: str, cost: Numbers, view: str) -> Figure:
-    scores = ranking.quality
-    front = ranking.distinct[pareto_front(cost[ranking.distinct], scores[ranking.distinct])]
+    scores = ranking.values
+    front = ranking.distinct[pareto_front(cost[ranking.distinct], ranking.quality[ranking.distinct])]
     rest = ranking.order[~np.isin(ranking.order, front)]
     others = spaced(rest, points)
 
@@ -91,10 +94,11 @@ def _against_cost(ranking: Ranking, points: int, name: str, label: str, cost: Nu
         axes.scatter(cost[others], scores[others], s=18, color=PALE, alpha=0.6, linewidths=0)
         axes.step(cost[front], scores[front], where="post", color=ACCENT, linewidth=1.5)
         axes.scatter(cost[front], scores[front], s=32, color=ACCENT, zorder=3)
-        axes.set(xlabel=label, ylabel=f"score: {ranking.label}, {ranking.unit}")
+        axes.set(xlabel=label, ylabel=_head(ranking))
+        axes.yaxis.set_inverted(ranking.key != "top1")
 
     marked = f"Marked: the Pareto front, {len(front):,} candidates whose score none of the same or a lower cost reaches."
-    says = f"Scatter of {ranking.label} against {view.lower()} with a Pareto front of {len(front):,} candidates"
+    says = f"Scatter of {ranking.name} against {view.lower()} with a Pareto front of {len(front):,} candidates"
     notes = tuple(filter(None, (marked, _sample(len(others), len(rest), "score"))))
     return Figure(name, says, _with_texts(draw, ranking, np.concatenate([others, front]), cost, scores), notes, 420, view=view)
 
@@ -111,7 +115,7 @@ def _with_texts(draw: Callable[[Axes], None], ranking: Ranking, rows: Rows, x: N
     # Lines of at most 30 characters fit a phone.
     candidates, table, known = ranking.table.population, ranking.table, 100 * ranking.truth
     texts = [
-        f"{short(candidates[row].name)}\n{textwrap.fill(candidates[row].text, 30)}\n{ranking.label} {ranking.quality[row]:.5g} "
+        f"{short(candidates[row].name)}\n{textwrap.fill(candidates[row].text, 30)}\n{ranking.name} {ranking.values[row]:.5g} "
         f"{ranking.unit}\n{table.multiply_adds[row] / 1e6:.3f} M multiply-adds\n{table.parameters[row]:,} parameters"
         + ("" if math.isnan(known[row]) else f"\nknown accuracy {known[row]:.2f} %")
         for row in rows
@@ -122,6 +126,10 @@ def _with_texts(draw: Callable[[Axes], None], ranking: Ranking, rows: Rows, x: N
         return [Hover(axes, x[rows].tolist(), y[rows].tolist(), texts)]
 
     return drawn
+
+
+def _head(ranking: Ranking) -> str:
+    return f"{head_of(ranking.key)}; {direction_of(ranking.key)}"
 
 
 def _sample(drawn: int, of: int, spaced_by: str) -> str:

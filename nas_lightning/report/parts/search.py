@@ -13,13 +13,15 @@ from matplotlib.figure import Figure as Canvas
 from nas_lightning.errors import InputError
 from nas_lightning.report.content import Part, Table
 from nas_lightning.report.drawing import ACCENT, INK, MUTED, PALE, TINT, Figure, Hover, spaced
+from nas_lightning.report.ranking import read_alone
+from nas_lightning.report.recipe import next_to_known
 from nas_lightning.report.run import RunFiles
-from nas_lightning.report.winners import FOLDER as WINNERS
+from nas_lightning.report.winners import COLUMN, FOLDER
 from nas_lightning.runs.reading import finite, read_json, read_rows, read_text
+from nas_lightning.scoring.meanings import head_of
 
 Numbers = npt.NDArray[np.float64]
 Rows = Sequence[Mapping[str, str]]
-LABELS = {"cross_entropy": "cross entropy, nats", "predicted": "predicted cross entropy, nats", "top1": "top-1, %"}
 RUNS = {"search": "search", "spread": "random, spread over all sizes", "uniform": "random, uniform in each width"}
 BUDGETS = {"multiply_adds": "M multiply-adds", "parameters": "thousand parameters", "latency": "ms", "batch_latency": "ms a batch"}
 UNITS = {
@@ -29,6 +31,9 @@ UNITS = {
     "batch_latency": (1, "predicted latency of a batch, ms"),
 }
 """What a cost is divided by, and the unit in words."""
+ALONE = "trained alone, %"
+TRAINED = {ALONE: "standalone", COLUMN: FOLDER}
+"""Columns of accuracies and the folders of their trainings, whose recipes may differ."""
 STRIP = "▁▂▃▄▅▆▇█"
 TWO_SCORES = (
     "The search chose by its score on some of the images, and the best of many noisy scores is too good; "
@@ -44,16 +49,18 @@ def search(run: RunFiles) -> Part | None:
     protocol, chosen, evaluated = read_json(folder / "protocol.json"), _read_chosen(folder / "chosen.json"), _read(folder, "evaluated")
     try:
         objective, cost = str(protocol["objective"]), str(protocol["costs"][0])
-        label, first = LABELS[objective], chosen[0] if chosen else None
+        label, first = head_of(objective), chosen[0] if chosen else None
         images = f"{first['searched']['images']:,} of {first['all_images']['images']:,}" if first else "some"
         words = f"{len(evaluated):,} candidates from a {protocol['start']} start by {protocol['algorithm']}, on {images} test images."
         figures = (_front(folder, evaluated, chosen, objective, cost, label, run.points), _progress(folder))
         latencies = _latencies(folder / "latency.json")
-        table = _table(chosen, evaluated, objective, _trained_alone(run.folder))
+        alone = {head: _trained_alone(run.folder / place) for head, place in TRAINED.items()}
+        table = _table(chosen, evaluated, objective, alone)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InputError(f"{folder}: does not hold what nas-search writes there ({type(error).__name__}: {error}); search again") from None
     none = "" if chosen else "No evaluated candidate keeps to a budget."
-    return Part("The best under budgets", (words, TWO_SCORES, *latencies, none), figures=figures, tables=(table,))
+    how_won = next_to_known("the winners", run.winners_recipe, run.known_recipe, bool(alone[ALONE])) if alone[COLUMN] else ""
+    return Part("The best under budgets", (words, TWO_SCORES, *latencies, how_won, none), figures=figures, tables=(table,))
 
 
 def _front(
@@ -113,10 +120,10 @@ def _progress(folder: Path) -> Figure:
     return Figure("search_progress", "Hypervolume by number of evaluated candidates", draw, notes, view="Progress")
 
 
-def _table(chosen: Sequence[Mapping[str, Any]], evaluated: Rows, objective: str, alone: Mapping[str, float]) -> Table:
+def _table(chosen: Sequence[Mapping[str, Any]], evaluated: Rows, objective: str, alone: Mapping[str, Mapping[str, float]]) -> Table:
     widest = np.max([_widths(row["architecture"]) for row in evaluated], axis=0)
     key, scale, digits = ("top1", 100, 2) if objective == "top1" else ("cross_entropy", 1, 4)
-    name = LABELS[key]
+    name = head_of(key)
     rows = [
         {
             "at most": ", ".join(f"{float(limit) / UNITS[cost][0]:,.4g} {BUDGETS[cost]}" for cost, limit in entry["budget"].items()),
@@ -127,10 +134,10 @@ def _table(chosen: Sequence[Mapping[str, Any]], evaluated: Rows, objective: str,
             **{f"{cost.replace('_', '-')}, % of the largest": f"{100 * share:.1f}" for cost, share in entry["share_of_largest"].items()},
             **{f"measured {_milliseconds(cost)}": f"{figures['fastest_ms']:,.3f}" for cost, figures in entry.get("measured", {}).items()},
             **{f"median {_milliseconds(cost)}": f"{figures['median_ms']:,.3f}" for cost, figures in entry.get("measured", {}).items()},
-            "predicted": f"{entry['predicted']:.4f}" if "predicted" in entry else "",
+            head_of("predicted"): f"{entry['predicted']:.4f}" if "predicted" in entry else "",
             f"{name}, searched images": f"{scale * entry['searched'][key]:.{digits}f}",
             f"{name}, all images": f"{scale * entry['all_images'][key]:.{digits}f}",
-            "trained alone, %": f"{100 * alone[entry['architecture']]:.2f}" if entry["architecture"] in alone else "",
+            **{head: f"{100 * known[code]:.2f}" if (code := entry["architecture"]) in known else "" for head, known in alone.items()},
         }
         for entry in chosen
     ]
@@ -157,13 +164,10 @@ def _milliseconds(cost: str) -> str:
 
 
 def _trained_alone(folder: Path) -> dict[str, float]:
-    """Mean accuracies of candidates that were trained alone, in the run or as its winners, by code."""
-    accuracies: dict[str, list[float]] = defaultdict(list)
-    for path in (folder / "standalone/accuracies.csv", folder / WINNERS / "accuracies.csv"):
-        for _, row in read_rows(path, ("architecture", "accuracy")) if path.is_file() else ():
-            if (value := finite(row["accuracy"])) is not None:
-                accuracies[row["architecture"]].append(value)
-    return {code: float(np.mean(values)) for code, values in accuracies.items()}
+    """Mean accuracies of the candidates that were trained alone into a folder, by code."""
+    path = folder / "accuracies.csv"
+    means = {code: np.nanmean(values) for code, values in read_alone(path).items() if not np.isnan(values).all()} if path.is_file() else {}
+    return {code: float(mean) for code, mean in means.items()}
 
 
 def _read(folder: Path, name: str) -> Rows:

@@ -18,8 +18,8 @@ OF_THE_TOP = {
 
 
 def head(statistic: str) -> str:
-    """Such as ``regret of top 10, points`` for ``regret_10``."""
-    name, _, k = statistic.rpartition("_")
+    """Such as ``regret of top 10, points`` for ``regret_10``; ``regret of top k, points`` for ``regret``."""
+    name, _, k = statistic.rpartition("_") if statistic not in OF_THE_TOP else (statistic, "", "k")
     return OF_THE_TOP[name][0].format(k) if name in OF_THE_TOP else CORRELATIONS.get(statistic, statistic)
 
 

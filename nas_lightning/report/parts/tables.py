@@ -1,6 +1,7 @@
 """Tables: the best candidates, those trained alone, the config, the protocol and the environment."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,12 @@ from scipy.stats import rankdata
 
 from nas_lightning.errors import cut
 from nas_lightning.report.content import Part, Table
+from nas_lightning.report.ranking import read_alone
+from nas_lightning.report.recipe import next_to_known, recipe_of
 from nas_lightning.report.run import RunFiles, section
 from nas_lightning.report.text import plain
-from nas_lightning.report.winners import gain_of_winners
+from nas_lightning.report.winners import COLUMN, FOLDER, gain_in_words, read_winners
+from nas_lightning.scoring.meanings import head_of
 
 SHOWN = 30
 """Maximum rows of the best by score."""
@@ -24,19 +28,19 @@ def best(run: RunFiles) -> Part | None:
     table, population, is_scored = ranking.table, ranking.table.population, ranking.table.is_scored
     shown = ranking.order[:SHOWN]
     unlike = {row: values for row, values in ranking.alone.items() if not np.isclose(values.mean(), ranking.truth[row], atol=1e-5)}
-    others = {**unlike, **ranking.winners}
     places = dict(zip(ranking.known.tolist(), rankdata(-ranking.truth[ranking.known], method="min"), strict=True))
     rows = [
         {
             "": str(place),
             "name": population[row].name,
             "architecture": population[row].text,
-            "predicted": "" if table.predicted is None else f"{table.predicted[row]:.4f}",
-            "cross entropy": f"{table.scores[row].cross_entropy:.4f}" if is_scored[row] else "",
-            "top-1, %": f"{100 * table.scores[row].top1:.2f}" if is_scored[row] else "",
+            head_of("predicted"): "" if table.predicted is None else f"{table.predicted[row]:.4f}",
+            head_of("cross_entropy"): f"{table.scores[row].cross_entropy:.4f}" if is_scored[row] else "",
+            head_of("top1"): f"{100 * table.scores[row].top1:.2f}" if is_scored[row] else "",
             "known accuracy, %": f"{100 * ranking.truth[row]:.2f}" if row in places else "",
             f"true place of {len(places):,}": f"{places[row]:.0f}" if row in places else "",
-            "trained alone, %": f"{100 * others[row].mean():.2f}" if row in others else "",
+            "trained alone, %": f"{100 * unlike[row].mean():.2f}" if row in unlike else "",
+            COLUMN: f"{100 * ranking.winners[row].mean():.2f}" if row in ranking.winners else "",
             "multiply-adds, M": f"{table.multiply_adds[row] / 1e6:.3f}",
             "parameters": f"{table.parameters[row]:,}",
         }
@@ -44,7 +48,26 @@ def best(run: RunFiles) -> Part | None:
     ]
     how = f" ({table.how_scored})" if table.how_scored else ""
     text = f"The first {len(rows)} of {population.count}{how}, ordered by {run.label}."
-    return Part("The best by score", (gain_of_winners(run.folder), text), tables=(Table(rows, file="best.csv"),))
+    trained = {
+        "the winners": run.winners_recipe if ranking.winners else None,
+        "what this run trained alone": recipe_of(run.config) if any(row in unlike for row in shown) else None,
+    }
+    recipes = [next_to_known(whose, recipe, run.known_recipe, bool(places)) for whose, recipe in trained.items()]
+    won = read_winners(run.folder)
+    tables = (Table(rows, file="best.csv"), _winners(run.folder / FOLDER, won))
+    return Part("The best by score", (gain_in_words(won) if won else "", *recipes, text), tables=tables)
+
+
+def _winners(folder: Path, content: Mapping[str, Any] | None) -> Table:
+    """The accuracies of both kinds, the best first; random ones may stand anywhere in the ranking."""
+    codes = {kind: content[kind].get("architectures", []) for kind in ("best", "random")} if content else {}
+    accuracies = {code: 100 * np.mean(values) for code, values in read_alone(folder / "accuracies.csv").items()} if codes else {}
+    rows = [(kind, str(code), accuracies[code]) for kind, several in codes.items() for code in several if code in accuracies]
+    cells = [
+        {"chosen": kind, "architecture": code, COLUMN: f"{accuracy:.2f}"}
+        for kind, code, accuracy in sorted(rows, key=lambda row: (row[0], -row[2]))
+    ]
+    return Table(cells, "The winners and the random ones", is_folded=True)
 
 
 def alone(run: RunFiles) -> Part | None:

@@ -12,15 +12,18 @@ from nas_lightning.agreement.summary import (
     UNDECIDED,
     accuracies_are_equal,
     against_baselines,
+    as_by_size,
     baselines_by_outcome,
     best_baseline,
     judge,
 )
 from nas_lightning.report.content import Part, Table, Tile
 from nas_lightning.report.parts.scores import against_costs, against_truth, places_of
-from nas_lightning.report.parts.statistics import OF_THE_TOP, cell
-from nas_lightning.report.run import Ranking, RunFiles
+from nas_lightning.report.parts.statistics import OF_THE_TOP, cell, head
+from nas_lightning.report.ranking import Ranking
+from nas_lightning.report.run import RunFiles
 from nas_lightning.report.truth_command import truth_commands
+from nas_lightning.scoring.meanings import meaning_of
 
 FEW = 30
 """Known accuracies below which an agreement is only a hint."""
@@ -30,6 +33,9 @@ WARNINGS = {
 }
 MORE = "This trains more candidates alone and compares again."
 UNKNOWN = "How far to trust this order is unknown."
+NOT_KNOWN = "whether candidates that stand higher also classify better once they are trained alone."
+NO_ACCURACY = "No candidate's accuracy is known: there is no ranking/agreement.json"
+FIND_OUT = "To find out, train some candidates alone and compare the two orders."
 INTERVALS = (
     "They hold 95 % of {:,} resamples of the candidates. They say nothing about another training run of the supernet, whose order may "
     "differ further."
@@ -71,10 +77,13 @@ def verdict(run: RunFiles) -> Part | None:
     if (ceiling := agreement.noise_ceiling) is not None:
         tiles.append(_tile("noise ceiling of the known accuracies", ceiling.estimates["kendall"], f"{ceiling.seeds} seeds"))
     statements = {
+        "The images": _images(run),
+        "The score": f"{meaning_of(ranking.key)}{'' if ranking.key == 'top1' else ', so that a correlation is that of its negative'}.",
         "Agreement": _agreement(kendall, run.statistic("pearson")),
         "What to do with it": judged.advice,
         "Against baselines": f"{against_baselines(agreement, run.label)}." if agreement.resamples else "",
         "Places": _places(ranking) if len(ranking.known) > 1 else "",
+        "Known accuracies": f"{run.known_recipe or 'The recipe behind them is not recorded here'}.",
         "Intervals": INTERVALS.format(agreement.resamples) if agreement.resamples else "",
     }
     command = _truth_command(run, ranking) if is_open else ""
@@ -85,9 +94,9 @@ def verdict(run: RunFiles) -> Part | None:
 
 
 def _without_agreement(run: RunFiles, ranking: Ranking, ranked: str) -> Part:
-    """How far the order is just size, and how to measure more."""
-    why = run.stale or "The ranking was not compared with known accuracies: there is no ranking/agreement.json"
+    """What is known of the order, what is not, and what would tell."""
     tiles = [Tile("candidates", f"{len(ranking.distinct):,}")]
+    by_size: dict[str, float] = {}
     sizes = {"parameters": ranking.table.parameters, "multiply-adds": ranking.table.multiply_adds}
     for name, size in sizes.items():
         try:
@@ -95,6 +104,7 @@ def _without_agreement(run: RunFiles, ranking: Ranking, ranked: str) -> Part:
         except ValueError:  # one side has no order
             continue
         tiles.append(Tile(f"Kendall tau-b with {name}", f"{tau:.3f}", "1 is the order by size"))
+        by_size[name] = tau
     if run.prediction is not None:
         tiles.append(Tile("Kendall tau-b with scores left out", run.prediction.tau, "of the predictor's fit"))
     if run.halves is not None:
@@ -103,10 +113,21 @@ def _without_agreement(run: RunFiles, ranking: Ranking, ranked: str) -> Part:
     figures = against_truth(ranking, run.points) if len(ranking.known) else against_costs(ranking, run.points)[::-1]
     command = _truth_command(run, ranking)
     statements = {
+        "The images": _images(run),
+        "The score": f"{meaning_of(ranking.key)}.",
         "Two halves of the images": HALVES if run.halves is not None else NO_HALVES.format(_why_no_halves(run)),
-        "How to find out": "This trains candidates alone and compares." if command else "",
     }
-    return Part(UNKNOWN, (f"{ranked}. {why}.",), statements, tiles, figures, command=command)
+    known = f"Known: the order in which a supernet, whose weights all candidates share, puts them. {ranked}."
+    alike = as_by_size(by_size["parameters"]) if "parameters" in by_size else ""
+    unknown = f"Not known: {NOT_KNOWN} {run.stale or NO_ACCURACY}."
+    how = f"{FIND_OUT} {'This does it:' if command else 'nas-standalone trains them; ranking.known_accuracies=FILE compares.'}"
+    return Part(UNKNOWN, (), statements, tiles, figures, command=command, lead=(f"{known} {alike}".rstrip(), unknown, how))
+
+
+def _images(run: RunFiles) -> str:
+    """How the test split was made, if the images had none."""
+    images = run.environment.get("images")
+    return f"{images}." if isinstance(images, str) and images else ""
 
 
 def _why_no_halves(run: RunFiles) -> str:
@@ -158,10 +179,10 @@ def _finding_the_best(score: ScoreAgreement, n: int) -> Table:
         overlap, place, regret = (cell(name := f"{statistic}_{k}", score.estimates.get(name)) for statistic in OF_THE_TOP)
         rows.append(
             {
-                "first by score": f"{k:,}",
-                "of these among the truly best": overlap and f"{overlap} (chance: {100 * k / max(n, k):.0f} %)",
-                "true place of their best": place and f"{place} of {n:,}",
-                "its points of accuracy below the best of all": regret,
+                "k": f"{k:,}",
+                head("top_k_overlap"): overlap and f"{overlap} (chance: {100 * k / max(n, k):.0f} %)",
+                head("best_rank"): place and f"{place} of {n:,}",
+                head("regret"): regret,
             }
         )
-    return Table(rows, "Finding the best")
+    return Table(rows, "The k best by score: share of the truly k best among them, true place of their best, what is lost by taking it")

@@ -34,24 +34,25 @@ def widths(run: RunFiles) -> Part | None:
     effect = np.divide(sums, counts, out=np.full(counts.shape, np.nan), where=counts > 0) - scores.mean()
     largest = float(np.nanquantile(np.abs(effect), STRONG)) or float(np.nanmax(np.abs(effect))) or 1.0
     unit = ranking.unit.replace("%", "points")
+    gain = f"{ranking.name} {'higher' if ranking.key == 'top1' else 'lower'} by"
     strongest = np.argsort(np.nanmin(effect, axis=0) - np.nanmax(effect, axis=0), kind="stable")[:3]
     width_of = np.zeros(counts.shape, dtype=np.int64)
     width_of[index, np.arange(layers)] = candidates
     texts = {
         (row, layer): f"{names[layer] if names else f'layer {layer + 1}'}, width {width_of[row, layer]}\n"
-        f"{run.label} {effect[row, layer]:+.3f} {unit}\n{counts[row, layer]:,} candidates"
+        f"{gain} {effect[row, layer]:+.3f} {unit}\n{counts[row, layer]:,} candidates"
         for row in range(len(shown))
         for layer in range(layers)
         if counts[row, layer]
     }
     columns = "choice, in forward order" if names else "layer (1 is the stem)", [str(layer + 1) for layer in range(layers)]
     rows = "place in the choice's list of widths" if names else "width, channels", shown
-    draw = heat_map(effect, columns, rows, f"mean score minus mean of all, {unit}", (-largest, largest), texts)
+    draw = heat_map(effect, columns, rows, f"{gain}, {unit}", (-largest, largest), texts)
     says = f"Heat map of the mean score by layer (1 to {layers}) and width"
     return Part(
         "What each layer's width does",
         (
-            f"Each cell is the mean score ({run.label}) of the candidates with that width in that layer, minus the mean of all. "
+            f"Each cell says by how much the candidates with that width in that layer have their mean {gain.removesuffix(' by')} than all. "
             f"Layers whose widths move the score most: {', '.join(names[layer] if names else str(layer + 1) for layer in strongest)}.",
         ),
         figures=(Figure("widths", says, draw, NOTES, 440, 430),),

@@ -81,8 +81,7 @@ def test_a_network_of_ones_own_comes_back(tmp_path: Path, save: Save, name: str,
     supernet.train()(images, supernet.space.largest)  # moves averages, if it has any
     header = make_header(supernet, DATA)
     save(tmp_path / name, supernet, header)  # type: ignore[arg-type]
-    import_plugins([HERE])
-    loaded, found = load_supernet(tmp_path / name)
+    loaded, found = load_supernet(tmp_path / name, plugins=[HERE])
     assert found == header == read_header(tmp_path / name) == json.loads(json.dumps(header))
     assert loaded.header() == supernet.header()
     assert not loaded.training
