@@ -24,8 +24,8 @@ def rows_of(folder: Path) -> list[list[str]]:
     with (folder / "search/hypervolume.csv").open(newline="") as file:
         volumes = {(row["run"], int(row["evaluated"])): float(row["hypervolume"]) for row in csv.DictReader(file)}
     with (folder / "search/evaluated.csv").open(newline="") as file:
-        codes = [row["architecture"] for row in csv.DictReader(file)]
-    assert len(codes) == len({*codes}), f"{folder}: a candidate was evaluated twice"
+        codes = [(row["architecture"], row.get("share_of_images")) for row in csv.DictReader(file)]
+    assert len(codes) == len({*codes}), f"{folder}: a candidate was evaluated twice on the same images"
     runs = dict.fromkeys(run for run, _ in volumes)
     return [[folder.name, run, *(f"{volumes[run, count]:.4f}" if (run, count) in volumes else "" for count in COUNTS)] for run in runs]
 

@@ -1,7 +1,7 @@
 """The one error that a user can cause."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 LONGEST_LINE = 2000
 """Characters of an error's line; it may quote a foreign file."""
@@ -46,9 +46,13 @@ def check_known(place: str, key: str, known: Iterable[str]) -> None:
     names = list(known)
     if key in names:
         return
-    close = difflib.get_close_matches(key, names, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(names)}"
-    raise InputError(f"{place}: is not a key; {hint}")
+    raise InputError(f"{place}: is not a key; {nearest(key, names)}")
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """The closest known word, or all of them."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
 
 
 def check_at_least(place: str, value: object, least: int, most: int | None = None) -> None:

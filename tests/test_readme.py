@@ -32,7 +32,7 @@ KINDS = {
     "nas-tune": ("tune", TuneConfig),
     "nas-report": ("report", ReportConfig),
 }
-OTHERS = ("pip install ", "pytest")
+OTHERS = ("pip install ", "pytest", "git clone ", "cd nas_lightning", "python3 -m venv ", ". .venv/")
 """Programs in blocks that are not ours."""
 ELSEWHERE = {"extending.md": "python yaml bash", "export.md": "bash", "keys.md": "yaml", "networks.md": "bash", "python.md": "python"}
 """Kinds of blocks that a test of their own runs or compares."""

@@ -86,27 +86,21 @@ def _architectures(code: str | None, chosen: str | None, space: "Space", count: 
             return [space.parse(str(code))], 1
         except InputError as error:
             raise InputError(f"architecture: {error}") from None
-    import json
-
-    from nas_lightning.errors import shorten
-    from nas_lightning.runs.reading import read_text
+    from nas_lightning.runs.reading import read_entries
 
     try:
-        entries = json.loads(read_text(Path(chosen)))
-    except (ValueError, RecursionError) as error:
-        raise error if isinstance(error, InputError) else InputError(f"chosen: {chosen} is not JSON ({error})") from None
-    if not isinstance(entries, list) or not entries:
-        raise InputError(f"chosen: {chosen} holds {shorten(entries)}, not a list of objects with a code under architecture")
+        entries = read_entries(Path(chosen))
+    except InputError as error:
+        raise InputError(f"chosen: {error}") from None
+    if not entries:
+        raise InputError(f"chosen: {chosen}: is an empty list")
     found: dict[Architecture, bool] = {}
     for number, entry in enumerate(entries, start=1):
-        text = entry.get("architecture") if isinstance(entry, dict) else None
-        if not isinstance(text, str):
-            raise InputError(f"chosen: entry {number} of {chosen} is {shorten(entry)} without a code under architecture")
         try:
-            place, architecture = entry.get("place"), space.parse(text)
+            place, architecture = entry.get("place"), space.parse(entry["architecture"])
             found[architecture] = found.get(architecture, False) or count is None or not isinstance(place, int) or place <= count
         except InputError as error:
-            raise InputError(f"chosen: entry {number} of {chosen}: {error}") from None
+            raise InputError(f"chosen: {chosen}: entry {number}: {error}") from None
     if not (taken := [architecture for architecture, is_taken in found.items() if is_taken]):
         raise InputError(f"count: {count}, but no candidate of {chosen} has such a place under its budget")
     return taken, len(found)

@@ -54,8 +54,6 @@ def take_from_run(config: DictConfig, scores: Path, typed: Mapping[str, Any]) ->
 
 def _of_run(scores: Path, typed: Mapping[str, Any]) -> Mapping[str, Any]:
     """The groups, and the network if there is one: from the config of a run of nas-train, or the checkpoint that nas-rank ranked with."""
-    if not scores.is_file():
-        raise InputError(f"scores: {scores} is not a file")
     config = _config_above(scores)
     if "checkpoint" not in config:
         return config

@@ -19,7 +19,7 @@ class SearchConfig:
     """``search``: which candidates are evaluated, by what they are chosen, and what they may cost."""
 
     algorithm: Algorithm = word("nsga2", among=ALGORITHMS)
-    """Proposes candidates: an evolution, the start's alone, or those of a list."""
+    """Proposes candidates: an evolution, the start's alone, many of the start on few images first, or those of a list."""
     start: Start = word("spread", among=STARTS)
     """The first candidates: all sizes alike, each width alike, or those of a list."""
     list: str | None = path(None)
@@ -33,9 +33,9 @@ class SearchConfig:
     latency_batch: int | None = number(None, least=2, most=1_000_000)
     """Images in a pass whose milliseconds are the cost ``batch_latency``; None takes 32. The cost ``latency`` is of one image."""
     evaluations: int = number(1000, least=1, most=1_000_000)
-    """Candidates to evaluate; more on resume go on with the search."""
+    """Candidates to evaluate; more on resume go on with the search. One on a share of the images counts as that share."""
     population: int = number(50, least=2, most=100_000)
-    """Candidates of a generation, which are scored together, and that survive it."""
+    """Candidates of a generation, which are scored together, and that survive it; of a rung, the work in candidates on all images."""
     images: int | None = number(None, least=1)
     """Scores on the first N of the test split; None takes 500, or all if there are fewer."""
     finalists: int = number(5, least=1, most=10_000)

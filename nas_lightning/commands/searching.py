@@ -33,7 +33,7 @@ from nas_lightning.scoring.predictors import Predictor, predict
 from nas_lightning.scoring.protocol import claim, make_protocol
 from nas_lightning.scoring.score import Scorer
 from nas_lightning.scoring.table import PREDICTION, Score
-from nas_lightning.search.algorithms import FromList, FromStart
+from nas_lightning.search.algorithms import FromList, FromStart, SuccessiveHalving
 from nas_lightning.search.evaluated import Evaluated
 from nas_lightning.search.finalists import Finalists
 from nas_lightning.search.front import check_installed
@@ -41,7 +41,7 @@ from nas_lightning.search.latency import LATENCIES
 from nas_lightning.search.limits import resolve
 from nas_lightning.search.problem import COUNTED, CostOf, Problem, counted
 from nas_lightning.search.record import CHOSEN, EVALUATED, FITTED, Record
-from nas_lightning.search.run import Evaluate, Search
+from nas_lightning.search.run import Evaluate, Generation, Search
 from nas_lightning.search.starts import STARTS, Listed
 from nas_lightning.space import Architecture, Population
 from nas_lightning.supernet.checkpoint import load_supernet
@@ -85,6 +85,7 @@ def prepare_search(config: SearchCommandConfig) -> Prepared:
     if search.images is not None:
         check_at_least("search.images", search.images, 1, available)
     images = search.images or min(IMAGES, available)
+    check_halving(search, images)
     if limited := [name for name in latency_names(search) if name in (search.budgets or {})]:
         ends = measured_ends(config, supernet)  # so that a budget below the smallest candidate stops before any work
         resolve({name: (search.budgets or {})[name] for name in limited if name in ends}, ends)
@@ -98,6 +99,32 @@ def prepare_search(config: SearchCommandConfig) -> Prepared:
         all_images=max(images, available - available % size),
         scorer=replace(search.scorer, batch_size=size),
     )
+
+
+def check_halving(search: SearchConfig, images: int) -> None:
+    """Raises InputError unless successive halving can go with the other keys."""
+    if not isinstance(search.algorithm, SuccessiveHalving):
+        return
+    rungs, least = search.algorithm.rungs, search.algorithm.bracket(search.population)
+    if search.objective == "predicted":
+        raise InputError("search.algorithm: successive_halving saves images, of which search.objective=predicted needs none; give nsga2")
+    if images < (fewest := 2**rungs):
+        raise InputError(
+            f"search.images: {images} must be at least {fewest} with successive_halving: its first rung has 1 in {fewest // 2}"
+        )
+    if search.evaluations < least:
+        raise InputError(
+            f"search.evaluations: {search.evaluations} must be at least {least} with successive_halving and "
+            f"search.population={search.population}: {rungs} rungs, each the work of a population"
+        )
+
+
+def whole_brackets(search: SearchConfig) -> int:
+    """Evaluations, of successive halving as many as make whole brackets."""
+    unit = search.algorithm.bracket(search.population) if isinstance(search.algorithm, SuccessiveHalving) else 1
+    if is_rank_zero() and (rest := search.evaluations % unit):
+        report(f"search.evaluations: {search.evaluations - rest:,} of {search.evaluations:,} are used, in whole brackets of {unit:,}")
+    return search.evaluations - search.evaluations % unit
 
 
 def make_problem(search: SearchConfig, supernet: AnyModule, latencies: Mapping[str, CostOf] = MappingProxyType({})) -> Problem:
@@ -157,7 +184,7 @@ def search_checkpoint(prepared: Prepared, config: SearchCommandConfig, node: Map
         algorithm=search.algorithm,
         start=search.start,
         objective=search.objective,
-        evaluations=search.evaluations,
+        evaluations=whole_brackets(search),
         population=search.population,
         seed=search.seed,
     )
@@ -180,7 +207,7 @@ def search_checkpoint(prepared: Prepared, config: SearchCommandConfig, node: Map
         on_all=partial(scored, (all_images, all_labels), "finalists"),
         images=(len(labels), len(all_labels)),
         latencies=latencies,
-    ).choose(done.rows)
+    ).choose(done.whole)
     wait_for_all()
     if not is_rank_zero():
         return
@@ -188,7 +215,7 @@ def search_checkpoint(prepared: Prepared, config: SearchCommandConfig, node: Map
     worst = 1.0 if search.objective == "top1" else math.log(supernet.classes)
     record.write_front(runs, search.objective, (worst, *(problem.most_of(name) for name in problem.front)), latencies)
     write_json(folder / CHOSEN, chosen)
-    report(search_screen(problem, chosen, len(done.rows)), to_stdout=True)
+    report(search_screen(problem, chosen, len({row.architecture for row in done.rows})), to_stdout=True)
     report(f"\n{write_page(run_dir)}written: {folder}/{CHOSEN}, front.csv, {EVALUATED}, hypervolume.csv", to_stdout=True)
     if chosen:
         report(f"next, take them out:\n{to_paste(_export(config, run_dir))}", to_stdout=True)
@@ -224,15 +251,17 @@ def _score(
     parts: Path,
     images: tuple[Tensor, Tensor],
     name: str,
-    generation: int,
+    generation: Generation,
     architectures: Sequence[Architecture],
 ) -> list[Score]:
-    """Scores a generation through the devices of the Trainer."""
+    """Scores a generation through the devices of the Trainer, on its share of the images."""
+    count = int(generation.share * len(images[1]))
     return rank_to_folder(
         prepared.supernet,
         Population.of(prepared.supernet.space, architectures),
-        *images,
-        parts / name / str(generation),
+        images[0][:count],
+        images[1][:count],
+        parts / name / str(generation.number),
         scorer=prepared.scorer,
         trainer_arguments=make_arguments(),
         label=name,

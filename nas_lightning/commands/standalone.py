@@ -121,7 +121,9 @@ def task(cfg: DictConfig) -> None:
         paragraphs += [*_agreements(config.population.file, scores, truth, known, losses), written]
         print(f"{fitted(paragraphs)}\nnext, make the page:\n{to_paste(['nas-report', assigned('run_dir', str(held))])}")
         return
-    print(fitted([*paragraphs, describe_winners(compared), f"{written}, {FILE}"]))
+    from nas_lightning.report.recipe import recipe_of
+
+    print(fitted([*paragraphs, describe_winners(compared), f"Each was trained alone for {recipe_of(node)}.", f"{written}, {FILE}"]))
     of_ranking = folder_of(scores).parent
     if held == of_ranking / held.name and (of_ranking / "report.html").is_file():  # shows the winners of its run
         print(write_page(of_ranking), end="")
@@ -179,9 +181,12 @@ def _of_run(config: DictConfig, typed: Mapping[str, Any]) -> None:
     words = (typed.get(key, OmegaConf.select(config, key)) for key in ("choose", "standalone.choose"))
     scores = typed.get("scores", config.get("scores"))
     if next((word for word in words if word is not None), None) in CHOOSING and isinstance(scores, str):
+        path = Path(scores).expanduser()
+        if not path.is_file():
+            raise InputError(f"scores: {path} is not a file")
         from nas_lightning.commands.from_run import take_from_run
 
-        take_from_run(config, Path(scores).expanduser(), typed)
+        take_from_run(config, path, typed)
 
 
 main = partial(start, task, "standalone", base=_of_run)

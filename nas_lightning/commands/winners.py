@@ -13,7 +13,6 @@ from tabulate import tabulate
 
 from nas_lightning.agreement.estimate import FEWEST_OF_A_GROUP
 from nas_lightning.errors import InputError
-from nas_lightning.report.winners import gain_in_words
 from nas_lightning.rng import generator
 from nas_lightning.runs.lock import WINNERS
 from nas_lightning.runs.made_from import KEY, hashes
@@ -153,6 +152,8 @@ def write_winners(folder: Path, scores: Path, content: Mapping[str, Any]) -> Non
 
 def describe_winners(content: Mapping[str, Any]) -> str:
     """A table of both kinds, and what choosing by the ranking gained."""
+    from nas_lightning.report.winners import gain_in_words  # the room's pictures take half a second to import
+
     rows = [
         [kind, figures["n"], *("" if figures[key] is None else f"{figures[key]:.4f}" for key in ("mean", "spread"))]
         for kind in ("best", "random")

@@ -3,7 +3,7 @@
 import re
 import textwrap
 from collections.abc import Iterator
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from nas_lightning.config.declared import COMMANDS, TYPES, Key, Schema, schema_o
 COLUMN, WIDTH = 28, 79
 """Where a meaning begins, and the longest line."""
 ON_KEYS = "KEY=VALUE on the command line sets a key. --cfg job prints the whole config and stops. docs/keys.md has all keys as a page."
+ON_WORDS = "--help WORD shows only what has WORD in its name, such as --help ranking or --help epochs."
 ON_CHOICES = "GROUP=OPTION takes a file conf/GROUP/OPTION.yaml. -m runs every combination of values such as seed=0,1,2."
 
 
@@ -42,17 +43,25 @@ class Section:
     meaning: str
     entries: tuple[Entry, ...]
 
+    def of(self, word: str) -> "Section":
+        """Only the entries with a word in their names, or in that of an option."""
+        return replace(self, entries=tuple(entry for entry in self.entries if word in " ".join([entry.name, *dict(entry.options)])))
 
-def help_of(command: str, conf: Path) -> str:
+
+def help_of(command: str, conf: Path, word: str = "") -> str:
     """The help of a command, for a terminal of 80 columns.
 
     Args:
         command: the name of its file in ``conf``.
+        word: shows only keys, groups and options with it in their names; empty shows all.
     """
-    sections, seen = sections_of(command, conf), set[Any]()
+    sections, seen = [section.of(word) for section in sections_of(command, conf)], set[Any]()
+    sections = [section for section in sections if section.entries]
+    if not sections:
+        return f"No key, group or option has {word} in its name."
     has_choices = any(entry.options for section in sections for entry in section.entries)
-    usage = textwrap.wrap(f"{ON_KEYS} {ON_CHOICES}" if has_choices else ON_KEYS, WIDTH)
-    lines = [*head_of(conf / f"{command}.yaml"), "", *usage]
+    usage = textwrap.wrap(f"{ON_KEYS} {ON_CHOICES} {ON_WORDS}" if has_choices else ON_KEYS, WIDTH)
+    lines = [] if word else [*head_of(conf / f"{command}.yaml"), "", *usage]
     for section in sections:
         lines += ["", *textwrap.wrap(f"{section.name}: {section.meaning}".replace("`", "") if section.name else "Choices and keys:", WIDTH)]
         for entry in section.entries:
@@ -61,7 +70,7 @@ def help_of(command: str, conf: Path) -> str:
             if entry.options not in seen:
                 lines += [line for name, meaning in entry.options for line in _row(f"    {name}", meaning)]
                 seen |= {entry.options} if entry.options else set()
-    return "\n".join(lines)
+    return "\n".join(lines).lstrip("\n")
 
 
 def sections_of(command: str, conf: Path) -> list[Section]:

@@ -9,7 +9,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandat
 from yaml import YAMLError
 
 from nas_lightning.config.declared import COMMANDS, schema_of
-from nas_lightning.errors import InputError, check_known
+from nas_lightning.errors import InputError, check_known, nearest
 
 LOST_WORKER = frozenset({"BrokenProcessPool", "UncompletedJobError", "WorkerCrashedError"})
 _PYTHON_HINTS = ("full_key", "object_type", "To append", "Set the env", "See https")
@@ -26,8 +26,13 @@ def in_one_line(error: Exception) -> str:
     kept = [line for line in dict.fromkeys(lines) if line and not line.startswith(_PYTHON_HINTS)]
     options = [line for line in kept if line.startswith("Available options")]
     if options:
-        start = kept.index(options[0])
-        return f"{kept[0]}; known: {', '.join(kept[start + 1 :])}".split(", Config search path")[0]
+        known = [
+            line for line in kept[kept.index(options[0]) + 1 :] if "Config search path" not in line and not line.startswith("provider=")
+        ]
+        if missing := re.search(r"Could not find '(.+)/([^/']+)'", kept[0]):
+            hint, every = nearest(missing[2], known), f"known: {', '.join(known)}"
+            return f"{missing[1]}: {missing[2]} is none of its options; {hint if hint == every else f'{hint} {every}'}"
+        return f"{kept[0]}; known: {', '.join(known)}"
     return "; ".join(kept[:2]) or type(error).__name__
 
 
@@ -56,6 +61,9 @@ def unknown_group(error: Exception, command: str) -> str | None:
     Args:
         command: the name of its config.
     """
+    places = re.search(r"Could not override '([^']*)'\.\s+Did you mean to override one of ([^?]*)\?", str(error))
+    if places is not None:
+        return f"{places[1]}: several keys take such an option; give one of {places[2]}, each followed by =OPTION"
     found = re.search(r"Could not override '([^']*)'\. No match in the defaults list", str(error))
     if found is None:
         return None

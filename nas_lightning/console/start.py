@@ -25,6 +25,7 @@ from yaml import YAMLError
 
 from nas_lightning.console.foreign import Base, checked
 from nas_lightning.console.help import help_of
+from nas_lightning.console.inputs import check_inputs
 from nas_lightning.console.mistakes import in_one_line, is_of_a_lost_worker, misfit, unknown_group, unknown_key
 from nas_lightning.console.multirun import as_a_run_of_its_own
 from nas_lightning.console.overrides import readable, with_home
@@ -54,7 +55,8 @@ def start(task: Task, config_name: str, after_multirun: Callable[[Path], None] |
     """
     _settle()
     if not {"-h", "--help"}.isdisjoint(sys.argv[1:]):
-        print(help_of(config_name, conf_folder()), flush=True)
+        words = [argument for argument in sys.argv[1:] if not argument.startswith("-") and "=" not in argument]
+        print(help_of(config_name, conf_folder(), *words[:1]), flush=True)
         return
     if is_started_by_lightning():
         end_with_parent(int(os.environ[PARENT_VARIABLE]))
@@ -69,6 +71,8 @@ def start(task: Task, config_name: str, after_multirun: Callable[[Path], None] |
         key = "hydra.sweep.dir" if is_multirun else "run_dir"
         try:
             _check_folders()
+            if not (is_multirun or is_started_by_lightning()):  # a finished job of a multirun needs none of its files
+                check_inputs(plain(cfg), config_name)
             if is_multirun:
                 _settle()  # this may be a launcher's worker
                 with ending_on_request(), as_a_run_of_its_own(task.__module__, typed):

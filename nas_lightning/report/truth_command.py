@@ -23,7 +23,7 @@ def truth_commands(
     known: int,
     assigned: Callable[[str, str], str] = "{}={}".format,
 ) -> list[list[str]]:
-    """Command lines as words, to give one after the other; none if all candidates were trained already.
+    """Command lines as words, to give one after the other; none if all candidates are known.
 
     Args:
         made_by: the command line of nas-train or nas-rank that made the ranking, its program first.
@@ -33,6 +33,8 @@ def truth_commands(
         known: those with a known accuracy.
         assigned: makes a word of a key and a path.
     """
+    if known >= candidates:
+        return []
     program, *words = made_by
     packages = [word for word in words if word.startswith("plugins=")]
     start = ["python", program] if program.endswith(".py") else [Path(program).name]

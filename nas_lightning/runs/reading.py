@@ -8,6 +8,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -84,15 +85,38 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         InputError: also for NaN and Infinity, which Python's reader accepts.
     """
-    try:
-        content = json.loads(read_text(path), parse_constant=_no_number)
-    except InputError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is not JSON ({error})") from None
+    content = _json(path)
     if not isinstance(content, dict):
         raise InputError(f"{path}: must be a JSON object, not {shorten(content)}")
     return content
+
+
+def read_entries(path: Path) -> list[dict[str, Any]]:
+    """A JSON list of objects, each with a code under ``architecture``."""
+    content = _json(path)
+    if not isinstance(content, list):
+        raise InputError(f"{path}: holds {shorten(content)}, not a list of objects with a code under architecture")
+    for number, entry in enumerate(content, start=1):
+        if not isinstance(entry, dict) or not isinstance(entry.get("architecture"), str):
+            raise InputError(f"{path}: entry {number} is {shorten(entry)} without a code under architecture")
+    return content
+
+
+def _json(path: Path) -> Any:
+    text = read_text(path)
+    try:
+        return json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is not JSON ({error})") from None
+
+
+@contextmanager
+def as_written(path: Path, writer: str) -> Iterator[None]:
+    """Turns what fails on content of ``path`` that ``writer`` would not have written there into one line."""
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise InputError(f"{path}: does not hold what {writer} writes there ({type(error).__name__}: {error})") from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,15 +12,28 @@ from nas_lightning.scoring.predictors import columns_of
 from nas_lightning.search.problem import Floats, Problem, Rows
 from nas_lightning.search.starts import TRIES, Fresh, Listed, Start
 
-Proposals = Generator[Rows, Floats, None]
-"""Yields (n, layers) candidates; is sent (n, 1 + costs) their losses and the costs of the front, lower is better."""
+
+class Proposed(NamedTuple):
+    """A generation."""
+
+    rows: Rows
+    """(n, layers) candidates."""
+    share: float = 1.0
+    """Of the search's images, the first of which score them."""
+
+
+Proposals = Generator[Proposed, Floats, None]
+"""Yields generations; is sent (n, 1 + costs) their losses and the costs of the front, lower is better."""
 
 
 class Algorithm(Protocol):
     """Proposes candidates; behaves the same for the same seed and the same values."""
 
     def propose(self, problem: Problem, start: Start, population: int, seed: int) -> Proposals:
-        """Generations of at most ``population`` candidates within the limits, none twice; ends if there are no others."""
+        """Generations within the limits, none with more work than ``population`` candidates on all images; ends if there are no others.
+
+        No candidate comes twice on the same images.
+        """
         ...
 
 
@@ -32,7 +45,7 @@ class FromStart:
         """See Algorithm."""
         fresh = Fresh(start.stream(problem, seed))
         while len(rows := fresh.take(population)):
-            yield rows
+            yield Proposed(rows)
 
 
 @dataclass(frozen=True)
@@ -42,6 +55,38 @@ class FromList:
     def propose(self, problem: Problem, start: Start, population: int, seed: int) -> Proposals:  # noqa: ARG002
         """See Algorithm."""
         return FromStart().propose(problem, Listed(), population, seed)
+
+
+@dataclass(frozen=True)
+class SuccessiveHalving:
+    """Many candidates of the start on few images, the best half of them on twice as many, and so on (K. Jamieson, A. Talwalkar 2016).
+
+    The last rung of a bracket has ``population`` candidates on all images, and each rung takes as many images as that one.
+    """
+
+    rungs: int = 4
+
+    def bracket(self, population: int) -> int:
+        """The work of a bracket, in candidates on all images."""
+        return self.rungs * population
+
+    def propose(self, problem: Problem, start: Start, population: int, seed: int) -> Proposals:
+        """See Algorithm."""
+        fresh, most = Fresh(start.stream(problem, seed)), 2 ** (self.rungs - 1)
+        while len(rows := fresh.take(most * population)):
+            for rung in range(self.rungs):
+                values = yield Proposed(rows, 2**rung / most)
+                rows = _better_half(problem, rows, values[:, 0])
+
+
+def _better_half(problem: Problem, rows: Rows, losses: Floats) -> Rows:
+    """Half of the candidates: the best n under each budget, with the n that makes them half of all."""
+    places = np.full(len(rows), np.inf)
+    for budget in problem.budgets:
+        kept = np.flatnonzero(problem.within(rows, budget))
+        ordered = kept[np.argsort(losses[kept], kind="stable")]
+        places[ordered] = np.minimum(places[ordered], np.arange(len(ordered)))
+    return rows[np.argsort(places, kind="stable")[: -(-len(rows) // 2)]]
 
 
 @dataclass(frozen=True)
@@ -78,7 +123,7 @@ class Nsga2:
         algorithm.setup(shape, seed=seed, termination=NoTermination())
         while len(first) and (generation := algorithm.ask()) is not None:
             rows = generation.get("X")
-            values = yield rows
+            values = yield Proposed(rows)
             mating.evaluated.append((rows, values[:, 0]))
             Evaluator().eval(StaticProblem(shape, F=values), generation)
             algorithm.tell(infills=generation)
@@ -153,5 +198,10 @@ def _check_installed() -> None:
         raise InputError(f'search.algorithm: nsga2 needs pymoo ({error}); pip install "nas_lightning[search]"') from None
 
 
-ALGORITHMS: dict[str, Algorithm] = {"nsga2": Nsga2(), "random": FromStart(), "list": FromList()}
+ALGORITHMS: dict[str, Algorithm] = {
+    "nsga2": Nsga2(),
+    "random": FromStart(),
+    "successive_halving": SuccessiveHalving(),
+    "list": FromList(),
+}
 """By ``search.algorithm``."""

@@ -1,6 +1,5 @@
 """The best under each budget, scored again on all images: the best of many noisy scores is too good."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nas_lightning.errors import InputError
-from nas_lightning.runs.reading import read_text
+from nas_lightning.runs.reading import as_written, read_entries
 from nas_lightning.scoring.table import Score
 from nas_lightning.search.evaluated import Evaluated
 from nas_lightning.search.latency import LATENCY, Latencies, Measured
@@ -24,19 +22,13 @@ def read_chosen(path: Path) -> list[dict[str, Any]]:
     Raises:
         InputError: if it does not hold what a search writes.
     """
-    try:
-        entries = json.loads(read_text(path))
+    entries = read_entries(path)
+    with as_written(path, "nas-search"):
         for entry in entries:
             budget, costs = entry["budget"], entry["cost"]
             if not all(isinstance(value, int | float) for value in (entry["place"], *budget.values(), *costs.values())):
                 raise TypeError("a budget or a cost is not a number")
-            if not isinstance(entry["architecture"], str):
-                raise TypeError("an architecture is not a text")
-    except InputError:
-        raise
-    except (ValueError, RecursionError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(f"{path}: does not hold what nas-search writes there ({type(error).__name__}: {error})") from None
-    return list(entries)
+    return entries
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from scipy.stats import kendalltau
 from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.devices.progress import Progress, report
 from nas_lightning.errors import InputError, shorten
-from nas_lightning.runs.reading import read_json
+from nas_lightning.runs.reading import as_written, read_json
 from nas_lightning.runs.writing import write_json
 from nas_lightning.search.problem import CostOf, Floats, Problem, Rows
 from nas_lightning.search.starts import Fresh, Spread
@@ -166,17 +166,14 @@ def read_model(folder: Path, structure: Structure) -> dict[str, CostOf]:
     """
     if not (path := folder / FILE).is_file():
         return {}
-    try:
-        return cost_of(structure, {str(name): {term: float(one[term]) for term in TERMS} for name, one in read_json(path)["model"].items()})
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise error if isinstance(error, InputError) else InputError(f"{path}: has no model that nas-search writes there") from None
+    content = read_json(path)
+    with as_written(path, "nas-search"):
+        return cost_of(structure, {str(name): {term: float(one[term]) for term in TERMS} for name, one in content["model"].items()})
 
 
 def _measured(path: Path, content: Mapping[str, Any], space: Space, names: Mapping[str, int]) -> dict[Architecture, Measured]:
-    try:
+    with as_written(path, "nas-search"):
         return {
             space.parse(row["architecture"]): {name: {figure: float(row[name][figure]) for figure in FIGURES} for name in names}
             for row in content["measured"]
         }
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise InputError(f"{path}: does not hold what nas-search writes there ({type(error).__name__}: {error})") from None

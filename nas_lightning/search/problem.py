@@ -90,10 +90,10 @@ class Problem:
         """The highest cost that a candidate may have."""
         return min(self.limits.get(name, np.inf), self.ends(name)[1])
 
-    def within(self, rows: Rows) -> npt.NDArray[np.bool_]:
-        """(n,) whether candidates keep to the limits."""
+    def within(self, rows: Rows, budget: Budget | None = None) -> npt.NDArray[np.bool_]:
+        """(n,) whether candidates keep to a budget; None takes the limits, to which all keep."""
         widths, kept = self.widths(rows), np.ones(len(rows), dtype=bool)
-        for name, limit in self.limits.items():
+        for name, limit in (self.limits if budget is None else budget).items():
             kept &= np.asarray(self.cost_of[name](widths)) <= limit
         return kept
 

@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
+
+import numpy as np
 
 from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.devices.progress import Progress, report
 from nas_lightning.runs.made_from import write_source
 from nas_lightning.runs.writing import write_text
-from nas_lightning.search.evaluated import Evaluated, as_csv, losses, read_evaluated
+from nas_lightning.search.evaluated import Evaluated, as_csv, losses, read_evaluated, work
 from nas_lightning.search.front import hypervolumes, nondominated
 from nas_lightning.search.latency import LATENCIES, LATENCY, Latencies
 from nas_lightning.search.problem import Problem
-from nas_lightning.search.run import Evaluate, Evaluations, Search
+from nas_lightning.search.run import Evaluate, Evaluations, Generation, Search
 from nas_lightning.space import Architecture
 
 EVALUATED, FITTED = "evaluated.csv", "fitted.csv"
@@ -37,12 +40,12 @@ class Record:
         """
         path, label = self.folder / name, LABELS.get(name, name.removesuffix(".csv").replace("_", " "))
         known = read_evaluated(path, self.problem.space, tuple(self.problem.cost_of))
-        search = replace(search, evaluations=max(search.evaluations, len(known)))
-        progress = Progress(label, search.evaluations, len(known), "candidates", is_rank_zero())
+        search = replace(search, evaluations=max(search.evaluations, ceil(work(known))))
+        progress = Progress(label, search.evaluations, int(work(known)), "candidates", is_rank_zero())
         made_from_it = [self.folder / other for other in (FRONT, CHOSEN, HYPERVOLUME, *OF_THE_RUN)]
 
         def finished(rows: Sequence[Evaluated]) -> None:
-            progress.advance(len(rows) - progress.count)
+            progress.advance(int(work(rows)) - progress.count)
             if is_rank_zero():
                 write_source(path, self.text(rows), made_from_it)
 
@@ -52,8 +55,8 @@ class Record:
             progress.close()
         if is_rank_zero() and done.new:
             report(f"{label}: {done}")
-        if is_rank_zero() and len(done.rows) < search.evaluations:
-            report(f"{label}: {len(done.rows):,} candidates, not {search.evaluations:,}: no others were found within the limits")
+        if is_rank_zero() and (evaluations := int(work(done.rows))) < search.evaluations:
+            report(f"{label}: {evaluations:,} candidates, not {search.evaluations:,}: no others were found within the limits")
         return done
 
     def evaluate(self, architectures: Sequence[Architecture], evaluate: Evaluate, name: str) -> dict[Architecture, Evaluated]:
@@ -63,7 +66,7 @@ class Record:
         missing = sorted((one for one in architectures if one not in known), key=lambda one: one.widths)
         if missing:
             costs = self.problem.costs(self.problem.rows(missing))
-            for number, (architecture, score) in enumerate(zip(missing, evaluate(0, missing), strict=True)):
+            for number, (architecture, score) in enumerate(zip(missing, evaluate(Generation(0), missing), strict=True)):
                 known[architecture] = Evaluated.of(0, architecture, score, {cost: float(column[number]) for cost, column in costs.items()})
             if is_rank_zero():
                 write_text(path, self.text(list(known.values())))
@@ -75,23 +78,24 @@ class Record:
         """Writes ``front.csv``, cheapest first, and ``hypervolume.csv``.
 
         Args:
-            runs: what the search evaluated, under ``search``, and each baseline.
+            runs: what the search evaluated, under ``search``, and each baseline; those on some of the images only add to the work.
             reference: loss and costs of the front, each the worst that counts.
             latencies: stand in columns of their own where they were measured.
         """
-        values = losses(runs["search"], objective, self.problem.front)
+        whole = {name: [row for row in rows if row.share == 1] for name, rows in runs.items()}
+        values = losses(whole["search"], objective, self.problem.front)
         front = sorted(nondominated(values), key=lambda row: tuple(values[row, 1:]))
         measured = latencies.read()[0] if latencies is not None else {}
         names = [name for name in self.problem.cost_of if name in LATENCIES]
         more = {f"{name}_measured": {one: figures[name][LATENCY] for one, figures in measured.items()} for name in names}
-        kept = [runs["search"][row] for row in front]
+        kept = [whole["search"][row] for row in front]
         write_text(self.folder / FRONT, as_csv(kept, self.problem.space, tuple(self.problem.cost_of), more))
         lines = ["run,evaluated,hypervolume"]
         for name, rows in runs.items():
-            generations = [row.generation for row in rows]
-            counts = [number for number in range(1, len(rows) + 1) if generations[number - 1 :][:2] != generations[number - 1 : number] * 2]
-            volumes = hypervolumes(losses(rows, objective, self.problem.front), reference, counts)
-            lines += [f"{name},{count},{volume!r}" for count, volume in zip(counts, volumes, strict=True)]
+            last = {row.generation: number for number, row in enumerate(whole[name], start=1)}
+            spent = dict(zip((row.generation for row in rows), np.cumsum([row.share for row in rows]), strict=True))
+            volumes = hypervolumes(losses(whole[name], objective, self.problem.front), reference, [*last.values()])
+            lines += [f"{name},{spent[generation]:.0f},{volume!r}" for generation, volume in zip(last, volumes, strict=True)]
         write_text(self.folder / HYPERVOLUME, "\n".join([*lines, ""]))
 
     def text(self, rows: Sequence[Evaluated]) -> str:

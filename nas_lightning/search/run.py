@@ -3,16 +3,27 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from nas_lightning.errors import InputError
 from nas_lightning.scoring.table import Score
 from nas_lightning.search.algorithms import Algorithm
-from nas_lightning.search.evaluated import Evaluated, losses
+from nas_lightning.search.evaluated import Evaluated, losses, work
 from nas_lightning.search.problem import Budget, Problem
 from nas_lightning.search.starts import Start
 from nas_lightning.space import Architecture
 
-Evaluate = Callable[[int, Sequence[Architecture]], Sequence[Score | float]]
+
+class Generation(NamedTuple):
+    """What is evaluated together."""
+
+    number: int
+    """From 0."""
+    share: float = 1.0
+    """Of the search's images, the first of which score it."""
+
+
+Evaluate = Callable[[Generation, Sequence[Architecture]], Sequence[Score | float]]
 """The scores of a generation, or its predicted cross entropies."""
 
 
@@ -25,6 +36,7 @@ class Search:
     start: Start
     objective: str
     evaluations: int
+    """A candidate on a share of the images is that share of an evaluation."""
     population: int
     seed: int
 
@@ -48,18 +60,20 @@ class Search:
         """
         done, seconds = Evaluations(), time.perf_counter()
         proposals = self.algorithm.propose(self.problem, self.start, self.population, self.seed)
-        rows = next(proposals, None)
-        for generation in range(self.evaluations):
+        proposed = next(proposals, None)
+        for number in range(self.evaluations):
             done.proposing += time.perf_counter() - seconds
-            if rows is None:
+            if proposed is None:
                 break
-            rows = rows[: self.evaluations - len(done.rows)]
+            generation, left = Generation(number, proposed.share), int((self.evaluations - work(done.rows)) / proposed.share)
+            rows = proposed.rows[:left]
             before, asked = len(done.rows), self.problem.architectures(rows)
             replayed = known[before : before + len(rows)]
             for row, architecture in zip(replayed, asked, strict=False):
-                if row.architecture != architecture:
+                if (row.architecture, row.share) != (architecture, generation.share):
+                    held, wanted = _words(row.architecture, row.share), _words(architecture, generation.share)
                     raise InputError(
-                        f"{place}: holds {row.architecture} where this search proposes {architecture} (another version of the package, "
+                        f"{place}: holds {held} where this search proposes {wanted} (another version of the package, "
                         "or of pymoo or NumPy?); give another run_dir"
                     )
             values = {row.architecture: row for row in replayed}
@@ -71,19 +85,21 @@ class Search:
             done.processor += time.process_time() - began[1]
             done.new += len(missing)
             costs = self.problem.costs(rows)
-            for number, architecture in enumerate(asked):
-                result = values.get(architecture) or results[architecture]
-                priced = {name: float(column[number]) for name, column in costs.items()}
-                done.rows.append(result if isinstance(result, Evaluated) else Evaluated.of(generation, architecture, result, priced))
+            for place_of_row, architecture in enumerate(asked):
+                result: Evaluated | Score | float = values.get(architecture) or results[architecture]
+                priced = {name: float(column[place_of_row]) for name, column in costs.items()}
+                if not isinstance(result, Evaluated):
+                    result = Evaluated.of(number, architecture, result, priced, generation.share)
+                done.rows.append(result)
             if missing:
                 finished(done.rows)
-            if len(done.rows) >= self.evaluations:
+            if left <= len(proposed.rows):
                 break
             seconds = time.perf_counter()
             try:
-                rows = proposals.send(losses(done.rows[before:], self.objective, self.problem.front))
+                proposed = proposals.send(losses(done.rows[before:], self.objective, self.problem.front))
             except StopIteration:
-                rows = None
+                proposed = None
         return done
 
 
@@ -101,14 +117,23 @@ class Evaluations:
     new: int = 0
     """Candidates that this process evaluated; the others were known."""
 
+    @property
+    def whole(self) -> list[Evaluated]:
+        """Those that were scored on all images of the search."""
+        return [row for row in self.rows if row.share == 1]
+
     def __str__(self) -> str:
-        return (
-            f"{self.new:,} candidates in {self.evaluating:.1f} s ({self.processor:.1f} s of CPU in this process), "
-            f"proposals in {self.proposing:.1f} s"
-        )
+        new = self.rows[len(self.rows) - self.new :]  # the known come first
+        is_whole = len(self.whole) == len(self.rows)
+        what = f"{len(new):,} candidates" if is_whole else f"{len(new):,} scores, the work of {work(new):,.0f} candidates,"
+        return f"{what} in {self.evaluating:.1f} s ({self.processor:.1f} s of CPU in this process), proposals in {self.proposing:.1f} s"
 
 
 def best_under(rows: Sequence[Evaluated], budget: Budget, objective: str, count: int) -> list[Evaluated]:
     """The best candidates that keep to a budget, best first; ties go to the one that was evaluated first."""
     kept = [row for row in rows if all(row.costs[name] <= limit for name, limit in budget.items())]
     return sorted(kept, key=lambda row: row.loss(objective))[:count]
+
+
+def _words(architecture: Architecture, share: float) -> str:
+    return str(architecture) if share == 1 else f"{architecture} on {share:g} of the images"

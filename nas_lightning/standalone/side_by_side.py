@@ -4,7 +4,6 @@ import copy
 import multiprocessing
 import os
 import pickle
-import signal
 import threading
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -129,7 +128,6 @@ def pack(dataset: ImageDataset, recipe: Recipe, trainer_arguments: Mapping[str, 
 def _begin(threads: int, number: int) -> None:
     """Prepares a worker."""
     leave_to_parent()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # with which a broken pool ends it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     outlive_output()
     configure_process()

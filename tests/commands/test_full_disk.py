@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from nas_lightning.commands import searching
 from nas_lightning.scoring import predict
 from nas_lightning.scoring.table import read_scores
+from nas_lightning.search import record
 from nas_lightning.space import SearchSpace
 from nas_lightning.training import checkpoints
 
@@ -102,6 +104,27 @@ def test_a_disk_that_is_full_while_candidates_are_ranked(disk: Path, micro: Path
     space = SearchSpace("resnet_tiny", (1, 1, 1), (8, 12, 16), 2, 8)
     assert [len(read_scores(part, space)) for part in parts] == [7, 7]
     assert_it_ends_as_if_there_had_been_room(disk, micro, command)
+
+
+@pytest.mark.parametrize("algorithm", ["nsga2", "successive_halving"])
+def test_a_disk_that_is_full_while_a_search_writes(
+    algorithm: str, disk: Path, micro: Path, tmp_path_factory: pytest.TempPathFactory, command: Callable, monkeypatch: pytest.MonkeyPatch
+):
+    small = ["search.evaluations=40", "search.population=10", "search.images=20", "search.finalists=2", "search.prefix_memory=0"]
+    given = [f"checkpoint={micro}/supernet.safetensors", *small, "search.budgets={parameters: 60%}", f"search.algorithm={algorithm}"]
+    whole = tmp_path_factory.mktemp("whole")
+    assert command("search", *given, f"run_dir={whole}").code == 0
+    places = [(predict, "write_part", 2), (record, "write_source", 1), (record, "write_source", 3), (record, "write_text", 2)]
+    for module, name, calls in [*places, (searching, "write_json", 1)]:
+        with monkeypatch.context() as patched:
+            patched.setattr(module, name, after(calls, disk, getattr(module, name)))
+            assert_one_line_that_says_so(command("search", *given, f"run_dir={disk}/run"), disk)
+        (disk / "filler").unlink()
+    done = command("search", *given, f"run_dir={disk}/run")
+    assert done.code == 0, done.err
+    for name in ("evaluated.csv", "front.csv", "chosen.json", "finalists.csv", "hypervolume.csv"):
+        assert (disk / "run/search" / name).read_bytes() == (whole / "search" / name).read_bytes(), name
+    assert not list((disk / "run").rglob("*.tmp"))
 
 
 def test_a_disk_that_is_full_from_the_start(disk: Path, micro: Path, command: Callable):

@@ -22,6 +22,7 @@ from tests.search.problems import SPACE
 
 MADE = ("evaluated.csv", "front.csv", "chosen.json", "hypervolume.csv", "finalists.csv")
 SMALL = ["search.evaluations=30", "search.population=10", "search.images=20", "search.finalists=2"]
+HALVING = "search.algorithm=successive_halving"
 BUDGETS = "search.budgets={multiply_adds: [30%, 60%]}"
 
 
@@ -170,7 +171,27 @@ def test_predicted_scores_choose_too(checkpoint: Path, tmp_path: Path, command: 
         ("search.latency_batch=1", "error: search.latency_batch: 1 must be at least 2"),
         ("search.costs=[delay]", "error: search.costs: delay: is not a key; known: multiply_adds, parameters, latency"),
         ("search.costs=[]", "error: search.costs: [] must be one or two different costs of multiply_adds, parameters, latency"),
-        ("search.algorithm=annealing", "error: search.algorithm: 'annealing' is not one of nsga2, random, list"),
+        ("search.algorithm=annealing", "error: search.algorithm: 'annealing' is not one of nsga2, random, successive_halving, list"),
+        ("search.algorithm=[successive_halving]", "error: search.algorithm: "),
+        (
+            f"{HALVING} search.evaluations=39",
+            "error: search.evaluations: 39 must be at least 40 with successive_halving and search.population=10: 4 rungs, each the work",
+        ),
+        (f"{HALVING} search.images=15", "error: search.images: 15 must be at least 16 with successive_halving: its first rung has 1 in 8"),
+        (f"{HALVING} search.objective=predicted", "error: search.algorithm: successive_halving saves images, of which search.objective="),
+        ("search.objective=loss", "error: search.objective: 'loss' is not one of cross_entropy, predicted, top1"),
+        ("search.start=middle", "error: search.start: 'middle' is not one of spread, uniform, list"),
+        ("search.evaluations=0", "error: search.evaluations: 0 must be at least 1"),
+        ("search.population=1", "error: search.population: 1 must be at least 2"),
+        ("search.finalists=none", "error: search.finalists: "),
+        ("search.seed=-1", "error: search.seed: -1 must be at least 0"),
+        ("search.batch_size=0", "error: search.batch_size: 0 must be at least 1"),
+        ("search.budgets=10e6", "error: search.budgets: "),
+        (
+            "search.costs=[parameters,parameters]",
+            "error: search.costs: ['parameters', 'parameters'] must be one or two different costs of ",
+        ),
+        ("search.predictor=forest", "error: search.predictor: 'forest' is not one of "),
         ("search.start=list", "error: search.list: is missing; a search of a list needs its file"),
         ("search.images=100000", "error: search.images: 100000 must be an integer from 1 to "),
         ("search.evaluation=7", "error: search.evaluation: is not a key; did you mean evaluations?"),
@@ -178,7 +199,7 @@ def test_predicted_scores_choose_too(checkpoint: Path, tmp_path: Path, command: 
 )
 def test_a_mistake_is_one_line_before_any_work(given: str, line: str, arguments: list[str], tmp_path: Path, command: Callable):
     others = arguments[:-1] if given.startswith("search.budgets") else arguments
-    done = command("search", *others, given, f"run_dir={tmp_path}/run")
+    done = command("search", *others, *(given.split() if given.startswith(HALVING) else [given]), f"run_dir={tmp_path}/run")
     assert (done.code, done.err.count("\n"), done.out) == (2, 1, "")
     assert done.err.startswith(line)
     assert not (tmp_path / "run").exists()
@@ -195,6 +216,13 @@ def test_the_page_shows_the_chosen_with_both_scores(whole: Path, command: Callab
     assert done.code == 0, done.err
     text = (whole / "report.md").read_text()
     assert text.index("The best under budgets") < text.index("Protocol" if "Protocol" in text else "Environment")
+    available = len(Digits(resolution=8).test().labels)
+    heads = [
+        *(f"cross entropy, nats, {count:,} images" for count in (available - available % 20, 20)),
+        "multiply-adds, M",
+        "multiply-adds, %",
+    ]
+    assert f" {' | '.join(heads)} | " in text
     for entry in json.loads((whole / "search/chosen.json").read_text()):
         (row,) = [line for line in text.splitlines() if f" {entry['architecture']} " in line and f"| {entry['place']} |" in line][:1]
         assert f"{entry['searched']['cross_entropy']:.4f}" in row

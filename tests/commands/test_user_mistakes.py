@@ -162,7 +162,7 @@ def test_an_experiment_of_ones_own_may_set_any_key(tmp_path: Path, command: Call
         ("rank", ["checkpoint=/nowhere.ckpt"], ["/nowhere.ckpt"]),
         ("rank", ["checkpoint=/nowhere/*.ckpt"], ["/nowhere/*.ckpt"]),
         ("rank", ["checkpoint=x", "ranking.chunk_sise=3"], ["ranking.chunk_sise", "chunk_size"]),
-        ("rank", ["checkpoint=x", "+data.mean=[0.5]"], ["data.mean", "root"]),
+        ("rank", [f"checkpoint={__file__}", "+data.mean=[0.5]"], ["data.mean", "root"]),
         ("rank", ["checkpoint=x", "space=resnet_tiny"], ["space"]),
         ("standalone", ["standalone.seed=[0]"], ["standalone.seed", "seeds"]),
         (
@@ -172,7 +172,7 @@ def test_an_experiment_of_ones_own_may_set_any_key(tmp_path: Path, command: Call
         ),
         ("compare", ["first=/nowhere.csv", "second=/nowhere.csv"], ["/nowhere.csv"]),
         ("compare", ["first=a"], ["second"]),
-        ("compare", ["first=a", "second=b", "resamples=1"], ["resamples: 1", "at least 10"]),
+        ("compare", [f"first={__file__}", f"second={__file__}", "resamples=1"], ["resamples: 1", "at least 10"]),
     ],
     ids=str,
 )

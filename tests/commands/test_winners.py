@@ -62,6 +62,7 @@ def test_the_command_trains_the_best_and_as_many_random_ones_of_the_budget(run: 
     assert (content["ordered_by"], content["budget"]) == ("predicted", budget)
     known = json.loads((run / "winners/standalone/known_accuracies.json").read_text())
     assert {row["arch"] for row in known.values()} == {*content["best"]["architectures"], *content["random"]["architectures"]}
+    assert "Each was trained alone for 2 epochs of Digits at 8x8 pixels in batches of 64 by SGD" in " ".join(done.out.split())
     assert "Whether it pays to choose by predicted is open. Trained alone, the best reach" in " ".join(done.out.split())
     assert max(len(line) for line in done.out.splitlines() if str(run) not in line) <= 80
     table = (run / "report.md").read_text().split("The winners and the random ones:")[1].split("\n## ")[0]

@@ -61,6 +61,18 @@ def test_help_shows_options_with_what_their_files_say(command: Callable):
     assert "gradient_clip_val" not in text
 
 
+def test_help_of_a_word_shows_only_keys_groups_and_options_with_it(command: Callable):
+    lines = command("train", "--help", "cheap_first").out.splitlines()
+    assert [line.split("=")[0] for line in lines if line.startswith("  ranking.")] == [
+        "  ranking.cheap_first",
+        "  ranking.cheap_first_keep",
+    ]
+    assert lines[0].startswith("ranking: ")
+    assert len(lines) < 10
+    assert "    sandwich  " in command("train", "-h", "sandwich", "seed=1").out
+    assert command("train", "-h", "sandwhich").out == "No key, group or option has sandwhich in its name.\n"
+
+
 @pytest.mark.parametrize(("name", "call"), [(name, call) for name in COMMANDS for call in calls_of(name)])
 def test_a_call_that_help_shows_composes_into_a_legal_config(name: str, call: str):
     program, *arguments = shlex.split(call, comments=True)

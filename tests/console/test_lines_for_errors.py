@@ -23,6 +23,21 @@ def test_an_option_of_a_group_that_the_command_lacks(command_name: str, override
     assert (done.code, done.err) == (2, says)
 
 
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("sampler@stages.pretrain.sampler=unifrom", "sampler: unifrom is none of its options; did you mean uniform?"),
+        ("experiment=quikstart", "experiment: quikstart is none of its options; did you mean quickstart?"),
+        ("space=x", "space: x is none of its options; known: "),
+        ("sampler=fair", "sampler: several keys take such an option; give one of sampler@stages.distill_1.sampler, sampler@stages."),
+    ],
+)
+def test_a_misspelt_option_is_named_with_the_nearest(override: str, says: str, command: Callable):
+    done = command("train", override)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert done.err.startswith(f"error: {says}")
+
+
 @pytest.mark.slow
 def test_a_torchvision_for_another_torch_is_named_with_both_versions(tmp_path: Path):
     (tmp_path / "torchvision").mkdir()

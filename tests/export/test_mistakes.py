@@ -26,10 +26,10 @@ MISTAKES = {
     "scaling": ([f"architecture={CODE}", "export.scaling=none"], "export.scaling: 'none' is not one of metadata, first_nodes"),
     "no such file": (["chosen=HERE/nothing.json"], "nothing.json"),
     "no such place": (["chosen=HERE/second.json"], "count: 1, but no candidate of HERE/second.json has such a place"),
-    "no list": (["chosen=HERE/object.json"], "object.json holds a dict of 1 entries, not a list of objects"),
-    "no JSON": (["chosen=HERE/torn.json"], "torn.json is not JSON"),
-    "no code": (["chosen=HERE/no_code.json"], "chosen: entry 2 of HERE/no_code.json is a dict of 0 entries without a code"),
-    "wrong code": (["chosen=HERE/wrong.json"], "chosen: entry 1 of HERE/wrong.json: 8-8: has 2 entries"),
+    "no list": (["chosen=HERE/object.json"], "chosen: HERE/object.json: holds a dict of 1 entries, not a list of objects"),
+    "no JSON": (["chosen=HERE/torn.json"], "chosen: HERE/torn.json: is not JSON"),
+    "no code": (["chosen=HERE/no_code.json"], "chosen: HERE/no_code.json: entry 2 is a dict of 0 entries without a code"),
+    "wrong code": (["chosen=HERE/wrong.json"], "chosen: HERE/wrong.json: entry 1: 8-8: has 2 entries"),
 }
 
 

@@ -366,3 +366,13 @@ def test_the_winners_that_were_trained_alone_stand_with_their_accuracy_next_to_r
     write_json(place / "winners.json", {})
     with pytest.raises(InputError, match=r"winners\.json: does not hold"):
         text_of(folder)
+
+
+def test_a_truth_in_which_all_are_equal_is_not_drawn(tmp_path: Path):
+    folder = write_example(tmp_path)
+    content = agreement(40)
+    for one in (*content["scores"].values(), *content["baselines"].values()):
+        one["kendall"] = {"value": None, "low": None, "high": None}
+    write_json(folder / "ranking/agreement.json", content)
+    assert "The known accuracies are all equal" in text_of(folder)
+    assert "against_truth" not in figures_of(folder)

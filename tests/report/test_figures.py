@@ -152,3 +152,15 @@ def test_both_arrangements_have_the_same_points_within_their_axes(figures: dict[
 def test_a_sample_is_evenly_spaced_and_keeps_both_ends():
     np.testing.assert_array_equal(spaced(np.arange(101), 11), np.arange(0, 101, 10))
     np.testing.assert_array_equal(spaced(np.arange(5), 11), np.arange(5))
+
+
+def test_of_few_candidates_only_the_best_quarter_is_outlined(tmp_path: Path):
+    write_example(tmp_path, known=8)
+    (figure,) = [one for part in make_parts(read_run(tmp_path), 3000) for one in part.figures if one.name == "against_truth"]
+    figure.draw(canvas := Canvas())
+    others, best = (len(points.get_offsets()) for points in canvas.axes[0].collections[-2:])
+    assert (others, best) == (6, 2)  # all eight of one colour would single out none
+    losses = [points.get_offsets()[:, 0] for points in canvas.axes[0].collections[-2:]]
+    assert losses[1].max() < losses[0].min()  # cross entropies, of which less is better
+    assert canvas.axes[0].xaxis.get_inverted()  # the best at the right
+    assert "Outlined: the 2 best by score." in " ".join(figure.notes)

@@ -31,6 +31,7 @@ def test_more_truth_holds_the_candidates_that_were_trained(count: int, candidate
 def test_where_all_were_trained_there_is_no_more():
     for count in (None, 24):
         assert truth_commands(TYPED, {"standalone": {"enabled": True, "count": count}}, RUN, 24, 24) == []
+    assert truth_commands(TYPED, {"standalone": {"enabled": False}}, RUN, 24, 24) == []  # the config is that of the first call
 
 
 def test_known_accuracies_of_a_file_give_way_to_trained_ones():

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from nas_lightning.errors import LONGEST_LINE, InputError, bounded, cut, shorten
-from nas_lightning.runs.reading import plain_cell, read_bytes, read_json, read_rows, read_text, read_yaml, safe_cell
+from nas_lightning.runs.reading import plain_cell, read_bytes, read_entries, read_json, read_rows, read_text, read_yaml, safe_cell
 
 READERS: dict[str, Callable[[Path], Any]] = {
     "text": read_text,
     "json": read_json,
+    "entries": read_entries,
     "yaml": read_yaml,
     "csv": lambda path: list(read_rows(path, ("a",))),
 }

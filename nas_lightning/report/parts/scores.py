@@ -24,8 +24,9 @@ Rows = npt.NDArray[np.int64]
 def against_truth(ranking: Ranking, points: int) -> tuple[Figure, Figure]:
     """Score against known accuracy, in values and in places."""
     scores, accuracy = ranking.values, 100 * ranking.truth
-    ordered = ranking.known[np.argsort(-scores[ranking.known], kind="stable")]
-    best, others = ordered[:10], spaced(ordered[10:], max(points - 10, 1))
+    ordered = ranking.known[np.argsort(-ranking.quality[ranking.known], kind="stable")]
+    count = min(10, -(-len(ordered) // 4))  # of a few candidates fewer, or all were outlined
+    best, others = ordered[:count], spaced(ordered[count:], max(points - count, 1))
     rows = np.concatenate([others, best])
     seeds = {row: 100 * values for row, values in ranking.seeds.items() if row in rows}
     true_places, places = places_of(ranking)
@@ -48,7 +49,7 @@ def against_truth(ranking: Ranking, points: int) -> tuple[Figure, Figure]:
         axes.set(xlabel="place by score, 1 is the best", ylabel="place by known accuracy", xlim=ends, ylim=ends)
 
     says = f"Scatter of known accuracy against {ranking.name} for {len(rows):,} candidates"
-    outlined = f"Each point is a candidate with an accuracy in {ranking.truth_file}. Outlined: the ten best by score."
+    outlined = f"Each point is a candidate with an accuracy in {ranking.truth_file}. Outlined: the {_number(count)} best by score."
     bars = "Lines: from the lowest to the highest of its training seeds." if seeds else ""
     sample = _sample(len(rows), len(ordered), "score")
     values = _with_texts(draw, ranking, rows, scores, accuracy)
@@ -130,6 +131,10 @@ def _with_texts(draw: Callable[[Axes], None], ranking: Ranking, rows: Rows, x: N
 
 def _head(ranking: Ranking) -> str:
     return f"{head_of(ranking.key)}; {direction_of(ranking.key)}"
+
+
+def _number(count: int) -> str:
+    return {1: "one", 10: "ten"}.get(count, str(count))
 
 
 def _sample(drawn: int, of: int, spaced_by: str) -> str:

@@ -1,6 +1,5 @@
 """The search under budgets: its front, its progress against random candidates, and the chosen with both scores."""
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,14 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure as Canvas
 
-from nas_lightning.errors import InputError
 from nas_lightning.report.content import Part, Table
 from nas_lightning.report.drawing import ACCENT, INK, MUTED, PALE, TINT, Figure, Hover, spaced
 from nas_lightning.report.ranking import read_alone
 from nas_lightning.report.recipe import next_to_known
 from nas_lightning.report.run import RunFiles
 from nas_lightning.report.winners import COLUMN, FOLDER
-from nas_lightning.runs.reading import finite, read_json, read_rows, read_text
+from nas_lightning.runs.reading import as_written, finite, read_entries, read_json, read_rows
 from nas_lightning.scoring.meanings import head_of
 
 Numbers = npt.NDArray[np.float64]
@@ -46,18 +44,19 @@ def search(run: RunFiles) -> Part | None:
     folder = run.folder / "search"
     if not (folder / "chosen.json").is_file():
         return None
-    protocol, chosen, evaluated = read_json(folder / "protocol.json"), _read_chosen(folder / "chosen.json"), _read(folder, "evaluated")
-    try:
+    protocol, chosen, scored = read_json(folder / "protocol.json"), read_entries(folder / "chosen.json"), _read(folder, "evaluated")
+    with as_written(folder, "nas-search"):
+        evaluated = [row for row in scored if _number(row.get("share_of_images", "1")) == 1]
         objective, cost = str(protocol["objective"]), str(protocol["costs"][0])
         label, first = head_of(objective), chosen[0] if chosen else None
         images = f"{first['searched']['images']:,} of {first['all_images']['images']:,}" if first else "some"
         words = f"{len(evaluated):,} candidates from a {protocol['start']} start by {protocol['algorithm']}, on {images} test images."
+        if partial := {row["architecture"] for row in scored} - {row["architecture"] for row in evaluated}:
+            words += f" {len(partial):,} others were dropped after fewer images; they are not shown."
         figures = (_front(folder, evaluated, chosen, objective, cost, label, run.points), _progress(folder))
         latencies = _latencies(folder / "latency.json")
         alone = {head: _trained_alone(run.folder / place) for head, place in TRAINED.items()}
-        table = _table(chosen, evaluated, objective, alone)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise InputError(f"{folder}: does not hold what nas-search writes there ({type(error).__name__}: {error}); search again") from None
+        table = _table(chosen, evaluated, objective, protocol["costs"], alone)
     none = "" if chosen else "No evaluated candidate keeps to a budget."
     how_won = next_to_known("the winners", run.winners_recipe, run.known_recipe, bool(alone[ALONE])) if alone[COLUMN] else ""
     return Part("The best under budgets", (words, TWO_SCORES, *latencies, how_won, none), figures=figures, tables=(table,))
@@ -83,7 +82,7 @@ def _front(
         axes.scatter(x(best), y(best), s=60, color=ACCENT, edgecolors=INK, zorder=3, label="chosen")
         for number, limit in enumerate(limits):
             axes.axvline(limit, color=MUTED, linestyle="--", linewidth=1, label=None if number else "budget")
-        axes.legend(frameon=False, fontsize=8.5)
+        axes.legend(framealpha=0.85, edgecolor="none", fontsize=8.5)
         axes.set(xlabel=UNITS[cost][1], ylabel=label)
         if objective != "top1":
             axes.invert_yaxis()  # better is up, as everywhere
@@ -111,16 +110,19 @@ def _progress(folder: Path) -> Figure:
             if points := runs.get(name):
                 axes.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=3, label=words)
                 for count, volume in points:
-                    hover.add(count, volume, f"{words}\n{count:,.0f} candidates\nhypervolume {volume:.4f}")
-        axes.legend(frameon=False, fontsize=8.5)
-        axes.set(xlabel="evaluated candidates", ylabel="hypervolume, share of the box")
+                    hover.add(count, volume, f"{words}\n{count:,.0f} evaluations\nhypervolume {volume:.4f}")
+        axes.legend(framealpha=0.85, edgecolor="none", fontsize=8.5)
+        axes.set(xlabel="evaluations", ylabel="hypervolume, share of the box")
         return [hover]
 
     notes = ("The share of the box, from nothing to the largest legal cost and from no loss to that of a guess, that the front dominates.",)
-    return Figure("search_progress", "Hypervolume by number of evaluated candidates", draw, notes, view="Progress")
+    return Figure("search_progress", "Hypervolume by number of evaluations", draw, notes, view="Progress")
 
 
-def _table(chosen: Sequence[Mapping[str, Any]], evaluated: Rows, objective: str, alone: Mapping[str, Mapping[str, float]]) -> Table:
+def _table(
+    chosen: Sequence[Mapping[str, Any]], evaluated: Rows, objective: str, ordered: Sequence[str], alone: Mapping[str, Mapping[str, float]]
+) -> Table:
+    """What a reader compares stands first: under each budget the scores, and the costs that span the front."""
     widest = np.max([_widths(row["architecture"]) for row in evaluated], axis=0)
     key, scale, digits = ("top1", 100, 2) if objective == "top1" else ("cross_entropy", 1, 4)
     name = head_of(key)
@@ -128,20 +130,32 @@ def _table(chosen: Sequence[Mapping[str, Any]], evaluated: Rows, objective: str,
         {
             "at most": ", ".join(f"{float(limit) / UNITS[cost][0]:,.4g} {BUDGETS[cost]}" for cost, limit in entry["budget"].items()),
             "": str(entry["place"]),
-            "architecture": str(entry["architecture"]),
-            "widths": "".join(STRIP[round(7 * width)] for width in _widths(str(entry["architecture"])) / widest),
-            **{UNITS[cost][1]: f"{float(value) / UNITS[cost][0]:,.3f}" for cost, value in entry["cost"].items()},
-            **{f"{cost.replace('_', '-')}, % of the largest": f"{100 * share:.1f}" for cost, share in entry["share_of_largest"].items()},
-            **{f"measured {_milliseconds(cost)}": f"{figures['fastest_ms']:,.3f}" for cost, figures in entry.get("measured", {}).items()},
-            **{f"median {_milliseconds(cost)}": f"{figures['median_ms']:,.3f}" for cost, figures in entry.get("measured", {}).items()},
+            **{
+                f"{name}, {score['images']:,} images": f"{scale * score[key]:.{digits}f}"
+                for score in (entry["all_images"], entry["searched"])
+            },
             head_of("predicted"): f"{entry['predicted']:.4f}" if "predicted" in entry else "",
-            f"{name}, searched images": f"{scale * entry['searched'][key]:.{digits}f}",
-            f"{name}, all images": f"{scale * entry['all_images'][key]:.{digits}f}",
             **{head: f"{100 * known[code]:.2f}" if (code := entry["architecture"]) in known else "" for head, known in alone.items()},
+            **dict(pair for cost in ordered for pair in _cost(cost, entry)),
+            "widths": "".join(STRIP[round(7 * width)] for width in _widths(str(entry["architecture"])) / widest),
+            "architecture": str(entry["architecture"]),
+            **dict(pair for cost in entry["cost"] if cost not in ordered for pair in _cost(cost, entry)),
+            **{f"median {_milliseconds(cost)}": f"{figures['median_ms']:,.3f}" for cost, figures in entry.get("measured", {}).items()},
         }
         for entry in chosen
     ]
-    return Table(rows, "The chosen under each budget, best first by their score on all images", file="chosen.csv")
+    says = "The chosen under each budget, best first by their score on all images; costs also in % of the largest"
+    return Table(rows, says, file="chosen.csv")
+
+
+def _cost(cost: str, entry: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Heads and cells of a cost: in its unit, as measured, and as a share of the largest."""
+    measured = entry.get("measured", {}).get(cost)
+    return [
+        (UNITS[cost][1], f"{float(entry['cost'][cost]) / UNITS[cost][0]:,.3f}"),
+        *([(f"measured {_milliseconds(cost)}", f"{measured['fastest_ms']:,.3f}")] if measured else []),
+        (f"{cost.replace('_', '-')}, %", f"{100 * entry['share_of_largest'][cost]:.1f}"),
+    ]
 
 
 def _latencies(path: Path) -> list[str]:
@@ -173,16 +187,6 @@ def _trained_alone(folder: Path) -> dict[str, float]:
 def _read(folder: Path, name: str) -> Rows:
     path = folder / f"{name}.csv"
     return [row for _, row in read_rows(path, ("generation", "architecture"))] if path.is_file() else []
-
-
-def _read_chosen(path: Path) -> list[dict[str, Any]]:
-    try:
-        content = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is not JSON ({error})") from None
-    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
-        raise InputError(f"{path}: must be a JSON list of objects")
-    return content
 
 
 def _shown(rows: Rows, objective: str) -> Numbers:

@@ -40,6 +40,10 @@ INTERVALS = (
     "They hold 95 % of {:,} resamples of the candidates. They say nothing about another training run of the supernet, whose order may "
     "differ further."
 )
+FINDING = (
+    "Of the k best by score: the share of the truly k best among them (top-k overlap), the true place of their best, and the accuracy "
+    "lost by taking it instead of the best of all (regret)."
+)
 HALVES = (
     "The order by cross entropy on the even images against that on the odd ones: how far it depends on which images were taken, not "
     "whether it is right. All images together depend less on that."
@@ -67,7 +71,7 @@ def verdict(run: RunFiles) -> Part | None:
     if score is None or kendall is None or (judged := judge(agreement, run.label)) is None:
         why = "ranking/agreement.json has no Kendall tau-b for it, as where the score is the same for all of them."
         if accuracies_are_equal(agreement):
-            why = f"{EQUAL}."
+            why, figures = f"{EQUAL}.", ()  # a scatter of one row of points
         return Part(UNKNOWN, (compared, why), figures=figures)
     best, is_open = best_baseline(agreement), judged.outcome == UNDECIDED
     outcome = next((words for words, names in baselines_by_outcome(agreement, run.label).items() if best in names), "")
@@ -86,9 +90,11 @@ def verdict(run: RunFiles) -> Part | None:
         "Known accuracies": f"{run.known_recipe or 'The recipe behind them is not recorded here'}.",
         "Intervals": INTERVALS.format(agreement.resamples) if agreement.resamples else "",
     }
+    tables = (_finding_the_best(score, agreement.n),)
+    if tables[0].rows:
+        statements["Finding the best"] = FINDING
     command = _truth_command(run, ranking) if is_open else ""
     statements |= {"How to find out": MORE} if command else {}
-    tables = (_finding_the_best(score, agreement.n),)
     title = judged.headline if is_open else f"{judged.headline}{WARNINGS.get(outcome, '')}"
     return Part(title, (compared,), statements, tiles, figures, tables, command)
 
@@ -185,4 +191,4 @@ def _finding_the_best(score: ScoreAgreement, n: int) -> Table:
                 head("regret"): regret,
             }
         )
-    return Table(rows, "The k best by score: share of the truly k best among them, true place of their best, what is lost by taking it")
+    return Table(rows)

@@ -1,0 +1,63 @@
+"""Looks for the files and folders that a config names before a command imports torch, which takes seconds."""
+
+import glob
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nas_lightning.errors import InputError
+
+FILES = (
+    *("population.file", "ranking.list", "ranking.known_accuracies", "known_accuracies"),
+    *("initial_checkpoint", "scores", "chosen", "first", "second"),
+)
+"""Keys that name a file to read."""
+FOLDERS = ("start", "sweep_dir")
+"""Keys that name a folder to read; a run folder is one only to nas-report, and images may still have to be fetched."""
+CHECKPOINTS = "a stage's last.ckpt or a run's supernet.safetensors"
+
+
+def check_inputs(config: Mapping[str, Any], command: str) -> None:
+    """Raises InputError for the first file or folder that is missing.
+
+    Args:
+        config: composed, as plain values.
+        command: the name of its file in conf/.
+    """
+    ranking = config.get("ranking")
+    is_ranked = not (isinstance(ranking, Mapping) and ranking.get("enabled") is False)
+    for key in FILES:
+        if key.startswith("ranking.") and not is_ranked:
+            continue
+        if (path := _value(config, key)) is not None and not Path(path).exists():
+            what = f"; give {CHECKPOINTS}" if key == "initial_checkpoint" else ""
+            raise InputError(f"{key}: {path} is not a file{what}")
+    if (pattern := _value(config, "checkpoint")) is not None and not Path(pattern).is_file():
+        if Path(pattern).is_dir():
+            raise InputError(f"checkpoint: {pattern} is a folder; give {CHECKPOINTS} in it")
+        if not glob.glob(pattern, recursive=True):
+            raise InputError(f"checkpoint: {pattern} names no file; give {CHECKPOINTS}")
+    is_of_images = str(_value(config, "data._target_")).endswith(".ImageFolder")
+    read = (*FOLDERS, *(["data.root"] if is_of_images else []), *(["run_dir"] if command == "report" else []))
+    for key in read:
+        if (path := _value(config, key)) is not None and not Path(path).is_dir():
+            raise InputError(f"{key.removesuffix('_dir') if key == 'sweep_dir' else key}: {path} is not a folder")
+    if command != "report" and (path := _value(config, "run_dir")) is not None:
+        _check_can_be_made(Path(path))
+
+
+def _check_can_be_made(folder: Path) -> None:
+    above = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not above.is_dir():
+        raise InputError(f"{folder}: cannot be written ({above} is not a folder)")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(f"{folder}: cannot be written (Permission denied)")
+
+
+def _value(config: Mapping[str, Any], key: str) -> str | None:
+    """The text at a place of a config; None if there is none."""
+    node: Any = config
+    for name in key.split("."):
+        node = node.get(name) if isinstance(node, Mapping) else None
+    return node if isinstance(node, str) and node.strip() else None
