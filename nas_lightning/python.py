@@ -17,7 +17,7 @@ from nas_lightning.scoring.protocol import write_order
 from nas_lightning.scoring.score import Scorer, score_candidates
 from nas_lightning.scoring.table import SUBMISSION, ScoreTable, made_from_scores
 from nas_lightning.space import Architecture, Population, read_accuracies
-from nas_lightning.supernet import Supernet
+from nas_lightning.supernet.families import AnyModule
 
 Accuracies = Mapping[Architecture, float] | Path | str
 """Fractions by candidate, or a file in the challenge's format."""
@@ -62,7 +62,7 @@ class RankedTable(ScoreTable):
 
 
 def rank(
-    supernet: Supernet,
+    supernet: AnyModule,
     candidates: Population,
     dataset: ImageDataset,
     *,

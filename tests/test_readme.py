@@ -34,7 +34,7 @@ KINDS = {
 }
 OTHERS = ("pip install ", "pytest", "git clone ", "cd nas_lightning", "python3 -m venv ", ". .venv/")
 """Programs in blocks that are not ours."""
-ELSEWHERE = {"extending.md": "python yaml bash", "export.md": "bash", "keys.md": "yaml", "python.md": "python"}
+ELSEWHERE = {"extending.md": "python yaml bash", "export.md": "bash", "keys.md": "yaml", "networks.md": "bash", "python.md": "python"}
 """Kinds of blocks that a test of their own runs or compares."""
 
 

@@ -1,10 +1,13 @@
 """Every config that we ship is a test case: it composes, is read, and its objects are made, without images or network."""
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
 import torch
+import torchvision
 import yaml
 from PIL import Image
 
@@ -23,6 +26,7 @@ from nas_lightning.devices.trainer_arguments import DECIDED_BY
 from nas_lightning.space import Population, SearchSpace
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import make_header, save_supernet
+from nas_lightning.supernet.traced.source import NetworkSource
 from nas_lightning.training.objectives import CrossEntropy, InplaceDistillation
 from nas_lightning.training.samplers import ListedSampler, UniformSampler
 from nas_lightning.training.schedules import EpochwiseCosine
@@ -59,6 +63,9 @@ def build(*overrides: str) -> Built:
     config = read(TrainConfig, composed("config", "run_dir=out", *overrides))
     builder = Builder(tuple(config.plugins), {"seed": config.seed})
     dataset = builder.build(config.data, "data")
+    if config.network is not None:
+        keys = config.network
+        assert NetworkSource.for_classes(keys.network, keys.classes_argument, dataset.classes, config.plugins).outline()
     space = builder.build(config.space if config.space.node["resolution"] else of_resolution(config.space, dataset.resolution), "space")
     population = make_population(config.population, space)
     family = make_family(space, dataset, config.supernet.shortcuts)
@@ -81,15 +88,23 @@ def test_an_experiment_composes_and_all_its_objects_are_made(experiment: str):
 
 
 @pytest.mark.parametrize("choice", OPTIONS)
-def test_an_option_of_a_group_fits_into_the_default_run(choice: str, tmp_path: Path):
+def test_an_option_of_a_group_fits_into_the_default_run(choice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     group, option = choice.split("=")
     place = {"stage": "stage@stages.pretrain"}.get(group, f"{group}@stages.pretrain.{group}" if group in MOUNTED else group)
     more = {
         "listed_file": [f"stages.pretrain.sampler.choose.path={tmp_path}/list.json"],
         "fixed_teacher": [f"stages.pretrain.objective.checkpoint={tmp_path}/teacher.safetensors"],
         "image_folder": [f"data.root={tmp_path}/images", f"data.cache={tmp_path}"],
+        "network=custom": [
+            "network.network._target_=tests.supernet.traced.networks.Gates",
+            "network.classes_argument=null",
+            "plugins=[tests]",
+        ],
+        "network=torchvision": ["network.name=mnasnet0_5"],
+        "network=timm": ["network.name=mnasnet0_5", "plugins=[timm]"],
         **{key: ["population.count=50000"] for key in ("listed_spaced200", "finetune")},  # every 250th
-    }.get(option, [])
+    }
+    given = more.get(choice, more.get(option, []))
     for path in (tmp_path / "images" / name for name in ("cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png")):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (9, 9), (1, 2, 3)).save(path)
@@ -97,7 +112,11 @@ def test_an_option_of_a_group_fits_into_the_default_run(choice: str, tmp_path: P
     if option == "fixed_teacher":
         teacher = Supernet(SearchSpace("tiny", (1,), (4,), 2, 8), classes=10, channels=1)
         save_supernet(tmp_path / "teacher.safetensors", teacher, make_header(teacher, describe(Digits(8))))
-    build(f"{place}={option}", *more)
+    # As timm, which is not installed.
+    monkeypatch.setitem(
+        sys.modules, "timm", SimpleNamespace(list_models=torchvision.models.list_models, create_model=torchvision.models.get_model)
+    )
+    build(f"{place}={option}", *given)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

@@ -13,11 +13,11 @@ from nas_lightning.agreement.agreement import Agreement, cells_of, headers_of
 from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES
 from nas_lightning.agreement.measure import measure
 from nas_lightning.agreement.summary import SURE
-from nas_lightning.errors import InputError
+from nas_lightning.errors import InputError, cut
 from nas_lightning.runs.reading import read_json
 from nas_lightning.scoring.protocol import ORDERED_BY, PREDICTOR, differences, read_order
 from nas_lightning.scoring.table import LABELS, read_table
-from nas_lightning.space import Architecture, SearchSpace, as_fractions, read_accuracies, read_values
+from nas_lightning.space import Architecture, Space, as_fractions, read_accuracies, read_values
 
 ACC = "acc"
 """The one score of a file in the challenge's format; of a table next to it, the score that orders it."""
@@ -37,7 +37,7 @@ class RankingFile:
         return {label: values[rows] for label, values in self.scores.items()}
 
 
-def read_rankings(first: Path, second: Path, space: SearchSpace) -> tuple[RankingFile, RankingFile]:
+def read_rankings(first: Path, second: Path, space: Space) -> tuple[RankingFile, RankingFile]:
     """Reads two files, each a ``scores.csv``, or a ``.json`` in the challenge's format, whose ``acc`` of 0 are left out.
 
     Raises:
@@ -49,7 +49,7 @@ def read_rankings(first: Path, second: Path, space: SearchSpace) -> tuple[Rankin
     return _by_its_order(first, one), _by_its_order(second, other)
 
 
-def _read_ranking(path: Path, space: SearchSpace) -> RankingFile:
+def _read_ranking(path: Path, space: Space) -> RankingFile:
     if path.suffix.lower() != ".json":
         table = read_table(path, space)
         return RankingFile(table.population.architectures, table.qualities())
@@ -68,7 +68,7 @@ def _by_its_order(path: Path, ranking: RankingFile) -> RankingFile:
     return RankingFile(ranking.architectures, {ACC: ranking.scores[wanted if wanted in ranking.scores else any_other]})
 
 
-def compare_scores(first: Path, second: Path, space: SearchSpace, resamples: int) -> Agreement:
+def compare_scores(first: Path, second: Path, space: Space, resamples: int) -> Agreement:
     """Compares each score of the second table with the same score of the first, which stands for the truth.
 
     Args:
@@ -132,7 +132,7 @@ class Comparison:
         return {"first": self.agreement.wins(first, second, statistic), "second": self.agreement.wins(second, first, statistic)}
 
 
-def compare_with_known(first: Path, second: Path, known_accuracies: Path, space: SearchSpace, resamples: int) -> Comparison:
+def compare_with_known(first: Path, second: Path, known_accuracies: Path, space: Space, resamples: int) -> Comparison:
     """Compares both tables with known accuracies, on the candidates of all three.
 
     Args:
@@ -173,7 +173,7 @@ def other_protocol(first: Path, second: Path) -> str | None:
     old, new = (protocol.get(PREDICTOR) or ("smoothed" if protocol.get(ORDERED_BY) == "smoothed" else None) for protocol in protocols)
     if old != new and None not in (old, new):
         different.append((PREDICTOR, old, new))
-    return ", ".join(f"{key} is {old!r} and {new!r}" for key, old, new in different) or None
+    return ", ".join(f"{key} is {cut(repr(old))} and {cut(repr(new))}" for key, old, new in different) or None
 
 
 def _check_common(first: dict[str, Any], second: dict[str, Any], places: str) -> None:

@@ -144,14 +144,15 @@ def agreement_with(
     rows = [row for row in distinct if architectures[row] in known]
     truth = np.array([known[architectures[row]] for row in rows])
     widths, parameters = table.population.widths[rows], table.parameters[rows]
-    untrained = size_and_last_width(table.parameters[distinct], table.population.widths[distinct])
+    last = table.population.widths[:, -1] if table.last_widths is None else table.last_widths
+    untrained = size_and_last_width(table.parameters[distinct], last[distinct])
     scores = {
         **{label: values[rows] for label, values in table.qualities().items()},
         "parameters": parameters.astype(float),
         "multiply-adds": table.multiply_adds[rows].astype(float),
-        "last width": widths[:, -1].astype(float),
+        "last width": last[rows].astype(float),
         "sum of widths": widths.sum(axis=1).astype(float),
-        "size and last width": untrained(parameters, widths),
+        "size and last width": untrained(parameters, last[rows]),
     }
     return replace(
         measure(scores, truth, baselines=BASELINES, resamples=resamples, seed=seed),

@@ -3,11 +3,15 @@
 import sys
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from nas_lightning.console.start import plain, start
 from nas_lightning.errors import InputError
+
+if TYPE_CHECKING:
+    from nas_lightning.space import Space
 
 NAMES = ("agreement.json", "comparison.json")
 """Files written into ``run_dir``."""
@@ -25,7 +29,8 @@ def task(cfg: DictConfig) -> None:
     from nas_lightning.runs.made_from import KEY, hashes, remove
     from nas_lightning.runs.writing import write_json
 
-    first, second, space = Path(config.first), Path(config.second), Builder().build(config.space, "space")
+    first, second = Path(config.first), Path(config.second)
+    space = _space_of(first) or _space_of(second) or Builder().build(config.space, "space")
     if config.run_dir is not None and (Path(config.run_dir) / "scores.csv").is_file():
         raise InputError(f"run_dir: {config.run_dir} holds a ranking, whose own agreement.json would be lost; give another folder")
     sources = {"first": first, "second": second}
@@ -50,6 +55,23 @@ def task(cfg: DictConfig) -> None:
     if (difference := other_protocol(first, second)) is not None:
         print(f"warning: a comparison of different protocols: {difference}", file=sys.stderr)
     print(fitted(paragraphs))
+
+
+def _space_of(table: Path) -> "Space | None":
+    """The candidates of a traced network, whose choices the protocol next to a table names; None of other tables."""
+    from nas_lightning.runs.reading import read_json
+    from nas_lightning.space import ListedSpace
+
+    path = table.with_name("protocol.json")
+    choices = read_json(path).get("choices") if path.is_file() else None
+    if not isinstance(choices, dict):
+        return None
+    if not all(isinstance(widths, list) for widths in choices.values()):
+        raise InputError(f"{path}: choices: must be lists of widths by name")
+    try:
+        return ListedSpace(table.parent.name, tuple(choices), tuple(choices.values()), 1)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 main = partial(start, task, "compare")

@@ -10,6 +10,7 @@ from nas_lightning.export.settings import ExportSettings
 from nas_lightning.scoring.predictors import FEWEST, PREDICTORS, Predictor
 from nas_lightning.scoring.score import Scorer
 from nas_lightning.standalone.train_alone import Recipe
+from nas_lightning.supernet.traced.choices import Widths
 from nas_lightning.training.stage import Stage
 
 CHOOSE = ("cost", "accuracy", "best", "search")
@@ -83,6 +84,27 @@ class StandaloneConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """``network``: any convolutional network in place of ``space``, whose layers' widths are the choices: docs/networks.md."""
+
+    network: dict[str, Any]
+    """The constructor by ``_target_``, and its arguments: of a network of torchvision or timm, or a class of your own."""
+    name: str | None = None
+    """Of the network in its library."""
+    classes_argument: str | None = "num_classes"
+    """Argument of the constructor that takes the number of classes; None if there is none."""
+    widths: Widths
+    fixed: tuple[str, ...] = ()
+    """Patterns of layers that keep all their channels, as ``layer4.*``."""
+    tie: tuple[str, ...] = ()
+    """Patterns of choices that become one, with the same share of the channels."""
+    sort: str = choice("none", among=("none", "l1"))
+    """``l1`` puts the channels with the largest weights first, which narrow candidates keep; only with ``weights``."""
+    weights: str | None = None
+    """Trained weights to begin with: ``DEFAULT`` fetches the library's, ``FILE.safetensors`` has the network's names."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CommandConfig:
     """The keys of every command that works in a run folder."""
 
@@ -113,6 +135,8 @@ class TrainConfig(CommandConfig):
     """Weights that the first stage starts from; None starts from scratch."""
     save_every_steps: int | None = number(None, least=1)
     """Writes ``last.ckpt`` also after every N steps, not only after every epoch."""
+    network: NetworkConfig | None = None
+    """A network whose widths are the choices, instead of a space."""
     space: Target = target(roles.SPACE)
     """What a candidate is."""
     supernet: SupernetConfig
@@ -148,6 +172,8 @@ class StandaloneCommandConfig(CommandConfig):
 
     seed: int = number(0, least=0)
     """Offered to your own classes that take one; the trainings have ``standalone.seeds``."""
+    network: NetworkConfig | None = None
+    """A network whose widths are the choices, instead of a space."""
     space: Target = target(roles.SPACE)
     """What a candidate is."""
     data: Target = target(roles.DATASET)

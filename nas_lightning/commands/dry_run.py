@@ -10,6 +10,7 @@ from tabulate import tabulate
 from torch.nn.functional import cross_entropy
 
 from nas_lightning.commands.configs import RankingConfig, TrainConfig
+from nas_lightning.commands.network_table import describe_network
 from nas_lightning.commands.prepare import Run, make_data
 from nas_lightning.commands.ranking import choose_candidates, choose_images, make_scorer, to_score
 from nas_lightning.config.build import Builder
@@ -22,7 +23,8 @@ from nas_lightning.space import Architecture, Population
 from nas_lightning.standalone.side_by_side import Training
 from nas_lightning.standalone.train_alone import Recipe
 from nas_lightning.standalone.truth import read_accuracies_so_far
-from nas_lightning.supernet import Supernet
+from nas_lightning.supernet.families import AnyModule
+from nas_lightning.supernet.traced import TracedSupernet
 from nas_lightning.training.run_stages import steps_left
 from nas_lightning.training.samplers import Position
 from nas_lightning.training.stage import Stage
@@ -58,7 +60,9 @@ def dry_run(config: TrainConfig, run: Run, run_dir: Path) -> str:
         timing = (f"{seconds * 1000:.0f} ms", f"{duration(left * seconds)}{only}") if left else ("", "finished")
         rows.append([stage.name, stage.epochs, stage.sampler.paths, passes, f"{steps:,}", *timing])
     table = tabulate(rows, ["stage", "epochs", "paths", "passes", "steps", "a step", "estimated time"], disable_numparse=True)
-    lines = [f"Stages, from the forward and backward passes of {MEASURED_STEPS} steps each on {device}, batches of {len(batch[1])}", table]
+    head = describe_network(run.supernet.family) if isinstance(run.supernet, TracedSupernet) else []
+    measured = f"Stages, from the forward and backward passes of {MEASURED_STEPS} steps each on {device}, batches of {len(batch[1])}"
+    lines = [*head, measured, table]
     if run.truth is not None:
         alone, recipe = run.truth
         done = read_accuracies_so_far(run_dir / "standalone", alone)
@@ -85,7 +89,7 @@ def dry_run(config: TrainConfig, run: Run, run_dir: Path) -> str:
     return "\n".join(lines)
 
 
-def _seconds_per_step(stage: Stage, supernet: Supernet, batch: Batch, progress: float) -> float:
+def _seconds_per_step(stage: Stage, supernet: AnyModule, batch: Batch, progress: float) -> float:
     supernet.train()
     seconds = 0.0
     for number in range(MEASURED_STEPS + 1):
@@ -124,7 +128,7 @@ def _alone_seconds(alone: Population, recipe: Recipe, run: Run, processes: int, 
 
 
 def _ranking_seconds(
-    config: RankingConfig, run: Run, supernet: Supernet, device: torch.device, scored: Set[Architecture]
+    config: RankingConfig, run: Run, supernet: AnyModule, device: torch.device, scored: Set[Architecture]
 ) -> tuple[float, int, int]:
     candidates = to_score(config, choose_candidates(config, run.space, run.population))
     images, labels = (part.to(device) for part in choose_images(config, run.dataset))

@@ -1,5 +1,6 @@
 """``nas-export``: takes candidates out of a supernet, into files that other programs run."""
 
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from nas_lightning.devices.launch import check_alone
 from nas_lightning.errors import InputError
 
 if TYPE_CHECKING:
-    from nas_lightning.space import Architecture, SearchSpace
+    from nas_lightning.space import Architecture, Space
 
 
 def task(cfg: DictConfig) -> None:
@@ -49,10 +50,10 @@ def task(cfg: DictConfig) -> None:
             folders.append(held / "export" / card["name"])
             show(folders[-1], card, is_new)
     if "safetensors" in config.export.written:
-        from nas_lightning.commands.screen import assigned, to_paste
+        from nas_lightning.commands.screen import assigned, packages_in, to_paste
 
         root = [] if config.data.root is None else [assigned("data.root", config.data.root)]
-        words = ["nas-standalone", assigned("start", str(folders[0])), "standalone=short", *root]
+        words = ["nas-standalone", assigned("start", str(folders[0])), "standalone=short", *root, *packages_in(sys.argv)]
         print(f"next, train {'it' if len(folders) == 1 else 'the first'} on:\n{to_paste(words)}")
 
 
@@ -78,7 +79,7 @@ def show(folder: Path, card: dict[str, Any], is_new: bool) -> None:
     )
 
 
-def _architectures(code: str | None, chosen: str | None, space: "SearchSpace", count: int | None) -> "tuple[list[Architecture], int]":
+def _architectures(code: str | None, chosen: str | None, space: "Space", count: int | None) -> "tuple[list[Architecture], int]":
     """The candidates to export, each once, and the number that they are chosen from."""
     if chosen is None:
         try:

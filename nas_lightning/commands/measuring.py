@@ -14,7 +14,9 @@ from nas_lightning.devices.trainer import make_trainer, wait_for_all
 from nas_lightning.export.latency import latency
 from nas_lightning.search.latency import FILE, LATENCIES, LATENCY, Latencies
 from nas_lightning.space import Architecture
-from nas_lightning.supernet import NormStatistics, ResidualFamily, Supernet, cut
+from nas_lightning.supernet import cut
+from nas_lightning.supernet.families import AnyModule
+from nas_lightning.supernet.layers import with_running_norms
 
 BATCH = 32
 """Images of ``batch_latency`` unless given."""
@@ -25,7 +27,7 @@ def latency_names(search: SearchConfig) -> list[str]:
     return [name for name in LATENCIES if name in search.costs or name in (search.budgets or {})]
 
 
-def make_latencies(config: SearchCommandConfig, supernet: Supernet, folder: Path) -> Latencies | None:
+def make_latencies(config: SearchCommandConfig, supernet: AnyModule, folder: Path) -> Latencies | None:
     """Measures in a search's folder; None if no latency is a cost."""
     search = config.search
     if not (names := latency_names(search)):
@@ -38,15 +40,14 @@ def make_latencies(config: SearchCommandConfig, supernet: Supernet, folder: Path
         "torch": torch.__version__,
         "images": {name: images[name] for name in names},
     }
-    family = ResidualFamily.from_header(supernet.header())
 
     def measure(architecture: Architecture, count: int) -> Mapping[str, float]:
-        return measure_candidate(supernet, family, architecture, count, device)
+        return measure_candidate(supernet, architecture, count, device)
 
-    return Latencies(folder / FILE, family, protocol, measure, wait_for_all)
+    return Latencies(folder / FILE, supernet.structure, protocol, measure, wait_for_all)
 
 
-def measured_ends(config: SearchCommandConfig, supernet: Supernet) -> dict[str, tuple[float, float]]:
+def measured_ends(config: SearchCommandConfig, supernet: AnyModule) -> dict[str, tuple[float, float]]:
     """Each latency of the smallest and of the largest candidate; none where a search is resumed, whose budgets were checked."""
     folder = Path(config.run_dir) / "search"
     latencies = make_latencies(config, supernet, folder)
@@ -61,13 +62,9 @@ def measured_ends(config: SearchCommandConfig, supernet: Supernet) -> dict[str, 
 
 
 @torch.inference_mode()
-def measure_candidate(
-    supernet: Supernet, family: ResidualFamily, architecture: Architecture, images: int, device: torch.device
-) -> dict[str, Any]:
+def measure_candidate(supernet: AnyModule, architecture: Architecture, images: int, device: torch.device) -> dict[str, Any]:
     """The candidate cut out, with running norms; their values, which calibration would change, take no time."""
-    network = family.alone(architecture, NormStatistics.RUNNING)
-    network.load_state_dict(cut(supernet, architecture).state_dict(), strict=False)
-    network.to(device).eval()
+    network = with_running_norms(cut(supernet, architecture)).to(device).eval()
     shape = images, supernet.channels, supernet.space.resolution, supernet.space.resolution
     return latency(network, torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device))
 

@@ -75,6 +75,8 @@ def describe_value(returns: str, value: float | None) -> str:
 
 def _here(config: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in config.items() if key not in ELSEWHERE}
+    if kept.get("network") is None:  # older configs lack it
+        kept.pop("network", None)
     if isinstance(monitor := kept.get("monitor"), Mapping):  # older configs lack what only TensorBoard shows
         kept["monitor"] = {key: value for key, value in monitor.items() if key != "each"}
     return kept

@@ -1,16 +1,16 @@
 """Makes every object of a run from its config, so that a wrong value stops the run before it starts."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from pytorch_lightning.plugins import DoublePrecision
 
 from nas_lightning.commands.check_trainer import check_batches, check_clipping, check_panel_is_evaluated
-from nas_lightning.commands.configs import StandaloneCommandConfig, StandaloneConfig, TrainConfig
+from nas_lightning.commands.configs import NetworkConfig, StandaloneCommandConfig, StandaloneConfig, TrainConfig
 from nas_lightning.commands.ranking import check_enough_known, check_ranking, choose_candidates
 from nas_lightning.config.build import Builder, import_plugins
 from nas_lightning.config.fields import Later, Target
@@ -21,22 +21,25 @@ from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.devices.trainer import make_trainer
 from nas_lightning.errors import InputError
-from nas_lightning.space import Architecture, Population, SearchSpace, ShortcutRule, read_accuracies
+from nas_lightning.space import Architecture, Population, SearchSpace, ShortcutRule, Space, Structure, read_accuracies
 from nas_lightning.standalone.choice import check_seeds, spread_by_accuracy, spread_by_cost
 from nas_lightning.standalone.side_by_side import on_one_device, pack
 from nas_lightning.standalone.train_alone import Recipe
-from nas_lightning.supernet import ResidualFamily, Supernet
+from nas_lightning.supernet import ResidualFamily
 from nas_lightning.supernet.checkpoint import load_supernet
+from nas_lightning.supernet.families import AnyModule, Family, is_traced
+from nas_lightning.supernet.traced import TracedFamily, TracedSupernet
+from nas_lightning.supernet.traced.source import NetworkSource
 from nas_lightning.training.stage import MakeOptimizer, Stage, check_name
 
 
 class Run(NamedTuple):
     """Every object of a run, made and checked before any computation."""
 
-    space: SearchSpace
+    space: Space
     dataset: ImageDataset
     population: Population
-    supernet: Supernet
+    supernet: AnyModule
     stages: list[Stage]
     truth: tuple[Population, Recipe] | None
 
@@ -45,9 +48,9 @@ def prepare(config: TrainConfig) -> Run:
     """Makes the objects of a run; any wrong value in the config stops here."""
     import_plugins(config.plugins)
     builder = Builder(tuple(config.plugins), {"seed": config.seed})
-    space, dataset = make_space_and_dataset(builder, config.space, config.data)
+    family, dataset = make_family_and_dataset(builder, config, config.supernet.shortcuts)
+    space = family.space
     population = make_population(config.population, space)
-    family = make_family(space, dataset, config.supernet.shortcuts)
     supernet = family.supernet(config.supernet.norm, config.seed, config.supernet.channels_last)
     builder = builder.offering(space=space, population=population, family=family, dataset=dataset)
     stages = make_stages(builder, config.stages, supernet)
@@ -72,7 +75,7 @@ def prepare(config: TrainConfig) -> Run:
         check_ranking(config.ranking, dataset, ranked)
     if config.standalone.enabled:
         listed = config.ranking.list if config.ranking.enabled and config.ranking.list else config.population.file
-        truth = make_standalone(builder, config, dataset, ranked, listed)
+        truth = make_standalone(builder, config, dataset, ranked, listed, None if config.network is None else family)
         if config.standalone.processes > 1 and trainer.num_devices * trainer.num_nodes > 1:
             raise InputError(
                 f"standalone.processes: {config.standalone.processes} cannot be used where the stages train in several processes "
@@ -84,11 +87,40 @@ def prepare(config: TrainConfig) -> Run:
         path = Path(config.initial_checkpoint)
         loaded, header = load_supernet(path)
         if loaded.header() != supernet.header():
-            raise InputError(f"initial_checkpoint: {path} holds {header['supernet']}, but the config describes {supernet.header()}")
+            raise InputError(f"initial_checkpoint: {_what_differs(path, loaded.header(), supernet)}")
         supernet.load_state_dict(loaded.state_dict())
         if not stages:  # the weights are ranked as they are
             check_trained_on(dataset, header, "initial_checkpoint", path)
     return Run(space, dataset, population, supernet, stages, truth)
+
+
+def _what_differs(path: Path, header: Mapping[str, Any], supernet: AnyModule) -> str:
+    ours = supernet.header()
+    if not (is_traced(header) and isinstance(supernet, TracedSupernet)):
+        return f"{path} holds {header}, but the config describes {ours}"
+    keys = ", ".join(key for key in ours if ours[key] != header.get(key))
+    return f"{path} is of another supernet than the config describes ({supernet.family.what_differs(header) or f'other {keys}'})"
+
+
+def make_family_and_dataset(builder: Builder, config: TrainConfig | StandaloneCommandConfig, shortcuts: str) -> tuple[Family, ImageDataset]:
+    """The networks of a run, those of its space or of ``network``, and the images, both splits read and checked."""
+    if config.network is None:
+        space, dataset = make_space_and_dataset(builder, config.space, config.data)
+        return make_family(space, dataset, shortcuts), dataset
+    dataset = builder.build(config.data, "data")
+    check_dataset(dataset)
+    return make_traced(config.network, dataset, config.plugins), dataset
+
+
+def make_traced(config: NetworkConfig, dataset: ImageDataset, plugins: Sequence[str]) -> TracedFamily:
+    """The candidates of a network for a data set, traced."""
+    if config.sort != "none" and config.weights is None:
+        raise InputError(f"network.sort: {config.sort} orders trained weights; give network.weights")
+    source = NetworkSource.for_classes(config.network, config.classes_argument, dataset.classes, plugins)
+    images = dataset.classes, dataset.channels, dataset.resolution
+    family = TracedFamily(source, source.name, *images, config.widths, config.fixed, config.tie, config.sort, config.weights)
+    _ = family.cuts_natively  # traces it, and compares slices with the network narrowed
+    return family
 
 
 def make_space_and_dataset(builder: Builder, space_config: Target, config: Target) -> tuple[SearchSpace, ImageDataset]:
@@ -109,14 +141,14 @@ def of_resolution(space: Target, resolution: int) -> Target:
     return replace(space, node={**space.node, "resolution": resolution})
 
 
-def make_population(config: PopulationConfig, space: SearchSpace) -> Population:
+def make_population(config: PopulationConfig, space: Space) -> Population:
     """The run's list, from a file or drawn."""
     if config.file is not None:
         return Population.read(Path(config.file), space)
     return Population.draw(space, min(config.count, space.size), config.seed)
 
 
-def make_stages(builder: Builder, config: Mapping[str, Later[Stage]], supernet: Supernet) -> list[Stage]:
+def make_stages(builder: Builder, config: Mapping[str, Later[Stage]], supernet: AnyModule) -> list[Stage]:
     """The recipe, each stage checked against its supernet."""
     folders: dict[str, str] = {}
     for name in config:
@@ -155,15 +187,21 @@ def make_family(space: SearchSpace, dataset: ImageDataset, shortcuts: str) -> Re
 
 
 def make_standalone(
-    builder: Builder, config: TrainConfig | StandaloneCommandConfig, dataset: ImageDataset, candidates: Population, listed: str | None
+    builder: Builder,
+    config: TrainConfig | StandaloneCommandConfig,
+    dataset: ImageDataset,
+    candidates: Population,
+    listed: str | None,
+    family: Family | None = None,
 ) -> tuple[Population, Recipe]:
     """The candidates to train stand-alone, and the recipe, tried for one step.
 
     Args:
         candidates: to choose from.
         listed: their file; None if they were drawn.
+        family: of the networks; by default the residual one with ``standalone.shortcuts``.
     """
-    family = make_family(candidates.space, dataset, config.standalone.shortcuts)
+    family = family or make_family(cast(SearchSpace, candidates.space), dataset, config.standalone.shortcuts)
     recipe: Recipe = builder.offering(space=candidates.space).make(config.standalone.recipe, "standalone", family=family)
     chosen = choose_standalone(config.standalone, candidates, family, listed)
     check_recipe(recipe, dataset, builder.build_values(config.trainer, "trainer"), config.standalone.processes)
@@ -183,7 +221,7 @@ def check_recipe(recipe: Recipe, dataset: ImageDataset, trainer_arguments: Mappi
         pack(dataset, recipe, trainer_arguments, processes)
 
 
-def choose_standalone(config: StandaloneConfig, population: Population, family: ResidualFamily, listed: str | None) -> Population:
+def choose_standalone(config: StandaloneConfig, population: Population, family: Structure, listed: str | None) -> Population:
     """The candidates to train stand-alone, each architecture once; arguments as for ``make_standalone``."""
     check_seeds(config.seeds)
     if config.choose == "best":
@@ -207,7 +245,7 @@ def choose_standalone(config: StandaloneConfig, population: Population, family: 
     return population if config.count is None else spread_by_accuracy(population, known, config.count)
 
 
-def read_known(listed: str | None, space: SearchSpace) -> dict[Architecture, float]:
+def read_known(listed: str | None, space: Space) -> dict[Architecture, float]:
     """The known accuracies in a list's own file, fractions; empty without a file."""
     return {} if listed is None else read_accuracies(Path(listed), space)
 

@@ -26,8 +26,9 @@ from nas_lightning.devices.trainer import make_trainer, start_processes
 from nas_lightning.errors import InputError
 from nas_lightning.runs.writing import write_json
 from nas_lightning.scoring.table import LABELS, read_table
-from nas_lightning.space import SearchSpace
+from nas_lightning.space import Space
 from nas_lightning.supernet.checkpoint import read_header
+from nas_lightning.supernet.families import space_from_header
 
 LONGEST_LABEL, LONGEST_SHOWN = 100, 36
 """Characters of a folder's name, as file systems take some 255 bytes; and of it in the table."""
@@ -79,7 +80,7 @@ def rank_checkpoints(checkpoints: Sequence[Checkpoint], config: RankConfig, run_
             results[label] = rank_checkpoint(path, config.ranking, dataset, run_dir, arguments, folder_name=folder)
     if config.ranking.shard is None and is_rank_zero():
         if len(checkpoints) > 1:
-            _compare(SearchSpace(**checkpoints[-1].header["supernet"]["space"]), results, run_dir, config.ranking.score)
+            _compare(space_from_header(checkpoints[-1].header["supernet"]), results, run_dir, config.ranking.score)
         else:
             report(f"\n{closing(run_dir, write_page(run_dir), sys.argv, {'checkpoint': config.checkpoint})}", to_stdout=True)
     return results
@@ -95,7 +96,7 @@ def _datasets(checkpoints: Sequence[Path], headers: Sequence[dict[str, Any]], co
             read[key] = dataset_from_header(data, config.data.root)
             check_dataset(read[key])
         check_trained_on(read[key], header, "checkpoint", path)
-        space = SearchSpace(**header["supernet"]["space"])
+        space = space_from_header(header["supernet"])
         check_ranking(config.ranking, read[key], choose_candidates(config.ranking, space, None))
         datasets.append(read[key])
     return datasets
@@ -113,7 +114,7 @@ def _in_training_order(checkpoints: list[Path]) -> tuple[list[Path], list[dict[s
     return ordered, [headers[path] for path in ordered]
 
 
-def _compare(space: SearchSpace, results: dict[str, Any], run_dir: Path, score: str) -> None:
+def _compare(space: Space, results: dict[str, Any], run_dir: Path, score: str) -> None:
     tables = {label: read_table(run_dir / "ranking" / label / "scores.csv", space) for label in results}
     qualities = {label: table.quality(score)[list(table.population.distinct_rows)] for label, table in tables.items()}
     last = list(qualities.values())[-1]

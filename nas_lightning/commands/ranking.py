@@ -28,7 +28,7 @@ from nas_lightning.scoring.score import Scorer
 from nas_lightning.scoring.shards import Shard, check_no_older_shard
 from nas_lightning.scoring.table import NOT_SCORED, Score, ScoreTable, read_parts
 from nas_lightning.search.successive_halving import STANDARD_ERRORS, Halving, Losses, Rung, make_rungs, successive_halving
-from nas_lightning.space import Architecture, CandidateRows, Population, SearchSpace, read_accuracies
+from nas_lightning.space import Architecture, CandidateRows, Population, Space, read_accuracies
 from nas_lightning.supernet.checkpoint import load_supernet
 
 DRAWN = 1000
@@ -75,7 +75,7 @@ def rank_checkpoint(
         images=len(images),
         batch_size=scorer.batch_size,
         norm=str(supernet.norm),
-        shortcuts=str(supernet.shortcuts),
+        structure=supernet.structure.protocol(),
         precision=precision_of(trainer_arguments),
         recalibration=None if scorer.recalibration is None else scorer.recalibration.protocol(),
         cheap_first=None if rungs is None else {"keep": config.cheap_first_keep, "z": STANDARD_ERRORS},
@@ -109,7 +109,7 @@ def rank_checkpoint(
     return write_and_print(table, folder, config.score, config.budgets, config.resamples, known, cheap_first, prediction, halves)
 
 
-def compare_halves(parts: Path, table: ScoreTable, space: SearchSpace) -> Halves | None:
+def compare_halves(parts: Path, table: ScoreTable, space: Space) -> Halves | None:
     """How far two halves of the images order the scored candidates of a list alike; None if the parts of some lack halves."""
     rows = [row for row in table.population.distinct_rows if table.is_scored[row]]
     kept = read_losses_of_halves(parts, space)
@@ -253,7 +253,7 @@ def choose_images(config: RankingConfig, dataset: ImageDataset) -> tuple[Tensor,
     return evaluation_images(dataset, count)
 
 
-def choose_candidates(config: RankingConfig, space: SearchSpace, population: Population | None) -> Population:
+def choose_candidates(config: RankingConfig, space: Space, population: Population | None) -> Population:
     """The candidates to score: the configured number from the config's list, or else from the run's, or drawn from the space."""
     if config.list is not None:
         population = Population.read(Path(config.list), space)

@@ -53,6 +53,7 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run, watching: Seque
         every_epochs=config.monitor.every_epochs,
         save_every_steps=config.save_every_steps,
         each_of_panel=config.monitor.each,
+        seed=config.seed,
     )
     weights = run_dir / "supernet.safetensors"
     if is_rank_zero():

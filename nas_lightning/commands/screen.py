@@ -2,7 +2,7 @@
 
 import shlex
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def closing(run_dir: Path, page: str, made_by: Sequence[str] = (), config: Mappi
     if not scores.is_file():
         root = (config.get("data") or {}).get("root")
         aim, where = "rank candidates", [] if root is None else [assigned("data.root", root)]
-        words = ["nas-rank", assigned("checkpoint", f"{run_dir}/supernet.safetensors"), *where]
+        words = ["nas-rank", assigned("checkpoint", f"{run_dir}/supernet.safetensors"), *where, *packages_in(made_by)]
         return f"{page}next, {aim}:\n{to_paste(words)}"
     candidates, known, judged = _candidates_in(scores), *_judged(run_dir)
     if known and judged == NO_BEST:
@@ -82,7 +82,14 @@ def closing(run_dir: Path, page: str, made_by: Sequence[str] = (), config: Mappi
     if judged is not None and judged.outcome == CONTRADICTED:
         return f"{page}next, train the supernet for longer: this order is not one to choose by"
     place = assigned("run_dir", f"{run_dir}/{WINNERS}")
-    words = ["nas-standalone", "choose=best", assigned("scores", str(scores)), f"count={min(BEST_TRAINED, candidates)}", place]
+    words = [
+        "nas-standalone",
+        "choose=best",
+        assigned("scores", str(scores)),
+        f"count={min(BEST_TRAINED, candidates)}",
+        place,
+        *packages_in(made_by),
+    ]
     return f"{page}next, train the winners alone:\n{to_paste(words)}"
 
 
@@ -100,6 +107,11 @@ def _judged(run_dir: Path) -> tuple[int, Verdict | None]:
 def assigned(key: str, value: str) -> str:
     """An argument of a command, with quotes for Hydra where it needs them."""
     return f"{key}={value if SYNTAX.isdisjoint(value) and ',' not in value else quoted(value)}"
+
+
+def packages_in(words: Iterable[str]) -> list[str]:
+    """What names the user's packages in a command line, for the next one."""
+    return [word for word in words if word.startswith("plugins=")]
 
 
 def to_paste(words: Sequence[str]) -> str:

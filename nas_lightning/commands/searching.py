@@ -2,6 +2,7 @@
 
 import math
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +16,7 @@ from torch import Tensor
 from nas_lightning.commands.measuring import latency_names, make_latencies, measured_ends
 from nas_lightning.commands.rank_many import find_checkpoints
 from nas_lightning.commands.report import write_page
-from nas_lightning.commands.screen import assigned, to_paste
+from nas_lightning.commands.screen import assigned, packages_in, to_paste
 from nas_lightning.commands.search_keys import SearchCommandConfig, SearchConfig
 from nas_lightning.commands.search_screen import search_screen
 from nas_lightning.config.build import Builder
@@ -43,8 +44,8 @@ from nas_lightning.search.record import CHOSEN, EVALUATED, FITTED, Record
 from nas_lightning.search.run import Evaluate, Generation, Search
 from nas_lightning.search.starts import STARTS, Listed
 from nas_lightning.space import Architecture, Population
-from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import load_supernet
+from nas_lightning.supernet.families import AnyModule
 
 IMAGES = 500
 """Test images to score on, unless given."""
@@ -58,7 +59,7 @@ class Prepared:
     """Everything that a search needs, checked."""
 
     checkpoint: Path
-    supernet: Supernet
+    supernet: AnyModule
     dataset: ImageDataset
     problem: Problem
     """Without latencies, which are measured in the run folder."""
@@ -126,7 +127,7 @@ def whole_brackets(search: SearchConfig) -> int:
     return search.evaluations - search.evaluations % unit
 
 
-def make_problem(search: SearchConfig, supernet: Supernet, latencies: Mapping[str, CostOf] = MappingProxyType({})) -> Problem:
+def make_problem(search: SearchConfig, supernet: AnyModule, latencies: Mapping[str, CostOf] = MappingProxyType({})) -> Problem:
     """The candidates, their costs and the budgets, apart from those of latencies that are not given.
 
     Raises:
@@ -223,7 +224,7 @@ def search_checkpoint(prepared: Prepared, config: SearchCommandConfig, node: Map
 def _export(config: SearchCommandConfig, run_dir: Path) -> list[str]:
     chosen = run_dir / "search" / CHOSEN
     given = {"checkpoint": config.checkpoint, "chosen": chosen, "data.root": config.data.root, "run_dir": run_dir}
-    return ["nas-export", *(assigned(key, str(value)) for key, value in given.items() if value is not None)]
+    return ["nas-export", *(assigned(key, str(value)) for key, value in given.items() if value is not None), *packages_in(sys.argv)]
 
 
 def make_search_protocol(prepared: Prepared, node: Mapping[str, Any], precision: str) -> dict[str, Any]:
@@ -236,7 +237,7 @@ def make_search_protocol(prepared: Prepared, node: Mapping[str, Any], precision:
         images=prepared.images,
         batch_size=prepared.scorer.batch_size,
         norm=str(prepared.supernet.norm),
-        shortcuts=str(prepared.supernet.shortcuts),
+        structure=prepared.supernet.structure.protocol(),
         precision=precision,
     )
     words = {key: node[key] for key in ("algorithm", "start", "objective", "seed", "population")}
@@ -268,7 +269,7 @@ def _score(
     )
 
 
-def _fit(predictor: Predictor, supernet: Supernet, fitted: Sequence[Evaluated], path: Path, seed: int) -> Evaluate:
+def _fit(predictor: Predictor, supernet: AnyModule, fitted: Sequence[Evaluated], path: Path, seed: int) -> Evaluate:
     """The predictor's function of candidates; writes what is known of it."""
     population = Population.of(supernet.space, (row.architecture for row in fitted))
     scores = [row.score for row in fitted]

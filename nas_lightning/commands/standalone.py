@@ -15,7 +15,7 @@ from nas_lightning.devices.process import limit_threads
 from nas_lightning.errors import InputError
 
 if TYPE_CHECKING:
-    from nas_lightning.space import Architecture, Population, SearchSpace
+    from nas_lightning.space import Architecture, Population, Space
     from nas_lightning.standalone.truth import GroundTruth
 
 SUMMARY = "summary.csv"
@@ -41,7 +41,7 @@ def task(cfg: DictConfig) -> None:
     from nas_lightning.config.read import read
 
     config = read(StandaloneCommandConfig, node)
-    from nas_lightning.commands.prepare import make_population, make_space_and_dataset, make_standalone
+    from nas_lightning.commands.prepare import make_family_and_dataset, make_population, make_standalone
     from nas_lightning.commands.report import write_page
     from nas_lightning.commands.screen import assigned, fitted, show_split, to_paste
     from nas_lightning.commands.winners import (
@@ -73,22 +73,23 @@ def task(cfg: DictConfig) -> None:
         if value is not None and not is_of_best:
             raise InputError(f"{key}: {value} goes only with choose=best or choose=search")
     builder = Builder(tuple(config.plugins), {"seed": config.seed})
-    space, dataset = make_space_and_dataset(builder, config.space, config.data)
+    family, dataset = make_family_and_dataset(builder, config, config.standalone.shortcuts)
+    space = family.space
     arguments = builder.build_values(config.trainer, "trainer")
     make_trainer(arguments, enable_checkpointing=False)  # an illegal argument stops here
     winners, losses, run_dir = None, None, config.run_dir
     if is_of_best and scores is not None:
         numbers = (config.standalone.count, config.random, config.budget, config.seed)
         if choose == "search":
-            winners = choose_searched(scores, problem_of(scores, space, dataset.classes, dataset.channels), *numbers)
+            winners = choose_searched(scores, problem_of(scores, family), *numbers)
         else:
             winners = choose_winners(scores, space, *numbers)
         all_of_them = replace(config, standalone=replace(config.standalone, choose="cost", count=None))
-        chosen, recipe = make_standalone(builder, all_of_them, dataset, winners.population(space), None)
+        chosen, recipe = make_standalone(builder, all_of_them, dataset, winners.population(space), None, family)
         run_dir = config.run_dir if has_own_folder else str(folder_of(scores))
     else:
         candidates = make_population(config.population, space)
-        chosen, recipe = make_standalone(builder, config, dataset, candidates, config.population.file)
+        chosen, recipe = make_standalone(builder, config, dataset, candidates, config.population.file, family)
         losses = None if scores is None else read_losses_of(scores, chosen)
     # The same command trains what is missing of the winners.
     with hold(run_folder(run_dir, config.resume, "standalone"), "auto" if is_of_best else config.resume) as held:
@@ -128,7 +129,7 @@ def task(cfg: DictConfig) -> None:
         print(write_page(of_ranking), end="")
 
 
-def _known(listed: str | None, space: "SearchSpace") -> "dict[Architecture, float]":
+def _known(listed: str | None, space: "Space") -> "dict[Architecture, float]":
     from nas_lightning.commands.prepare import read_known
 
     try:

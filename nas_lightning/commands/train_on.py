@@ -10,6 +10,7 @@ import torch
 
 from nas_lightning.commands.configs import StandaloneCommandConfig
 from nas_lightning.commands.export import show
+from nas_lightning.commands.from_run import nodes_of
 from nas_lightning.commands.prepare import make_standalone
 from nas_lightning.config.build import Builder, import_plugins
 from nas_lightning.config.read import read
@@ -29,7 +30,7 @@ from nas_lightning.standalone.progress import TruthProgress
 from nas_lightning.standalone.side_by_side import on_one_device
 from nas_lightning.standalone.train_alone import check_trainer_arguments, train_network
 
-OTHERS = ("choose", "count", "budget", "random", "scores", "space", "population", "standalone.choose", "standalone.count")
+OTHERS = ("choose", "count", "budget", "random", "scores", "space", "network", "population", "standalone.choose", "standalone.count")
 """Keys of which candidates are trained."""
 
 
@@ -60,7 +61,7 @@ def train_on(node: Mapping[str, Any], overrides: Iterable[str]) -> None:
     builder = Builder(tuple(config.plugins), {"seed": config.seed})
     candidate = Candidate("start", saved.family.space.text(saved.architecture), saved.architecture)
     everything = replace(config, standalone=replace(config.standalone, choose="cost", count=None))
-    _, recipe = make_standalone(builder, everything, dataset, Population(saved.family.space, (candidate,)), None)
+    _, recipe = make_standalone(builder, everything, dataset, Population(saved.family.space, (candidate,)), None, saved.family)
     if recipe.norm != "running":
         raise InputError(f"standalone.norm: {recipe.norm} cannot go with start: an export has running norms")
     (arguments,) = on_one_device(builder.build_values(config.trainer, "trainer"), 1)
@@ -92,17 +93,18 @@ def train_on(node: Mapping[str, Any], overrides: Iterable[str]) -> None:
 
 
 def _with_export(node: Mapping[str, Any], saved: Saved, root: str | None) -> dict[str, Any]:
-    """The config with the space, the images and the shortcuts of an export."""
+    """The config with the networks and the images of an export."""
     if (dataset := known_datasets().get(saved.data["name"])) is None:
         raise InputError(f"start: its images are {saved.data['name']!r}, a data set that is not known here; name its package in plugins")
     header = saved.family.header()
+    shortcuts = {"shortcuts": header["shortcuts"]} if "shortcuts" in header else {}
     return {
         **node,
-        "space": {"_target_": "nas_lightning.space.SearchSpace", **header["space"]},
+        **nodes_of(header),
         "data": {
             "_target_": f"{dataset.__module__}.{dataset.__qualname__}",
             **saved.data["arguments"],
             **({} if root is None else {"root": root}),
         },
-        "standalone": {**node["standalone"], "shortcuts": header["shortcuts"]},
+        "standalone": {**node["standalone"], **shortcuts},
     }

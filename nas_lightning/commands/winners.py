@@ -25,8 +25,9 @@ from nas_lightning.search.latency import read_model
 from nas_lightning.search.limits import describe
 from nas_lightning.search.problem import Problem, counted
 from nas_lightning.search.starts import Fresh, Uniform
-from nas_lightning.space import Architecture, Candidate, Population, ResidualStructure, SearchSpace, ShortcutRule
+from nas_lightning.space import Architecture, Candidate, Population, Space
 from nas_lightning.standalone.truth import GroundTruth
+from nas_lightning.supernet.families import Family
 
 COUNT = 10
 """Candidates to train, of each kind, unless given."""
@@ -52,12 +53,12 @@ class Winners:
         best, random = ({candidate.architecture for candidate in chosen} for chosen in (self.best, self.random))
         return {one: "both" if one in best & random else "best" if one in best else "random" for one in best | random}
 
-    def population(self, space: SearchSpace) -> Population:
+    def population(self, space: Space) -> Population:
         """All of them, each once, the best first."""
         return Population(space, tuple(dict.fromkeys((*self.best, *self.random))))
 
 
-def choose_winners(scores: Path, space: SearchSpace, count: int | None, random: int | None, budget: int | None, seed: int) -> Winners:
+def choose_winners(scores: Path, space: Space, count: int | None, random: int | None, budget: int | None, seed: int) -> Winners:
     """The best candidates of a ranking by the score that orders it, and random ones.
 
     Args:
@@ -114,11 +115,10 @@ def choose_searched(chosen: Path, problem: Problem, count: int | None, random: i
     return Winners(best, others, "the search", None if macs is None else int(macs), "space")
 
 
-def problem_of(chosen: Path, space: SearchSpace, classes: int, channels: int) -> Problem:
-    """The space and the costs of a search, whose shortcuts its protocol names."""
-    shortcuts = str(read_json(chosen.with_name("protocol.json")).get("shortcuts", ShortcutRule.ALWAYS))
-    structure = ResidualStructure(space, classes, channels, ShortcutRule(shortcuts))
-    return Problem(space, {**counted(structure.cost), **read_model(chosen.parent, structure)})
+def problem_of(chosen: Path, family: Family) -> Problem:
+    """The space and the costs of a search, whose networks its protocol names."""
+    structure = family.of_protocol(read_json(chosen.with_name("protocol.json")))
+    return Problem(family.space, {**counted(structure.cost), **read_model(chosen.parent, structure)})
 
 
 def compare_winners(winners: Winners, truth: GroundTruth) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Makes the objects described by a config's ``_target_`` nodes."""
 
+import difflib
 import importlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -11,10 +12,14 @@ from hydra.utils import get_object
 
 from nas_lightning.config.fields import Later, Target
 from nas_lightning.config.read import join, placed, read, walk
-from nas_lightning.config.roles import ARGUMENTS, EVERY, Role, allowed, of_today
+from nas_lightning.config.roles import ARGUMENTS, EVERY, NETWORK, Role, allowed, of_today
 from nas_lightning.errors import InputError, check_known
 
 T = TypeVar("T")
+TIMM = "timm."
+"""The name of timm in dotted paths of its networks, each a function's work."""
+IMPORTED: set[str] = set()
+"""The user's packages that this process may name, also for the networks of checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,10 @@ class Builder:
         """
         return read(later.kind, later.node, place, self.build, **given)
 
+    def located(self, target: Target, place: str) -> Callable[..., Any]:
+        """What makes a node's object; errors as for ``build``."""
+        return self._locate(target.node.get("_target_"), place, (target.role,))
+
     def build_values(self, values: Mapping[str, Any], place: str) -> dict[str, Any]:
         """The arguments of pl.Trainer, with every ``_target_`` node built."""
         return {key: self._nested(value, join(place, key), ARGUMENTS.get(key, ())) for key, value in values.items()}
@@ -79,7 +88,7 @@ class Builder:
                 raise InputError(f"{place}: {name} has no {missing[0]}, which {role.title} needs")
         return built
 
-    def _read(self, node: Mapping[str, Any], place: str, roles: Sequence[Role]) -> tuple[type, dict[str, Any]]:
+    def _read(self, node: Mapping[str, Any], place: str, roles: Sequence[Role]) -> tuple[Callable[..., Any], dict[str, Any]]:
         """The class, checked before anything is called, and its arguments."""
         name = node.get("_target_")
         made = self._locate(name, place, roles)
@@ -108,7 +117,7 @@ class Builder:
             return [self._nested(item, f"{place}[{index}]", roles) for index, item in enumerate(value)]
         return value
 
-    def _locate(self, name: Any, place: str, roles: Sequence[Role]) -> type:
+    def _locate(self, name: Any, place: str, roles: Sequence[Role]) -> Callable[..., Any]:
         place = f"{place}._target_"
         if not isinstance(name, str) or "." not in name:
             raise InputError(f"{place}: {name!r} must be the dotted path of a class")
@@ -118,6 +127,8 @@ class Builder:
                 return allowed(role)[name]
         if not self._is_own(name):
             raise InputError(f"{place}: {roles[0].refuse(name) if roles else f'{name} cannot stand here, where no object is taken'}")
+        if name.startswith(TIMM) and NETWORK in roles:
+            return _of_timm(name.removeprefix(TIMM), place)
         try:
             kind = get_object(name)
         except Exception as error:
@@ -135,10 +146,20 @@ class Builder:
         return any(plugin and name.startswith(f"{plugin}.") for plugin in self.plugins)
 
 
+def _of_timm(name: str, place: str) -> Callable[..., Any]:
+    """The function that builds a network of the package timm."""
+    timm = importlib.import_module("timm")
+    if name not in (known := timm.list_models()):
+        close = difflib.get_close_matches(name, known, n=1)
+        raise InputError(f"{place}: timm has no network {name}{f'; did you mean {close[0]}?' if close else ''}")
+    return partial(timm.create_model, name)
+
+
 def import_plugins(plugins: Sequence[str]) -> None:
     """Imports the user's packages, so that their classes are known."""
     for plugin in plugins:
         try:
             importlib.import_module(plugin)
+            IMPORTED.add(plugin)
         except (ImportError, ValueError, TypeError) as error:  # not there, empty, or relative
             raise InputError(f"plugins: {plugin!r} cannot be imported ({error})") from None

@@ -21,7 +21,7 @@ COMMANDS = {
     "report": ("nas_lightning.config.schema", "ReportConfig"),
 }
 """Module and name of the dataclass that holds a command's keys, by the name of its file in conf/."""
-TYPES = {"int": "an integer", "float": "a number", "bool": "true or false", "list": "a list", "dict": "a mapping"}
+TYPES = {"int": "an integer", "float": "a number", "bool": "true or false", "list": "a list", "tuple": "a list", "dict": "a mapping"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,11 @@ def schema_of(module: str, name: str) -> Schema:
 def complete(config: DictConfig, schema: Schema) -> None:
     """Adds the keys that no file gives, with their defaults: then an override may name any key without a ``+``."""
     for key in schema.keys:
-        if key.name not in config and (key.default is not MISSING or (key.schema and not key.kind)):
+        if (
+            key.name not in config
+            and not OmegaConf.is_missing(config, key.name)
+            and (key.default is not MISSING or (key.schema and not key.kind))
+        ):
             config[key.name] = {} if key.default is MISSING else key.default
         if key.schema is not None and isinstance(part := _value(config, key.name), DictConfig):
             for inner in [_value(part, str(name)) for name in part] if key.kind == "many" else [part]:
@@ -93,8 +97,10 @@ def _key(module: str, field: ast.AnnAssign, meaning: str) -> Key | None:
     if declares == "made" or ast.unparse(field.annotation).startswith("ClassVar"):
         return None
     value = field.value if call is None else next(iter(call.args), None)
-    default = MISSING if value is None or declares == "target" else _literal(module, value)
-    rules = {rule.arg: _literal(module, rule.value) for rule in call.keywords if rule.arg != "is_partial"} if call else {}
+    default = {} if declares == "field" else MISSING if value is None or declares == "target" else _literal(module, value)
+    default = [*default] if isinstance(default, tuple) else default
+    given = [] if call is None or declares == "field" else call.keywords
+    rules = {rule.arg: _literal(module, rule.value) for rule in given if rule.arg != "is_partial"}
     names = [node.id for node in ast.walk(field.annotation) if isinstance(node, ast.Name)]
     parts = [] if declares in ("target", "word") else [name for name in names if name != "Later" and _is_dataclass(module, name)]
     schema = schema_of(module, parts[0]) if parts else None

@@ -109,10 +109,10 @@ def _value(hint: Any, value: Any, place: str, make: Make) -> Any:
             raise InputError(f"{place}: {value!r} must be a mapping of keys to values")
         inner = typing.get_args(hint)[1]
         return {str(key): item if inner is Any else _value(inner, item, join(place, str(key)), make) for key, item in value.items()}
-    if origin is list:
+    if origin in (list, tuple):
         if not isinstance(value, list):
             raise InputError(f"{place}: {value!r} must be a list")
-        return [_value(typing.get_args(hint)[0], item, f"{place}[{index}]", make) for index, item in enumerate(value)]
+        return origin(_value(typing.get_args(hint)[0], item, f"{place}[{index}]", make) for index, item in enumerate(value))
     legal = (int, float) if hint is float else hint
     if not isinstance(value, legal) or (isinstance(value, bool) and hint is not bool):
         raise InputError(f"{place}: {value!r} must be {_NAMES[hint]}")

@@ -57,6 +57,7 @@ class Role:
         modules: their public classes of this kind are allowed, if defined below one of the modules.
         classes: other single classes.
         without: excluded names in the modules.
+        libraries: modules whose functions that build networks, as ``list_models`` names them, are allowed.
     """
 
     title: str
@@ -64,6 +65,7 @@ class Role:
     modules: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
 
     def fits(self, candidate: type) -> bool:
         """Whether a class is of this kind: a subclass, or with a protocol's methods."""
@@ -80,10 +82,11 @@ class Role:
 
     def refuse(self, name: str) -> InputError:
         """The error for a class that is not allowed."""
-        homes = {*self.modules, *(path.rpartition(".")[0] for path in self.classes)}
+        homes = {*self.modules, *self.libraries, *(path.rpartition(".")[0] for path in self.classes)}
         close = difflib.get_close_matches(name, allowed(self), n=1) if name.rpartition(".")[0] in homes else []
         hint = f"; did you mean {close[0]}?" if close else ""
-        known = ", ".join([*(f"the classes of {module}" for module in self.modules), *self.classes])
+        libraries = [f"the networks of {library}" for library in self.libraries]
+        known = ", ".join([*(f"the classes of {module}" for module in self.modules), *self.classes, *libraries])
         return InputError(f"{name} is not allowed as {self.title}{hint} (known: {known}; the command line's plugins add your own package)")
 
 
@@ -93,10 +96,12 @@ def _attributes(protocol: type) -> list[str]:
 
 
 @cache
-def allowed(role: Role) -> Mapping[str, type]:
+def allowed(role: Role) -> Mapping[str, Any]:
     """The classes of a role by every allowed dotted path: where they are offered, and where they are defined."""
     below = tuple(f"{module}." for module in role.modules)
     offered = {path: get_object(path) for path in role.classes}
+    for library in map(importlib.import_module, role.libraries):
+        offered |= {f"{library.__name__}.{name}": library.get_model_builder(name) for name in library.list_models(library)}
     for module in map(importlib.import_module, role.modules):
         for name in getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]:
             kind = getattr(module, name)
@@ -112,7 +117,8 @@ def _in(module: str, *names: str) -> tuple[str, ...]:
 
 
 _CALLABLE = "collections.abc.Callable"
-SPACE = Role("a space", "nas_lightning.space.SearchSpace", classes=("nas_lightning.space.SearchSpace",))
+SPACE = Role("a space", "nas_lightning.space.Space", classes=_in("nas_lightning.space", "SearchSpace", "ListedSpace"))
+NETWORK = Role("a network", "torch.nn.Module", libraries=("torchvision.models",))
 DATASET = Role("a data set", "nas_lightning.data.ImageDataset", ("nas_lightning.data",))
 AUGMENTATION = Role("an augmentation", _CALLABLE, classes=_in("nas_lightning.data", "Augmentation", "PerImage"))
 SAMPLER = Role("a sampler", "nas_lightning.training.samplers.Sampler", ("nas_lightning.training.samplers",))
@@ -120,7 +126,9 @@ OBJECTIVE = Role("an objective", "nas_lightning.training.objectives.Objective", 
 SCHEDULE = Role("a schedule", "nas_lightning.training.schedules.Schedule", ("nas_lightning.training.schedules",))
 OPTIMIZER = Role("an optimizer", "torch.optim.Optimizer", ("torch.optim",))
 
-_OPERATIONS = _in("nas_lightning.data", "RandomCrop", "RandomHorizontalFlip", "RandomRotation", "Cutout", "ColorJitter")
+_OPERATIONS = _in(
+    "nas_lightning.data", "RandomCrop", "RandomResizedCrop", "RandomHorizontalFlip", "RandomRotation", "Cutout", "ColorJitter"
+)
 _OPERATION = Role("an operation on images", _CALLABLE, classes=_OPERATIONS)
 _TORCHVISION = ("torchvision.transforms", "torchvision.transforms.v2")
 _TRANSFORM = Role("a transform of an image", _CALLABLE, _TORCHVISION, ("nas_lightning.data.ImageCutout",))

@@ -34,6 +34,10 @@ from nas_lightning.console.hydra_section import check_hydra
 from nas_lightning.errors import InputError
 
 Base = Callable[[DictConfig, Mapping[str, Any]], None]
+OF_NETWORKS = "short"
+"""The experiment of a network unless another is given: the quickstart is made for small images and its own space."""
+OPEN = ("network.network", "network.widths.overrides")
+"""Keys below which any may be given: arguments of a constructor, patterns."""
 PLUGINS_VARIABLE = "NAS_LIGHTNING_PLUGINS"
 RESOLVERS = ("now", "hydra", "python_version", "oc.select", "oc.dict.keys", "oc.dict.values")
 """Resolvers that a file may call: they only read config and clock. oc.decode and oc.create could spell out others."""
@@ -71,6 +75,9 @@ class CheckingLoader(ConfigLoaderImpl):
             for call in _forbidden_calls(override):
                 if not any(call in argument for argument in self.arguments):
                     raise InputError(f"{override[:200]}: {_RULE.format(call)}")
+        given = values_of(overrides)
+        if self.command == "config" and given.get("network") is not None and "experiment" not in given:
+            overrides = [*overrides, f"experiment={OF_NETWORKS}"]
         self.overrides = overrides  # of this job
         try:
             config = super().load_configuration(config_name, overrides, *arguments, **named)
@@ -96,6 +103,9 @@ class CheckingLoader(ConfigLoaderImpl):
         complete(config, schema_of(*COMMANDS.get(name, COMMANDS[self.command])))
         if isinstance(config.get("trainer"), DictConfig):
             OmegaConf.set_struct(config.trainer, False)  # takes any argument of pl.Trainer: check_arguments knows their names
+        for place in OPEN:
+            if isinstance(node := OmegaConf.select(config, place), DictConfig):
+                OmegaConf.set_struct(node, False)
         return config
 
 

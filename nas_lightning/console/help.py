@@ -128,7 +128,9 @@ def _sections(schema: Schema, place: str, given: dict[str, Any], chosen: dict[st
             continue
         entries.append(choice or _entry(key, name, given))
         if key.schema is not None:
-            entries += next(_sections(key.schema, f"{name}.", {}, chosen, conf)).entries
+            own, *more = _sections(key.schema, f"{name}.", {}, chosen, conf)
+            entries += own.entries
+            inner += more
     yield Section(place.rstrip("."), words(re.sub(r"^``[^:]*: ", "", schema.meaning.split("\n\n")[0])), tuple(entries))
     yield from inner
 

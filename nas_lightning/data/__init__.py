@@ -2,7 +2,15 @@
 
 from typing import Any
 
-from nas_lightning.data.augmentation import Augmentation, ColorJitter, Cutout, RandomCrop, RandomHorizontalFlip, RandomRotation
+from nas_lightning.data.augmentation import (
+    Augmentation,
+    ColorJitter,
+    Cutout,
+    RandomCrop,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+    RandomRotation,
+)
 from nas_lightning.data.cifar import Cifar10, Cifar100
 from nas_lightning.data.digits import Digits
 from nas_lightning.data.image_dataset import ImageDataset, evaluation_images, fingerprint, known_datasets
@@ -47,6 +55,7 @@ __all__ = [
     "PerImage",
     "RandomCrop",
     "RandomHorizontalFlip",
+    "RandomResizedCrop",
     "RandomRotation",
     "dataset_from_header",
     "evaluation_images",

@@ -12,6 +12,7 @@ from nas_lightning.config.fields import Checked, number
 from nas_lightning.data import image_ops
 from nas_lightning.errors import InputError
 
+TRIES = 10
 Operation = Callable[[Tensor, np.random.Generator], Tensor]  # uint8 (batch, channels, H, W) -> the same
 
 
@@ -25,6 +26,32 @@ class RandomCrop(Checked):
         """Draws top, then left."""
         top, left = torch.from_numpy(rng.integers(2 * self.padding + 1, size=(2, len(images))))
         return image_ops.crop(images, top, left, self.padding)
+
+
+@dataclass(frozen=True, slots=True)
+class RandomResizedCrop(Checked):
+    """Takes a window of random area and shape, uniform over the places where it fits, and enlarges it to the image's size.
+
+    The area is a uniform share of the image's from ``least_area`` on; the logarithm of width / height is uniform within
+    that of ``aspect`` either way. Of ``TRIES`` draws the first that fits counts; if none does, the whole image.
+    """
+
+    least_area: float = number(0.08, above=0, most=1)
+    aspect: float = number(4 / 3, least=1)
+
+    def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
+        """Draws areas and shapes, then the places."""
+        height, width = images.shape[2:]
+        shape = (TRIES, len(images))
+        area = height * width * rng.uniform(self.least_area, 1, shape)
+        aspect = np.exp(rng.uniform(-np.log(self.aspect), np.log(self.aspect), shape))
+        heights, widths = (np.maximum(np.rint(np.sqrt(side)).astype(np.int64), 1) for side in (area / aspect, area * aspect))
+        fits = (heights <= height) & (widths <= width)
+        first, columns = fits.argmax(axis=0), np.arange(len(images))
+        heights = np.where(fits.any(axis=0), heights[first, columns], height)
+        widths = np.where(fits.any(axis=0), widths[first, columns], width)
+        top, left = rng.integers(height - heights + 1), rng.integers(width - widths + 1)
+        return image_ops.resized_crop(images, *map(torch.from_numpy, (top, left, heights, widths)))
 
 
 @dataclass(frozen=True, slots=True)

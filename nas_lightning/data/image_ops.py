@@ -24,6 +24,20 @@ def crop(images: Tensor, top: Tensor, left: Tensor, padding: int) -> Tensor:
     return _pick(padded, rows * padded.shape[3] + columns)
 
 
+def resized_crop(images: Tensor, top: Tensor, left: Tensor, heights: Tensor, widths: Tensor) -> Tensor:
+    """A window of each image, enlarged bilinearly to the images' own size and rounded.
+
+    Args:
+        top: first row of the window.
+        left: its first column.
+        heights: its rows, at least 1.
+        widths: its columns, at least 1.
+    """
+    height, width = images.shape[2:]
+    rows = _mixed(images.float(), 2, *_sources(_per_image(top, images, 2), _per_image(heights, images, 2), height))
+    return _mixed(rows, 3, *_sources(_per_image(left, images, 2), _per_image(widths, images, 2), width)).round_().to(torch.uint8)
+
+
 def flip(images: Tensor, mask: Tensor) -> Tensor:
     """Mirrors left and right where ``mask`` (bool) is true."""
     mask = _per_image(mask, images)
@@ -77,6 +91,22 @@ def normalize(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -
     """(batch, channels, H, W) float images minus ``mean``, divided by ``std``, per channel."""
     centre, scale = (torch.as_tensor(values).to(images, non_blocking=True).view(-1, 1, 1) for values in (mean, std))
     return (images - centre).div_(scale)
+
+
+def _sources(first: Tensor, lengths: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """(batch, size) the two positions between which each output lies within its window, and the share of the second."""
+    places = (torch.arange(size, device=first.device) + 0.5) * (lengths / size) - 0.5
+    places = torch.minimum(places.clamp_(min=0), (lengths - 1).to(places.dtype))
+    low = places.floor()
+    high = torch.minimum(low + 1, (lengths - 1).to(low.dtype))
+    return (first + low.long()), (first + high.long()), places - low
+
+
+def _mixed(images: Tensor, dim: int, low: Tensor, high: Tensor, share: Tensor) -> Tensor:
+    """Float images with rows or columns that lie between two others, each (batch, size)."""
+    shape = (len(images), 1, -1, 1) if dim == 2 else (len(images), 1, 1, -1)
+    one, other = (images.gather(dim, index.view(shape).expand_as(images)) for index in (low, high))
+    return one.lerp_(other, share.float().view(shape).expand_as(images))
 
 
 def _per_image(values: Tensor, images: Tensor, dimensions: int = 4) -> Tensor:

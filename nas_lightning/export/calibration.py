@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.swa_utils import update_bn
 
 from nas_lightning.data import ImageDataset, LabelledImages, fingerprint, normalize, to_unit
 from nas_lightning.errors import InputError
@@ -23,14 +22,24 @@ class Quality(NamedTuple):
 def calibrate(network: nn.Module, dataset: ImageDataset, count: int, batch_size: int) -> dict[str, Any]:
     """Lets the norms keep the mean of the statistics of ``count`` training images in equal batches; leaves evaluation mode on.
 
+    All else is in evaluation mode meanwhile, unlike in PyTorch's ``update_bn``: dropout would be part of the statistics.
+
     Returns:
         What it did, for header and card.
     """
     images, labels = dataset.train()
     chosen = torch.from_numpy(generator(0, "export calibration").permutation(len(labels))[:count])
     batches = chosen.tensor_split(-(-count // batch_size))  # a smaller last batch would weigh as much as the others
-    update_bn((scaled(dataset, images[batch]) for batch in batches), network)
-    network.eval()
+    norms = [layer for layer in network.eval().modules() if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.train().reset_running_stats()
+        norm.momentum = None  # a plain mean
+    with torch.no_grad():
+        for batch in batches:
+            network(scaled(dataset, images[batch]))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.eval().momentum = momentum
     if not all(bool(value.isfinite().all()) for value in network.state_dict().values()):
         raise InputError("checkpoint: after calibration a norm is nan or infinite; the supernet has diverged on its training images")
     return {"images": count, "batches": len(batches), "sha256": fingerprint(LabelledImages(images[chosen], labels[chosen]))}

@@ -13,15 +13,22 @@ RUNS = {
     "network.onnx": "onnxruntime",
 }
 """What runs each network that is compared."""
+OF_FAMILY = {
+    "traced": {
+        "network.py": "network.py with network.pt2; needs torch",
+        "network.safetensors": "the network itself, narrowed, with the weights in the file; needs the package of its class",
+    }
+}
+"""Likewise, where a family differs."""
 
 
 def card_text(card: Mapping[str, Any]) -> str:
     """The content of ``card.md``, from that of ``card.json``."""
     origin, cost, data, checks, scaling = (card[key] for key in ("origin", "cost", "data", "checks", "scaling"))
-    shares = cost["share_of_largest"]
+    shares, runs = cost["share_of_largest"], RUNS | OF_FAMILY.get(card["family"], {})
     files = [[f"`{name}`", f"{file['bytes']:,}", f"`{file['sha256'][:12]}`"] for name, file in card["files"].items()]
     differences = [
-        [f"`{name}`" if "." in name else name, RUNS[name], f"{value['from_pytorch']:.1e}", f"{value['alone_from_batch']:.1e}"]
+        [f"`{name}`" if "." in name else name, runs[name], f"{value['from_pytorch']:.1e}", f"{value['alone_from_batch']:.1e}"]
         for name, value in checks["differences"].items()
         if isinstance(value, Mapping)
     ]

@@ -1,5 +1,6 @@
 """The files of a network, and how each is run again: by what is in the file alone."""
 
+import copy
 import io
 import json
 import logging
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from nas_lightning.supernet.network_weights import HEADER_KEY
@@ -43,6 +44,11 @@ def write_safetensors(path: Path, network: nn.Module, header: Mapping[str, Any])
     save_file(tensors, path, metadata={HEADER_KEY: json.dumps(header)})
 
 
+def write_pt2(path: Path, program: torch.export.ExportedProgram, header: Mapping[str, Any] | None = None) -> None:
+    """The program, with a header where network.py reads it."""
+    torch.export.save(program, path, extra_files=None if header is None else {"header.json": json.dumps(header)})
+
+
 def trace(network: nn.Module, image: Tensor) -> torch.export.ExportedProgram:
     """The network as a program of any number of images.
 
@@ -73,15 +79,24 @@ def write_onnx(path: Path, program: torch.export.ExportedProgram, header: Mappin
     onnx.save(model, path)
 
 
-def run_class_file(folder: Path) -> Run:
-    """The class in network.py, with the weights in network.safetensors."""
+def run_class_file(folder: Path, reads: str) -> Run:
+    """What network.py loads from the file that it reads."""
     spec = spec_from_file_location("network", folder / "network.py")
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    network: Run = module.load(folder / "network.safetensors")[0]
+    network: Run = module.load(folder / reads)[0]
     return network
+
+
+def run_weights(path: Path, network: nn.Module) -> Run:
+    """A copy of the network, with the weights and norms in network.safetensors in place of its own."""
+    copied = copy.deepcopy(network)
+    for tensor in copied.state_dict().values():
+        tensor.zero_()
+    copied.load_state_dict(load_file(path))
+    return copied
 
 
 def run_pt2(path: Path) -> Run:

@@ -3,21 +3,23 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from torch import nn
+
 from nas_lightning.config.read import read
 from nas_lightning.errors import InputError
 from nas_lightning.export.card import CARD
 from nas_lightning.export.settings import ExportSettings
 from nas_lightning.runs.reading import read_json
 from nas_lightning.space import Architecture
-from nas_lightning.supernet import ResidualFamily, SingleNetwork
+from nas_lightning.supernet.families import Family
 from nas_lightning.supernet.network_weights import load_network
 
 
 class Saved(NamedTuple):
     """What ``network.safetensors`` and the card hold."""
 
-    network: SingleNetwork
-    family: ResidualFamily
+    network: nn.Module
+    family: Family
     architecture: Architecture
     data: dict[str, Any]
     """The images: name, arguments, mean, std."""

@@ -17,15 +17,26 @@ from nas_lightning.data.check import describe
 from nas_lightning.errors import InputError, shorten
 from nas_lightning.export.calibration import Quality, evaluate, scaled
 from nas_lightning.export.card import CARD, card_text
-from nas_lightning.export.checks import IMAGES, LIMIT, check_cost, compare
-from nas_lightning.export.formats import Run, Scaled, run_class_file, run_onnx, run_pt2, trace, write_onnx, write_safetensors
+from nas_lightning.export.checks import IMAGES, check_cost, compare, limit_of
+from nas_lightning.export.formats import (
+    Run,
+    Scaled,
+    run_class_file,
+    run_onnx,
+    run_pt2,
+    run_weights,
+    trace,
+    write_onnx,
+    write_pt2,
+    write_safetensors,
+)
 from nas_lightning.export.latency import latency
 from nas_lightning.export.settings import ExportSettings, class_names
 from nas_lightning.runs.made_from import KEY, file_hash
 from nas_lightning.runs.reading import read_json
 from nas_lightning.runs.writing import write_atomically, write_json, write_text
 from nas_lightning.space import Architecture
-from nas_lightning.supernet import ResidualFamily
+from nas_lightning.supernet.families import Family
 from nas_lightning.supernet.network_weights import FORMAT
 
 LONGEST_NAME = 100
@@ -45,7 +56,7 @@ class Exported:
     """
 
     network: nn.Module
-    family: ResidualFamily
+    family: Family
     architecture: Architecture
     dataset: ImageDataset
     made_from: Mapping[str, str]
@@ -55,7 +66,7 @@ class Exported:
     differences: Mapping[str, float]
 
 
-def name_of(family: ResidualFamily, architecture: Architecture) -> str:
+def name_of(family: Family, architecture: Architecture) -> str:
     """The name of a candidate's folder: its code, or the code's start if that is long."""
     code = family.space.text(architecture)
     return code if len(code) <= LONGEST_NAME else f"{code[: LONGEST_NAME - 9]}_{crc32(code.encode()):08x}"
@@ -129,7 +140,7 @@ def write_export(folder: Path, exported: Exported, settings: ExportSettings, env
                 "before": {"norms": exported.before[0], **_figures(exported.before[1])},
                 "after": {"norms": exported.after, **_figures(quality)},
             },
-            "checks": {"images": len(images), "limit": LIMIT, "differences": differences, "cost_counted": cost},
+            "checks": {"images": len(images), "limit": limit_of(expected), "differences": differences, "cost_counted": cost},
             "files": files,
             "latency": _latency(runs),
             "settings": asdict(settings),
@@ -148,15 +159,19 @@ def _write(
 ) -> dict[str, tuple[Run, Tensor]]:
     """Writes the files of all formats; returns what runs each, with the images that it takes."""
     network, dataset, runs = exported.network, exported.dataset, dict[str, tuple[Run, Tensor]]()
+    reads = exported.family.class_reads
     if "safetensors" in settings.written:
         write_safetensors(place / "network.safetensors", network, header)
-        shutil.copyfile(exported.family.class_file, place / "network.py")
-        runs["network.py"] = run_class_file(place), images
+        if reads != "network.safetensors":
+            runs["network.safetensors"] = run_weights(place / "network.safetensors", network), images
     is_scaled_by_model = settings.scaling == "first_nodes"
     program = trace(network, images[:1]) if "pt2" in settings.written or not is_scaled_by_model else None
     if "pt2" in settings.written and program is not None:
-        torch.export.save(program, place / "network.pt2")
+        write_pt2(place / "network.pt2", program, header if reads == "network.pt2" else None)
         runs["network.pt2"] = run_pt2(place / "network.pt2"), images
+    if (place / reads).is_file():
+        shutil.copyfile(exported.family.class_file, place / "network.py")
+        runs = {"network.py": (run_class_file(place, reads), images), **runs}
     if "onnx" in settings.written:
         if is_scaled_by_model:
             mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (dataset.mean, dataset.std))
@@ -168,7 +183,7 @@ def _write(
     return runs
 
 
-def _share(family: ResidualFamily, architecture: Architecture) -> dict[str, float]:
+def _share(family: Family, architecture: Architecture) -> dict[str, float]:
     cost = family.cost([architecture.widths, family.space.largest.widths])
     return {name: round(float(values[0] / values[1]), 4) for name, values in cost._asdict().items()}
 

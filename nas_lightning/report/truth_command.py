@@ -36,13 +36,21 @@ def truth_commands(
     if known >= candidates:
         return []
     program, *words = made_by
+    packages = [word for word in words if word.startswith("plugins=")]
     start = ["python", program] if program.endswith(".py") else [Path(program).name]
     again = [*start, *(word for word in words if not word.startswith(AGAIN))]
     place, count = assigned("run_dir", str(folder)), min(candidates, max(TRUTH, 2 * known))
     if "checkpoint" in config:  # nas-rank trains none: random ones of its list, trained by nas-standalone, become its known accuracies
         of_winners = folder / WINNERS
         scores, accuracies = folder / "ranking/scores.csv", of_winners / "standalone/known_accuracies.json"
-        train = ["choose=best", assigned("scores", str(scores)), "count=1", f"random={count}", assigned("run_dir", str(of_winners))]
+        train = [
+            "choose=best",
+            assigned("scores", str(scores)),
+            "count=1",
+            f"random={count}",
+            assigned("run_dir", str(of_winners)),
+            *packages,
+        ]
         return [["nas-standalone", *train], [*again, assigned("ranking.known_accuracies", str(accuracies)), place]]
     standalone, ranking = (config.get(key) or {} for key in ("standalone", "ranking"))
     if standalone.get("enabled"):

@@ -94,10 +94,12 @@ def _subtitle(run: RunFiles) -> str:
     folder = Path(str(run.config.get("run_dir", ""))).parts  # its default is outputs/<experiment>/<date_time>
     given = [word.partition("=")[2] for word in run.command if word.startswith("experiment=")]
     target = str(section(run.config, "data").get("_target_", "")).rpartition(".")[2]
+    network = str(section(section(run.config, "network"), "network").get("_target_", "")).rpartition(".")[2]
     facts = {
         "experiment": (given or ([folder[-2]] if folder[-3:-2] == ("outputs",) else [""]))[-1],
         "data": target,
-        "space": section(run.config, "space").get("name"),
+        "network": network,
+        "space": "" if network else section(run.config, "space").get("name"),
         "stages": ", ".join(map(str, section(run.config, "stages"))),
         "time": run.time,
         "seed": run.config.get("seed"),

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from nas_lightning.data import ImageDataset, LabelledImages, fingerprint, normalize, to_unit
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture
-from nas_lightning.supernet import Supernet, cut
+from nas_lightning.supernet import cut
 from nas_lightning.supernet.cpu_kernels import at_least_float32, check_several_values
+from nas_lightning.supernet.families import AnyModule
 
 
 class Recalibration(NamedTuple):
@@ -44,7 +45,7 @@ class Recalibration(NamedTuple):
         used = LabelledImages(images[:count], labels[:count])
         return cls(normalize(to_unit(used.images), dataset.mean, dataset.std), batch_size, fingerprint(used))
 
-    def logits(self, supernet: Supernet, architectures: Sequence[Architecture], images: Tensor) -> Iterator[Tensor]:
+    def logits(self, supernet: AnyModule, architectures: Sequence[Architecture], images: Tensor) -> Iterator[Tensor]:
         """Yields each candidate's logits, (batch, classes), of (batch, channels, H, W) images, on their device."""
         batches = self.images.to(images).split(self.batch_size)
         for architecture in architectures:
@@ -62,14 +63,18 @@ class Recalibration(NamedTuple):
 
 def _recalibrated(network: nn.Module, batches: Sequence[Tensor]) -> nn.Module:
     """The network in evaluation mode, with the pooled statistics of the batches in place of its own."""
-    moments: dict[nn.Module, list[tuple[Tensor, ...]]] = {norm: [] for norm in network.modules() if isinstance(norm, nn.BatchNorm2d)}
+    norms = [norm for norm in network.modules() if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)]
+    moments: dict[nn.Module, list[tuple[Tensor, ...]]] = {norm: [] for norm in norms}
 
     def keep(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         check_several_values(inputs[0])
-        moments[norm].append(torch.var_mean(at_least_float32(inputs[0]), dim=(0, 2, 3), correction=0))
+        over = [dim for dim in range(inputs[0].ndim) if dim != 1]
+        moments[norm].append(torch.var_mean(at_least_float32(inputs[0]), dim=over, correction=0))
 
     hooks = [norm.register_forward_pre_hook(keep) for norm in moments]
-    network.train().to(memory_format=torch.channels_last)
+    network.eval().to(memory_format=torch.channels_last)  # dropout would be part of the statistics
+    for each in norms:
+        each.train()
     for batch in batches:
         network(batch)
     for hook in hooks:

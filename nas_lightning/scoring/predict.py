@@ -21,7 +21,7 @@ from nas_lightning.runs.writing import write_atomically
 from nas_lightning.scoring.score import Scorer, rank_by_image
 from nas_lightning.scoring.table import Score, part_path, read_parts, write_part
 from nas_lightning.space import Architecture, Candidate, Population
-from nas_lightning.supernet import Supernet
+from nas_lightning.supernet.families import AnyModule
 from nas_lightning.supernet.tensor_files import Damaged, read_safetensors
 
 Chunk = tuple[int, list[Candidate]]
@@ -29,7 +29,7 @@ Prediction = tuple[list[Score], Tensor]
 
 
 def rank_to_folder(
-    supernet: Supernet,
+    supernet: AnyModule,
     population: Population,
     images: Tensor,
     labels: Tensor,
@@ -131,7 +131,7 @@ def _runs(numbers: Sequence[int], longest: int) -> list[list[int]]:
 
 
 class _Ranking(pl.LightningModule):
-    def __init__(self, supernet: Supernet, chunks: Sequence[Chunk], images: Tensor, labels: Tensor, scorer: Scorer) -> None:
+    def __init__(self, supernet: AnyModule, chunks: Sequence[Chunk], images: Tensor, labels: Tensor, scorer: Scorer) -> None:
         super().__init__()
         self.supernet, self.chunks, self.scorer = supernet, chunks, scorer
         self.images: Tensor

@@ -20,7 +20,7 @@ from nas_lightning.errors import InputError
 from nas_lightning.rng import generator
 from nas_lightning.scoring.prediction import LayerEffect, Prediction
 from nas_lightning.scoring.table import Score
-from nas_lightning.space import Candidate, CandidateRows, Population, ResidualStructure, size_and_last_width
+from nas_lightning.space import Candidate, CandidateRows, Population, Structure, size_and_last_width
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -42,7 +42,7 @@ class Predictor(Protocol):
         """In files and tables."""
         ...
 
-    def fit(self, structure: ResidualStructure, widths: Integers, cross_entropies: Floats) -> Function:
+    def fit(self, structure: Structure, widths: Integers, cross_entropies: Floats) -> Function:
         """The fitted function.
 
         Args:
@@ -80,7 +80,7 @@ class Monotone(Checked, place="ranking.predictor"):
         """See Predictor."""
         return Monotone(self.capacity, self.ridge, is_constrained=False) if self.is_constrained else None
 
-    def fit(self, structure: ResidualStructure, widths: Integers, cross_entropies: Floats) -> Function:
+    def fit(self, structure: Structure, widths: Integers, cross_entropies: Floats) -> Function:
         """See Predictor."""
         columns, target = columns_of(widths), -cross_entropies
         centre, spread = columns.mean(axis=0), columns.std(axis=0)
@@ -95,12 +95,12 @@ class Monotone(Checked, place="ranking.predictor"):
             return (columns_of(rows) - centre) @ slopes
 
         parameters = structure.cost(widths).parameters
-        untrained = size_and_last_width(parameters, widths)
-        of_untrained = untrained(parameters, widths).std()
+        untrained = size_and_last_width(parameters, structure.last_widths(widths))
+        of_untrained = untrained(parameters, structure.last_widths(widths)).std()
         per_size = self.capacity * additive(widths).std() / (of_untrained or np.inf)
 
         def quality(rows: Integers) -> Floats:
-            return additive(rows) + per_size * untrained(structure.cost(rows).parameters, rows)
+            return additive(rows) + per_size * untrained(structure.cost(rows).parameters, structure.last_widths(rows))
 
         fitted = quality(widths)
         # In nats, as near to the scores as it may be; never turned round, if they contradict the capacity.
@@ -114,7 +114,7 @@ PREDICTORS: dict[str, Predictor | None] = {"none": None, "monotone": Monotone(),
 
 
 def predict(
-    predictor: Predictor, structure: ResidualStructure, scored: CandidateRows, scores: Sequence[Score], listed: CandidateRows, seed: int
+    predictor: Predictor, structure: Structure, scored: CandidateRows, scores: Sequence[Score], listed: CandidateRows, seed: int
 ) -> tuple[Floats, Prediction]:
     """Fits on scored candidates, duplicates once, and predicts the listed ones.
 
@@ -172,7 +172,7 @@ def columns_of(widths: Integers) -> Floats:
     return np.concatenate([np.log(values), -1 / values, values], axis=1)
 
 
-def _left_out(predictor: Predictor, structure: ResidualStructure, widths: Integers, losses: Floats, seed: int) -> Floats:
+def _left_out(predictor: Predictor, structure: Structure, widths: Integers, losses: Floats, seed: int) -> Floats:
     """(m,) predictions, each by a fit on the other nine tenths."""
     predicted = np.empty(len(losses))
     for fold in np.array_split(generator(seed, "left out").permutation(len(losses)), FOLDS):
@@ -181,15 +181,12 @@ def _left_out(predictor: Predictor, structure: ResidualStructure, widths: Intege
     return predicted
 
 
-def _effects(structure: ResidualStructure, predicted: Function, unconstrained: Function) -> tuple[LayerEffect, ...]:
+def _effects(structure: Structure, predicted: Function, unconstrained: Function) -> tuple[LayerEffect, ...]:
     choices = structure.space.choices
     middle = np.array([legal[len(legal) // 2] for legal in choices])
     rows = np.stack([middle] * 2 * len(choices)).reshape(len(choices), 2, -1)
     for layer, legal in enumerate(choices):
         rows[layer, :, layer] = legal[0], legal[-1]
     changes = [np.diff(function(rows.reshape(-1, len(choices))).reshape(-1, 2))[:, 0] for function in (predicted, unconstrained)]
-    sides = {unit.layer: unit.side for unit in structure.units}
-    return tuple(
-        LayerEffect(name, str(sides[layer]), float(change), float(free))
-        for layer, (name, change, free) in enumerate(zip(structure.space.names, *changes, strict=True))
-    )
+    columns = zip(structure.space.names, structure.sides, *changes, strict=True)
+    return tuple(LayerEffect(name, str(side), float(change), float(free)) for name, side, change, free in columns)

@@ -6,11 +6,10 @@ from itertools import pairwise, takewhile
 from torch import Tensor
 
 from nas_lightning.space import Architecture
-from nas_lightning.supernet import Supernet
-from nas_lightning.supernet.network import Features
+from nas_lightning.supernet.interface import AnyFeatures, AnySupernet, F
 
 
-def walk_prefixes(supernet: Supernet, architectures: Sequence[Architecture], images: Features, memory: int) -> Iterator[Tensor]:
+def walk_prefixes(supernet: AnySupernet[F], architectures: Sequence[Architecture], images: F, memory: int) -> Iterator[Tensor]:
     """Yields each candidate's logits, (batch, classes), equal to ``supernet(images, architecture)`` up to rounding.
 
     Walks the tree of prefixes depth first, keeping only the features that the next candidate shares. A layer where
@@ -24,8 +23,8 @@ def walk_prefixes(supernet: Supernet, architectures: Sequence[Architecture], ima
     """
     agreements = _agreements(architectures)
     widest = _widest_siblings(architectures, agreements)
-    kept: dict[int, Features] = {0: images}  # by number of layers: where the next candidate continues
-    wide: dict[int, Features] = {}  # the same, with the last layer at the largest width any candidate with this prefix needs
+    kept: dict[int, F] = {0: images}  # by number of layers: where the next candidate continues
+    wide: dict[int, F] = {}  # the same, with the last layer at the largest width any candidate with this prefix needs
     for number, (architecture, agreement) in enumerate(zip(architectures, agreements, strict=True)):
         start = max(kept)
         features = kept[start]
@@ -69,7 +68,7 @@ def _widest_siblings(architectures: Sequence[Architecture], agreements: Sequence
     return widest[::-1]
 
 
-def _forget_shallow(kept: dict[int, Features], wide: dict[int, Features], memory: int) -> None:
+def _forget_shallow(kept: dict[int, F], wide: dict[int, F], memory: int) -> None:
     """Drops the shallowest features, except the images themselves, until the others fit."""
     stores = (kept, wide)
     depths = sorted({depth for store in stores for depth in store} - {0})
@@ -79,7 +78,7 @@ def _forget_shallow(kept: dict[int, Features], wide: dict[int, Features], memory
             store.pop(shallowest, None)
 
 
-def _bytes(features: Sequence[Features]) -> int:
+def _bytes(features: Sequence[AnyFeatures]) -> int:
     # Counts a block's input once even if two features hold it.
     tensors = {id(tensor): tensor for kept in features for tensor in kept.outputs.values()}
     return sum(tensor.nbytes for tensor in tensors.values())

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nas_lightning.devices.launch import is_rank_zero
-from nas_lightning.errors import InputError
+from nas_lightning.errors import InputError, cut
 from nas_lightning.runs.made_from import file_hash, write_source
 from nas_lightning.runs.reading import read_json
 from nas_lightning.runs.writing import as_json, write_json
@@ -29,7 +29,7 @@ def make_protocol(
     images: int,
     batch_size: int | None,
     norm: str,
-    shortcuts: str,
+    structure: Mapping[str, Any],
     precision: str,
     recalibration: Mapping[str, Any] | None = None,
     cheap_first: Mapping[str, Any] | None = None,
@@ -39,6 +39,7 @@ def make_protocol(
     Args:
         data: sha256 of the images and labels.
         images: their number.
+        structure: entries of the networks: ``Structure.protocol``.
         batch_size: images per pass; None is all in one.
         precision: the Trainer's, such as ``32-true``: ``trainer.precision_of``.
         recalibration: entries of a ranking with recalibrated norms.
@@ -48,7 +49,7 @@ def make_protocol(
         "images": images,
         "batch_size": batch_size or images,
         "norm": norm,
-        "shortcuts": shortcuts,
+        **structure,
         "dtype": precision,
         "checkpoint_sha256": file_hash(checkpoint),
         "data_sha256": data,
@@ -69,7 +70,7 @@ def claim(folder: Path, protocol: dict[str, Any]) -> None:
             write_json(path, protocol)
         return
     for key, old, new in differences(read_json(path), protocol):
-        raise InputError(f"{path}: {key} is {old!r}, but this ranking has {new!r}; give another run_dir")
+        raise InputError(f"{path}: {key} is {cut(repr(old))}, but this ranking has {cut(repr(new))}; give another run_dir")
 
 
 def write_order(folder: Path, score: str, layers: int, predictor: str | None = None) -> list[Path]:

@@ -16,8 +16,9 @@ from nas_lightning.scoring.bn_recalibration import Recalibration
 from nas_lightning.scoring.prefix_walk import walk_prefixes
 from nas_lightning.scoring.table import Score
 from nas_lightning.space import Architecture
-from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.cpu_kernels import at_least_float32
+from nas_lightning.supernet.families import AnyModule
+from nas_lightning.supernet.interface import AnySupernet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,7 @@ class Scorer:
 
 
 def score_candidates(
-    supernet: Supernet,
+    supernet: AnyModule,
     architectures: Sequence[Architecture],
     images: Tensor,
     labels: Tensor,
@@ -64,19 +65,19 @@ def score_candidates(
 @exact_float32()
 @torch.inference_mode()
 def rank_by_image(
-    supernet: Supernet, architectures: Sequence[Architecture], images: Tensor, labels: Tensor, scorer: Scorer
+    supernet: AnyModule, architectures: Sequence[Architecture], images: Tensor, labels: Tensor, scorer: Scorer
 ) -> tuple[list[Score], Tensor]:
     """As ``score_candidates``, and the cross entropy of every image: (candidates, n), in nats, on the images' device."""
     ordered = sorted(set(architectures), key=lambda architecture: architecture.widths)
     for architecture in ordered:
         supernet.space.check(architecture)
-    supernet = supernet.to(images.device).eval()
+    walked: AnySupernet[Any] = supernet.to(images.device).eval()
     size = scorer.batch_size or len(images)
     sums = torch.zeros(len(ordered), len(Score._fields), dtype=torch.float64, device=images.device)
     losses = torch.empty(len(ordered), len(images), device=images.device)
     for batch, wanted, part in zip(images.split(size), labels.split(size), losses.split(size, dim=1), strict=True):
         if scorer.recalibration is None:
-            walk = walk_prefixes(supernet, ordered, supernet.begin(batch), int(scorer.prefix_memory * 2**30))
+            walk = walk_prefixes(walked, ordered, walked.begin(batch), int(scorer.prefix_memory * 2**30))
         else:
             walk = scorer.recalibration.logits(supernet, ordered, batch)
         for row, by_image, logits in zip(sums, part, walk, strict=True):
@@ -93,7 +94,7 @@ def rank_by_image(
     return [scores[architecture] for architecture in architectures], losses[[rows[architecture] for architecture in architectures]]
 
 
-def score(supernet: Supernet, architecture: Architecture, images: Tensor, labels: Tensor, batch_size: int | None = None) -> Score:
+def score(supernet: AnyModule, architecture: Architecture, images: Tensor, labels: Tensor, batch_size: int | None = None) -> Score:
     """The score of one candidate; arguments as for ``score_candidates``."""
     return score_candidates(supernet, [architecture], images, labels, batch_size)[0]
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from nas_lightning.errors import InputError, check_at_least
 from nas_lightning.runs.reading import finite, read_rows, safe_cell
 from nas_lightning.runs.writing import write_text
-from nas_lightning.space import Architecture, Candidate, CandidateRows, Candidates, Population, ReadsCodes, ResidualStructure
+from nas_lightning.space import Architecture, Candidate, CandidateRows, Candidates, Population, ReadsCodes, Structure
 
 
 class Score(NamedTuple):
@@ -71,18 +71,20 @@ class ScoreTable:
     parameters: npt.NDArray[np.int64]
     predicted: npt.NDArray[np.float64] | None = None
     """Cross entropies by ``ranking.predictor``, if there is one."""
+    last_widths: npt.NDArray[np.int64] | None = None
+    """Widths that the classifiers read, a baseline; in no file."""
 
     @classmethod
     def of(
         cls,
         population: Population,
         scores: Iterable[Score],
-        structure: ResidualStructure,
+        structure: Structure,
         predicted: npt.NDArray[np.float64] | None = None,
     ) -> Self:
         """Adds the candidates' costs to their scores."""
-        costs = structure.cost(population.widths)
-        return cls(population, tuple(scores), costs.multiply_adds, costs.parameters, predicted)
+        costs, last = structure.cost(population.widths), structure.last_widths(population.widths)
+        return cls(population, tuple(scores), costs.multiply_adds, costs.parameters, predicted, last)
 
     def quality(self, key: str) -> npt.NDArray[np.float64]:
         """(n,) higher is better: ``top1``, ``top5``, or the negative of ``cross_entropy`` or ``predicted``."""

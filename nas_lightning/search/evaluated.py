@@ -14,7 +14,7 @@ from nas_lightning.errors import InputError
 from nas_lightning.runs.reading import finite, read_rows
 from nas_lightning.scoring.table import NOT_SCORED, Score
 from nas_lightning.search.problem import Floats
-from nas_lightning.space import Architecture, SearchSpace
+from nas_lightning.space import Architecture, Space
 
 SHARE = "share_of_images"
 """Column of the share of the search's images on which a candidate was scored; without it all are scored on all."""
@@ -66,7 +66,7 @@ def columns(costs: Iterable[str]) -> tuple[str, ...]:
 
 def as_csv(
     rows: Sequence[Evaluated],
-    space: SearchSpace,
+    space: Space,
     costs: Sequence[str],
     more: Mapping[str, Mapping[Architecture, float]] = MappingProxyType({}),
 ) -> str:
@@ -86,7 +86,7 @@ def as_csv(
     return text.getvalue()
 
 
-def read_evaluated(path: Path, space: SearchSpace, costs: Sequence[str]) -> list[Evaluated]:
+def read_evaluated(path: Path, space: Space, costs: Sequence[str]) -> list[Evaluated]:
     """The rows of a file; none if there is no file.
 
     Raises:

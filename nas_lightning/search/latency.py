@@ -18,7 +18,7 @@ from nas_lightning.runs.reading import as_written, read_json
 from nas_lightning.runs.writing import write_json
 from nas_lightning.search.problem import CostOf, Floats, Problem, Rows
 from nas_lightning.search.starts import Fresh, Spread
-from nas_lightning.space import Architecture, ResidualStructure, SearchSpace
+from nas_lightning.space import Architecture, Space, Structure
 
 LATENCIES = ("latency", "batch_latency")
 """Costs in milliseconds: of a pass of one image, and of ``search.latency_batch``."""
@@ -35,7 +35,7 @@ Measured = Mapping[str, Figures]
 """By the cost's name."""
 
 
-def terms(structure: ResidualStructure, widths: Rows) -> Floats:
+def terms(structure: Structure, widths: Rows) -> Floats:
     """(n, 3) what a latency is a linear function of."""
     counts = structure.cost(widths).multiply_adds, structure.activations(widths)
     return np.stack([np.ones(len(widths)), *counts], axis=1).astype(np.float64)
@@ -51,7 +51,7 @@ def fit(columns: Floats, milliseconds: Floats) -> Floats:
     return nnls(columns / scale / milliseconds[:, None], np.ones(len(milliseconds)))[0] / scale
 
 
-def cost_of(structure: ResidualStructure, model: Mapping[str, Mapping[str, float]]) -> dict[str, CostOf]:
+def cost_of(structure: Structure, model: Mapping[str, Mapping[str, float]]) -> dict[str, CostOf]:
     """Predicted latencies by the cost's name, from the coefficients of each."""
 
     def predicted(coefficients: Floats, widths: Rows) -> Floats:
@@ -73,7 +73,7 @@ class Latencies:
     """
 
     path: Path
-    structure: ResidualStructure
+    structure: Structure
     protocol: Mapping[str, Any]
     measure: Callable[[Architecture, int], Figures]
     wait: Callable[[], object]
@@ -158,7 +158,7 @@ def describe(protocol: Mapping[str, Any], images: int, model: Mapping[str, Any])
     return f"{fitted}\n  on {model['checked_on']} others: Kendall {tau:.2f}, median error {model['median_relative_error']:.1%}"
 
 
-def read_model(folder: Path, structure: ResidualStructure) -> dict[str, CostOf]:
+def read_model(folder: Path, structure: Structure) -> dict[str, CostOf]:
     """The predicted latencies of a search, from its folder; none if it has none.
 
     Raises:
@@ -171,7 +171,7 @@ def read_model(folder: Path, structure: ResidualStructure) -> dict[str, CostOf]:
         return cost_of(structure, {str(name): {term: float(one[term]) for term in TERMS} for name, one in content["model"].items()})
 
 
-def _measured(path: Path, content: Mapping[str, Any], space: SearchSpace, names: Mapping[str, int]) -> dict[Architecture, Measured]:
+def _measured(path: Path, content: Mapping[str, Any], space: Space, names: Mapping[str, int]) -> dict[Architecture, Measured]:
     with as_written(path, "nas-search"):
         return {
             space.parse(row["architecture"]): {name: {figure: float(row[name][figure]) for figure in FIGURES} for name in names}

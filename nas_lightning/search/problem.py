@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nas_lightning.space import Architecture, SearchSpace
+from nas_lightning.space import Architecture, Space
 
 Rows = npt.NDArray[np.int64]
 """(n, layers) positions of a candidate's widths, 0 the narrowest."""
@@ -45,7 +45,7 @@ class Problem:
         listed: candidates of a list, for ``start=list``.
     """
 
-    space: SearchSpace
+    space: Space
     cost_of: Mapping[str, CostOf]
     budgets: tuple[Budget, ...] = ({},)
     front: tuple[str, ...] = ("multiply_adds",)

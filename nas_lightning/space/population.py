@@ -17,7 +17,7 @@ from nas_lightning.rng import generator
 from nas_lightning.runs.reading import read_text
 from nas_lightning.runs.writing import as_json, write_text
 from nas_lightning.space.architecture import Architecture, ReadsCodes
-from nas_lightning.space.search_space import SearchSpace
+from nas_lightning.space.space import Space
 
 LARGEST = 1e300
 """Largest magnitude of a legal number."""
@@ -93,22 +93,22 @@ class Candidates(CandidateRows):
 class Population(CandidateRows):
     """Candidates of one space in their file's order."""
 
-    space: SearchSpace
+    space: Space
     candidates: tuple[Candidate, ...]
 
     @classmethod
-    def of(cls, space: SearchSpace, architectures: Iterable[Architecture]) -> "Population":
+    def of(cls, space: Space, architectures: Iterable[Architecture]) -> "Population":
         """Names architectures ``arch1``, ``arch2``, ... and writes their codes at full length."""
         numbered = enumerate(architectures, start=1)
         return cls(space, tuple(Candidate(f"arch{number}", space.text(arch), arch) for number, arch in numbered))
 
     @classmethod
-    def draw(cls, space: SearchSpace, count: int, seed: int) -> "Population":
+    def draw(cls, space: Space, count: int, seed: int) -> "Population":
         """``count`` distinct candidates, uniform over the space, the same for the same seed."""
         return cls.of(space, space.sample_distinct(count, generator(seed, "population")))
 
     @classmethod
-    def read(cls, path: Path, space: SearchSpace) -> "Population":
+    def read(cls, path: Path, space: Space) -> "Population":
         """Reads a list in the challenge's format and checks every code.
 
         Raises:

@@ -1,15 +1,11 @@
 """The search space: residual networks that differ in the width of every layer."""
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from nas_lightning.errors import InputError, check_at_least
-from nas_lightning.space.architecture import Architecture
+from nas_lightning.space.space import Space
 
 MOST_TRAILING = 1000
 
@@ -31,7 +27,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class SearchSpace:
+class SearchSpace(Space):
     """A stem convolution, then stages of residual blocks; every 3x3 convolution chooses its own width.
 
     Args:
@@ -66,7 +62,7 @@ class SearchSpace:
             raise InputError(f"space.max_widths: {list(self.max_widths)} must be multiples of space.width_step={self.width_step}")
 
     @cached_property
-    def choices(self) -> tuple[tuple[int, ...], ...]:
+    def choices(self) -> tuple[tuple[int, ...], ...]:  # type: ignore[override]  # computed once, never set
         """The legal widths of every layer, ascending."""
         layers = [self.max_widths[0]]
         for blocks, max_width in zip(self.blocks, self.max_widths, strict=True):
@@ -74,14 +70,14 @@ class SearchSpace:
         legal = {max_width: tuple(range(self.width_step, max_width + 1, self.width_step)) for max_width in set(layers)}
         return tuple(legal[max_width] for max_width in layers)
 
-    @property
-    def names(self) -> tuple[str, ...]:
+    @cached_property
+    def names(self) -> tuple[str, ...]:  # type: ignore[override]
         """The name of every layer."""
         return ("stem", *(f"blocks.{block}.conv{number}" for block in range(sum(self.blocks)) for number in (1, 2)))
 
     @property
     def layers(self) -> int:
-        """Number of widths of an architecture."""
+        """Number of widths of an architecture, known without listing them: a foreign header may claim any."""
         return 1 + 2 * sum(self.blocks)
 
     @cached_property
@@ -95,64 +91,6 @@ class SearchSpace:
                 blocks.append(Block(source, source + 1, source + 2, stride, _halved(self.resolution, stage), opens_stage))
         return tuple(blocks)
 
-    @property
-    def size(self) -> int:
-        """Number of candidates."""
-        return math.prod(len(widths) for widths in self.choices)
-
-    @property
-    def largest(self) -> Architecture:
-        """Every layer at its largest width."""
-        return Architecture(tuple(widths[-1] for widths in self.choices))
-
-    @property
-    def smallest(self) -> Architecture:
-        """Every layer at its smallest width."""
-        return Architecture(tuple(widths[0] for widths in self.choices))
-
-    def check(self, architecture: Architecture) -> None:
-        """Raises InputError naming the first entry that is not in the space."""
-        self._check_entries(architecture.widths, str(architecture), self.choices)
-
-    def parse(self, text: str) -> Architecture:
-        """Reads a code of one entry per layer, with or without the trailing entries that no layer reads.
-
-        Raises:
-            InputError: naming the entry (counted from 1), its layer, its value and the legal widths.
-        """
-        try:
-            entries = Architecture.parse(text).widths
-        except ValueError as error:
-            raise InputError(f"{text!r}: {error}; a code is integers joined by '-'") from None
-        trailing = (self.choices[-1],) * self.trailing_entries
-        legal = self.choices if len(entries) == self.layers else self.choices + trailing
-        self._check_entries(entries, text, legal)
-        return Architecture(entries[: self.layers])
-
-    def text(self, architecture: Architecture) -> str:
-        """The full written form; its trailing entries, which no layer reads, repeat the last width."""
-        return "-".join(str(width) for width in architecture.widths + architecture.widths[-1:] * self.trailing_entries)
-
-    def sample(self, rng: np.random.Generator) -> Architecture:
-        """One candidate, each width uniform over its legal values."""
-        return Architecture(tuple(widths[rng.integers(len(widths))] for widths in self.choices))
-
-    def sample_distinct(self, count: int, rng: np.random.Generator) -> list[Architecture]:
-        """``count`` different candidates, uniform over the space.
-
-        Raises:
-            InputError: if the space has fewer.
-        """
-        if not 1 <= count <= self.size:
-            raise InputError(f"cannot draw {count} distinct candidates: space {self.name} has {self.size}")
-        if self.size <= 4 * count:  # rejection would be slow if most of the space is wanted
-            return [self._numbered(int(number)) for number in rng.permutation(self.size)[:count]]
-        drawn: dict[Architecture, None] = {}
-        while len(drawn) < count:
-            for row in self._rows(count - len(drawn), rng):
-                drawn[Architecture(tuple(int(width) for width in row))] = None
-        return list(drawn)
-
     def header(self) -> dict[str, Any]:
         """Plain values that rebuild the space: ``SearchSpace(**header)``."""
         return {
@@ -163,25 +101,6 @@ class SearchSpace:
             "resolution": self.resolution,
             "trailing_entries": self.trailing_entries,
         }
-
-    def _rows(self, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-        return np.stack([rng.choice(widths, size=count) for widths in self.choices], axis=1)
-
-    def _numbered(self, number: int) -> Architecture:
-        widths: list[int] = []
-        for legal in self.choices:
-            number, digit = divmod(number, len(legal))
-            widths.append(legal[digit])
-        return Architecture(tuple(widths))
-
-    def _check_entries(self, entries: tuple[int, ...], text: str, legal: tuple[tuple[int, ...], ...]) -> None:
-        if len(entries) != len(legal):
-            lengths = f"{self.layers}" + (f" or {self.layers + self.trailing_entries}" if self.trailing_entries else "")
-            raise InputError(f"{text}: has {len(entries)} entries; space {self.name} takes {lengths}")
-        for number, (width, allowed) in enumerate(zip(entries, legal, strict=True), start=1):
-            if width not in allowed:
-                layer = self.names[number - 1] if number <= self.layers else "read by no layer"
-                raise InputError(f"entry {number} of {text} ({layer}): width {width} is not one of {', '.join(map(str, allowed))}")
 
 
 def _halved(side: int, times: int) -> int:

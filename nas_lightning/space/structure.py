@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from itertools import chain
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from nas_lightning.space.architecture import Architecture
 from nas_lightning.space.search_space import SearchSpace
+from nas_lightning.space.space import Space
 
 Integers = npt.NDArray[np.int64]
 T = TypeVar("T")
@@ -64,6 +65,41 @@ class Cost(NamedTuple):
     """Of convolutions and classifier, per image."""
 
 
+class Structure(Protocol):
+    """What is known of the networks of a space without building one."""
+
+    @property
+    def space(self) -> Space:
+        """The candidates."""
+
+    @property
+    def classes(self) -> int:
+        """Outputs of the classifier."""
+
+    @property
+    def channels(self) -> int:
+        """Channels of the images."""
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Height and width of the output of each choice, in pixels."""
+
+    def cost(self, widths: npt.ArrayLike) -> Cost:
+        """Counts parameters and multiply-adds of (n, layers) widths, one row per candidate."""
+
+    def activations(self, widths: npt.ArrayLike) -> Integers:
+        """(n,) numbers that the convolutions of (n, layers) widths write, per image."""
+
+    def last_widths(self, widths: npt.ArrayLike) -> Integers:
+        """(n,) numbers of features that the classifier of (n, layers) widths reads; all 1 where that is unknown."""
+
+    def header(self) -> dict[str, Any]:
+        """Plain values that describe it."""
+
+    def protocol(self) -> dict[str, Any]:
+        """Entries of a ranking's protocol: what besides weights and images decides a score, and what the choices are called."""
+
+
 @dataclass(frozen=True)
 class ResidualStructure:
     """The structure of a space's networks.
@@ -97,6 +133,11 @@ class ResidualStructure:
     def units(self) -> tuple[Unit, ...]:
         """All units, in forward order."""
         return (Unit("stem", 3, 1, IMAGES, 0, self.space.resolution, affine=False), *chain.from_iterable(self.blocks))
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Height and width of every layer's output, in pixels."""
+        return tuple(side for _, side in sorted({unit.layer: unit.side for unit in self.units}.items()))
 
     def by_layer(self, parts: Iterable[T]) -> list[list[tuple[Unit, T]]]:
         """The units of each layer, each with its part of a network; ``parts`` are in the order of the units."""
@@ -133,6 +174,10 @@ class ResidualStructure:
         written = (unit.side**2 * out_width for unit, _, out_width in self._convolutions(widths))
         return np.sum(list(written), axis=0, dtype=np.int64)
 
+    def last_widths(self, widths: npt.ArrayLike) -> Integers:
+        """(n,) widths that the classifiers of (n, layers) widths read."""
+        return np.asarray(widths, dtype=np.int64)[:, -1]
+
     def _convolutions(self, widths: npt.ArrayLike) -> Iterator[tuple[Unit, Integers, Integers]]:
         """Each unit with its (n,) input and output widths; the output's is 0 if it is the identity."""
         columns = np.ascontiguousarray(np.asarray(widths, dtype=np.int64).T)
@@ -145,4 +190,8 @@ class ResidualStructure:
 
     def header(self) -> dict[str, Any]:
         """Plain values that rebuild the structure."""
-        return {"space": self.space.header(), "classes": self.classes, "channels": self.channels, "shortcuts": str(self.shortcuts)}
+        return {"space": self.space.header(), "classes": self.classes, "channels": self.channels, **self.protocol()}
+
+    def protocol(self) -> dict[str, Any]:
+        """Entries of a ranking's protocol: the rule, as the names of the choices follow from their number."""
+        return {"shortcuts": str(self.shortcuts)}

@@ -7,23 +7,23 @@ import numpy.typing as npt
 
 Integers = npt.NDArray[np.int64]
 Untrained = Callable[[Integers, Integers], npt.NDArray[np.float64]]
-"""(n,) parameters, (n, layers) widths -> (n,) scores."""
+"""(n,) parameters, (n,) last widths -> (n,) scores."""
 
 
-def size_and_last_width(parameters: Integers, widths: Integers) -> Untrained:
+def size_and_last_width(parameters: Integers, last: Integers) -> Untrained:
     """The logarithm of the parameters and -1 / last width, each in standard deviations over the given candidates, summed.
 
     Selected on 250 known accuracies of the challenge's space; what does not vary over the given candidates counts nothing.
 
     Args:
         parameters: (m,) of the candidates to standardise by.
-        widths: theirs, (m, layers) in forward order.
+        last: the widths that their classifiers read, (m,).
     """
 
-    def columns(parameters: Integers, widths: Integers) -> npt.NDArray[np.float64]:
-        return np.stack([np.log(np.maximum(parameters, 1)), -1 / widths[:, -1]])
+    def columns(parameters: Integers, last: Integers) -> npt.NDArray[np.float64]:
+        return np.stack([np.log(np.maximum(parameters, 1)), -1 / last])
 
-    reference = columns(parameters, widths)
+    reference = columns(parameters, last)
     centre, spread = reference.mean(axis=1, keepdims=True), reference.std(axis=1, keepdims=True)
     spread[spread < 1e-9] = np.inf
-    return lambda parameters, widths: ((columns(parameters, widths) - centre) / spread).sum(axis=0)
+    return lambda parameters, last: ((columns(parameters, last) - centre) / spread).sum(axis=0)

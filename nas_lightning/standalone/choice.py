@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nas_lightning.errors import InputError, check_at_least
-from nas_lightning.space import Architecture, Population, ResidualStructure
+from nas_lightning.space import Architecture, Population, Structure
 
 
 def check_seeds(seeds: Sequence[int]) -> None:
@@ -20,7 +20,7 @@ def check_seeds(seeds: Sequence[int]) -> None:
             raise InputError(f"{place}: {seed} is there already; the same training twice tells nothing of the noise between seeds")
 
 
-def spread_by_cost(population: Population, count: int, structure: ResidualStructure) -> Population:
+def spread_by_cost(population: Population, count: int, structure: Structure) -> Population:
     """``count`` candidates spread evenly over the list in order of multiply-adds, in the list's order."""
     return _spread(population, structure.cost(population.widths).multiply_adds, count)
 

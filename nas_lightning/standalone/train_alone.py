@@ -17,7 +17,7 @@ from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.devices.trainer import end_at_once, make_trainer
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture
-from nas_lightning.supernet import ResidualFamily, SingleNetwork
+from nas_lightning.supernet.families import Family
 from nas_lightning.training.schedules import Schedule
 
 TEST_BATCH = 1000
@@ -59,7 +59,7 @@ class Recipe:
     """What happens to training images."""
     norm: str = choice("running", among=("batch", "running"))
     """As ``supernet.norm``."""
-    family: ResidualFamily = made()
+    family: Family = made()
     """Builds the networks to train."""
 
 
@@ -101,7 +101,7 @@ def train_alone(
 
 
 def train_network(
-    network: SingleNetwork,
+    network: nn.Module,
     name: str,
     dataset: ImageDataset,
     recipe: Recipe,
@@ -119,7 +119,9 @@ def train_network(
     module = _StandaloneTraining(network, recipe, (taken.get("gradient_clip_val"), taken.get("gradient_clip_algorithm")), after_epoch)
     data = ImageDataModule(dataset, recipe.augmentation, batch_size=recipe.batch_size, seed=seed)
     trainer = make_trainer(taken, max_epochs=recipe.epochs, enable_checkpointing=False)
-    trainer.fit(module, datamodule=data)
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(seed)  # dropout draws from the global generator
+        trainer.fit(module, datamodule=data)
     steps, due = trainer.global_step, recipe.epochs * -(-len(dataset.train().labels) // recipe.batch_size)
     if steps < due:
         raise InputError(
@@ -132,10 +134,12 @@ def train_network(
     return _test(network.eval(), images, labels, module.device)
 
 
+def _dtype(network: nn.Module) -> torch.dtype:
+    return next(network.parameters()).dtype
+
+
 class _StandaloneTraining(pl.LightningModule):
-    def __init__(
-        self, network: SingleNetwork, recipe: Recipe, clip: tuple[float | None, str | None], after_epoch: Callable[[], None]
-    ) -> None:
+    def __init__(self, network: nn.Module, recipe: Recipe, clip: tuple[float | None, str | None], after_epoch: Callable[[], None]) -> None:
         super().__init__()
         self.network, self.recipe, self.clip, self.after_epoch = network, recipe, clip, after_epoch
 
@@ -166,15 +170,15 @@ class _StandaloneTraining(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         images, labels = batch
-        loss = F.cross_entropy(self.network(images.to(self.network.classifier.weight.dtype)), labels)
+        loss = F.cross_entropy(self.network(images.to(_dtype(self.network))), labels)
         self.total += loss.detach()
         return loss
 
 
 @torch.inference_mode()
-def _test(network: SingleNetwork, images: Tensor, labels: Tensor, device: torch.device) -> float:
+def _test(network: nn.Module, images: Tensor, labels: Tensor, device: torch.device) -> float:
     network = network.to(device)
-    logits = torch.cat([network(batch.to(device, network.classifier.weight.dtype)) for batch in images.split(TEST_BATCH)])
+    logits = torch.cat([network(batch.to(device, _dtype(network))) for batch in images.split(TEST_BATCH)])
     if not logits.isfinite().all():
         raise Diverged("a logit of the test is nan or infinite")
     return float(multiclass_accuracy(logits, labels.to(device), logits.shape[1], average="micro"))

@@ -1,29 +1,27 @@
 """Supernet weights in files: reads ``last.ckpt`` and ``supernet.safetensors``, neither of which can run code."""
 
 import json
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from nas_lightning.config.build import import_plugins
 from nas_lightning.errors import InputError, cut, shorten
 from nas_lightning.runs.writing import write_atomically
-from nas_lightning.space import SearchSpace
-from nas_lightning.supernet.network import Supernet
-from nas_lightning.supernet.tensor_files import Damaged, read_lightning, read_safetensors, what_differs
+from nas_lightning.supernet.families import AnyModule, is_traced, supernet_from_header
+from nas_lightning.supernet.tensor_files import Damaged, read_lightning, read_safetensors
 
 HEADER_KEY = "nas_lightning"
 """Key of the header in a checkpoint of either kind."""
 FORMAT = 1
-MOST_VALUES = 1000
+MOST_VALUES = 50_000
 """Maximum number of values in a header."""
 
 
-def make_header(supernet: Supernet, data: dict[str, Any]) -> dict[str, Any]:
+def make_header(supernet: AnyModule, data: dict[str, Any]) -> dict[str, Any]:
     """The description of a checkpoint, as plain values.
 
     Args:
@@ -32,18 +30,22 @@ def make_header(supernet: Supernet, data: dict[str, Any]) -> dict[str, Any]:
     return {"format": FORMAT, "supernet": supernet.header(), "data": data}
 
 
-def save_supernet(path: Path, supernet: Supernet, header: dict[str, Any]) -> None:
+def save_supernet(path: Path, supernet: AnyModule, header: dict[str, Any]) -> None:
     """Writes weights and header atomically, as safetensors."""
     tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in supernet.state_dict().items()}
     write_atomically(path, lambda temporary: temporary.write_bytes(save(tensors, metadata={HEADER_KEY: json.dumps(header)})))
 
 
-def load_supernet(path: Path) -> tuple[Supernet, dict[str, Any]]:
+def load_supernet(path: Path, plugins: Sequence[str] = ()) -> tuple[AnyModule, dict[str, Any]]:
     """The supernet in evaluation mode, and its header.
+
+    Args:
+        plugins: packages of yours whose networks the file may name, besides those that the command line names.
 
     Raises:
         InputError: if the file is missing, truncated, of another kind, diverged, or does not match its header.
     """
+    import_plugins(plugins)
     if not path.is_file():
         raise InputError(f"checkpoint: {path} is not a file")
     header, tensors = _read_safetensors(path) if path.suffix == ".safetensors" else _read_lightning(path)
@@ -56,10 +58,11 @@ def load_supernet(path: Path) -> tuple[Supernet, dict[str, Any]]:
     if not isinstance(data, dict) or not isinstance(data.get("name"), str) or not isinstance(data.get("arguments"), dict):
         raise InputError(f"checkpoint: {path} does not say in its header which images it was trained on (data.name, data.arguments)")
     try:
-        _check_fits(header["supernet"], tensors)
-        supernet = Supernet.from_header(header["supernet"])
+        supernet = supernet_from_header(header["supernet"], tensors)
         supernet.load_state_dict(tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError, AttributeError) as error:
+        if isinstance(error, InputError) and is_traced(header["supernet"]):
+            raise InputError(f"checkpoint: {path} cannot be read: {error}") from None
         reason = cut(" ".join(str(error).split()), 200)
         raise InputError(f"checkpoint: {path} does not hold the supernet that its header names ({reason})") from None
     diverged = [name for name, tensor in supernet.state_dict().items() if not tensor.isfinite().all()]
@@ -93,17 +96,6 @@ def is_plain(value: Any) -> bool:
         elif not (item is None or isinstance(item, str | int | float)):
             return False
     return True
-
-
-def _check_fits(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Raises ValueError unless the tensors fit the header's supernet, before allocating a supernet of that size."""
-    layers = SearchSpace(**header["space"]).layers
-    if layers > len(tensors):
-        raise ValueError(f"{layers} layers, and {len(tensors)} tensors")
-    with torch.device("meta"), warnings.catch_warnings(action="ignore"):  # of a network without channels or classes
-        expected = Supernet.from_header(dict(header)).state_dict()
-    if (reason := what_differs(expected, tensors)) is not None:
-        raise ValueError(reason)
 
 
 def _read_safetensors(path: Path) -> tuple[Any, dict[str, Tensor]]:

@@ -1,7 +1,7 @@
 """A kind of network: its candidates and their costs, its supernet, and its stand-alone networks."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,11 +18,16 @@ class ResidualFamily(ResidualStructure):
     name: ClassVar[str] = "residual"
     class_file: ClassVar[Path] = Path(__file__).with_name("network_file.py")
     """The class of a candidate, for programs without this package."""
+    class_reads: ClassVar[str] = "network.safetensors"
 
     @classmethod
     def from_header(cls, header: Mapping[str, Any]) -> "ResidualFamily":
         """The family with a structure's header, which may be part of a supernet's."""
         return cls(SearchSpace(**header["space"]), header["classes"], header["channels"], ShortcutRule(header["shortcuts"]))
+
+    def of_protocol(self, protocol: Mapping[str, Any]) -> "ResidualFamily":
+        """The family that a ranking's or a search's protocol names."""
+        return replace(self, shortcuts=ShortcutRule(str(protocol.get("shortcuts", ShortcutRule.ALWAYS))))
 
     def class_arguments(self, architecture: Architecture) -> dict[str, Any]:
         """Plain arguments of ``Network`` in ``class_file`` for a candidate; its weights have the names of ``alone``'s."""

@@ -129,6 +129,18 @@ class SlicedLinear(nn.Module):
         return F.linear(x, self.full.weight[:, : x.shape[1]], self.full.bias)
 
 
+def with_running_norms(network: nn.Module) -> nn.Module:
+    """The network, whose batch norms that lack averages get those of new ones."""
+    device = next(network.parameters()).device
+    for norm in network.modules():
+        if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d) and norm.running_mean is None:
+            norm.track_running_stats = True
+            norm.running_mean = torch.zeros(norm.num_features, device=device)
+            norm.running_var = torch.ones(norm.num_features, device=device)
+            norm.num_batches_tracked = torch.zeros((), dtype=torch.long, device=device)
+    return network
+
+
 def initialise(module: nn.Module, seed: int) -> None:
     """Kaiming uniform (fan_out, relu) on convolution and linear weights, PyTorch's default on biases, norms at 1 and 0.
 
@@ -138,6 +150,6 @@ def initialise(module: nn.Module, seed: int) -> None:
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_uniform_(layer.weight, mode="fan_out", nonlinearity="relu", generator=generator)
-        if isinstance(layer, nn.Linear):
+        if isinstance(layer, nn.Linear) and layer.bias is not None:
             bound = layer.in_features**-0.5
             nn.init.uniform_(layer.bias, -bound, bound, generator=generator)

@@ -126,6 +126,9 @@ class Supernet(nn.Module):
         """The features of all layers -> logits (batch, classes)."""
         return self.classifier(features.newest.mean(dim=(2, 3)))
 
+    draws = False
+    """Whether a path draws random numbers in training."""
+
     @property
     def skips_parameters(self) -> bool:
         """Whether a path may leave whole tensors without a gradient, as with an identity shortcut."""

@@ -4,14 +4,13 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
+from torch import nn
 
 from nas_lightning.errors import InputError, cut
 from nas_lightning.space import Architecture
+from nas_lightning.supernet.families import FAMILIES, Family, alone_from_header
 from nas_lightning.supernet.family import ResidualFamily
-from nas_lightning.supernet.layers import NormStatistics
-from nas_lightning.supernet.single_network import SingleNetwork
-from nas_lightning.supernet.tensor_files import Damaged, read_safetensors, what_differs
+from nas_lightning.supernet.tensor_files import Damaged, read_safetensors
 
 HEADER_KEY = "network"
 """Key of the header, as JSON, in the file's metadata; also in that of network.onnx."""
@@ -22,9 +21,9 @@ FORMAT = 1
 class SavedNetwork(NamedTuple):
     """What the file holds."""
 
-    network: SingleNetwork
+    network: nn.Module
     """In evaluation mode, with running norms."""
-    family: ResidualFamily
+    family: Family
     architecture: Architecture
     data: dict[str, Any]
     """The images: name, arguments, mean, std."""
@@ -47,22 +46,16 @@ def load_network(path: Path, place: str) -> SavedNetwork:
     Raises:
         InputError: if the file is damaged or of another kind.
     """
+    header: Any = {}
     try:
         metadata, tensors = read_safetensors(path)
         header = json.loads(metadata.get(HEADER_KEY, "null"))
-        if not isinstance(header, dict) or header.get("format") != FORMAT or header.get("family") != ResidualFamily.name:
-            raise ValueError(f"its header names no {ResidualFamily.name} network of format {FORMAT}")
-        family = ResidualFamily.from_header(header["structure"])
-        if family.space.layers > len(tensors):  # before allocating a network of that size
-            raise ValueError(f"{family.space.layers} layers, and {len(tensors)} tensors")
-        architecture = family.space.parse(header["architecture"])
-        with torch.device("meta"):
-            reason = what_differs(family.alone(architecture, NormStatistics.RUNNING).state_dict(), tensors)
-        if reason is not None:
-            raise ValueError(reason)
-        network = family.alone(architecture, NormStatistics.RUNNING)
-        network.load_state_dict(tensors)
+        if not isinstance(header, dict) or header.get("format") != FORMAT or header.get("family") not in FAMILIES:
+            raise ValueError(f"its header names no {' or '.join(FAMILIES)} network of format {FORMAT}")
+        family, architecture, network = alone_from_header(header["structure"], header["architecture"], tensors)
         data = {**header["data"], "name": str(header["data"]["name"]), "arguments": dict(header["data"]["arguments"])}
-    except (Damaged, KeyError, TypeError, ValueError, RuntimeError, RecursionError) as error:
+    except (Damaged, KeyError, TypeError, ValueError, RuntimeError, RecursionError, AttributeError) as error:
+        if isinstance(error, InputError) and header.get("family") != ResidualFamily.name:
+            raise InputError(f"{place}: {path} cannot be read: {error}") from None
         raise InputError(f"{place}: {path} is not a whole network of nas-export ({cut(' '.join(str(error).split()), 200)})") from None
     return SavedNetwork(network.eval(), family, architecture, data)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import reduce
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nas_lightning.errors import InputError
@@ -19,8 +19,10 @@ from nas_lightning.supernet.layers import NormStatistics, SlicedUnit
 from nas_lightning.supernet.network import Supernet
 
 
-def check_batchable(supernet: Supernet, place: str) -> None:
+def check_batchable(supernet: nn.Module, place: str) -> None:
     """Raises InputError, naming the key at ``place``, if the supernet's paths cannot run batched."""
+    if not isinstance(supernet, Supernet):
+        raise InputError(f"{place}: batched runs the residual networks of space alone; those of network run one after another: sequential")
     if supernet.norm is not NormStatistics.BATCH:
         raise InputError(f"{place}: batched needs supernet.norm=batch, not {supernet.norm}, whose averages move from path to path")
 

@@ -33,7 +33,7 @@ def recorded_forward(supernet: Supernet, images: Tensor, widths: Tensor) -> Tens
     return logits
 
 
-def forget(supernet: Supernet) -> None:
+def forget(supernet: nn.Module) -> None:
     """Frees what was recorded of a supernet; does nothing if nothing was."""
     _RECORDINGS.pop(supernet, None)
 
@@ -101,4 +101,4 @@ class _Replay(torch.autograd.Function):
         return (None, None, None, *(part.view(shape) for part, shape in zip(parts, recording.shapes, strict=True)))
 
 
-_RECORDINGS: WeakKeyDictionary[Supernet, dict[tuple[object, ...], _Recording]] = WeakKeyDictionary()
+_RECORDINGS: WeakKeyDictionary[nn.Module, dict[tuple[object, ...], _Recording]] = WeakKeyDictionary()

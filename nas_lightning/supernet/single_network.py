@@ -1,6 +1,6 @@
 """One candidate as a plain network, built on its own or cut out of the supernet."""
 
-from functools import reduce
+from functools import reduce, singledispatch
 
 import torch
 from torch import Tensor, nn
@@ -69,13 +69,21 @@ def _plain(unit: Unit, in_width: int, out_width: int, statistics: NormStatistics
     return PlainUnit(unit, in_width, out_width, statistics)
 
 
-@torch.no_grad()
-def cut(supernet: Supernet, architecture: Architecture) -> SingleNetwork:
+@singledispatch
+def cut(supernet: nn.Module, architecture: Architecture) -> nn.Module:
     """The candidate as a plain network with copied weights: the same outputs, independent of the supernet.
+
+    Each kind of supernet registers its own.
 
     Raises:
         InputError: if the architecture is not in the supernet's space.
     """
+    raise TypeError(f"{type(supernet).__name__} is no supernet; cannot cut {architecture} out of it")
+
+
+@cut.register
+@torch.no_grad()
+def _cut_residual(supernet: Supernet, architecture: Architecture) -> SingleNetwork:
     network = SingleNetwork(supernet.structure, architecture, supernet.norm)
     network.to(supernet.classifier.full.weight).train(supernet.training)
     full = supernet.state_dict()

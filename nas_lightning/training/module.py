@@ -1,8 +1,8 @@
 """The LightningModule: brings a stage to the supernet, and nothing else."""
 
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, cast
 
 import pytorch_lightning as pl
@@ -11,9 +11,10 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torchmetrics import MeanMetric
 
+from nas_lightning.rng import generator
 from nas_lightning.space import Architecture
-from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import HEADER_KEY
+from nas_lightning.supernet.families import AnyModule
 from nas_lightning.supernet.recorded import forget
 from nas_lightning.training.monitor import ProbeSet, accuracies
 from nas_lightning.training.samplers import Position
@@ -30,24 +31,26 @@ class SupernetTraining(pl.LightningModule):
         clip_norm: largest norm (or value) of the gradients of a step; None does not clip.
         clip_algorithm: ``norm``, the default, or ``value``, as pl.Trainer's ``gradient_clip_algorithm``.
         panel: candidates that validation evaluates.
+        seed: of what layers draw in training, as dropout.
         header: describes the stage's checkpoints, and is stored in them.
     """
 
     def __init__(
         self,
-        supernet: Supernet,
+        supernet: AnyModule,
         stage: Stage,
         *,
         clip_norm: float | None = None,
         clip_algorithm: str | None = None,
         panel: ProbeSet | None = None,
+        seed: int = 0,
         header: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.supernet, self.stage = supernet, stage
         self.clip_norm, self.clip_algorithm = clip_norm, clip_algorithm
-        self.panel, self.header = panel, dict(header or {})
+        self.panel, self.seed, self.header = panel, seed, dict(header or {})
         self.finished = False
         """Set once the stage has run to its end; stored in checkpoints."""
         self.ended_early: str | None = None
@@ -92,9 +95,10 @@ class SupernetTraining(pl.LightningModule):
         paths = self.stage.sampler.sample(self.position)
         # Reading every pass's loss would stall any other device.
         looks = images.device.type == "cpu" and self.trainer.world_size == 1
-        total, scored, architectures = self.stage.run_passes(
-            self.supernet, batch, paths, elapsed / self.epochs, self._backward, stops_at_non_finite=looks
-        )
+        with self._draws(images.device) if self.supernet.draws else nullcontext():
+            total, scored, architectures = self.stage.run_passes(
+                self.supernet, batch, paths, elapsed / self.epochs, self._backward, stops_at_non_finite=looks
+            )
         if self._is_bad(total):
             self._stop_or_skip(total, architectures, rate, optimizer)
             return
@@ -185,6 +189,14 @@ class SupernetTraining(pl.LightningModule):
         for logger in self.loggers:
             logger.log_metrics(values, self.global_step - 1)
             logger.save()
+
+    @contextmanager
+    def _draws(self, device: torch.device) -> Iterator[None]:
+        """Within it layers draw what depends on the position alone, so that a resumed stage repeats it."""
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else ()):
+            rank = self.trainer.global_rank  # its images are its own
+            torch.manual_seed(int(generator(self.seed, "layers", *self.position._replace(rank=rank)).integers(2**62)))
+            yield
 
     def _set_rate(self, optimizer: LightningOptimizer, elapsed: float) -> float:
         for group, peak in zip(optimizer.param_groups, self.peaks, strict=True):

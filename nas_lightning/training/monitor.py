@@ -12,7 +12,7 @@ from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from nas_lightning.space import Architecture
-from nas_lightning.supernet import Supernet
+from nas_lightning.supernet.families import AnyModule
 
 FEWEST = 3
 """Minimum number of candidates with a known accuracy for a rank correlation."""
@@ -40,7 +40,7 @@ class ProbeSet(nn.Module):
         return [*keys, "panel/kendall"] if len(self.known) >= FEWEST else keys
 
     @torch.no_grad()
-    def update(self, supernet: Supernet, images: Tensor, labels: Tensor) -> None:
+    def update(self, supernet: AnyModule, images: Tensor, labels: Tensor) -> None:
         """Evaluates every candidate on one batch, (batch, channels, H, W) and (batch,)."""
         for name, architecture in self.architectures.items():
             logits = supernet(images, architecture)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nas_lightning.space import Architecture
 from nas_lightning.supernet import NormStatistics, Supernet
+from nas_lightning.supernet.families import AnyModule
 from nas_lightning.supernet.path_batched import batched_forward, check_batchable, stack_widths
 from nas_lightning.supernet.recorded import recorded_forward
 from nas_lightning.training.objectives import Objective, PathLoss
@@ -22,11 +23,11 @@ Losses = Iterator[tuple[Tensor, list[PathLoss]]]
 class PathExecution(Protocol):
     """Runs the passes of a step."""
 
-    def check(self, supernet: Supernet, place: str) -> None:
+    def check(self, supernet: AnyModule, place: str) -> None:
         """Raises InputError, naming the key at ``place``, if the supernet's paths cannot run this way."""
         ...
 
-    def losses(self, objective: Objective, supernet: Supernet, batch: Batch, paths: Sequence[Architecture]) -> Losses:
+    def losses(self, objective: Objective, supernet: AnyModule, batch: Batch, paths: Sequence[Architecture]) -> Losses:
         """Runs the passes of a step."""
         ...
 
@@ -35,10 +36,10 @@ class PathExecution(Protocol):
 class Sequential:
     """One sliced pass after another, each with its own backward: one graph is alive at a time."""
 
-    def check(self, supernet: Supernet, place: str) -> None:
+    def check(self, supernet: AnyModule, place: str) -> None:
         """See PathExecution."""
 
-    def losses(self, objective: Objective, supernet: Supernet, batch: Batch, paths: Sequence[Architecture]) -> Losses:
+    def losses(self, objective: Objective, supernet: AnyModule, batch: Batch, paths: Sequence[Architecture]) -> Losses:
         """See PathExecution."""
         for done in objective(supernet, *batch, paths):
             yield done.loss, [done]
@@ -51,12 +52,14 @@ class Batched:
     In a single process with a CUDA device, each shape's pass is recorded once and then launched whole.
     """
 
-    def check(self, supernet: Supernet, place: str) -> None:
+    def check(self, supernet: AnyModule, place: str) -> None:
         """See PathExecution."""
         check_batchable(supernet, place)
 
-    def losses(self, objective: Objective, supernet: Supernet, batch: Batch, paths: Sequence[Architecture]) -> Losses:
+    def losses(self, objective: Objective, supernet: AnyModule, batch: Batch, paths: Sequence[Architecture]) -> Losses:
         """See PathExecution."""
+        if not isinstance(supernet, Supernet):
+            raise TypeError(f"{type(supernet).__name__} cannot run batched")
         images, architectures = batch[0], objective.architectures(paths)
         forward = recorded_forward if images.device.type == "cuda" and not torch.distributed.is_initialized() else batched_forward
         # Duplicate candidates share one set of logits; their gradients add up all the same.
@@ -73,12 +76,12 @@ class Batched:
 
 @dataclass(frozen=True)
 class Fastest:
-    """Batched on a CUDA device if the supernet's norms allow it, otherwise sequential: the faster one as measured on each."""
+    """Batched on a CUDA device if the supernet allows it, otherwise sequential: the faster one as measured on each."""
 
-    def check(self, supernet: Supernet, place: str) -> None:
+    def check(self, supernet: AnyModule, place: str) -> None:
         """See PathExecution."""
 
-    def losses(self, objective: Objective, supernet: Supernet, batch: Batch, paths: Sequence[Architecture]) -> Losses:
+    def losses(self, objective: Objective, supernet: AnyModule, batch: Batch, paths: Sequence[Architecture]) -> Losses:
         """See PathExecution."""
-        batches = batch[0].device.type == "cuda" and supernet.norm is NormStatistics.BATCH
+        batches = batch[0].device.type == "cuda" and isinstance(supernet, Supernet) and supernet.norm is NormStatistics.BATCH
         return (Batched() if batches else Sequential()).losses(objective, supernet, batch, paths)

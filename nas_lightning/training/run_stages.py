@@ -12,8 +12,8 @@ from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.devices.trainer import make_trainer
 from nas_lightning.errors import InputError
 from nas_lightning.runs.reading import read_text
-from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import HEADER_KEY, supernet_weights
+from nas_lightning.supernet.families import AnyModule
 from nas_lightning.supernet.tensor_files import what_differs
 from nas_lightning.training.checkpoints import StageCheckpoints, save_whole
 from nas_lightning.training.curves import Curves
@@ -29,7 +29,7 @@ from nas_lightning.training.step_rules import NonFiniteLoss
 
 def train_stages(
     stages: Sequence[Stage],
-    supernet: Supernet,
+    supernet: AnyModule,
     make_data: Callable[[int], ImageDataModule],
     run_dir: Path,
     *,
@@ -39,6 +39,7 @@ def train_stages(
     every_epochs: int = 1,
     save_every_steps: int | None = None,
     each_of_panel: bool = False,
+    seed: int = 0,
     watching: Sequence[pl.Callback] = (),
 ) -> None:
     """Trains the supernet in place and writes ``stages/<name>/``; reads finished stages instead of repeating them.
@@ -50,6 +51,7 @@ def train_stages(
         panel: candidates to evaluate on the hold-out, if there is one.
         every_epochs: evaluates the panel every N epochs.
         save_every_steps: also writes a checkpoint every N steps.
+        seed: of what layers draw in training.
         each_of_panel: gives each candidate of the panel its own curves in TensorBoard.
         watching: other callbacks.
     """
@@ -69,6 +71,7 @@ def train_stages(
             clip_norm=trainer_arguments.get("gradient_clip_val"),
             clip_algorithm=trainer_arguments.get("gradient_clip_algorithm"),
             panel=panel,
+            seed=seed,
             header={**header, "stage": stage.name, "stage_index": stage.index},
         )
         data = make_data(stage.index)
@@ -167,7 +170,7 @@ def _check_monitored(trainer: pl.Trainer, module: SupernetTraining) -> None:
             raise InputError(f"trainer.callbacks: {type(callback).__name__} monitors {monitor!r}, which no stage logs; known: {known}")
 
 
-def _load_weights(supernet: Supernet, saved: Mapping[str, Any], path: Path) -> None:
+def _load_weights(supernet: AnyModule, saved: Mapping[str, Any], path: Path) -> None:
     weights = supernet_weights(saved)
     if (reason := what_differs(supernet.state_dict(), weights)) is not None:
         raise InputError(f"{path}: does not fit the configured supernet ({reason})")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from nas_lightning.config.fields import Checked, choice, number
 from nas_lightning.errors import check_at_least
 from nas_lightning.rng import generator
-from nas_lightning.space import Architecture, Population, ResidualStructure, SearchSpace
+from nas_lightning.space import Architecture, Population, Space, Structure
 
 MOST_PATHS = 1024
 SHIFTS = 65
@@ -43,7 +43,7 @@ class Sampler(Protocol):
 class UniformSampler:
     """Draws every width of every path independently and uniformly from the legal ones."""
 
-    space: SearchSpace
+    space: Space
     seed: int
     paths: int = 6
 
@@ -63,7 +63,7 @@ class WideSampler(Checked, place="sampler"):
     A wide candidate trains more channels a step; without uniform paths, narrow candidates are trained too little.
     """
 
-    space: SearchSpace
+    space: Space
     seed: int
     paths: int = 6
     share: float = number(0.5, least=0, most=1)
@@ -102,7 +102,7 @@ class FairSampler:
     so that each path alone is a uniform draw. A step has whole rounds, as in FairNAS, if ``paths`` is a multiple of n.
     """
 
-    space: SearchSpace
+    space: Space
     seed: int
     paths: int = 6
 
@@ -136,7 +136,7 @@ class SandwichSampler:
         paths: of all three kinds.
     """
 
-    space: SearchSpace
+    space: Space
     seed: int
     paths: int = 6
 
@@ -160,7 +160,7 @@ class SpreadSampler(Checked, place="sampler"):
         family: counts the cost.
     """
 
-    family: ResidualStructure
+    family: Structure
     seed: int
     paths: int = 6
     cost: str = choice("multiply_adds", among=("multiply_adds", "parameters"))

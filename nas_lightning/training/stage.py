@@ -12,7 +12,7 @@ from nas_lightning.config import roles
 from nas_lightning.config.fields import made, number, target, word
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture
-from nas_lightning.supernet import Supernet
+from nas_lightning.supernet.families import AnyModule, check_side
 from nas_lightning.training import step_rules as rules
 from nas_lightning.training.objectives import Objective
 from nas_lightning.training.passes import Batch, Batched, Fastest, PathExecution, Sequential
@@ -61,11 +61,13 @@ class Stage:
     def __post_init__(self) -> None:
         check_name(self.name)
 
-    def check(self, supernet: Supernet) -> None:
+    def check(self, supernet: AnyModule) -> None:
         """Raises InputError, naming the key, if the stage cannot train the supernet."""
         self.path_execution.check(supernet, f"stages.{self.name}.path_execution")
         if self.low_resolution is not None:
-            self.low_resolution.check(supernet.space.resolution, f"stages.{self.name}.low_resolution")
+            place = f"stages.{self.name}.low_resolution"
+            self.low_resolution.check(supernet.space.resolution, place)
+            check_side(supernet, self.low_resolution.side, f"{place}.side")
 
     def steps(self, steps_per_epoch: int) -> int:
         """Optimizer steps of the whole stage."""
@@ -83,7 +85,7 @@ class Stage:
 
     def run_passes(
         self,
-        supernet: Supernet,
+        supernet: AnyModule,
         batch: Batch,
         paths: Sequence[Architecture],
         progress: float,

@@ -25,10 +25,10 @@ SMALL = ["search.evaluations=30", "search.population=10", "search.images=20", "s
 BOTH = ["search.costs=[latency]", "search.budgets={latency: 70%, batch_latency: 30}", "search.latency_batch=8"]
 
 
-def instead(_: Any, family: Any, architecture: Architecture, images: int, __: Any) -> dict[str, float]:
+def instead(supernet: Any, architecture: Architecture, images: int, _: Any) -> dict[str, float]:
     """Made-up milliseconds with noise that is a candidate's own."""
     noise = np.random.default_rng(list(architecture.widths)).uniform(0.8, 1.2)
-    time = float((0.5 + 1e-5 * family.cost([architecture.widths]).multiply_adds[0]) * images * noise)
+    time = float((0.5 + 1e-5 * supernet.structure.cost([architecture.widths]).multiply_adds[0]) * images * noise)
     return {"fastest_ms": time, "median_ms": 2 * time, "iqr_ms": 0.1}
 
 
@@ -129,7 +129,7 @@ def test_a_search_that_is_stopped_while_it_measures_ends_the_same(
         assert command("search", *arguments, f"run_dir={tmp_path}").code != 0
         kept = json.loads((tmp_path / "search/latency.json").read_text())["measured"]
     again: list[str] = []
-    monkeypatch.setattr(measuring, "measure_candidate", lambda *given: again.append(str(given[2])) or instead(*given))
+    monkeypatch.setattr(measuring, "measure_candidate", lambda *given: again.append(str(given[1])) or instead(*given))
     done = command("search", *arguments, f"run_dir={tmp_path}")
     assert done.code == 0, done.err
     assert not {row["architecture"] for row in kept} & {*again}

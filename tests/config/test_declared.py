@@ -40,8 +40,10 @@ def check(schema: Schema, kind: type, seen: list[str]) -> None:
             assert words[key.default] == field.default, key.name
             assert key.legal == " | ".join(words)
         else:
-            assert key.default == field.default, key.name
-            assert type(key.default) is type(field.default), key.name
+            made = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+            default = [*made] if isinstance(made, tuple) else made  # a config has lists
+            assert key.default == default, key.name
+            assert type(key.default) is type(default), key.name
             check_legal(key, field.metadata)
             inner = dataclass_in(hints[key.name])
             assert (key.schema is None) == (inner is None), key.name

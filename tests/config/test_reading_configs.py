@@ -76,7 +76,7 @@ def wrong_values(kind: type, one: dataclasses.Field) -> list[Any]:
     wrong = {int: ["two", 2.5, True, [1]], float: ["half", True], str: [3, ["a"]], bool: ["yes", 1]}.get(hint)
     if wrong is None:
         item = typing.get_args(hint)[:1]
-        wrong = ["text", 3, {"a": 1}, [3 if item == (str,) else "a"]] if typing.get_origin(hint) is list else ["text", 3, ["a"]]
+        wrong = ["text", 3, {"a": 1}, [3 if item == (str,) else "a"]] if typing.get_origin(hint) in (list, tuple) else ["text", 3, ["a"]]
     return wrong if optional else [*wrong, None]
 
 

@@ -7,9 +7,19 @@ import pytest
 import torch
 from scipy import stats
 from torch import Tensor
+from torchvision.transforms import RandomResizedCrop as RandomResizedCropOfOne
 from torchvision.transforms import functional as reference
 
-from nas_lightning.data import Augmentation, ColorJitter, Cutout, RandomCrop, RandomHorizontalFlip, RandomRotation, image_ops
+from nas_lightning.data import (
+    Augmentation,
+    ColorJitter,
+    Cutout,
+    RandomCrop,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+    RandomRotation,
+    image_ops,
+)
 from nas_lightning.errors import InputError
 
 N = 4000
@@ -37,6 +47,20 @@ def test_crop_windows_are_uniform(rng: np.random.Generator) -> None:
     counts = np.zeros((5, 5))
     np.add.at(counts, tuple(shift.numpy()), 1)
     assert uniform_p(counts) > 0.01
+
+
+def test_resized_windows_are_distributed_as_torchvisions(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Tensor] = []
+    monkeypatch.setattr(image_ops, "resized_crop", lambda batch, *window: (drawn.extend(window), batch)[1])
+    RandomResizedCrop(0.25, 1.5)(images(N, size=64), rng)
+    image = torch.zeros(1, 64, 64)
+    torch.manual_seed(0)
+    expected = np.array([RandomResizedCropOfOne.get_params(image, [0.25, 1.0], [1 / 1.5, 1.5]) for _ in range(N)])
+    for found, other in zip(drawn, expected.T, strict=True):  # top, left, height, width
+        assert stats.ks_2samp(found.numpy(), other).pvalue > 0.01
+    top, left, heights, widths = (part.numpy() for part in drawn)
+    assert (top + heights <= 64).all()
+    assert (left + widths <= 64).all()
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.3, 0.5, 1.0])

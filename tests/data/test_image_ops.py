@@ -37,6 +37,21 @@ def test_crop_equals_torchvision_pad_and_crop(images: Tensor, rng: np.random.Gen
     assert same(image_ops.crop(images, top, left, padding), expected)
 
 
+def test_resized_crop_equals_torchvision_to_one_step_of_a_pixel(images: Tensor, rng: np.random.Generator) -> None:
+    height, width = images.shape[2:]
+    heights, widths = (torch.from_numpy(rng.integers(1, side + 1, len(images))) for side in (height, width))
+    top, left = (torch.from_numpy(rng.integers(side - part.numpy() + 1)) for side, part in ((height, heights), (width, widths)))
+    found = image_ops.resized_crop(images, top, left, heights, widths)
+    expected = [
+        reference.resized_crop(image.double(), int(y), int(x), int(h), int(w), [height, width], antialias=False)
+        for image, y, x, h, w in zip(images, top, left, heights, widths, strict=True)
+    ]
+    assert found.dtype == torch.uint8
+    assert float((found - torch.stack(expected)).abs().max()) <= 0.5 + 1e-3  # rounded
+    whole = torch.full((len(images),), height), torch.full((len(images),), width)
+    assert torch.equal(image_ops.resized_crop(images, 0 * top, 0 * left, *whole), images)
+
+
 def test_flip_equals_torchvision_where_the_mask_is_true(images: Tensor, rng: np.random.Generator) -> None:
     mask = torch.from_numpy(rng.random(len(images)) < 0.5)
     expected = [reference.hflip(image) if turn else image for image, turn in zip(images, mask, strict=True)]

@@ -18,8 +18,9 @@ from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_
 from torch.utils.data import DataLoader, TensorDataset
 
 from nas_lightning.devices.trainer import make_trainer
-from nas_lightning.space import SearchSpace
-from nas_lightning.supernet import Supernet
+from nas_lightning.space import SearchSpace, ShortcutRule, Space
+from nas_lightning.supernet import ResidualFamily
+from nas_lightning.supernet.traced import TracedFamily
 from nas_lightning.training.module import SupernetTraining
 from nas_lightning.training.objectives import AlphaDivergence, CrossEntropy, InplaceDistillation, SandwichDistillation
 from nas_lightning.training.passes import Batched
@@ -27,10 +28,12 @@ from nas_lightning.training.samplers import FairSampler, UniformSampler
 from nas_lightning.training.schedules import Cosine
 from nas_lightning.training.stage import Stage
 from nas_lightning.training.step_rules import Different, Power
+from tests.supernet.traced.networks import FINE, Everything
 
 SPACE = SearchSpace("small", (2, 1), (4, 8), 2, 8)
 TRACK1 = SearchSpace("resnet20_track1", (3, 3, 3), (16, 32, 64), 4, 32)
 STEPS, BATCH, RATE = 3, 6, 0.05
+FAMILY = TracedFamily(lambda: Everything(7, dropout=0.0), "everything", 7, 3, 8, FINE)
 
 CASES: dict[str, dict[str, Any]] = {
     "same images": {"same_images": True},
@@ -47,10 +50,17 @@ CASES: dict[str, dict[str, Any]] = {
     "all paths at once": {"path_execution": Batched()},
     "scaled rate": {"rate_scaling": Power(1)},
     "real space": {"space": TRACK1, "paths": 6},
+    "traced network": {"network": FAMILY},
+    "traced network, different paths": {"network": FAMILY, "across_devices": Different()},
 }
 
 
-def batches(space: SearchSpace, rank: int) -> TensorDataset:
+def space_of(case: dict[str, Any]) -> Space:
+    """The candidates of a case."""
+    return case["network"].space if "network" in case else case.get("space", SPACE)
+
+
+def batches(space: Space, rank: int) -> TensorDataset:
     """The images of one process, ``STEPS`` batches of them."""
     rng = torch.Generator().manual_seed(rank)
     count, side = STEPS * BATCH, space.resolution
@@ -59,8 +69,9 @@ def batches(space: SearchSpace, rank: int) -> TensorDataset:
 
 def make_module(case: dict[str, Any]) -> SupernetTraining:
     """The training of one case, in double precision."""
-    space = case.get("space", SPACE)
-    supernet = Supernet(space, classes=7, shortcuts=case.get("shortcuts", "always")).double()
+    space = space_of(case)
+    family = case.get("network", ResidualFamily(space, 7, 3, ShortcutRule(case.get("shortcuts", "always"))))
+    supernet = family.supernet("batch", 0).double()
     stage = Stage(
         epochs=1,
         sampler=case.get("sampler", UniformSampler(space, seed=0, paths=case.get("paths", 3))),
@@ -110,7 +121,7 @@ def main(folder: Path) -> None:
     rank = int(os.environ["RANK"])
     found = {}
     for name, case in CASES.items():
-        watch = train(case, batches(case.get("space", SPACE), 0 if case.get("same_images") else rank), devices=2)
+        watch = train(case, batches(space_of(case), 0 if case.get("same_images") else rank), devices=2)
         found[name] = {"gradients": watch.steps, "calls": watch.calls, "rates": watch.rates}
     torch.save(found, folder / f"{rank}.pt")
 

@@ -177,7 +177,7 @@ def test_a_file_that_was_changed_is_not_taken_for_whole(exported: Path, card: di
 
 
 def test_what_is_refused_leaves_no_file(checkpoint: Path, tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(write, "run_class_file", lambda _: lambda images: torch.zeros(len(images), 10))
+    monkeypatch.setattr(write, "run_class_file", lambda *_: lambda images: torch.zeros(len(images), 10))
     done = command("export", f"checkpoint={checkpoint}", f"architecture={CODE}", f"run_dir={tmp_path}/run", *SMALL)
     assert done.code == 2
     assert "refused, as logits of network.py from pytorch differ by" in done.err

@@ -3,12 +3,13 @@
 import csv
 import io
 import json
+import shutil
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 import pytest
-from example_run import LAYERS, write_example
+from example_run import LAYERS, WIDTHS, write_example
 from matplotlib.figure import Figure as Canvas
 from PIL import Image
 
@@ -96,6 +97,25 @@ def test_a_cell_is_the_mean_score_of_a_width_minus_the_mean_of_all(figures: dict
     told = {f"layer {layer + 1}, width {width}": np.mean(values) - mean for (layer, width), values in scores.items()}
     found = {text.split("\n")[0]: float(text.split("\n")[1].split()[-2]) for text in hover.texts}
     assert found == {cell: pytest.approx(value, abs=6e-4) for cell, value in told.items()}
+
+
+def test_choices_that_have_names_are_shown_by_them_and_by_places_in_their_lists(folder: Path, tmp_path: Path):
+    shutil.copytree(folder, tmp_path / "run")
+    path, names = tmp_path / "run/ranking/protocol.json", [f"blocks.{number}" for number in range(LAYERS)]
+    choices = {name: [*WIDTHS, 1000 + number] for number, name in enumerate(names)}  # the last is no candidate's
+    path.write_text(json.dumps({**json.loads(path.read_text()), "choices": choices}))
+    part = next(part for part in make_parts(read_run(tmp_path / "run"), points=3000) if part.title == "What each layer's width does")
+    canvas = Canvas()
+    (hover,) = part.figures[0].draw(canvas)
+    for text, layer, place in zip(hover.texts, hover.x, hover.y, strict=True):
+        assert text.startswith(f"blocks.{layer}, width {WIDTHS[place]}\n")
+    assert len(hover.texts) == 13  # of 15: all have one width in the last layer
+    assert all(name in names for name in part.paragraphs[0].rpartition(": ")[2].rstrip(".").split(", "))
+    for wrong in ({"a": [4]}, {name: ["4"] for name in names}, {name: [4] for name in names}, [1]):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "choices": wrong}))
+        parts = make_parts(read_run(tmp_path / "run"), points=3000)
+        (hover,) = next(figure for part in parts for figure in part.figures if figure.name == "widths").draw(Canvas())
+        assert hover.texts[0].startswith("layer 1, width")
 
 
 def test_a_pointer_finds_a_point_where_the_picture_has_it(figures: dict[str, tuple[Picture, Picture]]):

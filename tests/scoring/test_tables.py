@@ -202,7 +202,7 @@ def checkpoint(tmp_path: Path) -> Path:
     return path
 
 
-BASE = {"data": "abc", "images": 30, "batch_size": None, "norm": "batch", "shortcuts": "always", "precision": "32-true"}
+BASE = {"data": "abc", "images": 30, "batch_size": None, "norm": "batch", "structure": {"shortcuts": "always"}, "precision": "32-true"}
 
 
 def test_the_same_protocol_is_accepted_again(checkpoint: Path, tmp_path: Path):
@@ -216,7 +216,7 @@ def test_the_same_protocol_is_accepted_again(checkpoint: Path, tmp_path: Path):
         ({"batch_size": 10}, "batch_size", "30", "10"),
         ({"images": 20}, "images", "30", "20"),
         ({"norm": "running"}, "norm", "'batch'", "'running'"),
-        ({"shortcuts": "where_needed"}, "shortcuts", "'always'", "'where_needed'"),
+        ({"structure": {"shortcuts": "where_needed"}}, "shortcuts", "'always'", "'where_needed'"),
         ({"precision": "bf16-mixed"}, "dtype", "'32-true'", "'bf16-mixed'"),
         ({"data": "abd"}, "data_sha256", "'abc'", "'abd'"),
     ],

@@ -111,3 +111,7 @@ def test_the_official_list_costs_2_98_times_less_when_sliced(track1: SearchSpace
     assert found.shape == (50_000,)
     assert f"{2 * largest * 10_000 * len(found):.2e}" == "4.27e+16"
     assert round(largest / found.mean(), 2) == 2.98
+
+
+def test_the_sides_of_all_layers_are_those_of_their_stages(track1: SearchSpace):
+    assert ResidualStructure(track1, 100).sides == (32,) * 7 + (16,) * 6 + (8,) * 6

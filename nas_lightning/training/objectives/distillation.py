@@ -12,7 +12,7 @@ from nas_lightning.config.fields import Checked, number
 from nas_lightning.data import ImageDataset
 from nas_lightning.data.check import check_trained_on
 from nas_lightning.errors import InputError
-from nas_lightning.space import Architecture, SearchSpace
+from nas_lightning.space import Architecture, Space
 from nas_lightning.supernet.checkpoint import load_supernet
 from nas_lightning.supernet.network_weights import is_network, load_network
 from nas_lightning.training.objectives.divergences import Divergence, KLDivergence
@@ -27,7 +27,7 @@ class SandwichDistillation(Checked, place="objective"):
     draws it, and otherwise one more pass.
     """
 
-    space: SearchSpace
+    space: Space
     divergence: Divergence = KLDivergence()
     hard_weight: float = number(0.0, least=0)
     """Of the labels, for the other paths."""

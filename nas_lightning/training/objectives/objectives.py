@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from nas_lightning.config.fields import Checked, number
 from nas_lightning.errors import InputError
-from nas_lightning.space import Architecture, SearchSpace
+from nas_lightning.space import Architecture, Space
 from nas_lightning.supernet.cpu_kernels import at_least_float32
 
 Network = Callable[[Tensor, Architecture], Tensor]
@@ -67,7 +67,7 @@ class InplaceDistillation(Checked, place="objective"):
     the sum over the paths.
     """
 
-    space: SearchSpace
+    space: Space
     hard_weight: float = number(0.5, least=0)
     soft_weight: float = number(2.0, least=0)
     temperature: float = number(1.0, above=0)

@@ -1,0 +1,69 @@
+"""Parameters and multiply-adds of many candidates at once, from the number of channels that each keeps."""
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from nas_lightning.space.structure import Cost
+from nas_lightning.supernet.traced.adapt import Dimensions
+from nas_lightning.supernet.traced.graph import Graph, Ref, Value
+from nas_lightning.supernet.traced.rules import MAKES_CHANNELS
+
+Integers = npt.NDArray[np.int64]
+CONVOLUTIONS = ("conv1d", "conv2d")
+
+
+class Counted:
+    """The sizes of (n, groups) units.
+
+    Args:
+        layouts: by value and part, along every dimension.
+    """
+
+    def __init__(self, graph: Graph, layouts: dict[int, list[Dimensions]], units: Integers) -> None:
+        self.graph, self._layouts, self._units = graph, layouts, units
+        self._one = np.ones(len(units), dtype=np.int64)
+
+    def cost(self) -> Cost:
+        """Parameters and multiply-adds, for one image of the traced size."""
+        parameters = [self._sizes(index) for index, tensor in self.graph.tensors.items() if isinstance(tensor, nn.Parameter)]
+        none = np.zeros_like(self._one)
+        return Cost(sum(map(self._product, parameters), none), sum(map(self._multiply_adds, self.graph.calls), none))
+
+    def activations(self) -> Integers:
+        """Numbers that the convolutions write, for one image of the traced size."""
+        written = [self._product(self._sizes(call.index)[1:]) for call in self.graph.calls if call.name in CONVOLUTIONS]
+        return sum(written, np.zeros_like(self._one))
+
+    def last_widths(self) -> Integers:
+        """Features that the classifier reads, the layer that makes the logits; all 1 if no single layer does."""
+        index, values = self.graph.logits, self.graph.values
+        while values[index].name not in MAKES_CHANNELS:
+            read = [other for other in dict.fromkeys(values[index].inputs) if other not in self.graph.tensors and values[other].shapes]
+            if len(read) != 1:
+                return self._one
+            (index,) = read
+        return self._sizes(values[index].arguments["weight"].index)[1]
+
+    def _multiply_adds(self, call: Value) -> Integers:
+        arguments = call.arguments
+        images = self.graph.values[self.graph.images].shape[0]
+        if call.name in CONVOLUTIONS:
+            return self._product([*self._sizes(arguments["weight"].index), *self._sizes(call.index)[2:]])
+        if call.name == "linear":
+            return self._product([*self._sizes(arguments["weight"].index), *self._sizes(call.index)[1:-1]])
+        if call.name in ("matmul", "bmm", "mm", "baddbmm"):
+            operands = [argument for argument in arguments.values() if isinstance(argument, Ref)][-2:]
+            return self._product(self._sizes(call.index)) * self._sizes(operands[0].index)[-1] // images
+        if call.name == "scaled_dot_product_attention":
+            query, key, value = (self._sizes(arguments[name].index) for name in ("query", "key", "value"))
+            return self._product(query[:-1]) * key[-2] * (query[-1] + value[-1]) // images
+        return np.zeros_like(self._one)
+
+    def _sizes(self, index: int) -> list[Integers]:
+        """The length of every dimension of a value, (n,) each."""
+        lengths = zip(self.graph.values[index].shape, self._layouts[index][0], strict=True)
+        return [size * self._one if layout is None else layout.counts(self._units) for size, layout in lengths]
+
+    def _product(self, lengths: list[Integers]) -> Integers:
+        return np.prod([self._one, *lengths], axis=0)

@@ -1,0 +1,77 @@
+"""Traces a user's network with ``torch.export``; what cannot be traced is one line."""
+
+import copy
+import logging
+import traceback
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from nas_lightning.errors import InputError, cut
+from nas_lightning.supernet.traced.graph import Graph
+from nas_lightning.supernet.traced.read_program import read_program
+
+VARIES = ({0: Dim.DYNAMIC, 2: Dim.AUTO, 3: Dim.AUTO}, {0: Dim.DYNAMIC})
+"""Dimensions of the images that may differ after tracing, tried in this order: their number always, their sides where possible."""
+
+
+def trace(module: nn.Module, images: Tensor) -> Graph:
+    """The operations of a module in evaluation mode.
+
+    Args:
+        images: (batch, channels, H, W), an example; its values do not matter.
+
+    Raises:
+        InputError: if the module does not run on the images, returns something else than logits, or cannot be traced.
+    """
+    name = type(module).__name__
+    module = copy.deepcopy(module).eval()
+    try:
+        with torch.no_grad():
+            logits = module(images)
+    except Exception as error:
+        raise InputError(f"network: {name} does not run on images of {tuple(images.shape)} ({_reason(error)})") from None
+    if not isinstance(logits, Tensor):
+        kind = f"{len(logits)} values" if isinstance(logits, dict | list | tuple) else f"a {type(logits).__name__}"
+        raise InputError(f"network: forward of {name} returns {kind}; it must return one tensor of logits")
+    if logits.ndim != 2 or len(logits) != len(images):
+        raise InputError(f"network: forward of {name} returns a tensor of {tuple(logits.shape)}; it must return (batch, classes) logits")
+    return read_program(module, _export(module, images, name))
+
+
+def _export(module: nn.Module, images: Tensor, name: str) -> ExportedProgram:
+    loud = logging.getLogger("torch")
+    level, error = loud.level, Exception()
+    loud.setLevel(logging.CRITICAL)  # some hundred lines of symbolic sizes for pools that round up
+    try:
+        for dimensions in VARIES:
+            try:
+                with warnings.catch_warnings(action="ignore"):
+                    return torch.export.export(module, (images,), dynamic_shapes=(dimensions,), strict=False)
+            except Exception as failed:
+                error = failed
+                if "data-dependent" in str(failed):
+                    break
+    finally:
+        loud.setLevel(level)
+    place = _place_of(traceback.extract_tb(error.__traceback__))
+    if "data-dependent" in str(error):
+        raise InputError(f"network: {name} cannot be traced: its forward decides on the values of a tensor ({place})") from None
+    if "size()[0]" in str(error):
+        raise InputError(f"network: {name} cannot be traced: its forward takes len(images) as a number; write images.shape[0]") from None
+    raise InputError(f"network: {name} cannot be traced at {place} ({_reason(error)})") from None
+
+
+def _reason(error: Exception) -> str:
+    return cut(f"{type(error).__name__}: {' '.join(str(error).split())}", 200)
+
+
+def _place_of(frames: Sequence[traceback.FrameSummary]) -> str:
+    """The last line that is not PyTorch's own."""
+    library = str(Path(torch.__file__).parent)
+    own = [frame for frame in frames if not frame.filename.startswith(library) and Path(frame.filename) != Path(__file__)]
+    return f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else "an unknown line"
