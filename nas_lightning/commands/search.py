@@ -19,15 +19,17 @@ def task(cfg: DictConfig) -> None:
 
     import_plugins(read(SearchCommandConfig, node).plugins)
     config = read(SearchCommandConfig, node, make=Builder(tuple(node["plugins"])).build)
+    from nas_lightning.commands.screen import show_split
     from nas_lightning.commands.searching import prepare_search, search_checkpoint
     from nas_lightning.runs.claim import claim_config
 
     limit_threads(config.threads)
     prepared = prepare_search(config)
     with hold(run_folder(config.run_dir, config.resume, "search"), config.resume) as run_dir:
-        claim_config(run_dir / "search", node)
+        claim_config(run_dir / "search", node, images=prepared.dataset.how_split)
         if is_rank_zero() and run_dir != announced:
             print(f"run folder: {run_dir}")
+        show_split(prepared.dataset.how_split)
         search_checkpoint(prepared, config, node["search"], run_dir)
 
 

@@ -189,6 +189,11 @@ def test_a_test_split_that_was_cut_from_a_folder_is_reported(tmp_path: Path, com
     said = "has no test/: 18 of its 60 images, 30 % of each class (data.test_share), are the test split, drawn with data.split_seed=0"
     assert " ".join(done.out.split()).count(said) == 1
     assert said in (tmp_path / "run/report.md").read_text().replace("\\", "")
+    given = [f"checkpoint={tmp_path}/run/supernet.safetensors", f"data.root={tmp_path}/images", f"run_dir={tmp_path}/run"]
+    few = ["search.algorithm=random", "search.evaluations=4", "search.population=4", "search.images=10", "search.finalists=1"]
+    found = command("search", *given, *few, "search.budgets={multiply_adds: 100%}")
+    assert found.code == 0, found.err
+    assert " ".join(found.out.split()).count(said) == 1
     for name, split in {"0": "train", "1": "train", "2": "val"}.items():  # a folder with a split of its own
         for kind in ("cat", "dog"):
             (tmp_path / f"whole/{split}/{kind}").mkdir(parents=True, exist_ok=True)
