@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 from torch.fx.operator_schemas import get_signature_for_torch_op
 
+from nas_lightning.errors import InputError
 from nas_lightning.supernet.traced.graph import SPLITS, Graph, Ref, Side, Value
 
 aten = torch.ops.aten
@@ -18,8 +19,17 @@ OPERATOR = type(aten.add.Tensor)
 
 
 def read_program(source: nn.Module, program: ExportedProgram) -> Graph:
-    """The values that the result needs."""
+    """The values that the result needs.
+
+    Raises:
+        InputError: if one of the operations holds a graph of its own.
+    """
     signature, graph = program.graph_signature, program.graph
+    for node in graph.nodes:
+        if node.op == "get_attr":  # the graph
+            network, holder = type(source).__name__, next(iter(node.users))
+            what = f"{operation_name(holder)} holds operations of its own, as a block under torch.autocast or a condition does"
+            raise InputError(f"network: {network} cannot be traced: {what} (in {_place(holder)[1] or network})")
     of_module = {**signature.inputs_to_parameters, **signature.inputs_to_buffers, **signature.inputs_to_lifted_tensor_constants}
     stored = {**program.constants, **program.state_dict}
     _make_functional(graph)

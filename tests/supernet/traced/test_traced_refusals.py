@@ -21,6 +21,11 @@ def on_values(x: Tensor) -> Tensor:
     return x if x.mean() > 0 else -x
 
 
+def in_full_precision(x: Tensor) -> Tensor:
+    with torch.autocast("cpu", enabled=False):
+        return x.float() * 2
+
+
 class Returns(nn.Module):
     """A small network whose logits are handed through a function."""
 
@@ -56,6 +61,10 @@ class Fixed(nn.Module):
         ),
         (Small(lambda x: x.view(1, 2)), r"network: Small does not run on images of \(2, 3, 16, 16\) \(RuntimeError: shape"),
         (Small(lambda x: x.view(len(x), 16, 14, 14)), "network: Small cannot be traced: its forward takes len.images. as a number"),
+        (
+            Small(in_full_precision),
+            "network: Small cannot be traced: wrap_with_autocast holds operations of its own, as .* a condition does",
+        ),
         (Fixed(), r"network: no channels of Fixed can be narrowed \(only gives the logits\)"),
         (nn.Flatten(), r"network: no channels of Flatten can be narrowed \(it has no layer with a weight\)"),
     ],
