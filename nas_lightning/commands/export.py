@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from nas_lightning.console.start import hold, plain, run_folder, start
 from nas_lightning.devices.launch import check_alone
+from nas_lightning.devices.process import limit_threads
 from nas_lightning.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def task(cfg: DictConfig) -> None:
     from nas_lightning.supernet.checkpoint import load_supernet
 
     check_alone()
+    limit_threads(config.threads)
     import_plugins(config.plugins)
     checkpoint = Path(config.checkpoint)
     supernet, header = load_supernet(checkpoint)
