@@ -8,6 +8,7 @@ from nas_lightning.supernet.traced import TracedFamily
 
 SHOWN = 6
 """Widths of a choice that are listed one by one."""
+NO_BREAK = "\N{NO-BREAK SPACE}"
 DROPPED_PATHS = ("StochasticDepth", "DropPath")
 """Classes of layers that do something in training alone, which a trace in evaluation mode does not have."""
 
@@ -39,7 +40,7 @@ def describe_network(family: TracedFamily) -> list[str]:
 def _listed(widths: Sequence[int]) -> str:
     if len(widths) <= SHOWN:
         return ", ".join(map(str, widths))
-    return f"{widths[0]}, {widths[1]}, ..., {widths[-1]} ({len(widths)} widths)"
+    return f"{widths[0]}, {widths[1]}, ..., {widths[-1]} ({len(widths)}{NO_BREAK}widths)"
 
 
 def _many(count: int) -> str:
@@ -47,4 +48,4 @@ def _many(count: int) -> str:
 
 
 def _table(rows: Sequence[Sequence[object]], headers: list[str], widest: Sequence[int | None]) -> str:
-    return tabulate(rows, headers, maxcolwidths=list(widest), disable_numparse=True)
+    return tabulate(rows, headers, maxcolwidths=list(widest), disable_numparse=True).replace(NO_BREAK, " ")

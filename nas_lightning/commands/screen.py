@@ -26,6 +26,8 @@ BEST = 3
 NO_BEST = Verdict(UNDECIDED, "The known accuracies are all equal.", "")
 FEWEST_SATURATED = 10
 """Candidates below which equal accuracies say nothing of the images."""
+CODES = "Architectures too long for this table are in scores.csv and on the page."
+ONLY_PREDICTED = "No row for top-1 and cross entropy: some candidates are only predicted."
 BEST_TRAINED = 10
 """Candidates for the next command to train alone once the ranking was judged."""
 
@@ -43,7 +45,8 @@ def ranking_screen(
     how = f"\n({table.how_scored})" if table.how_scored else ""
     title = f"The best of {table.population.count}, ordered by {LABELS[score]}{how}"
     best = _candidates(table, score, {str(row): row for row in table.best_rows(score)[:BEST].tolist()})
-    parts = [f"{title}\n{best}\n{meaning_of(score)}"]
+    codes = "" if "architecture" in best.split("\n", 1)[0] else f"\n{CODES}"
+    parts = [f"{title}\n{best}\n{meaning_of(score)}{codes}"]
     if budgets is not None:
         rows = {f"<= {budget.multiply_adds / 1e6:.3f} M": budget.row for budget in best_under_budgets(table, score, budgets)}
         parts.append(f"The best under a budget of multiply-adds\n{_candidates(table, score, rows, 'budget')}")
@@ -53,7 +56,8 @@ def ranking_screen(
     known = f"{agreement.n + agreement.missing:,} of {len(table.population.distinct_rows):,} candidates have a known accuracy"
     judged = judge(agreement, LABELS[score])
     verdict = "" if judged is None else f"\n{judged.headline}"
-    return fitted([f"{known}\n{agreement.table()}", f"{against_baselines(agreement, LABELS[score])}.{verdict}", *parts, *notes])
+    left_out = "" if table.is_scored.all() else f"\n{ONLY_PREDICTED}"
+    return fitted([f"{known}\n{agreement.table()}{left_out}", f"{against_baselines(agreement, LABELS[score])}.{verdict}", *parts, *notes])
 
 
 def closing(run_dir: Path, page: str, made_by: Sequence[str] = (), config: Mapping[str, Any] | None = None) -> str:
