@@ -13,6 +13,7 @@ from nas_lightning.commands.configs import RankingConfig, TrainConfig
 from nas_lightning.commands.network_table import describe_network
 from nas_lightning.commands.prepare import Run, make_data
 from nas_lightning.commands.ranking import choose_candidates, choose_images, for_the_fit, make_scorer, to_score
+from nas_lightning.commands.screen import fitted
 from nas_lightning.config.build import Builder
 from nas_lightning.data.data_module import Batch, ImageDataModule
 from nas_lightning.devices.progress import duration
@@ -62,7 +63,7 @@ def dry_run(config: TrainConfig, run: Run, run_dir: Path) -> str:
     table = tabulate(rows, ["stage", "epochs", "paths", "passes", "steps", "a step", "estimated time"], disable_numparse=True)
     head = describe_network(run.supernet.family) if isinstance(run.supernet, TracedSupernet) else []
     measured = f"Stages, from the forward and backward passes of {MEASURED_STEPS} steps each on {device}, batches of {len(batch[1])}"
-    lines = [*head, measured, table]
+    lines = [*_describe_images(run), *head, measured, table]
     if run.truth is not None:
         alone, recipe = run.truth
         done = read_accuracies_so_far(run_dir / "standalone", alone)
@@ -91,6 +92,16 @@ def dry_run(config: TrainConfig, run: Run, run_dir: Path) -> str:
         lines.append(f"left out of the times: what {run_dir} holds already")
     lines.append(f"estimated total: {duration(total)}; peak memory so far: {_peak_memory(device)}")
     return "\n".join(lines)
+
+
+def _describe_images(run: Run) -> list[str]:
+    """Both splits, and the candidates."""
+    images, space = run.dataset, run.space
+    train, test = (len(split.labels) for split in (images.train(), images.test()))
+    side = f"{images.classes} classes at {images.resolution}x{images.resolution} pixels"
+    lines = [f"images: {images.name}, {train:,} to train on and {test:,} to test on, {side}"]
+    lines += [fitted([images.how_split]).lstrip("\n")] if images.how_split else []
+    return [*lines, f"space: {space.name}, {space.layers} widths to choose\n"]
 
 
 def _seconds_per_step(stage: Stage, supernet: AnyModule, batch: Batch, progress: float) -> float:

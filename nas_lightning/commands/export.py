@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from nas_lightning.console.start import hold, plain, run_folder, start
+from nas_lightning.console.start import hold, is_folder_given, plain, run_folder, start
 from nas_lightning.devices.launch import check_alone
 from nas_lightning.devices.process import limit_threads
 from nas_lightning.errors import InputError
@@ -46,6 +46,8 @@ def task(cfg: DictConfig) -> None:
     elif len(architectures) > 1:
         print(f"exports {len(architectures)} candidates")
     with hold(run_folder(config.run_dir, None, "export"), None) as held:
+        if sys.stdout.isatty() or not is_folder_given():
+            print(f"run folder: {held}")
         present, folders = environment(node), []
         for architecture in architectures:
             card, is_new = cut_out(supernet, architecture, dataset, checkpoint, held / "export", config.export, present)

@@ -31,6 +31,12 @@ def describe_network(family: TracedFamily) -> list[str]:
     ]
     if pinned := [(layer.name, layer.channels, layer.reason) for layer in program.pinned]:
         paragraphs.append(f"Kept whole\n{_table(pinned, ['layer', 'channels', 'why: it'], (26, None, 38))}")
+    layers = dict(program.graph.source.named_modules())
+    kernels = [max(getattr(layers.get(choice.layers[0]), "kernel_size", (1,))) for choice in program.choices if choice.layers]
+    sides = [side for choice, side in zip(program.choices, program.sides, strict=True) if choice.layers]
+    if shrunk := sum(side == 1 < kernel for side, kernel in zip(sides, kernels, strict=True)):
+        small = f"At {space.resolution}x{space.resolution} pixels {shrunk} of its choices make a single pixel, which wastes kernels"
+        paragraphs.append(f"{small}:\ngive a larger data.resolution, or a network for small images.")
     if any(type(layer).__name__ in DROPPED_PATHS for layer in program.graph.source.modules()):
         paragraphs.append("Its stochastic depth is left out: a network is traced as it runs in evaluation.")
     paragraphs.append(_table(sizes, ["candidate", "parameters", "multiply-adds"], (None, None, None)))
