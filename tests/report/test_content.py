@@ -202,6 +202,17 @@ def test_protocol_environment_recipe_and_truth_are_told(page: Page):
     assert "from seed to seed: 0.71 points" in " ".join(page.text.split())
 
 
+def test_images_are_named_as_their_key_and_the_noise_of_the_truth_is_told(tmp_path: Path):
+    folder = write_example(tmp_path / "run")
+    with (folder / "config.yaml").open("a", encoding="utf-8") as file:
+        file.write("data: {_target_: nas_lightning.data.ImageFolder}\n")
+    change_json(folder / "ranking/agreement.json", sampling_error={"images": 180, "standard_error": 0.035, "spread": 0.041})
+    text = text_of(folder).replace("\\", "")
+    assert "· data image_folder ·" in write_report(folder, points=3000).page.read_text(encoding="utf-8")
+    said = "On 180 test images one accuracy has a standard error of 3.5 points (binomial); the candidates' accuracies spread by 4.1, so"
+    assert said in text
+
+
 def test_many_candidates_are_sampled_evenly_and_the_report_says_so(tmp_path: Path):
     write_example(tmp_path, candidates=220, known=200)
     text = text_of(tmp_path, points=100)
