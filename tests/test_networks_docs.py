@@ -49,6 +49,9 @@ def test_the_table_of_the_page_is_that_of_the_dry_run():
 
     source = NetworkSource.for_classes({"_target_": "torchvision.models.resnet18"}, "num_classes", 3, [])
     shown = " ".join("\n".join(describe_network(TracedFamily(source, "resnet18", 3, 3, 64))).split())
+    assert "single pixel" not in shown
+    assert "At 32x32 pixels 3 of its choices make a single pixel" in "".join(describe_network(TracedFamily(source, "resnet18", 3, 3, 32)))
+    assert not re.search(r"\(\d+ *(\||$)", "\n".join(describe_network(TracedFamily(source, "resnet18", 3, 3, 64))), re.MULTILINE)
     (block,) = re.findall(r"```\n(resnet18.*?)\.\.\.\n```", PAGE, re.DOTALL)
     for line in block.splitlines():
         assert " ".join(line.replace("-", " ").split()) in shown.replace("-", " "), line

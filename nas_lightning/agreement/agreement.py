@@ -8,6 +8,7 @@ from tabulate import SEPARATING_LINE, tabulate
 
 from nas_lightning.agreement.estimate import Estimate
 from nas_lightning.agreement.noise_ceiling import NoiseCeiling
+from nas_lightning.agreement.sampling_error import SamplingError
 from nas_lightning.agreement.supervised_predictor import SupervisedPredictor
 
 LONGEST_NAME = 22  # characters of a score's name in the table
@@ -63,6 +64,8 @@ class Agreement:
     """By the number of known accuracies to fit on."""
     noise_ceiling: NoiseCeiling | None = None
     """None if the truth has one seed, or is not the run's own."""
+    sampling_error: SamplingError | None = None
+    """None if it is not recorded on how many images the truth was measured."""
     copies: int = 0
     """Names left out because their architecture is measured under another name."""
     kendall_subset: int | None = None
@@ -107,6 +110,7 @@ class Agreement:
             },
             "fitted": {str(count): predictor.to_json() for count, predictor in self.fitted.items()},
             "ceiling": None if self.noise_ceiling is None else self.noise_ceiling.to_json(),
+            **({} if self.sampling_error is None else {"sampling_error": self.sampling_error.to_json()}),
             **({} if self.kendall_subset is None else {"kendall_subset": self.kendall_subset}),
         }
 

@@ -11,6 +11,7 @@ from nas_lightning.agreement.correlations import MOST_PAIRED, kendalls, kendalls
 from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES, Estimate
 from nas_lightning.agreement.noise_ceiling import NoiseCeiling
 from nas_lightning.agreement.resampling import Side, Statistics, bootstrap
+from nas_lightning.agreement.sampling_error import SamplingError
 from nas_lightning.agreement.supervised_predictor import supervised_predictors
 from nas_lightning.agreement.top import of_top
 from nas_lightning.errors import InputError
@@ -131,13 +132,19 @@ def _win_shares(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray
 
 
 def agreement_with(
-    table: ScoreTable, known: Mapping[Architecture, float], resamples: int, seed: int = 0, by_seed: npt.NDArray[np.float64] | None = None
+    table: ScoreTable,
+    known: Mapping[Architecture, float],
+    resamples: int,
+    seed: int = 0,
+    by_seed: npt.NDArray[np.float64] | None = None,
+    images: int | None = None,
 ) -> Agreement:
     """Agreement of scores, and baselines without training, with known accuracies; duplicate architectures count once.
 
     Args:
         known: accuracies as fractions; candidates of the table without one are left out.
         by_seed: (n, seeds) accuracies whose means are the known ones, one row per architecture, if there are any.
+        images: on which the known accuracies were measured; None if that is unknown.
     """
     architectures = table.population.architectures
     distinct = list(table.population.distinct_rows)
@@ -158,5 +165,6 @@ def agreement_with(
         measure(scores, truth, baselines=BASELINES, resamples=resamples, seed=seed),
         fitted=supervised_predictors(widths, truth, seed),
         noise_ceiling=None if by_seed is None else NoiseCeiling.of(by_seed, seed),
+        sampling_error=None if images is None else SamplingError.of(truth, images),
         copies=sum(architecture in known for architecture in architectures) - len(rows),
     )

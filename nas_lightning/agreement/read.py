@@ -7,6 +7,7 @@ from typing import Any
 from nas_lightning.agreement.agreement import CORRELATIONS, OF_THE_TOP, Agreement, ScoreAgreement
 from nas_lightning.agreement.estimate import Estimate
 from nas_lightning.agreement.noise_ceiling import NoiseCeiling
+from nas_lightning.agreement.sampling_error import SamplingError
 from nas_lightning.agreement.supervised_predictor import SupervisedPredictor
 from nas_lightning.errors import InputError
 from nas_lightning.runs.reading import read_json
@@ -40,6 +41,7 @@ def read_agreement(path: Path) -> Agreement:
             for count, node in _objects(content, "fitted", place).items()
         },
         noise_ceiling=NoiseCeiling(seeds, _correlations(ceiling, f"{path}: ceiling")) if ceiling else None,
+        sampling_error=_sampling_error(_mapping(content, "sampling_error", place), f"{path}: sampling_error"),
         copies=_count(content, "copies", place),
         kendall_subset=_count(content, "kendall_subset", place) or None,
     )
@@ -60,6 +62,12 @@ def _score(node: Mapping[str, Any], place: str) -> ScoreAgreement:
 
 def _correlations(node: Mapping[str, Any], place: str) -> dict[str, Estimate]:
     return {name: _estimate(node[name], f"{place}.{name}") for name in CORRELATIONS if node.get(name) is not None}
+
+
+def _sampling_error(node: Mapping[str, Any], place: str) -> SamplingError | None:
+    error, spread = (_number(node.get(key), f"{place}.{key}") for key in ("standard_error", "spread"))
+    images = _count(node, "images", place)
+    return SamplingError(images, error, spread) if images and error is not None and spread is not None else None
 
 
 def _win_shares(content: Mapping[str, Any], place: str) -> dict[str, dict[str, dict[str, float | None]]]:

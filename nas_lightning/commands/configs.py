@@ -210,6 +210,8 @@ class ExportConfig:
     count: int | None = number(1, least=1)
     """Exports the N best of each budget of a search; None takes all. A list that names no ``place`` is exported whole."""
     data: RootConfig
+    threads: int | None = number(None, least=1, most=1024)
+    """PyTorch's threads on the CPU, with which latencies are measured too; None takes one a core, or ``OMP_NUM_THREADS``."""
     export: ExportSettings
     plugins: list[str]
     """Packages of your own that hold the checkpoint's data set: docs/extending.md."""

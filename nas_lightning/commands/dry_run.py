@@ -12,7 +12,8 @@ from torch.nn.functional import cross_entropy
 from nas_lightning.commands.configs import RankingConfig, TrainConfig
 from nas_lightning.commands.network_table import describe_network
 from nas_lightning.commands.prepare import Run, make_data
-from nas_lightning.commands.ranking import choose_candidates, choose_images, make_scorer, to_score
+from nas_lightning.commands.ranking import choose_candidates, choose_images, for_the_fit, make_scorer, to_score
+from nas_lightning.commands.screen import fitted
 from nas_lightning.config.build import Builder
 from nas_lightning.data.data_module import Batch, ImageDataModule
 from nas_lightning.devices.progress import duration
@@ -62,7 +63,7 @@ def dry_run(config: TrainConfig, run: Run, run_dir: Path) -> str:
     table = tabulate(rows, ["stage", "epochs", "paths", "passes", "steps", "a step", "estimated time"], disable_numparse=True)
     head = describe_network(run.supernet.family) if isinstance(run.supernet, TracedSupernet) else []
     measured = f"Stages, from the forward and backward passes of {MEASURED_STEPS} steps each on {device}, batches of {len(batch[1])}"
-    lines = [*head, measured, table]
+    lines = [*_describe_images(run), *head, measured, table]
     if run.truth is not None:
         alone, recipe = run.truth
         done = read_accuracies_so_far(run_dir / "standalone", alone)
@@ -78,15 +79,29 @@ def dry_run(config: TrainConfig, run: Run, run_dir: Path) -> str:
     if config.ranking.enabled:
         scored = {} if waits else read_parts(run_dir / "ranking/parts", run.space)
         kept = kept or bool(scored)
-        seconds, count, images = _ranking_seconds(config.ranking, run, supernet, device, set(scored))
+        candidates = choose_candidates(config.ranking, run.space, run.population)
+        to_rank = to_score(config.ranking, candidates)
+        seconds, count, images = _ranking_seconds(config.ranking, run, to_rank, supernet, device, set(scored))
         total += seconds * count / devices
         at_most = " at most, as cheap_first gives most candidates fewer images" if config.ranking.cheap_first else ""
         estimate = f"{seconds * 1000:.0f} ms each: {duration(seconds * count / devices)}{at_most}" if count else "finished"
         lines.append(f"\nranking: {count:,} candidates on {images:,} images, {estimate}")
+        if others := for_the_fit(to_rank, candidates):
+            lines.append(others)
     if kept:
         lines.append(f"left out of the times: what {run_dir} holds already")
     lines.append(f"estimated total: {duration(total)}; peak memory so far: {_peak_memory(device)}")
     return "\n".join(lines)
+
+
+def _describe_images(run: Run) -> list[str]:
+    """Both splits, and the candidates."""
+    images, space = run.dataset, run.space
+    train, test = (len(split.labels) for split in (images.train(), images.test()))
+    side = f"{images.classes} classes at {images.resolution}x{images.resolution} pixels"
+    lines = [f"images: {images.name}, {train:,} to train on and {test:,} to test on, {side}"]
+    lines += [fitted([images.how_split]).lstrip("\n")] if images.how_split else []
+    return [*lines, f"space: {space.name}, {space.layers} widths to choose\n"]
 
 
 def _seconds_per_step(stage: Stage, supernet: AnyModule, batch: Batch, progress: float) -> float:
@@ -128,9 +143,8 @@ def _alone_seconds(alone: Population, recipe: Recipe, run: Run, processes: int, 
 
 
 def _ranking_seconds(
-    config: RankingConfig, run: Run, supernet: AnyModule, device: torch.device, scored: Set[Architecture]
+    config: RankingConfig, run: Run, candidates: Population, supernet: AnyModule, device: torch.device, scored: Set[Architecture]
 ) -> tuple[float, int, int]:
-    candidates = to_score(config, choose_candidates(config, run.space, run.population))
     images, labels = (part.to(device) for part in choose_images(config, run.dataset))
     in_order = sorted(candidates.architectures, key=lambda architecture: architecture.widths)
     first = max(0, (len(in_order) - MEASURED_CANDIDATES) // 2)

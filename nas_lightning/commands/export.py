@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from nas_lightning.console.start import hold, plain, run_folder, start
+from nas_lightning.console.start import hold, is_folder_given, plain, run_folder, start
 from nas_lightning.devices.launch import check_alone
+from nas_lightning.devices.process import limit_threads
 from nas_lightning.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def task(cfg: DictConfig) -> None:
     from nas_lightning.supernet.checkpoint import load_supernet
 
     check_alone()
+    limit_threads(config.threads)
     import_plugins(config.plugins)
     checkpoint = Path(config.checkpoint)
     supernet, header = load_supernet(checkpoint)
@@ -44,6 +46,8 @@ def task(cfg: DictConfig) -> None:
     elif len(architectures) > 1:
         print(f"exports {len(architectures)} candidates")
     with hold(run_folder(config.run_dir, None, "export"), None) as held:
+        if sys.stdout.isatty() or not is_folder_given():
+            print(f"run folder: {held}")
         present, folders = environment(node), []
         for architecture in architectures:
             card, is_new = cut_out(supernet, architecture, dataset, checkpoint, held / "export", config.export, present)

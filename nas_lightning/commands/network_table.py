@@ -8,6 +8,7 @@ from nas_lightning.supernet.traced import TracedFamily
 
 SHOWN = 6
 """Widths of a choice that are listed one by one."""
+NO_BREAK = "\N{NO-BREAK SPACE}"
 DROPPED_PATHS = ("StochasticDepth", "DropPath")
 """Classes of layers that do something in training alone, which a trace in evaluation mode does not have."""
 
@@ -30,6 +31,12 @@ def describe_network(family: TracedFamily) -> list[str]:
     ]
     if pinned := [(layer.name, layer.channels, layer.reason) for layer in program.pinned]:
         paragraphs.append(f"Kept whole\n{_table(pinned, ['layer', 'channels', 'why: it'], (26, None, 38))}")
+    layers = dict(program.graph.source.named_modules())
+    kernels = [max(getattr(layers.get(choice.layers[0]), "kernel_size", (1,))) for choice in program.choices if choice.layers]
+    sides = [side for choice, side in zip(program.choices, program.sides, strict=True) if choice.layers]
+    if shrunk := sum(side == 1 < kernel for side, kernel in zip(sides, kernels, strict=True)):
+        small = f"At {space.resolution}x{space.resolution} pixels {shrunk} of its choices make a single pixel, which wastes kernels"
+        paragraphs.append(f"{small}:\ngive a larger data.resolution, or a network for small images.")
     if any(type(layer).__name__ in DROPPED_PATHS for layer in program.graph.source.modules()):
         paragraphs.append("Its stochastic depth is left out: a network is traced as it runs in evaluation.")
     paragraphs.append(_table(sizes, ["candidate", "parameters", "multiply-adds"], (None, None, None)))
@@ -39,7 +46,7 @@ def describe_network(family: TracedFamily) -> list[str]:
 def _listed(widths: Sequence[int]) -> str:
     if len(widths) <= SHOWN:
         return ", ".join(map(str, widths))
-    return f"{widths[0]}, {widths[1]}, ..., {widths[-1]} ({len(widths)} widths)"
+    return f"{widths[0]}, {widths[1]}, ..., {widths[-1]} ({len(widths)}{NO_BREAK}widths)"
 
 
 def _many(count: int) -> str:
@@ -47,4 +54,4 @@ def _many(count: int) -> str:
 
 
 def _table(rows: Sequence[Sequence[object]], headers: list[str], widest: Sequence[int | None]) -> str:
-    return tabulate(rows, headers, maxcolwidths=list(widest), disable_numparse=True)
+    return tabulate(rows, headers, maxcolwidths=list(widest), disable_numparse=True).replace(NO_BREAK, " ")

@@ -17,6 +17,7 @@ from nas_lightning.commands.write_ranking import Known, write_and_print
 from nas_lightning.data import ImageDataset, evaluation_images, fingerprint
 from nas_lightning.data.splits import LabelledImages
 from nas_lightning.devices.launch import is_rank_zero
+from nas_lightning.devices.progress import report
 from nas_lightning.devices.trainer import precision_of
 from nas_lightning.errors import InputError
 from nas_lightning.runs.lock import claiming
@@ -64,6 +65,8 @@ def rank_checkpoint(
         check_enough_known(known.accuracies, candidates, config.known_accuracies)
     check_predictor(config, candidates)
     scored = to_score(config, candidates)
+    if is_rank_zero() and (others := for_the_fit(scored, candidates)):
+        report(others, to_stdout=True)
     part = scored if shard is None else shard.of(scored)
     images, labels = choose_images(config, dataset)
     rungs, scorer = plan_rungs(config, len(images)), make_scorer(config, dataset)
@@ -142,6 +145,12 @@ def to_score(config: RankingConfig, candidates: Population) -> Population:
     if config.predictor is None:
         return candidates
     return Population(candidates.space, (*candidates, *extra_candidates(candidates, config.fitted_on, config.seed)))
+
+
+def for_the_fit(scored: Population, candidates: Population) -> str:
+    """How many candidates outside the list are scored as well; empty if none is."""
+    others = len({*scored.architectures} - {*candidates.architectures})
+    return f"{others:,} candidates besides the list's are scored too, to fit the predictor (ranking.fitted_on)" if others else ""
 
 
 def _report_shard(shard: Shard, scored: int, whole: Population, folder: Path) -> None:

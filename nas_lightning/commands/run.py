@@ -68,7 +68,7 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run, watching: Seque
         truth = train_ground_truth(alone, run.dataset, recipe, config.standalone.seeds, folder, arguments, processes)
         if len(truth.population) >= FEWEST_ARCHITECTURES:  # else the ranking, which needs no truth, comes first
             means = dict(zip(truth.population.architectures, map(float, truth.mean), strict=True))
-            known = Known(means, truth.accuracies, folder / "known_accuracies.json")
+            known = Known(means, truth.accuracies, folder / "known_accuracies.json", len(run.dataset.test().labels))
     agreement = None
     if config.ranking.enabled:
         agreement = rank_checkpoint(weights, config.ranking, run.dataset, run_dir, arguments, population=run.population, known=known)

@@ -26,6 +26,8 @@ BEST = 3
 NO_BEST = Verdict(UNDECIDED, "The known accuracies are all equal.", "")
 FEWEST_SATURATED = 10
 """Candidates below which equal accuracies say nothing of the images."""
+CODES = "Architectures too long for this table are in scores.csv and on the page."
+ONLY_PREDICTED = "No row for top-1 and cross entropy: some candidates are only predicted."
 BEST_TRAINED = 10
 """Candidates for the next command to train alone once the ranking was judged."""
 
@@ -43,7 +45,8 @@ def ranking_screen(
     how = f"\n({table.how_scored})" if table.how_scored else ""
     title = f"The best of {table.population.count}, ordered by {LABELS[score]}{how}"
     best = _candidates(table, score, {str(row): row for row in table.best_rows(score)[:BEST].tolist()})
-    parts = [f"{title}\n{best}\n{meaning_of(score)}"]
+    codes = "" if "architecture" in best.split("\n", 1)[0] else f"\n{CODES}"
+    parts = [f"{title}\n{best}\n{meaning_of(score)}{codes}"]
     if budgets is not None:
         rows = {f"<= {budget.multiply_adds / 1e6:.3f} M": budget.row for budget in best_under_budgets(table, score, budgets)}
         parts.append(f"The best under a budget of multiply-adds\n{_candidates(table, score, rows, 'budget')}")
@@ -53,7 +56,9 @@ def ranking_screen(
     known = f"{agreement.n + agreement.missing:,} of {len(table.population.distinct_rows):,} candidates have a known accuracy"
     judged = judge(agreement, LABELS[score])
     verdict = "" if judged is None else f"\n{judged.headline}"
-    return fitted([f"{known}\n{agreement.table()}", f"{against_baselines(agreement, LABELS[score])}.{verdict}", *parts, *notes])
+    notes = [*([] if agreement.sampling_error is None else [str(agreement.sampling_error)]), *notes]
+    left_out = "" if table.is_scored.all() else f"\n{ONLY_PREDICTED}"
+    return fitted([f"{known}\n{agreement.table()}{left_out}", f"{against_baselines(agreement, LABELS[score])}.{verdict}", *parts, *notes])
 
 
 def closing(run_dir: Path, page: str, made_by: Sequence[str] = (), config: Mapping[str, Any] | None = None) -> str:
@@ -70,15 +75,16 @@ def closing(run_dir: Path, page: str, made_by: Sequence[str] = (), config: Mappi
         aim, where = "rank candidates", [] if root is None else [assigned("data.root", root)]
         words = ["nas-rank", assigned("checkpoint", f"{run_dir}/supernet.safetensors"), *where, *packages_in(made_by)]
         return f"{page}next, {aim}:\n{to_paste(words)}"
-    candidates, known, judged = _candidates_in(scores), *_judged(run_dir)
+    candidates, known, judged, noisy = _candidates_in(scores), *_judged(run_dir)
     if known and judged == NO_BEST:
         return f"{page}next, take images or candidates that differ more: this truth knows no best one"
     if made_by and (not known or (judged is not None and judged.outcome == UNDECIDED)):
-        from nas_lightning.report.truth_command import truth_commands  # the room's pictures take half a second to import
+        from nas_lightning.report.truth_command import reason, truth_commands  # the room's pictures take half a second to import
 
-        if commands := truth_commands(made_by, config, run_dir, candidates, known, assigned):
+        if commands := truth_commands(made_by, config, run_dir, candidates, known, assigned, noisy):
             aim = f"train {'more' if known else 'some'} candidates alone, to see how far to trust this order"
-            return "\n".join([f"{page}next, {aim}:", *map(to_paste, commands)])
+            why = fitted([f"next, {aim} {reason(commands[0], known, noisy)}".rstrip()]).lstrip("\n")
+            return "\n".join([f"{page}{why}:", *map(to_paste, commands)])
     if judged is not None and judged.outcome == CONTRADICTED:
         return f"{page}next, train the supernet for longer: this order is not one to choose by"
     place = assigned("run_dir", f"{run_dir}/{WINNERS}")
@@ -93,15 +99,17 @@ def closing(run_dir: Path, page: str, made_by: Sequence[str] = (), config: Mappi
     return f"{page}next, train the winners alone:\n{to_paste(words)}"
 
 
-def _judged(run_dir: Path) -> tuple[int, Verdict | None]:
-    """The known accuracies that a run's ranking was compared with, and the verdict on the score that orders it."""
+def _judged(run_dir: Path) -> tuple[int, Verdict | None, bool]:
+    """The known accuracies that a run's ranking was compared with, the verdict on the score that orders it, and whether the
+    sampling error of the accuracies is large."""
     path = run_dir / "ranking/agreement.json"
     if not path.is_file():
-        return 0, None
+        return 0, None, False
     agreement, score = read_agreement(path), read_order(run_dir / "ranking/scores.csv")
     if accuracies_are_equal(agreement):
-        return agreement.n, NO_BEST
-    return max(1, agreement.n), None if score is None else judge(agreement, LABELS[score])
+        return agreement.n, NO_BEST, False
+    noisy = agreement.sampling_error is not None and agreement.sampling_error.is_large
+    return max(1, agreement.n), None if score is None else judge(agreement, LABELS[score]), noisy
 
 
 def assigned(key: str, value: str) -> str:

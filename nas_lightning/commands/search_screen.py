@@ -10,12 +10,14 @@ from nas_lightning.search.latency import LATENCIES, LATENCY
 from nas_lightning.search.limits import UNITS, amount, describe
 from nas_lightning.search.problem import Problem
 
+MUST_USE = 0.8
+"""Share of a budget below which the best found is said to use little of it."""
 HEADS = {"cross_entropy": "cross entropy, nats", "predicted": "cross entropy, nats", "top1": "top-1"}
 
 
 def search_screen(problem: Problem, chosen: Sequence[Mapping[str, Any]], evaluated: int) -> str:
     """The best under each budget: its widths, its costs, and its score on the images of the search and on all, if these are more."""
-    rows, codes, empty, timed = [], [], [], [name for name in problem.cost_of if name in LATENCIES]
+    rows, codes, empty, unused, timed = [], [], [], [], [name for name in problem.cost_of if name in LATENCIES]
     counted = [name for name in problem.front if name not in timed]
     for budget in problem.budgets:
         best = next((entry for entry in chosen if entry["budget"] == dict(budget) and entry["place"] == 1), None)
@@ -27,6 +29,9 @@ def search_screen(problem: Problem, chosen: Sequence[Mapping[str, Any]], evaluat
         costs += [f"{best['measured'][name][LATENCY]:.4g} ({best['cost'][name]:.4g})" for name in timed]
         rows.append([describe(budget).replace(", ", ",\n"), *costs, *(f"{best[part][key]:.4f}" for part in _parts(best))])
         codes.append(f"{describe(budget)}:\n  {best['architecture']}")
+        used = max((best["cost"][name] / limit for name, limit in budget.items()), default=1.0)
+        if used < MUST_USE:
+            unused.append(f"Of {describe(budget)} the best found uses {used:.0%}: raise search.evaluations to look for larger ones.")
     if not rows:
         return fitted([*empty])
     first, between = chosen[0], "\n" if timed else " "  # else a line may not fit
@@ -34,7 +39,9 @@ def search_screen(problem: Problem, chosen: Sequence[Mapping[str, Any]], evaluat
     heads = ["at most", *(name.replace("_", "-") for name in counted), *(f"{UNITS[name]}\n(predicted)" for name in timed), *images]
     title = f"The best of {evaluated:,} candidates under each budget: {label}"
     title += " on the images of the search and on all" if len(images) > 1 else ""
-    return fitted([f"{title}\n{tabulate(rows, heads, disable_numparse=True)}", "\n".join(codes), *empty])
+    return fitted(
+        [f"{title}\n{tabulate(rows, heads, disable_numparse=True)}", "\n".join(codes), *filter(None, ["\n".join(unused)]), *empty]
+    )
 
 
 def _parts(entry: Mapping[str, Any]) -> list[str]:

@@ -66,8 +66,10 @@ class Prepared:
     images: int
     """Test images that the search sees."""
     all_images: int
-    """Those of the finalists: as many whole batches as there are."""
+    """Those of the finalists: all."""
     scorer: Scorer
+    last_scorer: Scorer
+    """Of the finalists: in the fewest batches of nearly equal size, none larger than the search's."""
 
 
 def prepare_search(config: SearchCommandConfig) -> Prepared:
@@ -96,8 +98,9 @@ def prepare_search(config: SearchCommandConfig) -> Prepared:
         dataset=dataset,
         problem=problem,
         images=images,
-        all_images=max(images, available - available % size),
+        all_images=available,
         scorer=replace(search.scorer, batch_size=size),
+        last_scorer=replace(search.scorer, batch_size=math.ceil(available / math.ceil(available / size))),
     )
 
 
@@ -176,8 +179,8 @@ def search_checkpoint(prepared: Prepared, config: SearchCommandConfig, node: Map
     if is_rank_zero():
         shutil.rmtree(folder / PARTS, ignore_errors=True)  # of a generation that was not finished
     wait_for_all()
-    scored = partial(_score, prepared, make_arguments, folder / PARTS)
-    on_searched = partial(scored, (images, labels))
+    on_searched = partial(_score, prepared, prepared.scorer, make_arguments, folder / PARTS, (images, labels))
+    on_all = partial(_score, prepared, prepared.last_scorer, make_arguments, folder / PARTS, (all_images, all_labels))
     record = Record(folder, problem)
     whole = Search(
         problem=problem,
@@ -204,7 +207,7 @@ def search_checkpoint(prepared: Prepared, config: SearchCommandConfig, node: Map
         objective=search.objective,
         count=search.finalists,
         searched=partial(on_searched, "finalists_searched"),
-        on_all=partial(scored, (all_images, all_labels), "finalists"),
+        on_all=partial(on_all, "finalists"),
         images=(len(labels), len(all_labels)),
         latencies=latencies,
     ).choose(done.whole)
@@ -247,6 +250,7 @@ def make_search_protocol(prepared: Prepared, node: Mapping[str, Any], precision:
 
 def _score(
     prepared: Prepared,
+    scorer: Scorer,
     make_arguments: Callable[[], Mapping[str, Any]],
     parts: Path,
     images: tuple[Tensor, Tensor],
@@ -262,7 +266,7 @@ def _score(
         images[0][:count],
         images[1][:count],
         parts / name / str(generation.number),
-        scorer=prepared.scorer,
+        scorer=scorer,
         trainer_arguments=make_arguments(),
         label=name,
         is_shown=False,

@@ -41,6 +41,7 @@ def task(cfg: DictConfig) -> None:
     from nas_lightning.config.read import read
 
     config = read(StandaloneCommandConfig, node)
+    from nas_lightning.agreement.sampling_error import SamplingError
     from nas_lightning.commands.prepare import make_family_and_dataset, make_population, make_standalone
     from nas_lightning.commands.report import write_page
     from nas_lightning.commands.screen import assigned, fitted, show_split, to_paste
@@ -114,6 +115,7 @@ def task(cfg: DictConfig) -> None:
             write_winners(folder, scores, compared)
     known = {} if winners is not None else _known(config.population.file, space)
     paragraphs = [table(truth, known, losses, None if winners is None else winners.kinds)]
+    paragraphs.append(str(SamplingError.of(truth.mean, len(dataset.test().labels))))
     if truth.failures:
         paragraphs.append(describe_failures(truth))
     written = f"written: {folder}/known_accuracies.json, accuracies.csv, {SUMMARY}"

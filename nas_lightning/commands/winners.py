@@ -155,13 +155,13 @@ def describe_winners(content: Mapping[str, Any]) -> str:
     from nas_lightning.report.winners import gain_in_words  # the room's pictures take half a second to import
 
     rows = [
-        [kind, figures["n"], *("" if figures[key] is None else f"{figures[key]:.4f}" for key in ("mean", "spread"))]
+        [kind, figures["n"], *("" if figures[key] is None else f"{100 * figures[key]:.2f}" for key in ("mean", "spread"))]
         for kind in ("best", "random")
         if (figures := content[kind])["n"]
     ]
     limit = "" if content["budget"] is None else f", of at most {content['budget'] / 1e6:g} M multiply-adds"
     title = f"Test accuracy of the best by {content['ordered_by']} and of random ones of the same {content.get('among', 'list')}{limit}"
-    table = tabulate(rows, ["chosen", "candidates", "mean", "spread"], disable_numparse=True)
+    table = tabulate(rows, ["chosen", "candidates", "mean, %", "spread, points"], disable_numparse=True)
     return "\n".join(filter(None, [title, table, gain_in_words(content)]))
 
 

@@ -32,6 +32,8 @@ class Known:
     """(n, s) accuracies of the training seeds, one row per architecture; their means are the known accuracies."""
     trained: Path | None = None
     """Their file, if the run trained them itself."""
+    images: int | None = None
+    """Test images that they were measured on; None if that is unknown."""
 
 
 def write_and_print(
@@ -77,7 +79,7 @@ def write_and_print(
         written.append(HALVES)
     agreement = None
     if known is not None:
-        agreement = agreement_with(table, known.accuracies, resamples, by_seed=known.by_seed)
+        agreement = agreement_with(table, known.accuracies, resamples, by_seed=known.by_seed, images=known.images)
         write_agreement(table, folder, known, agreement.to_json())
         written += ["agreement.json", "known_accuracies.json"]
     if lost := [path.name for path in removed if path.name not in written]:

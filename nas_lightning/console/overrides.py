@@ -25,6 +25,8 @@ def readable(arguments: Sequence[str]) -> list[str]:
         is_word = "=" not in argument and not argument.startswith(("-", "~")) and not before.startswith("-")
         if is_word and (os.sep in argument or os.path.exists(argument)):
             raise InputError(f"{argument}: is not key=value; for a run's folder that is run_dir={argument}")
+    for start, argument in enumerate(arguments):
+        _check_whole(argument, arguments[start + 1 :], parser)
     return [_readable(argument, parser) for argument in arguments]
 
 
@@ -50,6 +52,24 @@ def _readable(argument: str, parser: OverridesParser) -> str:
             raise InputError(f"{key}: {text} cannot be read ({reason}); text with such letters needs quotes: {example}") from None
         return f"{key}={','.join(quoted(os.path.expanduser(part)) if part else part for part in text.split(','))}"
     return f"{key}={quoted(os.path.expanduser(value))}" if isinstance(value, str) and value.startswith("~") else argument
+
+
+def _check_whole(argument: str, following: Sequence[str], parser: OverridesParser) -> None:
+    """Raises InputError for a list or mapping that the shell took apart at its spaces."""
+    key, _, text = argument.partition("=")
+    if argument.startswith("-") or not text.startswith(("[", "{")) or _is_read(argument, parser):
+        return
+    for end in range(1, len(following) + 1):
+        if _is_read(whole := " ".join([argument, *following[:end]]), parser):
+            raise InputError(f"{key}: {text} is a part that the shell cut off at a space; quote the whole argument: {shlex.quote(whole)}")
+
+
+def _is_read(argument: str, parser: OverridesParser) -> bool:
+    try:
+        parser.parse_override(argument)
+    except HydraException:
+        return False
+    return True
 
 
 def quoted(text: str) -> str:

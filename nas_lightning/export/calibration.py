@@ -59,6 +59,12 @@ def evaluate(network: nn.Module, dataset: ImageDataset, count: int | None, batch
     return Quality(right / len(labels), loss / len(labels), len(labels))
 
 
+def sizes(count: int, batch_size: int) -> str:
+    """Those of the equal batches that ``evaluate`` makes, in words."""
+    each, left = divmod(count, -(-count // batch_size))
+    return f"{each:,} or {each + 1:,}" if left else f"{each:,}"
+
+
 def scaled(dataset: ImageDataset, images: Tensor) -> Tensor:
     """Uint8 images as the network takes them."""
     return normalize(to_unit(images), dataset.mean, dataset.std)

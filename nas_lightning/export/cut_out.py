@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nas_lightning.data import ImageDataset
-from nas_lightning.export.calibration import calibrate, evaluate, scaled
+from nas_lightning.export.calibration import calibrate, evaluate, scaled, sizes
 from nas_lightning.export.checks import IMAGES, check_difference, difference, limit_of
 from nas_lightning.export.settings import ExportSettings
 from nas_lightning.export.write import Exported, kept, name_of, write_export
@@ -45,7 +45,9 @@ def cut_out(
     from_slice = _check_slice(supernet, slice_cut, architecture, scaled(dataset, dataset.test().images[:IMAGES]))
     before = evaluate(slice_cut, dataset, settings.images, settings.batch_size)
     is_batch = supernet.norm is NormStatistics.BATCH
-    norms = f"statistics of each batch of {settings.batch_size}" if is_batch else "the supernet's averages over all paths"
+    norms = (
+        f"statistics of each batch of {sizes(before.images, settings.batch_size)}" if is_batch else "the supernet's averages over all paths"
+    )
     network = with_running_norms(slice_cut).to(memory_format=torch.contiguous_format)
     calibration = calibrate(network, dataset, settings.calibration_count(dataset), settings.batch_size)
     exported = Exported(

@@ -185,7 +185,7 @@ def _write(
 
 def _share(family: Family, architecture: Architecture) -> dict[str, float]:
     cost = family.cost([architecture.widths, family.space.largest.widths])
-    return {name: round(float(values[0] / values[1]), 4) for name, values in cost._asdict().items()}
+    return {name: float(values[0] / values[1]) for name, values in cost._asdict().items()}
 
 
 def _figures(quality: Quality) -> dict[str, float]:

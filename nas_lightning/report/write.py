@@ -1,5 +1,6 @@
 """Reads the folder of a run or a multirun and writes its report into it."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -93,7 +94,7 @@ def _subtitle(run: RunFiles) -> str:
     """Experiment, data, space, stages, time, seed and commit, as far as they are known."""
     folder = Path(str(run.config.get("run_dir", ""))).parts  # its default is outputs/<experiment>/<date_time>
     given = [word.partition("=")[2] for word in run.command if word.startswith("experiment=")]
-    target = str(section(run.config, "data").get("_target_", "")).rpartition(".")[2]
+    target = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(section(run.config, "data").get("_target_", "")).rpartition(".")[2]).lower()
     network = str(section(section(run.config, "network"), "network").get("_target_", "")).rpartition(".")[2]
     facts = {
         "experiment": (given or ([folder[-2]] if folder[-3:-2] == ("outputs",) else [""]))[-1],

@@ -8,7 +8,7 @@ NAMES = {"top1": "top-1", "cross_entropy": "cross entropy", "predicted": "predic
 MEANINGS = {
     "top1": "share of the images classified right; more is better",
     "cross_entropy": "mean over the images; less is better",
-    "predicted": "the cross entropy foretold from the widths; less is better",
+    "predicted": "the cross entropy foretold from the widths, of which only the order counts; less is better",
 }
 
 

@@ -39,7 +39,8 @@ def _resolved(value: Any, place: str, smallest: float, largest: float, name: str
     if number is None:
         raise InputError(f"{place}: {cut(repr(value))} must be a number above 0, or a share of the largest candidate such as 60%")
     if number < smallest:
-        raise InputError(f"{place}: {value} is below the smallest candidate, which has {amount(smallest)} {UNITS.get(name, name)}")
+        share = f", {math.ceil(1000 * smallest / largest) / 10:g}% of the largest" if isinstance(value, str) else ""
+        raise InputError(f"{place}: {value} is below the smallest candidate, which has {amount(smallest)} {UNITS.get(name, name)}{share}")
     return number
 
 

@@ -16,6 +16,8 @@ from nas_lightning.standalone.truth import GroundTruth
 COLUMNS = ("name", "architecture", "mean", "standard_deviation", "lowest", "highest", "seeds")
 MOST_COLUMNS = 80
 """Of a terminal; a wider table leaves the widths out, which the file has."""
+WORST = 2
+"""The last, shown too where not all are."""
 MOST_LINES = 15
 """Maximum lines of the table on the terminal, its two heading lines included."""
 
@@ -52,19 +54,24 @@ def table(
     """
     best_first = np.argsort(-truth.mean, kind="stable")
     are_all = len(best_first) <= MOST_LINES - 2
-    rows = best_first if are_all else best_first[: MOST_LINES - 3]
+    rows = best_first if are_all else np.concatenate([best_first[: MOST_LINES - 3 - WORST], best_first[-WORST:]])
     candidates, accuracies = [truth.population[int(row)] for row in rows], truth.accuracies[rows]
-    columns = {"name": [candidate.name for candidate in candidates], "accuracy": [f"{value:.4f}" for value in accuracies.mean(axis=1)]}
+    columns = {
+        "name": [candidate.name for candidate in candidates],
+        "accuracy, %": [f"{100 * value:.2f}" for value in accuracies.mean(axis=1)],
+    }
     if accuracies.shape[1] > 1:
-        columns["over seeds"] = [f"+- {value:.4f}" for value in accuracies.std(axis=1, ddof=1)]
+        columns["over seeds"] = [f"+- {100 * value:.2f}" for value in accuracies.std(axis=1, ddof=1)]
     if kinds is not None:
         columns["chosen"] = [kinds[candidate.architecture] for candidate in candidates]
     if known:
-        columns["known"] = [f"{known[row.architecture]:.4f}" if row.architecture in known else "" for row in candidates]
+        columns["known, %"] = [f"{100 * known[row.architecture]:.2f}" if row.architecture in known else "" for row in candidates]
     if losses is not None:
         columns["supernet's loss"] = [f"{losses[candidate.architecture]:.4f}" for candidate in candidates]
     widths = {"architecture": [candidate.text for candidate in candidates]}
-    lines = tabulate({**columns, **widths}, headers="keys", disable_numparse=True)
-    if max(map(len, lines.splitlines())) > MOST_COLUMNS:
-        lines = tabulate(columns, headers="keys", disable_numparse=True)
-    return lines if are_all else f"{lines}\nand {len(best_first) - len(rows):,} more"
+    lines = tabulate({**columns, **widths}, headers="keys", disable_numparse=True).splitlines()
+    if max(map(len, lines)) > MOST_COLUMNS:
+        lines = tabulate(columns, headers="keys", disable_numparse=True).splitlines()
+    if not are_all:
+        lines.insert(len(lines) - WORST, f"... {len(best_first) - len(rows):,} more ...")
+    return "\n".join(lines)

@@ -48,9 +48,20 @@ def test_the_three_best_are_shown_with_their_widths_where_these_fit():
             (line,) = [line for line in lines if line.startswith(f"{ranked.population[row].name} ")]
             assert f"  {ranked.scores[row].cross_entropy:.4f}  " in line
             assert line.endswith(ranked.population[row].text) == fits
+        assert any("scores.csv" in line for line in lines) != fits
         assert any(line.split()[:4] == ["name", "cross", "entropy,", "nats"] for line in lines)
         assert "cross entropy, nats: mean over the images; less is better" in lines
         assert not any(line.startswith(f"{ranked.population[order[3]].name} ") for line in lines)
+
+
+def test_a_truth_of_predicted_candidates_says_why_it_lacks_scores():
+    ranked = table(TINY)
+    known = dict(zip(ranked.population.architectures, RNG.random(40).tolist(), strict=True))
+    why = "No row for top-1 and cross entropy: some candidates are only predicted."
+    for scores, is_told in ((ranked.scores, False), ((*ranked.scores[:39], NOT_SCORED), True)):
+        some = replace(ranked, scores=scores, predicted=RNG.random(40))
+        lines = ranking_screen(some, "predicted", agreement_with(some, known, 50)).splitlines()
+        assert (why in lines) == is_told
 
 
 def test_an_order_without_truth_is_compared_with_that_of_the_parameters():

@@ -5,6 +5,8 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,11 @@ import numpy as np
 import pytest
 
 from nas_lightning.commands import searching
+from nas_lightning.commands.search_screen import search_screen
 from nas_lightning.data import Digits, evaluation_images
 from nas_lightning.data.check import describe
-from nas_lightning.scoring.score import score
+from nas_lightning.scoring.score import score as scored
+from nas_lightning.search.problem import Problem, counted
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import make_header, save_supernet
 from tests.conftest import run_command
@@ -75,8 +79,8 @@ def test_the_chosen_keep_to_their_budgets_and_have_both_scores(whole: Path, supe
         architecture = SPACE.parse(entry["architecture"])
         assert entry["cost"]["multiply_adds"] == supernet.structure.cost([architecture.widths]).multiply_adds[0]
         assert entry["cost"]["multiply_adds"] <= entry["budget"]["multiply_adds"]
-        for part, count in (("searched", 20), ("all_images", available - available % 20)):
-            alone = score(supernet, architecture, *evaluation_images(Digits(resolution=8), count), 20)
+        for part, count in (("searched", 20), ("all_images", available)):  # all, though they are no whole batches of 20
+            alone = scored(supernet, architecture, *evaluation_images(Digits(resolution=8), count), ceil(count / ceil(count / 20)))
             assert entry[part]["images"] == count
             assert entry[part]["cross_entropy"] == pytest.approx(alone.cross_entropy, rel=1e-5)
     for budget in {entry["budget"]["multiply_adds"] for entry in chosen}:
@@ -84,6 +88,18 @@ def test_the_chosen_keep_to_their_budgets_and_have_both_scores(whole: Path, supe
         ours = [entry for entry in chosen if entry["budget"]["multiply_adds"] == budget]
         assert sorted(entry["searched"]["cross_entropy"] for entry in ours) == losses[:2]
         assert np.diff([entry["all_images"]["cross_entropy"] for entry in ours]) >= 0
+
+
+def test_a_budget_that_the_best_found_hardly_uses_is_named(supernet: Supernet):
+    problem = Problem(SPACE, counted(supernet.structure.cost))
+    smallest, largest = problem.ends("multiply_adds")
+    score, code = {"images": 20, "cross_entropy": 1.0}, SPACE.text(SPACE.smallest)
+    budgets = tuple({"multiply_adds": cost} for cost in (smallest, largest))
+    entry = {"architecture": code, "place": 1, "objective": "cross_entropy", "searched": score, "all_images": score}
+    entry |= {"cost": {"multiply_adds": smallest}, "share_of_largest": {"multiply_adds": smallest / largest}}
+    text = " ".join(search_screen(replace(problem, budgets=budgets), [{**entry, "budget": one} for one in budgets], 9).split())
+    assert f"Of {largest:,.0f} multiply-adds the best found uses {smallest / largest:.0%}: raise search.evaluations" in text
+    assert f"Of {smallest:,.0f} multiply-adds" not in text
 
 
 def test_the_front_and_both_random_starts_are_written(whole: Path):
@@ -218,11 +234,13 @@ def test_the_page_shows_the_chosen_with_both_scores(whole: Path, command: Callab
     assert text.index("The best under budgets") < text.index("Protocol" if "Protocol" in text else "Environment")
     available = len(Digits(resolution=8).test().labels)
     heads = [
-        *(f"cross entropy, nats, {count:,} images" for count in (available - available % 20, 20)),
+        *(f"cross entropy, nats, {count:,} images" for count in (available, 20)),
         "multiply-adds, M",
         "multiply-adds, %",
     ]
     assert f" {' | '.join(heads)} | " in text
+    assert f"on 20 of {available:,} test images" in text
+    assert f"its score on 20 of the images, and the best of many noisy scores is too good; the score on all {available:,} is" in text
     for entry in json.loads((whole / "search/chosen.json").read_text()):
         (row,) = [line for line in text.splitlines() if f" {entry['architecture']} " in line and f"| {entry['place']} |" in line][:1]
         assert f"{entry['searched']['cross_entropy']:.4f}" in row

@@ -190,7 +190,7 @@ def test_a_diverged_winner_is_left_out_of_the_comparison(micro: Path):
     kept = Population(TINY, winners.best[1:])
     content = compare_winners(winners, GroundTruth(kept, np.array([[0.5]])))
     assert (content["best"]["n"], content["best"]["mean"], content["best"]["spread"]) == (1, 0.5, None)
-    assert "0.5000" in describe_winners(content)
+    assert " 50.00" in describe_winners(content)
 
 
 def test_the_runs_config_is_taken_whole_except_for_the_choice(run: Path):

@@ -80,6 +80,18 @@ def test_what_hydra_reads_stays_as_it_is(argument: str):
     assert readable([argument]) == [argument]
 
 
+@pytest.mark.parametrize(
+    "given", ["search.budgets={multiply_adds: 30%}", "search.budgets={multiply_adds: [30%, 60%]}", "search.costs=[multiply_adds, latency]"]
+)
+def test_an_argument_that_the_shell_took_apart_is_told_to_be_quoted_whole(given: str):
+    assert readable([given]) == [given]
+    with pytest.raises(InputError) as caught:
+        readable(["checkpoint=a", *given.split(" "), "run_dir=b"])
+    assert str(caught.value).endswith(f"at a space; quote the whole argument: '{given}'")
+    with pytest.raises(InputError, match="cannot be read"):  # nothing that follows completes it
+        readable(["search.costs=[multiply_adds,", "run_dir=b"])
+
+
 def test_a_home_folder_in_a_file_of_settings_is_the_same_place(command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)

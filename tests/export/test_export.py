@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from nas_lightning.data import Cifar100, Digits
 from nas_lightning.errors import InputError
 from nas_lightning.export import cut_out, write
-from nas_lightning.export.calibration import calibrate, evaluate, scaled
+from nas_lightning.export.calibration import calibrate, evaluate, scaled, sizes
 from nas_lightning.export.checks import check_cost, compare
 from nas_lightning.export.settings import ExportSettings, class_names
 from nas_lightning.export.write import name_of
@@ -100,6 +100,28 @@ def test_quality_is_that_of_all_images_at_once():
     assert count == 301
     assert top1 == pytest.approx(float((logits.argmax(1) == labels[:301]).double().mean()))
     assert loss == pytest.approx(float(F.cross_entropy(logits, labels[:301])), rel=1e-5)
+
+
+def test_latencies_are_measured_with_the_threads_that_were_given(checkpoint: Path, tmp_path: Path, command: Callable):
+    before = torch.get_num_threads()
+    try:
+        few = ["export.formats=[safetensors]", "export.images=20", "export.calibration_images=20"]
+        done = command("export", f"checkpoint={checkpoint}", f"architecture={CODE}", f"run_dir={tmp_path}", "threads=3", *few)
+    finally:
+        torch.set_num_threads(before)
+    assert done.code == 0, done.err
+    assert json.loads((tmp_path / "export" / CODE / "card.json").read_text())["latency"]["threads"] == 3
+
+
+def test_the_cards_share_of_the_largest_is_not_rounded_before_it_is_shown(card: dict):
+    cost = ResidualFamily(TINY, 10, 1).cost([TINY.parse(CODE).widths, TINY.largest.widths])
+    assert card["cost"]["share_of_largest"]["parameters"] == cost.parameters[0] / cost.parameters[1]
+
+
+def test_the_card_names_the_batches_that_were_scored(card: dict):
+    assert card["settings"]["batch_size"] == 90
+    assert card["test"]["before"]["norms"] == "statistics of each batch of 75"  # of 300 images, in four equal ones
+    assert (sizes(180, 250), sizes(301, 100), sizes(10_000, 250)) == ("180", "75 or 76", "250")
 
 
 def test_a_wrong_count_and_a_wrong_network_are_refused():

@@ -88,6 +88,9 @@ def test_the_table_of_a_search_keeps_both_trainings_apart(folder: Path):
         write_text(folder / f"search/{name}.csv", row)
     write_text(folder / "search/hypervolume.csv", "run,evaluated,hypervolume\nsearch,1,0.5\n")
     part = text_of(folder).split("## The best under budgets")[1].split("\n## ")[0]
+    assert "on all 10 test images" in part  # both scores are of the same
+    assert "no other images were left to score it on" in part
+    assert "is what to compare" not in part
     head, line = (next(line for line in part.splitlines() if word in line).split(" | ") for word in ("trained alone, %", code))
     shown = dict(zip(head, line, strict=True))
     assert shown["trained alone, %"].strip("| ") == "50.00"  # not 70.00, the mean of two recipes

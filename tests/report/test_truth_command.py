@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas_lightning.report.truth_command import TRUTH, truth_commands
+from nas_lightning.report.truth_command import TRUTH, reason, truth_commands
 
 RUN = Path("/runs/a")
 TYPED = ["train.py", "experiment=x", "run_dir=b", "standalone.count=3", "ranking.known_accuracies=F"]
@@ -38,6 +38,20 @@ def test_known_accuracies_of_a_file_give_way_to_trained_ones():
     (words,) = truth_commands(TYPED, {"ranking": {"known_accuracies": "F"}}, RUN, 1000, 30)
     assert words[-3:] == ["standalone.count=60", "ranking.known_accuracies=null", "run_dir=/runs/a"]
     assert "ranking.known_accuracies=F" not in words
+
+
+def test_a_noisy_truth_gets_more_seeds_and_the_number_is_explained():
+    noisy = {"standalone": {"enabled": True, "count": 8, "seeds": [1]}}
+    (words,) = truth_commands([*TYPED, "standalone.seeds=[1]"], noisy, RUN, 1000, 8, is_noisy=True)
+    assert words[-4:] == ["standalone.seeds=[1,0,2]", "standalone.enabled=true", "standalone.count=29", "run_dir=/runs/a"]
+    assert "standalone.seeds=[1]" not in words
+    assert reason(words, 8, is_noisy=True).startswith("(29 in place of 8 narrow Kendall's interval to about 53%; several seeds, ")
+    (words,) = truth_commands(TYPED, noisy, RUN, 8, 8, is_noisy=True)  # all were trained once
+    assert "standalone.seeds=[1,0,2]" in words
+    assert "standalone.count=8" in words
+    assert truth_commands(TYPED, {"standalone": {**noisy["standalone"], "seeds": [0, 1, 2]}}, RUN, 8, 8, is_noisy=True) == []
+    (words,) = truth_commands(TYPED, {}, RUN, 1000, 0)
+    assert reason(words, 0) == "(24 tell Kendall to about 0.2 either way)"
 
 
 def test_nas_rank_is_given_what_nas_standalone_trained():

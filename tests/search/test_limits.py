@@ -25,7 +25,10 @@ def test_budgets_of_several_costs_are_combined_and_shares_are_of_the_largest():
             {"multiply_adds": 999_999},
             "multiply_adds: 999999 is below the smallest candidate, which has 1,000,000 multiply-adds",
         ),
-        ({"parameters": ["50%", "1%"]}, "parameters: 1% is below the smallest candidate, which has 5,000 parameters"),
+        (
+            {"parameters": ["50%", "1%"]},  # 1.7% would do: shares are rounded up
+            "parameters: 1% is below the smallest candidate, which has 5,000 parameters, 1.7% of the largest",
+        ),
         ({"macs": 1}, "macs: is not a key; known: multiply_adds, parameters"),
         *(
             (

@@ -55,15 +55,18 @@ def test_with_one_seed_there_is_no_deviation(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("candidates", "shown"), [(1, 1), (12, 12), (13, 13), (14, 12), (40, 12)])
-def test_the_table_has_the_best_first_in_at_most_15_lines(candidates: int, shown: int):
+def test_the_table_has_the_best_and_the_worst_in_at_most_15_lines(candidates: int, shown: int):
     population = Population.draw(SPACE, candidates, 0)
     accuracies = np.random.default_rng(0).random((candidates, 2))
     lines = table(GroundTruth(population, accuracies), {}).splitlines()
     assert len(lines) <= 15
-    best = sorted(range(candidates), key=lambda row: -accuracies[row].mean())[:shown]
-    assert [line.split()[0] for line in lines[2 : 2 + shown]] == [population[row].name for row in best]
-    assert lines[2].split()[1] == f"{accuracies[best[0]].mean():.4f}"
-    assert lines[2 + shown :] == ([f"and {candidates - shown} more"] if candidates > shown else [])
+    best = sorted(range(candidates), key=lambda row: -accuracies[row].mean())
+    names = [population[row].name for row in best]
+    if candidates > shown:
+        names[shown - 2 : -2] = ["..."]
+        assert lines[shown] == f"... {candidates - shown} more ..."
+    assert [line.split()[0] for line in lines[2:]] == names
+    assert lines[2].split()[1] == f"{100 * accuracies[best[0]].mean():.2f}"
 
 
 def test_known_accuracies_stand_beside_the_trained_ones():
@@ -71,8 +74,8 @@ def test_known_accuracies_stand_beside_the_trained_ones():
     known = dict(zip(population.architectures, (0.7, 0.8), strict=True))
     lines = table(GroundTruth(population, np.array([[0.1, 0.3], [0.5, 0.5]])), known).splitlines()
     assert [line.split() for line in lines[2:]] == [
-        ["arch2", "0.5000", "+-", "0.0000", "0.8000", population[1].text],
-        ["arch1", "0.2000", "+-", "0.1414", "0.7000", population[0].text],
+        ["arch2", "50.00", "+-", "0.00", "80.00", population[1].text],
+        ["arch1", "20.00", "+-", "14.14", "70.00", population[0].text],
     ]
 
 

@@ -34,9 +34,10 @@ TRAINED = {ALONE: "standalone", COLUMN: FOLDER}
 """Columns of accuracies and the folders of their trainings, whose recipes may differ."""
 STRIP = "▁▂▃▄▅▆▇█"
 TWO_SCORES = (
-    "The search chose by its score on some of the images, and the best of many noisy scores is too good; "
-    "the score on all images is what to compare."
+    "The search chose by its score on {:,} of the images, and the best of many noisy scores is too good; "
+    "the score on all {:,} is what to compare."
 )
+ONE_SCORE = "The best of many noisy scores is a little too good, and no other images were left to score it on."
 
 
 def search(run: RunFiles) -> Part | None:
@@ -49,7 +50,9 @@ def search(run: RunFiles) -> Part | None:
         evaluated = [row for row in scored if _number(row.get("share_of_images", "1")) == 1]
         objective, cost = str(protocol["objective"]), str(protocol["costs"][0])
         label, first = head_of(objective), chosen[0] if chosen else None
-        images = f"{first['searched']['images']:,} of {first['all_images']['images']:,}" if first else "some"
+        counts = [int(first[part]["images"]) for part in ("searched", "all_images")] if first else []
+        is_split = len({*counts}) > 1
+        images = "{:,} of {:,}".format(*counts) if is_split else f"all {counts[0]:,}" if first else "some"
         words = f"{len(evaluated):,} candidates from a {protocol['start']} start by {protocol['algorithm']}, on {images} test images."
         if partial := {row["architecture"] for row in scored} - {row["architecture"] for row in evaluated}:
             words += f" {len(partial):,} others were dropped after fewer images; they are not shown."
@@ -59,7 +62,8 @@ def search(run: RunFiles) -> Part | None:
         table = _table(chosen, evaluated, objective, protocol["costs"], alone)
     none = "" if chosen else "No evaluated candidate keeps to a budget."
     how_won = next_to_known("the winners", run.winners_recipe, run.known_recipe, bool(alone[ALONE])) if alone[COLUMN] else ""
-    return Part("The best under budgets", (words, TWO_SCORES, *latencies, how_won, none), figures=figures, tables=(table,))
+    noise = "" if first is None else TWO_SCORES.format(*counts) if is_split else ONE_SCORE
+    return Part("The best under budgets", (words, noise, *latencies, how_won, none), figures=figures, tables=(table,))
 
 
 def _front(
@@ -154,7 +158,7 @@ def _cost(cost: str, entry: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         (UNITS[cost][1], f"{float(entry['cost'][cost]) / UNITS[cost][0]:,.3f}"),
         *([(f"measured {_milliseconds(cost)}", f"{measured['fastest_ms']:,.3f}")] if measured else []),
-        (f"{cost.replace('_', '-')}, %", f"{100 * entry['share_of_largest'][cost]:.1f}"),
+        (f"{cost.replace('_', '-')}, %", f"{entry['share_of_largest'][cost]:.1%}".removesuffix("%")),
     ]
 
 

@@ -80,6 +80,7 @@ def verdict(run: RunFiles) -> Part | None:
         tiles.append(_tile("best baseline without training", agreement.baselines[best].estimates["kendall"], best))
     if (ceiling := agreement.noise_ceiling) is not None:
         tiles.append(_tile("noise ceiling of the known accuracies", ceiling.estimates["kendall"], f"{ceiling.seeds} seeds"))
+    noise = "" if agreement.sampling_error is None else str(agreement.sampling_error)
     statements = {
         "The images": _images(run),
         "The score": f"{meaning_of(ranking.key)}{'' if ranking.key == 'top1' else ', so that a correlation is that of its negative'}.",
@@ -87,7 +88,7 @@ def verdict(run: RunFiles) -> Part | None:
         "What to do with it": judged.advice,
         "Against baselines": f"{against_baselines(agreement, run.label)}." if agreement.resamples else "",
         "Places": _places(ranking) if len(ranking.known) > 1 else "",
-        "Known accuracies": f"{run.known_recipe or 'The recipe behind them is not recorded here'}.",
+        "Known accuracies": " ".join(filter(None, [f"{run.known_recipe or 'The recipe behind them is not recorded here'}.", noise])),
         "Intervals": INTERVALS.format(agreement.resamples) if agreement.resamples else "",
     }
     tables = (_finding_the_best(score, agreement.n),)
@@ -148,7 +149,11 @@ def _truth_command(run: RunFiles, ranking: Ranking) -> str:
     if (name := Path(program).name) not in ("train.py", "nas-train", "nas-rank"):
         return ""
     known = 0 if run.agreement is None else run.agreement.n
-    return " && ".join(map(shlex.join, truth_commands([name, *words], run.config, run.folder, len(ranking.distinct), known)))
+    error = None if run.agreement is None else run.agreement.sampling_error
+    is_noisy = error is not None and error.is_large
+    return " && ".join(
+        map(shlex.join, truth_commands([name, *words], run.config, run.folder, len(ranking.distinct), known, is_noisy=is_noisy))
+    )
 
 
 def _tile(label: str, estimate: Estimate, of: str) -> Tile:
