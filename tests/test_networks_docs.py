@@ -57,6 +57,16 @@ def test_the_table_of_the_page_is_that_of_the_dry_run():
         assert " ".join(line.replace("-", " ").split()) in shown.replace("-", " "), line
 
 
+def test_the_class_of_the_page_has_enough_candidates_for_a_predictor():
+    from nas_lightning.scoring.predictors import FEWEST
+    from nas_lightning.supernet.traced import TracedFamily
+
+    (block,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    names: dict[str, type] = {}
+    exec(block, names)
+    assert TracedFamily(lambda: names["Net"](3), "Net", 3, 3, 24).space.size >= FEWEST
+
+
 @pytest.mark.slow
 def test_the_commands_of_the_page_run_one_after_another(tmp_path: Path, command: Callable, python: Callable):
     rng = np.random.default_rng(0)

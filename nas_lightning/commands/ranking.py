@@ -1,5 +1,6 @@
 """Wires one ranking: from a checkpoint, a list and images to the files in ``ranking/`` and the printed tables."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -109,7 +110,19 @@ def rank_checkpoint(
     listed = [by_architecture.get(architecture, NOT_SCORED) for architecture in candidates.architectures]
     table = ScoreTable.of(candidates, listed, supernet.structure, predicted)
     halves = None if rungs is not None else compare_halves(folder / "parts", table, supernet.space)
-    return write_and_print(table, folder, config.score, config.budgets, config.resamples, known, cheap_first, prediction, halves)
+    doubt = worse_than_guessing(scores, supernet.structure.classes)
+    return write_and_print(table, folder, config.score, config.budgets, config.resamples, known, cheap_first, prediction, halves, doubt)
+
+
+def worse_than_guessing(scores: Sequence[Score], classes: int) -> str:
+    """A sentence if equal chances for all classes would have a lower cross entropy than every candidate; empty otherwise."""
+    best, guess = min(score.cross_entropy for score in scores), math.log(classes)
+    if best <= guess:
+        return ""
+    return (
+        f"Every candidate scores worse than guessing: cross entropy {best:.3f} and more, where equal chances for {classes} classes "
+        f"have {guess:.3f}. The supernet is hardly trained, and this order says nothing: train it longer."
+    )
 
 
 def compare_halves(parts: Path, table: ScoreTable, space: Space) -> Halves | None:
@@ -220,8 +233,8 @@ def check_predictor(config: RankingConfig, candidates: Population) -> None:
             raise InputError(f"ranking.scored: {config.scored} needs a ranking.predictor, for the others of the list")
     elif space.size < FEWEST:
         raise InputError(
-            f"ranking.predictor: needs {FEWEST} candidates to fit on, but space {space.name} has {space.size}; "
-            "give ranking.predictor=none ranking.score=cross_entropy"
+            f"ranking.predictor: needs {FEWEST} candidates to fit on, but {space.name} has {space.size}; more widths make more, or without "
+            "one: ranking.predictor=none ranking.score=cross_entropy ranking.scored=null"
         )
     if config.scored is not None and config.scored < len(candidates) and config.score != "predicted":
         raise InputError(f"ranking.score: {config.score} cannot order a list of which only ranking.scored={config.scored} are scored")

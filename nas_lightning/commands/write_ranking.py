@@ -46,6 +46,7 @@ def write_and_print(
     cheap_first: Halving | None = None,
     prediction: Prediction | None = None,
     halves: Halves | None = None,
+    doubt: str = "",
 ) -> dict[str, Any] | None:
     """Writes and prints a whole ranking.
 
@@ -58,6 +59,7 @@ def write_and_print(
         cheap_first: the result of successive halving, if used.
         prediction: the predictor's, if there is one.
         halves: of the images, if they can be compared.
+        doubt: a sentence on the scores that a reader should see first.
 
     Returns:
         The agreement with known accuracies, if there are any.
@@ -65,7 +67,7 @@ def write_and_print(
     removed = write_source(folder / "scores.csv", table.as_csv(), made_from_scores(folder))
     removed += write_order(folder, score, table.population.widths.shape[1], None if prediction is None else prediction.predictor)
     table.write_submission(folder / SUBMISSION, score)
-    written, notes = [SUBMISSION], []
+    written, notes = [SUBMISSION], [doubt] if doubt else []
     if cheap_first is not None:
         write_json(folder / "cheap_first.json", cheap_first.to_json())
         written, notes = [*written, "cheap_first.json"], [str(cheap_first)]

@@ -3,6 +3,8 @@
 import difflib
 import importlib
 import inspect
+import logging
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +20,8 @@ from nas_lightning.errors import InputError, check_known
 T = TypeVar("T")
 TIMM = "timm."
 """The name of timm in dotted paths of its networks, each a function's work."""
+HYDRA = logging.getLogger("hydra.utils")
+"""Writes down what ``get_object`` raises."""
 IMPORTED: set[str] = set()
 """The user's packages that this process may name, also for the networks of checkpoints."""
 
@@ -130,9 +134,15 @@ class Builder:
         if name.startswith(TIMM) and NETWORK in roles:
             return _of_timm(name.removeprefix(TIMM), place)
         try:
+            HYDRA.disabled = True
             kind = get_object(name)
         except Exception as error:
-            raise InputError(f"{place}: there is no {name} ({type(error).__name__})") from None
+            package, _, last = name.rpartition(".")
+            near = difflib.get_close_matches(last, dir(sys.modules.get(package)), n=1)
+            hint = f"; did you mean {package}.{near[0]}?" if near else ""
+            raise InputError(f"{place}: there is no {name} ({type(error).__name__}){hint}") from None
+        finally:
+            HYDRA.disabled = False
         if not isinstance(kind, type):  # a function may do anything
             raise InputError(f"{place}: {name} is not a class")
         if not self._is_own(f"{kind.__module__}."):  # else my_package.os.system would pass

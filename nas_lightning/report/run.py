@@ -18,7 +18,7 @@ from nas_lightning.report.recipe import AloneRecipe, recipe_beside, recipe_of
 from nas_lightning.report.winners import FOLDER as WINNERS
 from nas_lightning.runs.made_from import changed_source
 from nas_lightning.runs.reading import read_json, read_rows, read_text, read_yaml
-from nas_lightning.runs.sessions import has_every_time
+from nas_lightning.runs.sessions import has_every_time, sessions_of
 from nas_lightning.scoring.halves import Halves, read_halves
 from nas_lightning.scoring.prediction import Prediction, read_prediction
 from nas_lightning.scoring.table import LABELS, OLDER
@@ -92,9 +92,11 @@ class RunFiles:
 
     @property
     def command(self) -> list[str]:
-        """The words of the command line."""
-        command = self.environment.get("command")
-        return list(map(str, command)) if isinstance(command, list) else []
+        """The words of the last command line that ran here."""
+        commands = [
+            one["command"] for one in sessions_of(self.environment) if isinstance(one, dict) and isinstance(one.get("command"), list)
+        ]
+        return list(map(str, commands[-1])) if commands else []
 
     @property
     def commit(self) -> str:

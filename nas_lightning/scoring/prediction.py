@@ -58,10 +58,11 @@ class Prediction:
     @property
     def doubt(self) -> str:
         """What a reader should know if the assumption is doubtful."""
+        share = f"only {self.explained:.1%}" if self.explained > 0 else "none of it"
         return (
             f"The predictor {self.predictor} assumes that a wider layer is never worse. Without that assumption the same fit explains "
-            f"{self.explained_without_assumption:.1%} of the variance of scores left out of it, with it only {self.explained:.1%}: "
-            "some layers score better when narrower."
+            f"{self.explained_without_assumption:.1%} of the variance of scores left out of it, with it {share}: "
+            f"some layers score better when narrower{'' if self.explained > 0 else ', or the supernet is hardly trained'}."
         )
 
 

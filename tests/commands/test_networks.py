@@ -139,7 +139,10 @@ MISTAKES = {
         ["network=custom", f"network.network._target_={HERE}.grey.Plain"],
         "network.network._target_: tests.supernet.traced.grey.Plain is not allowed as a network",
     ),
-    "no such class": (network("grey.Plane"), "network.network._target_: there is no tests.supernet.traced.grey.Plane"),
+    "no such class": (
+        network("grey.Plane"),
+        "there is no tests.supernet.traced.grey.Plane (ImportError); did you mean tests.supernet.traced.grey.Plain?",
+    ),
     "no network": (network("grey.Sequence"), "is not defined below one of tests.supernet.traced"),
     "a function": (["network=custom", "network.network._target_=os.system", ALLOWED], "os.system is not allowed as a network"),
     "no name": (["network=torchvision"], "network.name"),

@@ -12,6 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from scipy.stats import kendalltau
 
 from nas_lightning.agreement import agreement_with
+from nas_lightning.commands.ranking import worse_than_guessing
 from nas_lightning.commands.screen import WIDTH, assigned, closing, ranking_screen, to_paste
 from nas_lightning.console.overrides import readable
 from nas_lightning.scoring.table import NOT_SCORED, Score, ScoreTable
@@ -198,3 +199,17 @@ def test_a_truth_in_which_all_are_equal_settles_no_order(tmp_path: Path):
     (tmp_path / "ranking/agreement.json").write_text(json.dumps(agreement.to_json()))
     next_step = "next, take images or candidates that differ more: this truth knows no best one"
     assert closing(tmp_path, "page: p\n", ["train.py", "experiment=x"]) == f"page: p\n{next_step}"
+
+
+@pytest.mark.parametrize(
+    ("entropies", "classes", "said"),
+    [
+        ((2.31, 2.4, 9.0), 10, "worse than guessing: cross entropy 2.310 and more, where equal chances for 10 classes have 2.303."),
+        ((2.30, 2.4, 9.0), 10, ""),
+        ((2.31, 2.4, 9.0), 100, ""),
+    ],
+)
+def test_a_ranking_of_candidates_that_are_all_worse_than_guessing_says_so(entropies: tuple[float, ...], classes: int, said: str):
+    found = worse_than_guessing([Score(0.1, 0.5, entropy) for entropy in entropies], classes)
+    assert said in found
+    assert bool(said) == bool(found)

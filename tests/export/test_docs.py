@@ -45,6 +45,12 @@ def test_the_commands_of_the_page_run_one_after_another(tmp_path: Path, command:
         if program == "python":
             answered = python(*arguments)
             assert re.fullmatch(rf"{re.escape(names['IMAGE'])}: (\d \d+\.\d%(, )?){{3}}\n", answered.stdout), answered.stderr
+            text = tmp_path / "no_image.txt"
+            text.write_text("text")
+            for wrong in (text, tmp_path / "nowhere.png"):
+                refused = python(arguments[0], str(wrong))
+                assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+                assert refused.stderr.startswith(f"error: {wrong} is not an image that can be read (")
             continue
         done = command(program.removeprefix("nas-"), *[word for word in arguments if word != "train.py"], *AT_MICRO_SIZE.get(program, []))
         assert done.code == 0, done.err

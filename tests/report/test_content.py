@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -195,6 +196,17 @@ def test_the_time_is_that_of_all_sessions_or_at_least_that_of_the_last(tmp_path:
         assert read_run(folder).time == time
 
 
+def test_the_command_is_the_last_that_ran_in_the_folder(tmp_path: Path):
+    environment = write_example(tmp_path) / "environment.json"
+    for continued, last in (
+        ([], "first"),
+        ([{"command": ["second"]}, {"command": ["third"]}], "third"),
+        ([{"seconds": 5.0}, "odd"], "first"),
+    ):
+        change_json(environment, command=["first"], continued=continued)
+        assert read_run(tmp_path).command == [last]
+
+
 def test_protocol_environment_recipe_and_truth_are_told(page: Page):
     title = "experiment example · space example · stages pretrain, finetune, distill · seed 3 · commit 0123456 with changes"
     for said in ("c0ffee", "0123456789abcdef", title, "SGD (lr 0.1)", "numpy 2.0"):
@@ -297,6 +309,9 @@ def test_a_prediction_is_drawn_and_its_doubt_is_told(tmp_path: Path):
     assert "monotone was fitted on the scores of 200 candidates" in text
     assert "40% by the layers of 8x8 pixels, 60% by the layers of 4x4 pixels" in text
     assert "explains 95.0% of the variance of scores left out of it, with it only 90.0%: some layers score better when narrower" in text
+    (tmp_path / "ranking/predictor.json").write_text(json.dumps(replace(kept, explained=-0.1).to_json()))
+    worse = "with it none of it: some layers score better when narrower, or the supernet is hardly trained"
+    assert worse in text_of(tmp_path)
     (hover,) = figures_of(tmp_path, points=100)["prediction"]
     assert hover.y == [0.1, 0.1, 0.3]
     assert hover.texts[1] == "blocks.0.conv1\npredicted 0.1000 nats\nwithout the assumption -0.2000 nats"

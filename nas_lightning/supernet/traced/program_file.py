@@ -43,7 +43,11 @@ def main() -> None:
     """Prints the most probable classes of each image file."""
     network, header = load(Path(__file__).with_name("network.pt2"))
     for path in sys.argv[1:] or sys.exit("usage: python network.py IMAGE ..."):
-        shares, classes = network(read_image(path, header["scaling"])).softmax(1)[0].sort(descending=True)
+        try:
+            image = read_image(path, header["scaling"])
+        except OSError as error:
+            sys.exit(f"error: {path} is not an image that can be read ({error})")
+        shares, classes = network(image).softmax(1)[0].sort(descending=True)
         best = [f"{header['classes'][index]} {share:.1%}" for index, share in zip(classes.tolist(), shares.tolist(), strict=True)]
         print(f"{path}: {', '.join(best[:BEST])}")
 

@@ -2,9 +2,12 @@
 
 import copy
 import logging
+import signal
+import threading
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -17,6 +20,12 @@ from nas_lightning.supernet.traced.read_program import read_program
 
 VARIES = ({0: Dim.DYNAMIC, 2: Dim.AUTO, 3: Dim.AUTO}, {0: Dim.DYNAMIC})
 """Dimensions of the images that may differ after tracing, tried in this order: their number always, their sides where possible."""
+LONGEST = 60.0
+"""Seconds of the CPU for all but the last: a forward that computes with its sides, as padding that depends on them, may take hours."""
+
+
+class _TooLong(BaseException):
+    """Not caught by what catches any error of an operation."""
 
 
 def trace(module: nn.Module, images: Tensor) -> Graph:
@@ -50,8 +59,10 @@ def _export(module: nn.Module, images: Tensor, name: str) -> ExportedProgram:
     try:
         for dimensions in VARIES:
             try:
-                with warnings.catch_warnings(action="ignore"):
+                with warnings.catch_warnings(action="ignore"), _at_most(LONGEST if dimensions is not VARIES[-1] else 0):
                     return torch.export.export(module, (images,), dynamic_shapes=(dimensions,), strict=False)
+            except _TooLong:
+                continue
             except Exception as failed:
                 error = failed
                 if "data-dependent" in str(failed):
@@ -64,6 +75,25 @@ def _export(module: nn.Module, images: Tensor, name: str) -> ExportedProgram:
     if "size()[0]" in str(error):
         raise InputError(f"network: {name} cannot be traced: its forward takes len(images) as a number; write images.shape[0]") from None
     raise InputError(f"network: {name} cannot be traced at {place} ({_reason(error)})") from None
+
+
+@contextmanager
+def _at_most(seconds: float) -> Iterator[None]:
+    """Raises _TooLong after so many seconds of the CPU, if any; without limit outside of the main thread, which alone gets signals."""
+
+    def stop(*_: object) -> None:
+        raise _TooLong
+
+    if not seconds or threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+    before = signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 def _reason(error: Exception) -> str:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture
+from nas_lightning.supernet.traced import trace as trace_module
 from nas_lightning.supernet.traced.adapt import ADAPT
 from nas_lightning.supernet.traced.check import check_slices
 from nas_lightning.supernet.traced.program import Program
@@ -84,6 +85,19 @@ def test_images_of_other_channels_or_sides_than_traced_are_one_line():
     supernet = supernet_of(Small(lambda x: x.view(-1, 16, 14, 14)), IMAGES, FINE)
     with pytest.raises(InputError, match="images have 1 channels, but the supernet was made for 3"):
         supernet.begin(IMAGES[:, :1])
+    with pytest.raises(InputError, match="images of 12x16 pixels: the network, traced at 16x16, does not run on such sides"):
+        supernet.begin(IMAGES[:, :, :12])
+
+
+def test_a_trace_that_takes_too_long_with_free_sides_has_those_of_the_images(monkeypatch: pytest.MonkeyPatch):
+    def endless(x: Tensor) -> Tensor:
+        while not isinstance(x.shape[2], int):  # as algebra of sides that grows with each layer
+            pass
+        return x
+
+    monkeypatch.setattr(trace_module, "LONGEST", 0.2)
+    supernet = supernet_of(Small(endless), IMAGES, FINE)
+    assert check_slices(supernet)
     with pytest.raises(InputError, match="images of 12x16 pixels: the network, traced at 16x16, does not run on such sides"):
         supernet.begin(IMAGES[:, :, :12])
 
