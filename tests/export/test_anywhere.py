@@ -14,10 +14,10 @@ from nas_lightning.export.read import read_export
 from tests.export.tiny import TINY
 
 pytestmark = pytest.mark.slow
-COUNT = 20
+COUNT = 8
 
 
-def test_twenty_random_candidates_run_without_this_package(checkpoint: Path, tmp_path: Path, command: Callable, python: Callable):
+def test_random_candidates_run_without_this_package(checkpoint: Path, tmp_path: Path, command: Callable, python: Callable):
     codes = [str(architecture) for architecture in TINY.sample_distinct(COUNT, np.random.default_rng(3))]
     (tmp_path / "chosen.json").write_text(json.dumps([{"architecture": code, "score": 0.5} for code in codes]))
     done = command("export", f"checkpoint={checkpoint}", f"chosen={tmp_path}/chosen.json", f"run_dir={tmp_path}/run", "export.images=100")

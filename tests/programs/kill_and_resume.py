@@ -1,6 +1,6 @@
 """Kills one ``experiment=micro`` again and again, at random instants, and checks that it ends with the bits of one that nobody touched.
 
-    python tests/programs/kill_and_resume.py [--kills 8] [--strikes 12] [--terms 4] [--seed 0] [--folder DIR]
+    python tests/programs/kill_and_resume.py [--kills 6] [--strikes 9] [--terms 3] [--seed 0] [--folder DIR]
 
 SIGKILL may strike anywhere: stages, truth, ranking. A strike is a SIGKILL, SIGTERM or SIGINT at an exact call of a function, before or
 after it: before the first logged row, between the last step and a stage's end, between stages, while truth trains, while a file is renamed.
@@ -168,9 +168,9 @@ def same(one: Any, other: Any) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=8)
-    parser.add_argument("--strikes", type=int, default=12)
-    parser.add_argument("--terms", type=int, default=4)
+    parser.add_argument("--kills", type=int, default=6)
+    parser.add_argument("--strikes", type=int, default=9)
+    parser.add_argument("--terms", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="keeps the runs there; otherwise they are removed")
     arguments = parser.parse_args()
