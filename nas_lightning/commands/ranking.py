@@ -150,7 +150,7 @@ def to_score(config: RankingConfig, candidates: Population) -> Population:
 def for_the_fit(scored: Population, candidates: Population) -> str:
     """How many candidates outside the list are scored as well; empty if none is."""
     others = len({*scored.architectures} - {*candidates.architectures})
-    return f"{others:,} candidates besides the list's are scored too, to fit the predictor (ranking.fitted_on)" if others else ""
+    return f"{others:,} candidates besides the list's are scored too, to fit the predictor" if others else ""
 
 
 def _report_shard(shard: Shard, scored: int, whole: Population, folder: Path) -> None:

@@ -94,7 +94,8 @@ def test_a_dry_run_shows_what_was_understood(command: Callable, tmp_path: Path):
     )
     assert done.code == 0, done.err
     lines = [line.rstrip() for line in done.out.splitlines()]
-    assert lines[:2] == ["Plain at 8x8: 1 choice, 4 candidates", "(a candidate cut out is Plain itself, narrowed)"]
+    assert lines[0].startswith("images: digits, ")
+    assert lines[3:5] == ["Plain at 8x8: 1 choice, 4 candidates", "(a candidate cut out is Plain itself, narrowed)"]
     assert "stem.0    12          3, 6, 9, 12  outer.0" in lines
     assert "inner.0  16          is fixed by network.fixed (inner.0)" in lines
     assert "head     10          gives the logits" in lines

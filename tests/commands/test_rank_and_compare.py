@@ -91,7 +91,8 @@ def test_the_terminal_says_whether_the_score_beats_the_best_baseline(micro: Path
     )
     shown = [line.split("  ")[0] for line in done.out.splitlines()]
     assert {"top-1", "negative cross entropy", "predicted", "parameters", "size and last width"} <= set(shown)
-    assert max(map(len, done.out.split("next, ")[0].splitlines()[1:])) <= 80
+    text = [line for line in done.out.split("next, ")[0].splitlines()[1:] if not line.startswith(str(micro))]  # paths are not broken
+    assert max(map(len, text)) <= 80
     assert json.loads((tmp_path / "ranking/agreement.json").read_text())["ceiling"] is None  # its own truth is another's
 
 
