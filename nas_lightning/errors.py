@@ -51,8 +51,17 @@ def check_known(place: str, key: str, known: Iterable[str]) -> None:
 
 def nearest(word: str, known: Sequence[str]) -> str:
     """The closest known word, or all of them."""
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+    return suggestion(word, known).removeprefix("; ") or f"known: {', '.join(known)}"
+
+
+def suggestion(word: str, known: Iterable[str], before: str = "") -> str:
+    """Such as ``; did you mean top1?``, the end of an error line; empty if no known word is close.
+
+    Args:
+        before: stands before the suggested word, as the package of a class.
+    """
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {before}{close[0]}?" if close else ""
 
 
 def check_at_least(place: str, value: object, least: int, most: int | None = None) -> None:

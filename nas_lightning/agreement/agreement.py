@@ -72,6 +72,11 @@ class Agreement:
     """Number of random architectures for the resamples' Kendall correlations; None for all."""
 
     @property
+    def is_noisy(self) -> bool:
+        """Whether the choice of the test images is known to blur the known accuracies' order."""
+        return self.sampling_error is not None and self.sampling_error.is_large
+
+    @property
     def by_name(self) -> dict[str, ScoreAgreement]:
         """The scores, then the baselines."""
         return {**self.scores, **self.baselines}

@@ -2,7 +2,7 @@
 
 import shlex
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from tabulate import tabulate
 from nas_lightning.agreement import Agreement, kendall_tau
 from nas_lightning.agreement.read import read_agreement
 from nas_lightning.agreement.summary import CONTRADICTED, UNDECIDED, Verdict, accuracies_are_equal, against_baselines, as_by_size, judge
+from nas_lightning.config.build import packages_in
 from nas_lightning.console.overrides import SYNTAX, quoted
 from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.devices.progress import report
@@ -108,18 +109,12 @@ def _judged(run_dir: Path) -> tuple[int, Verdict | None, bool]:
     agreement, score = read_agreement(path), read_order(run_dir / "ranking/scores.csv")
     if accuracies_are_equal(agreement):
         return agreement.n, NO_BEST, False
-    noisy = agreement.sampling_error is not None and agreement.sampling_error.is_large
-    return max(1, agreement.n), None if score is None else judge(agreement, LABELS[score]), noisy
+    return max(1, agreement.n), None if score is None else judge(agreement, LABELS[score]), agreement.is_noisy
 
 
 def assigned(key: str, value: str) -> str:
     """An argument of a command, with quotes for Hydra where it needs them."""
     return f"{key}={value if SYNTAX.isdisjoint(value) and ',' not in value else quoted(value)}"
-
-
-def packages_in(words: Iterable[str]) -> list[str]:
-    """What names the user's packages in a command line, for the next one."""
-    return [word for word in words if word.startswith("plugins=")]
 
 
 def to_paste(words: Sequence[str]) -> str:

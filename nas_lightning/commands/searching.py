@@ -16,10 +16,10 @@ from torch import Tensor
 from nas_lightning.commands.measuring import latency_names, make_latencies, measured_ends
 from nas_lightning.commands.rank_many import find_checkpoints
 from nas_lightning.commands.report import write_page
-from nas_lightning.commands.screen import assigned, packages_in, to_paste
+from nas_lightning.commands.screen import assigned, to_paste
 from nas_lightning.commands.search_keys import SearchCommandConfig, SearchConfig
 from nas_lightning.commands.search_screen import search_screen
-from nas_lightning.config.build import Builder
+from nas_lightning.config.build import Builder, packages_in
 from nas_lightning.data import ImageDataset, evaluation_images, fingerprint
 from nas_lightning.data.check import images_of
 from nas_lightning.data.splits import LabelledImages

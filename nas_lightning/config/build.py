@@ -1,11 +1,10 @@
 """Makes the objects described by a config's ``_target_`` nodes."""
 
-import difflib
 import importlib
 import inspect
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -15,7 +14,7 @@ from hydra.utils import get_object
 from nas_lightning.config.fields import Later, Target
 from nas_lightning.config.read import join, placed, read, walk
 from nas_lightning.config.roles import ARGUMENTS, EVERY, NETWORK, Role, allowed, of_today
-from nas_lightning.errors import InputError, check_known
+from nas_lightning.errors import InputError, check_known, suggestion
 
 T = TypeVar("T")
 TIMM = "timm."
@@ -138,8 +137,7 @@ class Builder:
             kind = get_object(name)
         except Exception as error:
             package, _, last = name.rpartition(".")
-            near = difflib.get_close_matches(last, dir(sys.modules.get(package)), n=1)
-            hint = f"; did you mean {package}.{near[0]}?" if near else ""
+            hint = suggestion(last, dir(sys.modules.get(package)), f"{package}.")
             raise InputError(f"{place}: there is no {name} ({type(error).__name__}){hint}") from None
         finally:
             HYDRA.disabled = False
@@ -160,9 +158,13 @@ def _of_timm(name: str, place: str) -> Callable[..., Any]:
     """The function that builds a network of the package timm."""
     timm = importlib.import_module("timm")
     if name not in (known := timm.list_models()):
-        close = difflib.get_close_matches(name, known, n=1)
-        raise InputError(f"{place}: timm has no network {name}{f'; did you mean {close[0]}?' if close else ''}")
+        raise InputError(f"{place}: timm has no network {name}{suggestion(name, known)}")
     return partial(timm.create_model, name)
+
+
+def packages_in(words: Iterable[str]) -> list[str]:
+    """What names the user's packages in a command line, for the next one."""
+    return [word for word in words if word.startswith("plugins=")]
 
 
 def import_plugins(plugins: Sequence[str]) -> None:

@@ -3,7 +3,6 @@
 Your own class may also take a role, once the command line names its package: ``plugins=[my_package]``.
 """
 
-import difflib
 import importlib
 import inspect
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from typing import Any, Protocol
 
 from hydra.utils import get_object
 
-from nas_lightning.errors import InputError
+from nas_lightning.errors import InputError, suggestion
 
 MOVED = {
     "nas_lightning.schedule.OriginalCosine": "nas_lightning.training.schedules.EpochwiseCosine",
@@ -83,8 +82,7 @@ class Role:
     def refuse(self, name: str) -> InputError:
         """The error for a class that is not allowed."""
         homes = {*self.modules, *self.libraries, *(path.rpartition(".")[0] for path in self.classes)}
-        close = difflib.get_close_matches(name, allowed(self), n=1) if name.rpartition(".")[0] in homes else []
-        hint = f"; did you mean {close[0]}?" if close else ""
+        hint = suggestion(name, allowed(self)) if name.rpartition(".")[0] in homes else ""
         libraries = [f"the networks of {library}" for library in self.libraries]
         known = ", ".join([*(f"the classes of {module}" for module in self.modules), *self.classes, *libraries])
         return InputError(f"{name} is not allowed as {self.title}{hint} (known: {known}; the command line's plugins add your own package)")

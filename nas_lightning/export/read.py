@@ -1,28 +1,20 @@
 """Reads an export again, to train it on."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from torch import nn
 
 from nas_lightning.config.read import read
 from nas_lightning.errors import InputError
 from nas_lightning.export.card import CARD
 from nas_lightning.export.settings import ExportSettings
 from nas_lightning.runs.reading import read_json
-from nas_lightning.space import Architecture
-from nas_lightning.supernet.families import Family
-from nas_lightning.supernet.network_weights import load_network
+from nas_lightning.supernet.network_weights import SavedNetwork, load_network
 
 
-class Saved(NamedTuple):
+@dataclass(frozen=True)
+class Saved(SavedNetwork):
     """What ``network.safetensors`` and the card hold."""
 
-    network: nn.Module
-    family: Family
-    architecture: Architecture
-    data: dict[str, Any]
-    """The images: name, arguments, mean, std."""
     settings: ExportSettings
 
 
@@ -35,5 +27,5 @@ def read_export(folder: Path) -> Saved:
     path = folder / "network.safetensors"
     if not (path.is_file() and (folder / CARD).is_file()):
         raise InputError(f"start: {folder} is not a folder of nas-export with network.safetensors and {CARD}")
-    saved = load_network(path, "start")
-    return Saved(*saved, read(ExportSettings, read_json(folder / CARD).get("settings"), f"{folder / CARD}: settings"))
+    saved = vars(load_network(path, "start"))
+    return Saved(**saved, settings=read(ExportSettings, read_json(folder / CARD).get("settings"), f"{folder / CARD}: settings"))

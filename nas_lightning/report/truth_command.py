@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nas_lightning.config.build import packages_in
 from nas_lightning.runs.lock import WINNERS
 
 TRUTH = 24
@@ -45,7 +46,6 @@ def truth_commands(
     if known >= candidates and not adds_seeds:
         return []
     program, *words = made_by
-    packages = [word for word in words if word.startswith("plugins=")]
     start = ["python", program] if program.endswith(".py") else [Path(program).name]
     again = [*start, *(word for word in words if not word.startswith(AGAIN))]
     place, count = assigned("run_dir", str(folder)), min(candidates, max(TRUTH, 2 * known))
@@ -58,7 +58,7 @@ def truth_commands(
             "count=1",
             f"random={count}",
             assigned("run_dir", str(of_winners)),
-            *packages,
+            *packages_in(words),
         ]
         return [["nas-standalone", *train], [*again, assigned("ranking.known_accuracies", str(accuracies)), place]]
     if standalone.get("enabled"):

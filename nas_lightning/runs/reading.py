@@ -85,7 +85,7 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         InputError: also for NaN and Infinity, which Python's reader accepts.
     """
-    content = _json(path)
+    content = load_json(path, parse_constant=_no_number)
     if not isinstance(content, dict):
         raise InputError(f"{path}: must be a JSON object, not {shorten(content)}")
     return content
@@ -93,7 +93,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def read_entries(path: Path) -> list[dict[str, Any]]:
     """A JSON list of objects, each with a code under ``architecture``."""
-    content = _json(path)
+    content = load_json(path, parse_constant=_no_number)
     if not isinstance(content, list):
         raise InputError(f"{path}: holds {shorten(content)}, not a list of objects with a code under architecture")
     for number, entry in enumerate(content, start=1):
@@ -102,11 +102,16 @@ def read_entries(path: Path) -> list[dict[str, Any]]:
     return content
 
 
-def _json(path: Path) -> Any:
+def load_json(path: Path, **how: Any) -> Any:
+    """The content of a JSON file.
+
+    Args:
+        how: arguments of ``json.loads``.
+    """
     text = read_text(path)
     try:
-        return json.loads(text, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
+        return json.loads(text, **how)
+    except (ValueError, RecursionError) as error:  # a plain ValueError: an integer of more digits than Python reads
         raise InputError(f"{path}: is not JSON ({error})") from None
 
 

@@ -94,9 +94,9 @@ class Monotone(Checked, place="ranking.predictor"):
         def additive(rows: Integers) -> Floats:
             return (columns_of(rows) - centre) @ slopes
 
-        parameters = structure.cost(widths).parameters
-        untrained = size_and_last_width(parameters, structure.last_widths(widths))
-        of_untrained = untrained(parameters, structure.last_widths(widths)).std()
+        sizes = structure.cost(widths).parameters, structure.last_widths(widths)
+        untrained = size_and_last_width(*sizes)
+        of_untrained = untrained(*sizes).std()
         per_size = self.capacity * additive(widths).std() / (of_untrained or np.inf)
 
         def quality(rows: Integers) -> Floats:

@@ -1,6 +1,5 @@
 """Lists of candidates, and the challenge's file format: ``{"arch1": {"acc": 0, "arch": "16-4-12"}, ...}``."""
 
-import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ import numpy.typing as npt
 from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.errors import InputError, check_at_least, cut
 from nas_lightning.rng import generator
-from nas_lightning.runs.reading import read_text
+from nas_lightning.runs.reading import load_json
 from nas_lightning.runs.writing import as_json, write_text
 from nas_lightning.space.architecture import Architecture, ReadsCodes
 from nas_lightning.space.space import Space
@@ -254,13 +253,10 @@ def _read_rows(path: Path, space: ReadsCodes) -> list[tuple[Candidate, Mapping[s
 
 
 def _read_json(path: Path) -> Any:
-    text = read_text(path)
     try:
-        return json.loads(text, object_pairs_hook=_unique)
+        return load_json(path, object_pairs_hook=_unique)
     except _DuplicateKeyError as error:
         raise InputError(f"{path}: key {error} stands twice") from None
-    except (ValueError, RecursionError) as error:  # a plain ValueError: an integer of more digits than Python reads
-        raise InputError(f"{path}: is not JSON ({error})") from None
 
 
 class _DuplicateKeyError(Exception):

@@ -1,8 +1,9 @@
 """Reads one candidate's ``network.safetensors``, which nas-export writes."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import nn
 
@@ -18,7 +19,8 @@ FORMAT = 1
 """Version of the header, and of an export's card."""
 
 
-class SavedNetwork(NamedTuple):
+@dataclass(frozen=True)
+class SavedNetwork:
     """What the file holds."""
 
     network: nn.Module

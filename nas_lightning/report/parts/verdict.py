@@ -149,8 +149,7 @@ def _truth_command(run: RunFiles, ranking: Ranking) -> str:
     if (name := Path(program).name) not in ("train.py", "nas-train", "nas-rank"):
         return ""
     known = 0 if run.agreement is None else run.agreement.n
-    error = None if run.agreement is None else run.agreement.sampling_error
-    is_noisy = error is not None and error.is_large
+    is_noisy = run.agreement is not None and run.agreement.is_noisy
     return " && ".join(
         map(shlex.join, truth_commands([name, *words], run.config, run.folder, len(ranking.distinct), known, is_noisy=is_noisy))
     )
