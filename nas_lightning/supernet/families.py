@@ -56,8 +56,7 @@ def alone_from_header(header: Mapping[str, Any], code: str, tensors: Mapping[str
     if is_traced(header):
         _check_size(NetworkSource.of_header(header["network"]).outline() or {}, tensors, MOST_NARROWED)
     family = family_from_header(header)
-    if family.space.layers > len(tensors):
-        raise ValueError(f"{family.space.layers} layers, and {len(tensors)} tensors")
+    _check_layers(family.space, tensors)
     architecture = family.space.parse(code)
     if isinstance(family, ResidualFamily):
         with torch.device("meta"):
@@ -86,13 +85,17 @@ def supernet_from_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor
         _check_outline(NetworkSource.of_header(header["network"]), tensors)
         supernet: AnyModule = TracedFamily.from_header(header).supernet(header["norm"], 0)
     else:
-        if (layers := SearchSpace(**header["space"]).layers) > len(tensors):
-            raise ValueError(f"{layers} layers, and {len(tensors)} tensors")
+        _check_layers(space_from_header(header), tensors)
         with torch.device("meta"), warnings.catch_warnings(action="ignore"):  # of a network without channels or classes
             _check_fits(Supernet.from_header(dict(header)), tensors)
         supernet = Supernet.from_header(dict(header))
     _check_fits(supernet, tensors)
     return supernet
+
+
+def _check_layers(space: Space, tensors: Mapping[str, Tensor]) -> None:
+    if space.layers > len(tensors):
+        raise ValueError(f"{space.layers} layers, and {len(tensors)} tensors")
 
 
 def _check_fits(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:

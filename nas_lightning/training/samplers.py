@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -40,15 +40,23 @@ class Sampler(Protocol):
 
 
 @dataclass(frozen=True)
-class UniformSampler:
-    """Draws every width of every path independently and uniformly from the legal ones."""
+class _OfSpace(Checked, place="sampler"):
+    """What samplers of all candidates of a space hold."""
 
+    fewest: ClassVar[int] = 1
+    """Paths."""
     space: Space
     seed: int
     paths: int = 6
 
     def __post_init__(self) -> None:
-        check_at_least("sampler.paths", self.paths, 1, MOST_PATHS)
+        super().__post_init__()
+        check_at_least("sampler.paths", self.paths, self.fewest, MOST_PATHS)
+
+
+@dataclass(frozen=True)
+class UniformSampler(_OfSpace):
+    """Draws every width of every path independently and uniformly from the legal ones."""
 
     def sample(self, position: Position) -> list[Architecture]:
         """See Sampler."""
@@ -57,21 +65,14 @@ class UniformSampler:
 
 
 @dataclass(frozen=True)
-class WideSampler(Checked, place="sampler"):
+class WideSampler(_OfSpace):
     """Draws a share of the paths with each width as probable as it is wide, the others as ``UniformSampler`` does.
 
     A wide candidate trains more channels a step; without uniform paths, narrow candidates are trained too little.
     """
 
-    space: Space
-    seed: int
-    paths: int = 6
     share: float = number(0.5, least=0, most=1)
     """Probability of a path to be of the first kind."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_at_least("sampler.paths", self.paths, 1, MOST_PATHS)
 
     def sample(self, position: Position) -> list[Architecture]:
         """See Sampler."""
@@ -93,7 +94,7 @@ class WideSampler(Checked, place="sampler"):
 
 
 @dataclass(frozen=True)
-class FairSampler:
+class FairSampler(_OfSpace):
     """Walks the widths of each layer in a seeded shuffle, one per path, and reshuffles when they are used up.
 
     A layer with n widths trains each exactly once in n successive paths, which FairNAS (Chu et al. 2021) calls strict
@@ -101,13 +102,6 @@ class FairSampler:
     of all lengths each layer has trained each of its widths equally often. Shuffles of different layers are independent,
     so that each path alone is a uniform draw. A step has whole rounds, as in FairNAS, if ``paths`` is a multiple of n.
     """
-
-    space: Space
-    seed: int
-    paths: int = 6
-
-    def __post_init__(self) -> None:
-        check_at_least("sampler.paths", self.paths, 1, MOST_PATHS)
 
     def sample(self, position: Position) -> list[Architecture]:
         """See Sampler."""
@@ -129,19 +123,14 @@ class FairSampler:
 
 
 @dataclass(frozen=True)
-class SandwichSampler:
+class SandwichSampler(_OfSpace):
     """The largest candidate, the smallest, and uniform draws (Yu and Huang, Universally Slimmable Networks, 2019).
 
     Args:
         paths: of all three kinds.
     """
 
-    space: Space
-    seed: int
-    paths: int = 6
-
-    def __post_init__(self) -> None:
-        check_at_least("sampler.paths", self.paths, 2, MOST_PATHS)
+    fewest = 2
 
     def sample(self, position: Position) -> list[Architecture]:
         """See Sampler."""
