@@ -2,8 +2,9 @@
 
 import resource
 import time
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from tabulate import tabulate
@@ -35,6 +36,15 @@ MEASURED_STEPS = 3
 MEASURED_CANDIDATES = 10
 
 
+class Estimate(NamedTuple):
+    """Of a part of a run."""
+
+    lines: list[str]
+    seconds: float
+    is_begun: bool
+    """Whether the run folder holds some of it already, which is left out of the seconds."""
+
+
 def dry_run(config: TrainConfig, run: Run, run_dir: Path) -> str:
     """A table of the stages, then truth and ranking, with estimated times, and the memory of the measured steps.
 
@@ -42,56 +52,71 @@ def dry_run(config: TrainConfig, run: Run, run_dir: Path) -> str:
         run_dir: what it holds of the run already is left out of the times.
     """
     builder = Builder(tuple(config.plugins))
-    arguments = builder.build_values(config.trainer, "trainer")
-    trainer = make_trainer(arguments)
+    trainer = make_trainer(builder.build_values(config.trainer, "trainer"))
     device, devices = trainer.strategy.root_device, trainer.world_size
     supernet = run.supernet.to(device, torch.float32)  # no precision is measured
     data = make_data(config, builder, run.dataset, 0)
     batches = limited(data.batches(devices)[0], trainer.limit_train_batches)
     batch = data.on_after_batch_transfer(tuple(part.to(device) for part in next(iter(data.train_dataloader()))), 0)
-    rows, total, kept, waits = [], 0.0, False, False
-    for stage in run.stages:
-        steps = stage.steps(batches)
-        left = steps_left(stage, run_dir, steps)
-        kept, waits = kept or left < steps, waits or left > 0
-        seconds = sum(share * _seconds_per_step(stage, supernet, batch, begin) for begin, share in stage.parts) if left else 0.0
-        total += left * seconds
-        passes = len(stage.objective.architectures(stage.sampler.sample(Position(stage.index, 0, 0))))
-        only = f" for {left:,}" if left < steps else ""
-        timing = (f"{seconds * 1000:.0f} ms", f"{duration(left * seconds)}{only}") if left else ("", "finished")
-        rows.append([stage.name, stage.epochs, stage.sampler.paths, passes, f"{steps:,}", *timing])
-    table = tabulate(rows, ["stage", "epochs", "paths", "passes", "steps", "a step", "estimated time"], disable_numparse=True)
-    head = describe_network(run.supernet.family) if isinstance(run.supernet, TracedSupernet) else []
-    measured = f"Stages, from the forward and backward passes of {MEASURED_STEPS} steps each on {device}, batches of {len(batch[1])}"
-    lines = [*_describe_images(run), *head, measured, table]
+    left = [steps_left(stage, run_dir, stage.steps(batches)) for stage in run.stages]
+    parts = [_stages(run, supernet, batch, batches, left)]
     if run.truth is not None:
-        alone, recipe = run.truth
-        done = read_accuracies_so_far(run_dir / "standalone", alone)
-        wanted = [Training(candidate, seed) for seed in config.standalone.seeds for candidate in alone]
-        left = sum((training.candidate.architecture, training.seed) not in done for training in wanted)
-        kept = kept or left < len(wanted)
-        seconds = _alone_seconds(alone, recipe, run, config.standalone.processes, device) if left else 0.0
-        whole = seconds * left / (devices * config.standalone.processes)
-        total += whole
-        at_once = f", {config.standalone.processes} at a time" if config.standalone.processes > 1 else ""
-        estimate = f"{left:,} left, {seconds:.1f} s each{at_once}: {duration(whole)}" if left else "finished"
-        lines.append(f"\nstandalone: {len(wanted):,} trainings of {recipe.epochs} epochs, {estimate}")
+        parts.append(_truth(config, run, *run.truth, run_dir, device, devices))
     if config.ranking.enabled:
-        scored = {} if waits else read_parts(run_dir / "ranking/parts", run.space)
-        kept = kept or bool(scored)
-        candidates = choose_candidates(config.ranking, run.space, run.population)
-        to_rank = to_score(config.ranking, candidates)
-        seconds, count, images = _ranking_seconds(config.ranking, run, to_rank, supernet, device, set(scored))
-        total += seconds * count / devices
-        at_most = " at most, as cheap_first gives most candidates fewer images" if config.ranking.cheap_first else ""
-        estimate = f"{seconds * 1000:.0f} ms each: {duration(seconds * count / devices)}{at_most}" if count else "finished"
-        lines.append(f"\nranking: {count:,} candidates on {images:,} images, {estimate}")
-        if others := for_the_fit(to_rank, candidates):
-            lines.append(others)
-    if kept:
+        scored = set() if any(left) else {*read_parts(run_dir / "ranking/parts", run.space)}  # of other weights, if any are to be trained
+        parts.append(_ranking(config.ranking, run, supernet, device, devices, scored))
+    head = describe_network(run.supernet.family) if isinstance(run.supernet, TracedSupernet) else []
+    lines = [*_describe_images(run), *head, *(line for part in parts for line in part.lines)]
+    if any(part.is_begun for part in parts):
         lines.append(f"left out of the times: what {run_dir} holds already")
+    total = sum(part.seconds for part in parts)
     lines.append(f"estimated total: {duration(total)}; peak memory so far: {_peak_memory(device)}")
     return "\n".join(lines)
+
+
+def _stages(run: Run, supernet: AnyModule, batch: Batch, batches: int, left: Sequence[int]) -> Estimate:
+    """The table.
+
+    Args:
+        batches: of an epoch.
+        left: steps of each stage that are not done.
+    """
+    rows, total, whole = [], 0.0, [stage.steps(batches) for stage in run.stages]
+    for stage, steps, missing in zip(run.stages, whole, left, strict=True):
+        seconds = sum(share * _seconds_per_step(stage, supernet, batch, begin) for begin, share in stage.parts) if missing else 0.0
+        total += missing * seconds
+        passes = len(stage.objective.architectures(stage.sampler.sample(Position(stage.index, 0, 0))))
+        only = f" for {missing:,}" if missing < steps else ""
+        timing = (f"{seconds * 1000:.0f} ms", f"{duration(missing * seconds)}{only}") if missing else ("", "finished")
+        rows.append([stage.name, stage.epochs, stage.sampler.paths, passes, f"{steps:,}", *timing])
+    table = tabulate(rows, ["stage", "epochs", "paths", "passes", "steps", "a step", "estimated time"], disable_numparse=True)
+    how = f"{MEASURED_STEPS} steps each on {batch[0].device}, batches of {len(batch[1])}"
+    return Estimate([f"Stages, from the forward and backward passes of {how}", table], total, whole != [*left])
+
+
+def _truth(config: TrainConfig, run: Run, alone: Population, recipe: Recipe, run_dir: Path, device: torch.device, devices: int) -> Estimate:
+    done, processes = read_accuracies_so_far(run_dir / "standalone", alone), config.standalone.processes
+    wanted = [Training(candidate, seed) for seed in config.standalone.seeds for candidate in alone]
+    left = sum((training.candidate.architecture, training.seed) not in done for training in wanted)
+    each = _alone_seconds(alone, recipe, run, processes, device) if left else 0.0
+    whole = each * left / (devices * processes)
+    at_once = f", {processes} at a time" if processes > 1 else ""
+    estimate = f"{left:,} left, {each:.1f} s each{at_once}: {duration(whole)}" if left else "finished"
+    line = f"\nstandalone: {len(wanted):,} trainings of {recipe.epochs} epochs, {estimate}"
+    return Estimate([line], whole, left < len(wanted))
+
+
+def _ranking(
+    config: RankingConfig, run: Run, supernet: AnyModule, device: torch.device, devices: int, scored: Set[Architecture]
+) -> Estimate:
+    candidates = choose_candidates(config, run.space, run.population)
+    to_rank = to_score(config, candidates)
+    each, count, images = _ranking_seconds(config, run, to_rank, supernet, device, scored)
+    whole = each * count / devices
+    at_most = " at most, as cheap_first gives most candidates fewer images" if config.cheap_first else ""
+    estimate = f"{each * 1000:.0f} ms each: {duration(whole)}{at_most}" if count else "finished"
+    lines = [f"\nranking: {count:,} candidates on {images:,} images, {estimate}", for_the_fit(to_rank, candidates)]
+    return Estimate([line for line in lines if line], whole, bool(scored))
 
 
 def _describe_images(run: Run) -> list[str]:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from pytorch_lightning.plugins import DoublePrecision
@@ -75,7 +75,8 @@ def prepare(config: TrainConfig) -> Run:
         check_ranking(config.ranking, dataset, ranked)
     if config.standalone.enabled:
         listed = config.ranking.list if config.ranking.enabled and config.ranking.list else config.population.file
-        truth = make_standalone(builder, config, dataset, ranked, listed, None if config.network is None else family)
+        alone = replace(family, shortcuts=ShortcutRule(config.standalone.shortcuts)) if isinstance(family, ResidualFamily) else family
+        truth = make_standalone(builder, config, dataset, ranked, listed, alone)
         if config.standalone.processes > 1 and trainer.num_devices * trainer.num_nodes > 1:
             raise InputError(
                 f"standalone.processes: {config.standalone.processes} cannot be used where the stages train in several processes "
@@ -192,16 +193,15 @@ def make_standalone(
     dataset: ImageDataset,
     candidates: Population,
     listed: str | None,
-    family: Family | None = None,
+    family: Family,
 ) -> tuple[Population, Recipe]:
     """The candidates to train stand-alone, and the recipe, tried for one step.
 
     Args:
         candidates: to choose from.
         listed: their file; None if they were drawn.
-        family: of the networks; by default the residual one with ``standalone.shortcuts``.
+        family: of the networks.
     """
-    family = family or make_family(cast(SearchSpace, candidates.space), dataset, config.standalone.shortcuts)
     recipe: Recipe = builder.offering(space=candidates.space).make(config.standalone.recipe, "standalone", family=family)
     chosen = choose_standalone(config.standalone, candidates, family, listed)
     check_recipe(recipe, dataset, builder.build_values(config.trainer, "trainer"), config.standalone.processes)
