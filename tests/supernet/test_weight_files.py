@@ -19,6 +19,7 @@ from nas_lightning.errors import InputError
 from nas_lightning.space import SearchSpace
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import FORMAT, HEADER_KEY, load_supernet, make_header, read_header, save_supernet
+from tests.supernet.refusal import refusal
 
 Save = Callable[[Path, Supernet, dict[str, Any]], None]
 DATA = {"name": "digits", "arguments": {"split_seed": 0}, "mean": [0.5], "std": [0.25]}
@@ -36,15 +37,6 @@ BOTH = [pytest.param(save_supernet, "supernet.safetensors", id="safetensors"), p
 @pytest.fixture
 def supernet(tiny: SearchSpace) -> Supernet:
     return Supernet(tiny, classes=5, channels=1, shortcuts="where_needed", norm="running", seed=7)
-
-
-def refusal(path: Path) -> str:
-    with pytest.raises(InputError) as refused:
-        load_supernet(path)
-    text = str(refused.value)
-    assert str(path) in text
-    assert "\n" not in text
-    return text
 
 
 @pytest.mark.parametrize(("save", "name"), BOTH)

@@ -20,6 +20,7 @@ from nas_lightning.supernet.families import family_from_header
 from nas_lightning.supernet.traced import TracedFamily, TracedSupernet, Widths
 from nas_lightning.supernet.traced import family as families
 from nas_lightning.supernet.traced.source import NetworkSource
+from tests.supernet.refusal import refusal
 from tests.supernet.test_weight_files import BOTH, Save
 from tests.supernet.traced.grey import Plain
 from tests.supernet.traced.networks import images_of
@@ -63,15 +64,6 @@ def saved(path: Path, supernet: TracedSupernet, **changes: Any) -> Path:
     header = make_header(supernet, DATA)
     save_supernet(path, supernet, {**header, "supernet": {**header["supernet"], **changes}})
     return path
-
-
-def refusal(path: Path) -> str:
-    with pytest.raises(InputError) as refused:
-        load_supernet(path)
-    text = str(refused.value)
-    assert str(path) in text
-    assert "\n" not in text
-    return text
 
 
 @pytest.mark.parametrize(("save", "name"), BOTH)
