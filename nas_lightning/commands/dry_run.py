@@ -25,6 +25,7 @@ from nas_lightning.space import Architecture, Population
 from nas_lightning.standalone.side_by_side import Training
 from nas_lightning.standalone.train_alone import Recipe
 from nas_lightning.standalone.truth import read_accuracies_so_far
+from nas_lightning.supernet.cpu_faults import safe_convolutions
 from nas_lightning.supernet.families import AnyModule
 from nas_lightning.supernet.traced import TracedSupernet
 from nas_lightning.training.run_stages import steps_left
@@ -158,7 +159,9 @@ def _alone_seconds(alone: Population, recipe: Recipe, run: Run, processes: int, 
             for number in range(MEASURED_STEPS + 1):
                 began = time.perf_counter()
                 optimizer.zero_grad()
-                cross_entropy(network(images), labels).backward()
+                with safe_convolutions(device):
+                    logits = network(images)
+                cross_entropy(logits, labels).backward()
                 optimizer.step()
                 _wait(device)
                 seconds += time.perf_counter() - began if number else 0.0

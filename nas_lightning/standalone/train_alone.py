@@ -17,6 +17,7 @@ from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.devices.trainer import end_at_once, make_trainer
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture
+from nas_lightning.supernet.cpu_faults import safe_convolutions
 from nas_lightning.supernet.families import Family
 from nas_lightning.training.schedules import Schedule
 
@@ -170,7 +171,9 @@ class _StandaloneTraining(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         images, labels = batch
-        loss = F.cross_entropy(self.network(images.to(_dtype(self.network))), labels)
+        with safe_convolutions(self.device):
+            logits = self.network(images.to(_dtype(self.network)))
+        loss = F.cross_entropy(logits, labels)
         self.total += loss.detach()
         return loss
 

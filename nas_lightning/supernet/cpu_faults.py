@@ -1,0 +1,60 @@
+"""A way round a fault of the CPU kernels that PyTorch calls.
+
+On CPUs with AVX2, oneDNN (3.12, of torch 2.14) writes beyond its memory in the weight gradient of a strided 1x1
+convolution of channels_last images with 2 to 7 channels: https://github.com/uxlfoundation/oneDNN/issues/6035. The process
+crashes, or the gradient is wrong. Such a convolution reads every n-th pixel only. Of these pixels alone, it has no stride.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+ARGUMENTS = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+FEW = 16
+"""Channels from which on there is no fault: 8, a vector of AVX2, as far as it was seen; with AVX-512 not known."""
+CONVOLUTIONS = (torch.conv2d, torch.ops.aten.conv2d.default, torch.ops.aten.conv2d.padding)
+
+
+def is_hit(x: Tensor, weight: Tensor, stride: tuple[int, int]) -> bool:
+    """Whether a convolution of (batch, channels, H, W) may be one of those."""
+    return x.device.type == "cpu" and x.ndim == 4 and x.shape[1] < FEW and weight.shape[2:] == (1, 1) and max(stride) > 1
+
+
+def every_nth_pixel(x: Tensor, steps: tuple[int, int]) -> Tensor:
+    """(batch, channels, H, W) -> (batch, channels, H / step, W / step), both rounded up."""
+    return F.avg_pool2d(x, 1, steps)  # a mean of one; faster than a slice, whose gradient is not channels_last
+
+
+def without_stride(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a 2D convolution, by name; of one that may be hit, those of the same without its stride."""
+    x, weight, stride, padding = given["input"], given["weight"], _pair(given.get("stride", 1)), given.get("padding", 0)
+    if not is_hit(x, weight, stride) or (padding != "valid" and _pair(padding) != (0, 0)):
+        return dict(given)
+    return {**given, "input": every_nth_pixel(x, stride), "stride": [1, 1]}
+
+
+def safe_convolutions(device: torch.device) -> AbstractContextManager[Any]:
+    """Within it, modules and functions of any kind run their 2D convolutions on a CPU without the fault."""
+    return _SafeConvolutions() if device.type == "cpu" else nullcontext()
+
+
+class _SafeConvolutions(TorchFunctionMode):
+    def __torch_function__(
+        self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if function in CONVOLUTIONS:
+            args, kwargs = (), without_stride({**dict(zip(ARGUMENTS, args, strict=False)), **(kwargs or {})})
+        return function(*args, **(kwargs or {}))
+
+
+def _pair(value: Any) -> Any:
+    """The entries for height and width; of a word, the word."""
+    if isinstance(value, str):
+        return value
+    entries = tuple(value) if isinstance(value, list | tuple | torch.Size) else (value,)
+    return entries * 2 if len(entries) == 1 else entries
