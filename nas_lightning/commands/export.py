@@ -49,7 +49,9 @@ def task(cfg: DictConfig) -> None:
         if sys.stdout.isatty() or not is_folder_given():
             print(f"run folder: {held}")
         present, folders = environment(node), []
-        for architecture in architectures:
+        for number, architecture in enumerate(architectures, start=1):
+            if len(architectures) > 1:
+                print(f"\n{number} of {len(architectures)}: {supernet.space.text(architecture)}")
             card, is_new = cut_out(supernet, architecture, dataset, checkpoint, held / "export", config.export, present)
             folders.append(held / "export" / card["name"])
             show(folders[-1], card, is_new)

@@ -32,7 +32,8 @@ def task(cfg: DictConfig) -> dict[str, Any]:
     run_dir = run_folder(config.run_dir, config.resume, "ranking")
     part = "" if shard is None else shard.name
     with hold(run_dir, config.resume, part) as run_dir:
-        claim_config(run_dir / "ranking", node, claiming(run_dir, part), images=checkpoints[0].dataset.how_split)
+        dataset = checkpoints[0].dataset
+        claim_config(run_dir / "ranking", node, claiming(run_dir, part), images=dataset.how_split, classes=dataset.classes)
         if is_rank_zero() and run_dir != announced:
             print(f"run folder: {run_dir}")
         show_split(checkpoints[0].dataset.how_split)

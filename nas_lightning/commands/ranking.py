@@ -1,6 +1,5 @@
 """Wires one ranking: from a checkpoint, a list and images to the files in ``ranking/`` and the printed tables."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -23,6 +22,7 @@ from nas_lightning.errors import InputError
 from nas_lightning.runs.lock import claiming
 from nas_lightning.scoring.bn_recalibration import Recalibration
 from nas_lightning.scoring.halves import Halves, read_losses_of_halves
+from nas_lightning.scoring.meanings import worse_than_guessing
 from nas_lightning.scoring.predict import rank_to_folder, read_losses
 from nas_lightning.scoring.predictors import FEWEST, extra_candidates, predict
 from nas_lightning.scoring.protocol import claim, make_protocol
@@ -110,19 +110,8 @@ def rank_checkpoint(
     listed = [by_architecture.get(architecture, NOT_SCORED) for architecture in candidates.architectures]
     table = ScoreTable.of(candidates, listed, supernet.structure, predicted)
     halves = None if rungs is not None else compare_halves(folder / "parts", table, supernet.space)
-    doubt = worse_than_guessing(scores, supernet.structure.classes)
+    doubt = worse_than_guessing((score.cross_entropy for score in scores), supernet.structure.classes)
     return write_and_print(table, folder, config.score, config.budgets, config.resamples, known, cheap_first, prediction, halves, doubt)
-
-
-def worse_than_guessing(scores: Sequence[Score], classes: int) -> str:
-    """A sentence if equal chances for all classes would have a lower cross entropy than every candidate; empty otherwise."""
-    best, guess = min(score.cross_entropy for score in scores), math.log(classes)
-    if best <= guess:
-        return ""
-    return (
-        f"Every candidate scores worse than guessing: cross entropy {best:.3f} and more, where equal chances for {classes} classes "
-        f"have {guess:.3f}. The supernet is hardly trained, and this order says nothing: train it longer."
-    )
 
 
 def compare_halves(parts: Path, table: ScoreTable, space: Space) -> Halves | None:

@@ -12,6 +12,8 @@ from nas_lightning.search.problem import Problem
 
 MUST_USE = 0.8
 """Share of a budget below which the best found is said to use little of it."""
+SURE = 1.96
+"""Standard errors from which on a gain is not chance, as in 95 % intervals."""
 HEADS = {"cross_entropy": "cross entropy, nats", "predicted": "cross entropy, nats", "top1": "top-1"}
 
 
@@ -29,6 +31,11 @@ def search_screen(problem: Problem, chosen: Sequence[Mapping[str, Any]], evaluat
         costs += [f"{best['measured'][name][LATENCY]:.4g} ({best['cost'][name]:.4g})" for name in timed]
         rows.append([describe(budget).replace(", ", ",\n"), *costs, *(f"{best[part][key]:.4f}" for part in _parts(best))])
         codes.append(f"{describe(budget)}:\n  {best['architecture']}")
+        if (gain := best.get("over_smaller_budget")) and gain["top1"] < SURE * gain["standard_error"]:
+            unused.append(
+                f"The best under {describe(budget)} is not shown to beat that under {describe(gain['budget'])}: top-1 "
+                f"{100 * gain['top1']:+.1f} points, with a standard error of up to {100 * gain['standard_error']:.1f}."
+            )
         used = max((best["cost"][name] / limit for name, limit in budget.items()), default=1.0)
         if used < MUST_USE:
             unused.append(f"Of {describe(budget)} the best found uses {used:.0%}: raise search.evaluations to look for larger ones.")

@@ -1,12 +1,15 @@
-"""Looks for the files and folders that a config names before a command imports torch, which takes seconds."""
+"""Looks for the files, folders and packages that a config names before a command imports torch, which takes seconds."""
 
 import glob
 import os
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.errors import InputError
+from nas_lightning.runs.lock import check_free
 
 FILES = (
     *("population.file", "ranking.list", "ranking.known_accuracies", "known_accuracies"),
@@ -17,7 +20,7 @@ CHECKPOINTS = "a stage's last.ckpt or a run's supernet.safetensors"
 
 
 def check_inputs(config: Mapping[str, Any], command: str) -> None:
-    """Raises InputError for the first file or folder that is missing.
+    """Raises InputError for the first file, folder or package that is missing, and for a run folder that is in use.
 
     Args:
         config: composed, as plain values.
@@ -40,8 +43,13 @@ def check_inputs(config: Mapping[str, Any], command: str) -> None:
     for key in ("start", *(["data.root"] if holds_images else [])):
         if (path := _value(config, key)) is not None and not Path(path).is_dir():
             raise InputError(f"{key}: {path} is not a folder")
+    for plugin in config.get("plugins") or ():
+        if (package := str(plugin).partition(".")[0]) and find_spec(package) is None:
+            raise InputError(f"plugins: {plugin!r} cannot be imported (No module named {package!r})")
     if command != "report" and (path := _value(config, "run_dir")) is not None:  # nas-report looks for it itself
         _check_can_be_made(Path(path))
+        if is_rank_zero() and config.get("dry_run") is not True:
+            check_free(Path(path))
 
 
 def _check_can_be_made(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Lets users type paths as in a shell: Hydra's grammar knows neither ``~/x`` nor ``a/epoch=3.ckpt`` nor ``straße``."""
 
+import itertools
 import os
 import re
 import shlex
@@ -12,6 +13,8 @@ from nas_lightning.errors import InputError
 
 SYNTAX = frozenset("()[]{}'\"\\")
 """Characters of structure in Hydra's grammar, besides commas; a value without them is a plain string."""
+ENTRY = re.compile(r"(\w+):.+")
+"""An entry of a mapping."""
 
 
 def readable(arguments: Sequence[str]) -> list[str]:
@@ -27,6 +30,7 @@ def readable(arguments: Sequence[str]) -> list[str]:
             raise InputError(f"{argument}: is not key=value; for a run's folder that is run_dir={argument}")
     for start, argument in enumerate(arguments):
         _check_whole(argument, arguments[start + 1 :], parser)
+    _check_braces(arguments)
     return [_readable(argument, parser) for argument in arguments]
 
 
@@ -62,6 +66,16 @@ def _check_whole(argument: str, following: Sequence[str], parser: OverridesParse
     for end in range(1, len(following) + 1):
         if _is_read(whole := " ".join([argument, *following[:end]]), parser):
             raise InputError(f"{key}: {text} is a part that the shell cut off at a space; quote the whole argument: {shlex.quote(whole)}")
+
+
+def _check_braces(arguments: Sequence[str]) -> None:
+    """Raises InputError for a mapping of several entries, such as key={a:1,b:2}, of which the shell made key=a:1 key=b:2."""
+    for key, group in itertools.groupby(arguments, key=lambda argument: argument.partition("=")[0]):
+        values = [argument.partition("=")[2] for argument in group]
+        names = {entry[1] for value in values if (entry := ENTRY.fullmatch(value))}
+        if len(values) > 1 and len(names) == len(values):
+            whole = shlex.quote(f"{key}={{{', '.join(': '.join(value.split(':', 1)) for value in values)}}}")
+            raise InputError(f"{key}: {values[0]} is a part that the shell cut off at a comma; quote the whole argument: {whole}")
 
 
 def _is_read(argument: str, parser: OverridesParser) -> bool:

@@ -118,7 +118,7 @@ def _table(table: Table) -> str:
         return ""
     columns, caption = table.columns, _escaped(table.caption)
     head = "".join(f"<th>{_escaped(column)}</th>" for column in columns)
-    rows = "\n".join("<tr>" + "".join(f"<td>{_cell(row.get(column, ''))}</td>" for column in columns) + "</tr>" for row in table.rows)
+    rows = "\n".join("<tr>" + "".join(_cell(column, row.get(column, "")) for column in columns) + "</tr>" for row in table.rows)
     above = f"<caption>{caption}</caption>" if caption and not table.is_folded else ""
     kind = "pairs" if len(columns) == 2 else "wide"
     named = f' data-file="{_escaped(table.file)}"' if table.file else ""
@@ -127,5 +127,9 @@ def _table(table: Table) -> str:
     return _folded(caption, text) if table.is_folded else text
 
 
-def _cell(cell: str | Link) -> str:
-    return f'<a href="{_escaped(cell.address)}">{_escaped(cell.text)}</a>' if isinstance(cell, Link) else _escaped(cell)
+def _cell(column: str, cell: str | Link) -> str:
+    if isinstance(cell, Link):
+        return f'<td><a href="{_escaped(cell.address)}">{_escaped(cell.text)}</a></td>'
+    if column == "architecture":  # the code of a deep network is longer than a line
+        return f'<td class="code">{_escaped(cell).replace("-", "-<wbr>")}</td>'
+    return f"<td>{_escaped(cell)}</td>"

@@ -37,7 +37,9 @@ IMPLIED_BY_OLDER_FILES = {"across_devices": "same", "rate_scaling": "none"}
 REPORTED = ("nas_lightning", "torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "torchmetrics", "scipy", "numpy")
 
 
-def claim_config(folder: Path, config: Mapping[str, Any], lock: AbstractContextManager[None] | None = None, *, images: str = "") -> None:
+def claim_config(
+    folder: Path, config: Mapping[str, Any], lock: AbstractContextManager[None] | None = None, *, images: str = "", classes: int = 0
+) -> None:
     """Writes ``config.yaml`` and ``environment.json``, or checks that the folder belongs to this config.
 
     The last stage may have more epochs than before, as long as nothing was ranked. All processes compare, one writes.
@@ -45,12 +47,13 @@ def claim_config(folder: Path, config: Mapping[str, Any], lock: AbstractContextM
     Args:
         lock: held while files are compared and written; None if the folder is locked.
         images: on how they were split, for the record; empty if they came split.
+        classes: of the images, for the record; 0 to leave them out.
 
     Raises:
         InputError: naming the keys that differ, with both values.
     """
     present = environment(config) if is_rank_zero() else {}  # takes seconds, for which others need not wait
-    present |= {"images": images} if images and present else {}
+    present |= {key: value for key, value in (("images", images), ("classes", classes)) if value and present}
     path, record = folder / "config.yaml", folder / "environment.json"
     with lock or nullcontext():
         is_to_write = not path.is_file() or _is_allowed(path, config)

@@ -90,6 +90,13 @@ def check_apart(folder: Path) -> None:
             raise InputError(f"run_dir: {folder} lies in the run folder {parent}; give another run_dir")
 
 
+def check_free(folder: Path) -> None:
+    """Raises InUse for a folder that another process holds now, before anything is imported or made."""
+    if (owner := folder / ".owner.json").is_file():  # also of a killed process, which holds no lock
+        with _locked(folder / ".lock", owner):
+            pass
+
+
 def is_owned(folder: Path) -> bool:
     """Whether a living process holds the folder."""
     if not folder.is_dir():

@@ -1,6 +1,7 @@
 """The best under each budget, scored again on all images: the best of many noisy scores is too good."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,11 +71,12 @@ class Finalists:
         def last_loss(row: Evaluated) -> float:
             return (row if self.objective == "predicted" else row._replace(score=on_all[row.architecture])).loss(self.objective)
 
-        return [
+        chosen = [
             self._entry(row, place, budget, scores[row.architecture], on_all[row.architecture])
             for budget, best in under
             for place, row in enumerate(sorted(best, key=last_loss), start=1)
         ]
+        return [{**entry, **gain_over_smaller(entry, chosen)} for entry in chosen]
 
     def _best_under(self, rows: Sequence[Evaluated], budget: Budget) -> list[Evaluated]:
         """The best that keep to a budget by their costs, and by their latency as it is measured."""
@@ -104,6 +106,31 @@ class Finalists:
             "searched": {"images": self.images[0], **searched._asdict()},
             "all_images": {"images": self.images[1], **on_all._asdict()},
         }
+
+
+def gain_over_smaller(entry: Mapping[str, Any], chosen: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a larger budget buys: the gain in top-1 of its best over that of the next smaller one, and the standard error of this gain.
+
+    The error is that of independent images for each. They are the same for both, which can only lower it.
+
+    Returns:
+        An entry ``over_smaller_budget``; nothing if this is not the best of its budget, no budget is smaller, or
+        its best is the same.
+    """
+    smaller = [
+        other
+        for other in chosen
+        if other["place"] == entry["place"] == 1 and other["budget"].keys() == entry["budget"].keys() and other["budget"] != entry["budget"]
+        if all(other["budget"][name] <= limit for name, limit in entry["budget"].items())
+    ]
+    if not smaller:
+        return {}
+    other = max(smaller, key=lambda one: tuple(one["budget"].values()))
+    if other["architecture"] == entry["architecture"]:
+        return {}
+    ours, theirs = (one["all_images"]["top1"] for one in (entry, other))
+    error = math.sqrt((ours * (1 - ours) + theirs * (1 - theirs)) / entry["all_images"]["images"])
+    return {"over_smaller_budget": {"budget": other["budget"], "top1": ours - theirs, "standard_error": error}}
 
 
 def _keeps(measured: Measured, budget: Budget) -> bool:

@@ -127,8 +127,10 @@ def train_ground_truth(
         return truth
     truth.population.write(known, (round(float(value), 6) for value in truth.mean))
     if left:
-        noise = "" if truth.seed_noise is None else f", seed noise {truth.seed_noise:.3f}"
-        spread = f"accuracy {truth.mean.min():.3f} to {truth.mean.max():.3f}, spread {truth.spread:.3f}{noise}"
+        noise = "" if truth.seed_noise is None else f", from seed to seed by {100 * truth.seed_noise:.1f}"
+        spread = (
+            f"accuracy {100 * truth.mean.min():.1f} to {100 * truth.mean.max():.1f} %, spread by {100 * truth.spread:.1f} points{noise}"
+        )
         seed_count = f"{len(seeds)} seed" + "s" * (len(seeds) > 1)
         report(f"trained alone: {len(truth.population)} candidates x {seed_count}, {spread}")
     if truth.failures:

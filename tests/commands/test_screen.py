@@ -12,9 +12,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from scipy.stats import kendalltau
 
 from nas_lightning.agreement import agreement_with
-from nas_lightning.commands.ranking import worse_than_guessing
 from nas_lightning.commands.screen import WIDTH, assigned, closing, ranking_screen, to_paste
 from nas_lightning.console.overrides import readable
+from nas_lightning.scoring.meanings import worse_than_guessing
 from nas_lightning.scoring.table import NOT_SCORED, Score, ScoreTable
 from nas_lightning.space import Population, ResidualStructure, SearchSpace
 
@@ -210,6 +210,6 @@ def test_a_truth_in_which_all_are_equal_settles_no_order(tmp_path: Path):
     ],
 )
 def test_a_ranking_of_candidates_that_are_all_worse_than_guessing_says_so(entropies: tuple[float, ...], classes: int, said: str):
-    found = worse_than_guessing([Score(0.1, 0.5, entropy) for entropy in entropies], classes)
+    found = worse_than_guessing(entropies, classes)
     assert said in found
     assert bool(said) == bool(found)

@@ -1,10 +1,13 @@
 """A file or folder that is missing is named before torch is imported, with the key and what is expected."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from nas_lightning.runs.lock import only_owner
 
 MISSING = {
     "train data": ("train", ["data=image_folder", "data.root=HERE/no"], "data.root: HERE/no is not a folder"),
@@ -30,6 +33,7 @@ MISSING = {
     "standalone": ("standalone", ["choose=best", "scores=HERE/no"], "scores: HERE/no is not a file"),
     "report": ("report", ["run_dir=HERE/no"], "run_dir: HERE/no is not a folder"),
     "report a sweep": ("report", ["sweep=HERE/no"], "sweep: HERE/no is not a folder"),
+    "plugin": ("train", ["plugins=[no_such.network]"], "plugins: 'no_such.network' cannot be imported (No module named 'no_such')"),
     "compare": ("compare", ["first=HERE/file", "second=HERE/no"], "second: HERE/no is not a file"),
 }
 WITHOUT_TORCH = """
@@ -49,6 +53,17 @@ def test_what_is_missing_is_named_without_torch(name: str, tmp_path: Path):
     done = subprocess.run(run, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {line.replace('HERE', str(tmp_path))}\n")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("command", ["train", "search"])
+def test_a_run_folder_in_use_is_named_without_torch(command: str, tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    given = [f"run_dir={tmp_path}/run", *(["checkpoint=file"] if command == "search" else [])]
+    run = [sys.executable, "-c", WITHOUT_TORCH.format(command), *given]
+    with only_owner(tmp_path / "run"):
+        done = subprocess.run(run, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {tmp_path}/run: is in use by process {os.getpid()}")
 
 
 def test_a_list_that_a_run_does_not_rank_is_not_looked_for(tmp_path: Path):

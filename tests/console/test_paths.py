@@ -92,6 +92,13 @@ def test_an_argument_that_the_shell_took_apart_is_told_to_be_quoted_whole(given:
         readable(["search.costs=[multiply_adds,", "run_dir=b"])
 
 
+def test_a_mapping_that_the_shell_took_apart_at_its_commas_is_told_to_be_quoted_whole():
+    with pytest.raises(InputError) as caught:  # of bash, for search.budgets={multiply_adds:20%,parameters:60%}
+        readable(["checkpoint=a", "search.budgets=multiply_adds:20%", "search.budgets=parameters:60%"])
+    assert str(caught.value).endswith("quote the whole argument: 'search.budgets={multiply_adds: 20%, parameters: 60%}'")
+    assert readable(["a=x:1", "a=x:2", "b=y:3"]) == ["a=x:1", "a=x:2", "b=y:3"]
+
+
 def test_a_home_folder_in_a_file_of_settings_is_the_same_place(command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)

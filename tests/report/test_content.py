@@ -1,6 +1,7 @@
 """What a report says and shows of a run."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -69,7 +70,7 @@ def test_the_verdict_tells_what_the_best_by_score_hold(folder: Path):
     assert "Kendall tau-b of the score, negative cross entropy | best baseline without training | noise ceiling of the known" in text
     kendalls = ("0.700 [0.650, 0.750], 40 known accuracies", "0.420 [0.370, 0.470], last width", "0.900 [0.850, 0.950], 3 seeds")
     assert f"| {' | '.join(kendalls)} |" in text
-    assert "| 10 | 40 % [35 %, 45 %] (chance: 25 %) | 2 [1, 3] of 40 | 0.40 [0.20, 0.60] |" in text
+    assert "| 10 | 0.40 [0.35, 0.45] (chance: 0.25) | 2 [1, 3] of 40 | 0.40 [0.20, 0.60] |" in text
 
 
 @pytest.mark.parametrize(
@@ -329,7 +330,8 @@ def test_without_a_truth_the_page_says_how_far_the_order_is_size_and_gives_the_c
     assert first[0] == "How far to trust this order is unknown."
     assert first[1].startswith("Known: the order in which a supernet, whose weights all candidates share, puts them. 60 candidates are")
     assert first[2].startswith("Not known: whether candidates that stand higher also classify better once they are trained alone. No ")
-    assert first[3:] == ["To find out, train some candidates alone and compare the two orders. This does it:", "```"]
+    why = "(24 tell Kendall to about 0.2 either way)"
+    assert first[3:] == [f"To find out, train some candidates alone and compare the two orders. This does it {why}:", "```"]
     assert f"python train.py experiment=example standalone.enabled=true standalone.count=24 'run_dir={folder}'" in verdict
     assert run.ranking is not None
     size = kendalltau(run.ranking.quality, run.ranking.table.multiply_adds).statistic  # all have the same number of parameters
@@ -402,3 +404,18 @@ def test_a_truth_in_which_all_are_equal_is_not_drawn(tmp_path: Path):
     write_json(folder / "ranking/agreement.json", content)
     assert "The known accuracies are all equal" in text_of(folder)
     assert "against_truth" not in figures_of(folder)
+
+
+@pytest.mark.parametrize("has_truth", [True, False])
+def test_the_page_says_that_every_candidate_is_worse_than_guessing(has_truth: bool, tmp_path: Path):
+    folder = write_example(tmp_path / "run")
+    if not has_truth:
+        for path in ("ranking/agreement.json", "ranking/known_accuracies.json", "standalone/accuracies.csv"):
+            (folder / path).unlink()
+    said = "Every candidate scores worse than guessing"
+    best = min(score.cross_entropy for score in read_run(folder).ranking.table.scores)
+    for classes, is_said in ((math.floor(math.exp(best)), True), (math.ceil(math.exp(best)) + 1, False)):
+        change_json(folder / "environment.json", classes=classes)
+        assert (said in text_of(folder)) == is_said
+    change_json(folder / "environment.json", classes=None)  # of an older version
+    assert said not in text_of(folder)

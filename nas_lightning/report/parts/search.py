@@ -59,11 +59,12 @@ def search(run: RunFiles) -> Part | None:
         figures = (_front(folder, evaluated, chosen, objective, cost, label, run.points), _progress(folder))
         latencies = _latencies(folder / "latency.json")
         alone = {head: _trained_alone(run.folder / place) for head, place in TRAINED.items()}
+        gains = [_gain(entry) for entry in chosen if "over_smaller_budget" in entry]
         table = _table(chosen, evaluated, objective, protocol["costs"], alone)
     none = "" if chosen else "No evaluated candidate keeps to a budget."
     how_won = next_to_known("the winners", run.winners_recipe, run.known_recipe, bool(alone[ALONE])) if alone[COLUMN] else ""
     noise = "" if first is None else TWO_SCORES.format(*counts) if is_split else ONE_SCORE
-    return Part("The best under budgets", (words, noise, *latencies, how_won, none), figures=figures, tables=(table,))
+    return Part("The best under budgets", (words, noise, *gains, *latencies, how_won, none), figures=figures, tables=(table,))
 
 
 def _front(
@@ -132,7 +133,7 @@ def _table(
     name = head_of(key)
     rows = [
         {
-            "at most": ", ".join(f"{float(limit) / UNITS[cost][0]:,.4g} {BUDGETS[cost]}" for cost, limit in entry["budget"].items()),
+            "at most": _limits(entry["budget"]),
             "": str(entry["place"]),
             **{
                 f"{name}, {score['images']:,} images": f"{scale * score[key]:.{digits}f}"
@@ -142,14 +143,27 @@ def _table(
             **{head: f"{100 * known[code]:.2f}" if (code := entry["architecture"]) in known else "" for head, known in alone.items()},
             **dict(pair for cost in ordered for pair in _cost(cost, entry)),
             "widths": "".join(STRIP[round(7 * width)] for width in _widths(str(entry["architecture"])) / widest),
-            "architecture": str(entry["architecture"]),
             **dict(pair for cost in entry["cost"] if cost not in ordered for pair in _cost(cost, entry)),
             **{f"median {_milliseconds(cost)}": f"{figures['median_ms']:,.3f}" for cost, figures in entry.get("measured", {}).items()},
+            "architecture": str(entry["architecture"]),
         }
         for entry in chosen
     ]
     says = "The chosen under each budget, best first by their score on all images; costs also in % of the largest"
     return Table(rows, says, file="chosen.csv")
+
+
+def _limits(budget: Mapping[str, float]) -> str:
+    return ", ".join(f"{float(limit) / UNITS[cost][0]:,.4g} {BUDGETS[cost]}" for cost, limit in budget.items())
+
+
+def _gain(entry: Mapping[str, Any]) -> str:
+    """What a larger budget buys, beside what chance may give."""
+    gain = entry["over_smaller_budget"]
+    return (
+        f"From {_limits(gain['budget'])} to {_limits(entry['budget'])} the best gains {100 * gain['top1']:+.1f} points of top-1 on all "
+        f"{entry['all_images']['images']:,} images, with a standard error of up to {100 * gain['standard_error']:.1f}."
+    )
 
 
 def _cost(cost: str, entry: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ CORRELATIONS = {
     "kendall_top_third": "Kendall, top third",
 }
 OF_THE_TOP = {
-    "top_k_overlap": ("top-{} overlap", ".0%", 1),
+    "top_k_overlap": ("top-{} overlap", ".2f", 1),
     "best_rank": ("best place of top {}", ".3g", 1),
     "regret": ("regret of top {}, points", ".2f", 100),
 }

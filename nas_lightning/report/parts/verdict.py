@@ -22,8 +22,8 @@ from nas_lightning.report.parts.scores import against_costs, against_truth, plac
 from nas_lightning.report.parts.statistics import OF_THE_TOP, cell, head
 from nas_lightning.report.ranking import Ranking
 from nas_lightning.report.run import RunFiles
-from nas_lightning.report.truth_command import truth_commands
-from nas_lightning.scoring.meanings import meaning_of
+from nas_lightning.report.truth_command import reason, truth_commands
+from nas_lightning.scoring.meanings import meaning_of, worse_than_guessing
 
 FEW = 30
 """Known accuracies below which an agreement is only a hint."""
@@ -83,6 +83,7 @@ def verdict(run: RunFiles) -> Part | None:
     noise = "" if agreement.sampling_error is None else str(agreement.sampling_error)
     statements = {
         "The images": _images(run),
+        "Worse than guessing": _doubt(run, ranking),
         "The score": f"{meaning_of(ranking.key)}{'' if ranking.key == 'top1' else ', so that a correlation is that of its negative'}.",
         "Agreement": _agreement(kendall, run.statistic("pearson")),
         "What to do with it": judged.advice,
@@ -94,8 +95,8 @@ def verdict(run: RunFiles) -> Part | None:
     tables = (_finding_the_best(score, agreement.n),)
     if tables[0].rows:
         statements["Finding the best"] = FINDING
-    command = _truth_command(run, ranking) if is_open else ""
-    statements |= {"How to find out": MORE} if command else {}
+    command, why = _truth_command(run, ranking) if is_open else ("", "")
+    statements |= {"How to find out": f"{MORE} {why}".rstrip()} if command else {}
     title = judged.headline if is_open else f"{judged.headline}{WARNINGS.get(outcome, '')}"
     return Part(title, (compared,), statements, tiles, figures, tables, command)
 
@@ -118,7 +119,7 @@ def _without_agreement(run: RunFiles, ranking: Ranking, ranked: str) -> Part:
         count = f"{run.halves.candidates:,} scored candidates"
         tiles.append(Tile("Kendall tau-b of two halves of the images", cell("kendall", Estimate(run.halves.kendall)), count))
     figures = against_truth(ranking, run.points) if len(ranking.known) else against_costs(ranking, run.points)[::-1]
-    command = _truth_command(run, ranking)
+    command, why = _truth_command(run, ranking)
     statements = {
         "The images": _images(run),
         "The score": f"{meaning_of(ranking.key)}.",
@@ -127,8 +128,10 @@ def _without_agreement(run: RunFiles, ranking: Ranking, ranked: str) -> Part:
     known = f"Known: the order in which a supernet, whose weights all candidates share, puts them. {ranked}."
     alike = as_by_size(by_size["parameters"]) if "parameters" in by_size else ""
     unknown = f"Not known: {NOT_KNOWN} {run.stale or NO_ACCURACY}."
-    how = f"{FIND_OUT} {'This does it:' if command else 'nas-standalone trains them; ranking.known_accuracies=FILE compares.'}"
-    return Part(UNKNOWN, (), statements, tiles, figures, command=command, lead=(f"{known} {alike}".rstrip(), unknown, how))
+    does = f"{f'This does it {why}'.rstrip()}:"
+    how = f"{FIND_OUT} {does if command else 'nas-standalone trains them; ranking.known_accuracies=FILE compares.'}"
+    lead = filter(None, [_doubt(run, ranking), f"{known} {alike}".rstrip(), unknown, how])
+    return Part(UNKNOWN, (), statements, tiles, figures, command=command, lead=tuple(lead))
 
 
 def _images(run: RunFiles) -> str:
@@ -137,22 +140,27 @@ def _images(run: RunFiles) -> str:
     return f"{images}." if isinstance(images, str) and images else ""
 
 
+def _doubt(run: RunFiles, ranking: Ranking) -> str:
+    """That every candidate scores worse than guessing, where the run recorded its classes."""
+    classes, entropies = run.environment.get("classes"), -ranking.table.quality("cross_entropy")[ranking.table.is_scored]
+    return worse_than_guessing(entropies.tolist(), classes) if isinstance(classes, int) and classes > 1 and len(entropies) else ""
+
+
 def _why_no_halves(run: RunFiles) -> str:
     if run.protocol.get("cheap_first"):
         return "with ranking.cheap_first most candidates are scored on few images"
     return "the ranking kept only means over all images, as older versions did, and as a table that Python saves"
 
 
-def _truth_command(run: RunFiles, ranking: Ranking) -> str:
-    """What trains candidates alone to judge the ranking; empty if the run's command is unknown, or all were trained."""
+def _truth_command(run: RunFiles, ranking: Ranking) -> tuple[str, str]:
+    """What trains candidates alone to judge the ranking, and why so many; empty if the run's command is unknown, or all were trained."""
     program, *words = run.command or [""]
     if (name := Path(program).name) not in ("train.py", "nas-train", "nas-rank"):
-        return ""
+        return "", ""
     known = 0 if run.agreement is None else run.agreement.n
     is_noisy = run.agreement is not None and run.agreement.is_noisy
-    return " && ".join(
-        map(shlex.join, truth_commands([name, *words], run.config, run.folder, len(ranking.distinct), known, is_noisy=is_noisy))
-    )
+    commands = truth_commands([name, *words], run.config, run.folder, len(ranking.distinct), known, is_noisy=is_noisy)
+    return " && ".join(map(shlex.join, commands)), reason(commands[0], known, is_noisy) if commands else ""
 
 
 def _tile(label: str, estimate: Estimate, of: str) -> Tile:
@@ -190,7 +198,7 @@ def _finding_the_best(score: ScoreAgreement, n: int) -> Table:
         rows.append(
             {
                 "k": f"{k:,}",
-                head("top_k_overlap"): overlap and f"{overlap} (chance: {100 * k / max(n, k):.0f} %)",
+                head("top_k_overlap"): overlap and f"{overlap} (chance: {k / max(n, k):.2f})",
                 head("best_rank"): place and f"{place} of {n:,}",
                 head("regret"): regret,
             }
