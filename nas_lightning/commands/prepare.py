@@ -110,17 +110,20 @@ def make_family_and_dataset(builder: Builder, config: TrainConfig | StandaloneCo
         return make_family(space, dataset, shortcuts), dataset
     dataset = builder.build(config.data, "data")
     check_dataset(dataset)
-    return make_traced(config.network, dataset, config.plugins), dataset
+    stages = config.stages.values() if isinstance(config, TrainConfig) else ()
+    free_sides = any(stage.node.get("low_resolution") is not None for stage in stages)
+    return make_traced(config.network, dataset, config.plugins, free_sides), dataset
 
 
-def make_traced(config: NetworkConfig, dataset: ImageDataset, plugins: Sequence[str]) -> TracedFamily:
-    """The candidates of a network for a data set, traced."""
+def make_traced(config: NetworkConfig, dataset: ImageDataset, plugins: Sequence[str], free_sides: bool = False) -> TracedFamily:
+    """The candidates of a network for a data set, traced; with ``free_sides`` also for images of other sides."""
     if config.sort != "none" and config.weights is None:
         raise InputError(f"network.sort: {config.sort} orders trained weights; give network.weights")
     source = NetworkSource.for_classes(config.network, config.classes_argument, dataset.classes, plugins)
     images = dataset.classes, dataset.channels, dataset.resolution
-    family = TracedFamily(source, source.name, *images, config.widths, config.fixed, config.tie, config.sort, config.weights)
-    _ = family.cuts_natively  # traces it, and compares slices with the network narrowed
+    of_choices = config.widths, config.fixed, config.tie
+    family = TracedFamily(source, source.name, *images, *of_choices, config.sort, config.weights, free_sides)
+    family.remember()  # after it was traced, and slices were compared with the network narrowed
     return family
 
 

@@ -36,11 +36,12 @@ def save_supernet(path: Path, supernet: AnyModule, header: dict[str, Any]) -> No
     write_atomically(path, lambda temporary: temporary.write_bytes(save(tensors, metadata={HEADER_KEY: json.dumps(header)})))
 
 
-def load_supernet(path: Path, plugins: Sequence[str] = ()) -> tuple[AnyModule, dict[str, Any]]:
+def load_supernet(path: Path, plugins: Sequence[str] = (), *, free_sides: bool = False) -> tuple[AnyModule, dict[str, Any]]:
     """The supernet in evaluation mode, and its header.
 
     Args:
         plugins: packages of yours whose networks the file may name, besides those that the command line names.
+        free_sides: runs a network that is traced on images of other sides than its own too; tracing takes longer.
 
     Raises:
         InputError: if the file is missing, truncated, of another kind, diverged, or does not match its header.
@@ -58,7 +59,7 @@ def load_supernet(path: Path, plugins: Sequence[str] = ()) -> tuple[AnyModule, d
     if not isinstance(data, dict) or not isinstance(data.get("name"), str) or not isinstance(data.get("arguments"), dict):
         raise InputError(f"checkpoint: {path} does not say in its header which images it was trained on (data.name, data.arguments)")
     try:
-        supernet = supernet_from_header(header["supernet"], tensors)
+        supernet = supernet_from_header(header["supernet"], tensors, free_sides)
         supernet.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError, AttributeError) as error:
         if isinstance(error, InputError) and is_traced(header["supernet"]):

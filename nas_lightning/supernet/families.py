@@ -49,6 +49,7 @@ def alone_from_header(header: Mapping[str, Any], code: str, tensors: Mapping[str
         header: of the family.
         code: of the candidate.
         tensors: of its file, compared before a network of that size is allocated.
+        free_sides: see ``load_supernet``.
 
     Raises:
         ValueError: if the tensors do not fit.
@@ -72,7 +73,7 @@ def family_of(supernet: AnyModule) -> Family:
     return supernet.family if isinstance(supernet, TracedSupernet) else ResidualFamily.from_header(supernet.header())
 
 
-def supernet_from_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> AnyModule:
+def supernet_from_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor], free_sides: bool = False) -> AnyModule:
     """The supernet that a header describes, with initial weights.
 
     Args:
@@ -83,7 +84,7 @@ def supernet_from_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor
     """
     if is_traced(header):
         _check_outline(NetworkSource.of_header(header["network"]), tensors)
-        supernet: AnyModule = TracedFamily.from_header(header).supernet(header["norm"], 0)
+        supernet: AnyModule = TracedFamily.from_header(header, free_sides).supernet(header["norm"], 0)
     else:
         _check_layers(space_from_header(header), tensors)
         with torch.device("meta"), warnings.catch_warnings(action="ignore"):  # of a network without channels or classes

@@ -88,6 +88,13 @@ def test_other_ways_to_train_take_a_network_too(command: Callable, tmp_path: Pat
     assert (tmp_path / "ranking/scores.csv").read_text().count("\n") == 25
 
 
+def test_a_fixed_teacher_answers_smaller_images_too(run: Path, command: Callable, tmp_path: Path):
+    teacher = ["objective@stages.pretrain.objective=fixed_teacher", f"stages.pretrain.objective.checkpoint={run}/supernet.safetensors"]
+    low = "stages.pretrain.low_resolution={side: 6, share: 0.5}"
+    done = command("train", *WHOLE, "ranking=none", *teacher, low, f"run_dir={tmp_path}")
+    assert done.code == 0, done.err
+
+
 def test_a_dry_run_shows_what_was_understood(command: Callable, tmp_path: Path):
     done = command(
         "train", *WHOLE, "ranking=none", "network.fixed=[inner.0]", "network.tie=['[sl]*']", "dry_run=true", f"run_dir={tmp_path}/run"

@@ -20,7 +20,7 @@ from nas_lightning.report.page import as_data
 PNG = "data:image/png;base64,"
 TAGS = (
     "html head meta title link style body main header p span b h1 h2 dl dt dd div small nav a section figure figcaption picture source img "
-    "script input label table caption thead tbody tr th td details summary pre"
+    "script input label table caption thead tbody tr th td wbr details summary pre"
 )
 EVIL = [
     "<script>alert(1)</script>",

@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -48,6 +48,7 @@ class TracedFamily:
         tie: patterns of choices that become one.
         sort: ``l1`` puts the most important channels of the initial weights first, ``none`` leaves them.
         weights: trained ones that a supernet begins with; see ``trained_weights``.
+        free_sides: runs on images of other sides too, where the network allows it; tracing takes 2 to 10 times as long.
     """
 
     name: ClassVar[str] = "traced"
@@ -63,6 +64,7 @@ class TracedFamily:
     tie: Sequence[str] = ()
     sort: str = "none"
     weights: str | None = None
+    free_sides: bool = False
 
     def __post_init__(self) -> None:
         check_at_least("network: resolution", self.resolution, 1, MOST_PIXELS)
@@ -78,7 +80,7 @@ class TracedFamily:
             InputError: if it cannot be traced or narrowed, or has another number of outputs than classes.
         """
         images = torch.zeros(2, self.channels, self.resolution, self.resolution)
-        program = Program(self._fresh(0), images, self.widths, self.fixed, self.tie, self.space_name)
+        program = Program(self._fresh(0), images, self.widths, self.fixed, self.tie, self.space_name, self.free_sides)
         if program.classes != self.classes:
             raise InputError(f"network: {self.space_name} has {program.classes} outputs, but the images have {self.classes} classes")
         return program
@@ -121,14 +123,25 @@ class TracedFamily:
         return {**self.program.header(), **self.origin}
 
     @classmethod
-    def from_header(cls, header: Mapping[str, Any]) -> "TracedFamily":
+    def from_header(cls, header: Mapping[str, Any], free_sides: bool = False) -> "TracedFamily":
         """The family with a header, which may be part of a supernet's; networks of packages that this process may not name are refused.
+
+        A network that this process knows is not traced again.
 
         Raises:
             InputError: if the network cannot be made, or is not the one that was traced.
         """
-        plain = {key: header[key] for key in ("kind", "space", "classes", "channels", "ties", "network", "widths", "fixed", "tie")}
-        return _rebuilt(json.dumps(plain), tuple(IMPORTED))
+        key = _key(header)
+        if (known := _known.get(key)) is None or (free_sides and not known.free_sides):
+            known = _rebuilt(json.loads(key[0]), free_sides)
+            _keep_known(key, known)
+        return known
+
+    def remember(self) -> None:
+        """Spares this process to trace the network again for the checkpoints that it makes."""
+        plain = replace(self, weights=None, sort="none")
+        vars(plain).update(program=self.program, cuts_natively=self.cuts_natively)
+        _keep_known(_key(self.header()), plain)
 
     def protocol(self) -> dict[str, Any]:
         """Entries of a ranking's protocol."""
@@ -216,14 +229,28 @@ def _cut_traced(supernet: TracedSupernet, architecture: Architecture) -> nn.Modu
     return cut_graph(supernet, architecture) if supernet.family is None else supernet.family.cut(supernet, architecture)
 
 
-@lru_cache(maxsize=4)
-def _rebuilt(header: str, _: tuple[str, ...]) -> TracedFamily:
-    """Traced once for all checkpoints of a family that a process reads, with the packages that it may name."""
-    known = json.loads(header)
+_known: dict[tuple[str, tuple[str, ...]], TracedFamily] = {}
+"""Families that were traced, newest last, by header and by the packages that the process may name."""
+MOST_KNOWN = 4
+
+
+def _key(header: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    plain = {key: header[key] for key in ("kind", "space", "classes", "channels", "ties", "network", "widths", "fixed", "tie")}
+    return json.dumps(plain), tuple(IMPORTED)
+
+
+def _keep_known(key: tuple[str, tuple[str, ...]], family: TracedFamily) -> None:
+    _known[key] = family
+    for oldest in list(_known)[:-MOST_KNOWN]:
+        del _known[oldest]
+
+
+def _rebuilt(known: Mapping[str, Any], free_sides: bool) -> TracedFamily:
     source = NetworkSource.of_header(known["network"])
     space = ListedSpace(**known["space"])
-    widths, tie, fixed = Widths(**known["widths"]), known["tie"], known["fixed"]
-    family = TracedFamily(source, space.name, known["classes"], known["channels"], space.resolution, widths, fixed, tie)
+    images = known["classes"], known["channels"], space.resolution
+    widths = Widths(**known["widths"])
+    family = TracedFamily(source, space.name, *images, widths, known["fixed"], known["tie"], free_sides=free_sides)
     if (difference := family.what_differs(known)) is not None:
         raise InputError(f"it was made from another {source.target} ({difference})")
     return family

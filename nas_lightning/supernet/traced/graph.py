@@ -88,7 +88,7 @@ class Graph:
         legal = all(side.least <= length <= side.most for side, length in zip(self.sides, sides, strict=True))
         if not legal or (self.sides[0].symbol == self.sides[1].symbol and sides[0] != sides[1]):
             traced = "x".join(map(str, self.values[self.images].shape[2:]))
-            raise InputError(f"images of {sides[0]}x{sides[1]} pixels: the network, traced at {traced}, does not run on such sides")
+            raise InputError(f"images of {sides[0]}x{sides[1]} pixels: the network was traced for {traced}, and not for such sides")
 
     @property
     def calls(self) -> list[Value]:

@@ -32,6 +32,7 @@ class Program:
         fixed: patterns of layers whose channels are kept whole.
         tie: patterns of choices that become one.
         name: of the space in files and errors; by default that of the module's class.
+        free_sides: see ``trace``.
 
     Raises:
         InputError: if the network cannot be traced, a pattern matches nothing, or no channels can be narrowed.
@@ -45,8 +46,9 @@ class Program:
         fixed: Sequence[str] = (),
         tie: Sequence[str] = (),
         name: str | None = None,
+        free_sides: bool = False,
     ) -> None:
-        self.graph: Graph = trace(module, images)
+        self.graph: Graph = trace(module, images, free_sides)
         flow = follow_channels(self.graph, fixed)
         self.grouping: Grouping = group_channels(flow)
         layouts = Layouts(self.grouping)

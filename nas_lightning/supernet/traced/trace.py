@@ -6,9 +6,10 @@ import signal
 import threading
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,20 +20,21 @@ from nas_lightning.supernet.traced.graph import Graph
 from nas_lightning.supernet.traced.read_program import read_program
 
 VARIES = ({0: Dim.DYNAMIC, 2: Dim.AUTO, 3: Dim.AUTO}, {0: Dim.DYNAMIC})
-"""Dimensions of the images that may differ after tracing, tried in this order: their number always, their sides where possible."""
+"""Dimensions of the images that may differ after tracing: their number, with free sides also these where possible."""
 LONGEST = 60.0
-"""Seconds of the CPU for all but the last: a forward that computes with its sides, as padding that depends on them, may take hours."""
+"""Seconds of the CPU for free sides: a forward that computes with its sides, as padding that depends on them, may take hours."""
 
 
 class _TooLong(BaseException):
     """Not caught by what catches any error of an operation."""
 
 
-def trace(module: nn.Module, images: Tensor) -> Graph:
+def trace(module: nn.Module, images: Tensor, free_sides: bool = False) -> Graph:
     """The operations of a module in evaluation mode.
 
     Args:
         images: (batch, channels, H, W), an example; its values do not matter.
+        free_sides: traces for images of other sides too, where the module allows it; that takes 2 to 10 times as long.
 
     Raises:
         InputError: if the module does not run on the images, returns something else than logits, or cannot be traced.
@@ -49,17 +51,17 @@ def trace(module: nn.Module, images: Tensor) -> Graph:
         raise InputError(f"network: forward of {name} returns {kind}; it must return one tensor of logits")
     if logits.ndim != 2 or len(logits) != len(images):
         raise InputError(f"network: forward of {name} returns a tensor of {tuple(logits.shape)}; it must return (batch, classes) logits")
-    return read_program(module, _export(module, images, name))
+    return read_program(module, _export(module, images, name, VARIES if free_sides else VARIES[-1:]))
 
 
-def _export(module: nn.Module, images: Tensor, name: str) -> ExportedProgram:
+def _export(module: nn.Module, images: Tensor, name: str, tried: Sequence[Mapping[int, Any]]) -> ExportedProgram:
     loud = logging.getLogger("torch")
     level, error = loud.level, Exception()
     loud.setLevel(logging.CRITICAL)  # some hundred lines of symbolic sizes for pools that round up
     try:
-        for dimensions in VARIES:
+        for dimensions in tried:
             try:
-                with warnings.catch_warnings(action="ignore"), _at_most(LONGEST if dimensions is not VARIES[-1] else 0):
+                with warnings.catch_warnings(action="ignore"), _at_most(LONGEST if dimensions is not tried[-1] else 0):
                     return torch.export.export(module, (images,), dynamic_shapes=(dimensions,), strict=False)
             except _TooLong:
                 continue

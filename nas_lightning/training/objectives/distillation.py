@@ -99,7 +99,7 @@ class FixedTeacher(Checked, place="objective"):
                 saved = load_network(path, "checkpoint")
                 check_trained_on(self.dataset, {"supernet": saved.family.header(), "data": saved.data}, "checkpoint", path)
                 return saved.network, []
-            supernet, header = load_supernet(path)
+            supernet, header = load_supernet(path, free_sides=True)  # the stage's images may be smaller
             check_trained_on(self.dataset, header, "checkpoint", path)
             return supernet, [supernet.space.largest]
         except InputError as error:

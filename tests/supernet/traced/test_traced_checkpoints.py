@@ -17,9 +17,10 @@ from nas_lightning.config.build import import_plugins
 from nas_lightning.errors import InputError
 from nas_lightning.supernet.checkpoint import HEADER_KEY, load_supernet, make_header, read_header, save_supernet
 from nas_lightning.supernet.families import family_from_header
-from nas_lightning.supernet.traced import TracedFamily, TracedSupernet, Widths
+from nas_lightning.supernet.traced import TracedFamily, TracedSupernet, Widths, program
 from nas_lightning.supernet.traced import family as families
 from nas_lightning.supernet.traced.source import NetworkSource
+from nas_lightning.supernet.traced.trace import trace
 from tests.supernet.refusal import refusal
 from tests.supernet.test_weight_files import BOTH, Save
 from tests.supernet.traced.grey import Plain
@@ -37,11 +38,11 @@ def _plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(build, "IMPORTED", build.IMPORTED)
     before = set(build.IMPORTED)
     build.IMPORTED.clear()
-    families._rebuilt.cache_clear()
+    families._known.clear()
     yield
     build.IMPORTED.clear()
     build.IMPORTED.update(before)
-    families._rebuilt.cache_clear()
+    families._known.clear()
 
 
 @cache
@@ -228,3 +229,22 @@ def test_a_family_is_traced_once_for_all_its_checkpoints_and_again_in_another_pr
     again = pickle.loads(pickle.dumps(family))
     assert again is not family
     assert again.header() == family.header()
+
+
+def test_a_network_that_a_process_trains_is_not_traced_again_for_its_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    build.IMPORTED.add(HERE)
+    family, traces = _own(), list[bool]()
+    monkeypatch.setattr(program, "trace", lambda module, images, free: traces.append(free) or trace(module, images, free))
+    family.remember()
+    path = saved(tmp_path / "supernet.safetensors", own())
+    loaded, _ = load_supernet(path)
+    assert not traces
+    for name, tensor in own().state_dict().items():
+        torch.testing.assert_close(loaded.state_dict()[name], tensor, rtol=0, atol=0)
+    load_supernet(path, free_sides=True)
+    assert traces == [True]
+    load_supernet(path)
+    assert traces == [True]
+    families._known.clear()
+    load_supernet(path)
+    assert traces == [True, False]

@@ -82,10 +82,10 @@ def test_images_too_small_for_a_network_are_one_line():
 
 
 def test_images_of_other_channels_or_sides_than_traced_are_one_line():
-    supernet = supernet_of(Small(lambda x: x.view(-1, 16, 14, 14)), IMAGES, FINE)
+    supernet = supernet_of(Small(lambda x: x.view(-1, 16, 14, 14)), IMAGES, FINE, free_sides=True)
     with pytest.raises(InputError, match="images have 1 channels, but the supernet was made for 3"):
         supernet.begin(IMAGES[:, :1])
-    with pytest.raises(InputError, match="images of 12x16 pixels: the network, traced at 16x16, does not run on such sides"):
+    with pytest.raises(InputError, match="images of 12x16 pixels: the network was traced for 16x16, and not for such sides"):
         supernet.begin(IMAGES[:, :, :12])
 
 
@@ -96,21 +96,21 @@ def test_a_trace_that_takes_too_long_with_free_sides_has_those_of_the_images(mon
         return x
 
     monkeypatch.setattr(trace_module, "LONGEST", 0.2)
-    supernet = supernet_of(Small(endless), IMAGES, FINE)
+    supernet = supernet_of(Small(endless), IMAGES, FINE, free_sides=True)
     assert check_slices(supernet)
-    with pytest.raises(InputError, match="images of 12x16 pixels: the network, traced at 16x16, does not run on such sides"):
+    with pytest.raises(InputError, match="images of 12x16 pixels: the network was traced for 16x16, and not for such sides"):
         supernet.begin(IMAGES[:, :, :12])
 
 
 def test_sides_for_which_a_forward_takes_another_branch_are_one_line():
-    supernet = supernet_of(Everything(), IMAGES, FINE)
+    supernet = supernet_of(Everything(), IMAGES, FINE, free_sides=True)
     with pytest.raises(InputError, match="images of 4x16 pixels"):
         supernet.begin(IMAGES[:, :, :4])
-    square = supernet_of(Small(lambda x: x + x.transpose(2, 3)), IMAGES, FINE)
+    square = supernet_of(Small(lambda x: x + x.transpose(2, 3)), IMAGES, FINE, free_sides=True)
     square.begin(IMAGES[:, :, :12, :12])
     with pytest.raises(InputError, match="images of 12x16 pixels"):
         square.begin(IMAGES[:, :, :12])
-    even = supernet_of(Small(lambda x: x if x.shape[2] % 4 == 2 else -x), IMAGES, FINE)
+    even = supernet_of(Small(lambda x: x if x.shape[2] % 4 == 2 else -x), IMAGES, FINE, free_sides=True)
     assert check_slices(even)
     with pytest.raises(InputError, match="a slice of Small differs"):  # the trace does not show the rule, the comparison does
         check_slices(even, side=14)

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nas_lightning.supernet.traced.graph_cut import cut_graph
 from nas_lightning.supernet.traced.native_cut import cut_native
-from tests.supernet.traced.networks import differences, images_of, some_of, supernet_of, traced
+from tests.supernet.traced.networks import Everything, differences, images_of, some_of, supernet_of, traced
 
 QUICK = {"everything": 16, "gates": 16, "squeezenet1_1": 32, "shufflenet_v2_x0_5": 32}
 """Names and sides of the images."""
@@ -143,8 +143,9 @@ def test_a_slice_is_the_full_network_with_all_other_weights_at_zero(name: str, s
             torch.testing.assert_close(supernet(images, architecture), wanted, rtol=0, atol=1e-9 * float(wanted.abs().max()))
 
 
-def test_other_sides_than_those_traced_run_too():
-    supernet, smallest, images = traced("everything", 16), traced("everything", 16).space.smallest, images_of(24)
+def test_with_free_sides_others_than_those_traced_run_too():
+    supernet, images = supernet_of(Everything().double(), images_of(16, 2), free_sides=True).eval(), images_of(24)
+    smallest = supernet.space.smallest
     torch.testing.assert_close(supernet(images, smallest), cut_native(supernet, smallest)(images), rtol=0, atol=1e-12)
 
 
