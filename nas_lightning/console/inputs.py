@@ -2,6 +2,7 @@
 
 import glob
 import os
+import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,7 +45,8 @@ def check_inputs(config: Mapping[str, Any], command: str) -> None:
         if (path := _value(config, key)) is not None and not Path(path).is_dir():
             raise InputError(f"{key}: {path} is not a folder")
     for plugin in config.get("plugins") or ():
-        if (package := str(plugin).partition(".")[0]) and find_spec(package) is None:
+        package = str(plugin).partition(".")[0]
+        if package.isidentifier() and package not in sys.modules and find_spec(package) is None:
             raise InputError(f"plugins: {plugin!r} cannot be imported (No module named {package!r})")
     if command != "report" and (path := _value(config, "run_dir")) is not None:  # nas-report looks for it itself
         _check_can_be_made(Path(path))
