@@ -222,8 +222,8 @@ def check_predictor(config: RankingConfig, candidates: Population) -> None:
             raise InputError(f"ranking.scored: {config.scored} needs a ranking.predictor, for the others of the list")
     elif space.size < FEWEST:
         raise InputError(
-            f"ranking.predictor: needs {FEWEST} candidates to fit on, but {space.name} has {space.size}; more widths make more, or without "
-            "one: ranking.predictor=none ranking.score=cross_entropy ranking.scored=null"
+            f"ranking.predictor: needs {FEWEST} candidates to fit on, but {space.name} has {space.size}; more widths make more, or order "
+            "by their own scores: ranking=cross_entropy"
         )
     if config.scored is not None and config.scored < len(candidates) and config.score != "predicted":
         raise InputError(f"ranking.score: {config.score} cannot order a list of which only ranking.scored={config.scored} are scored")

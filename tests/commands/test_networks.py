@@ -88,6 +88,19 @@ def test_other_ways_to_train_take_a_network_too(command: Callable, tmp_path: Pat
     assert (tmp_path / "ranking/scores.csv").read_text().count("\n") == 25
 
 
+def test_a_space_too_small_for_a_predictor_is_ordered_by_its_own_scores(command: Callable, tmp_path: Path):
+    few = ["network.fixed=[inner.0]", "network.tie=['[sl]*']", "population.count=4"]  # four candidates
+    done = command("train", *WHOLE, *few, f"run_dir={tmp_path}/refused")
+    assert (done.code, done.err) == (
+        2,
+        "error: ranking.predictor: needs 30 candidates to fit on, but Plain has 4; more widths make more, or order by their own scores: "
+        "ranking=cross_entropy\n",
+    )
+    done = command("train", *WHOLE, *few, "ranking=cross_entropy", f"run_dir={tmp_path}/run")
+    assert done.code == 0, done.err
+    assert "The best of 4 candidates, ordered by negative cross entropy" in done.out
+
+
 def test_a_fixed_teacher_answers_smaller_images_too(run: Path, command: Callable, tmp_path: Path):
     teacher = ["objective@stages.pretrain.objective=fixed_teacher", f"stages.pretrain.objective.checkpoint={run}/supernet.safetensors"]
     low = "stages.pretrain.low_resolution={side: 6, share: 0.5}"
