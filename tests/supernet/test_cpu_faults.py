@@ -73,7 +73,14 @@ def check(gradient: Tensor, exact: Tensor) -> None:
     torch.testing.assert_close(gradient.double(), exact, rtol=1e-4, atol=1e-4 * float(exact.abs().max()))
 
 
-@pytest.mark.parametrize("program", [SLICED, TRACED, ALONE], ids=["sliced", "traced", "alone"])
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param(SLICED, id="sliced"),
+        pytest.param(TRACED, id="traced", marks=pytest.mark.slow),
+        pytest.param(ALONE, id="alone", marks=pytest.mark.slow),
+    ],
+)
 def test_the_gradient_of_few_channels_is_right(program: str):
     ended = subprocess.run([sys.executable, "-c", HEAD + program], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 0, ended.stderr[-2000:]
