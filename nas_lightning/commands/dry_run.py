@@ -159,9 +159,8 @@ def _alone_seconds(alone: Population, recipe: Recipe, run: Run, processes: int, 
             for number in range(MEASURED_STEPS + 1):
                 began = time.perf_counter()
                 optimizer.zero_grad()
-                with safe_convolutions(device):
-                    logits = network(images)
-                cross_entropy(logits, labels).backward()
+                with safe_convolutions(network, device):
+                    cross_entropy(network(images), labels).backward()
                 optimizer.step()
                 _wait(device)
                 seconds += time.perf_counter() - began if number else 0.0

@@ -36,7 +36,7 @@ def task(cfg: DictConfig) -> dict[str, Any]:
         claim_config(run_dir / "ranking", node, claiming(run_dir, part), images=dataset.how_split, classes=dataset.classes)
         if is_rank_zero() and run_dir != announced:
             print(f"run folder: {run_dir}")
-        show_split(checkpoints[0].dataset.how_split)
+        show_split(dataset.how_split)
         return rank_checkpoints(checkpoints, config, run_dir)
 
 

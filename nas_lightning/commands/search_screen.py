@@ -19,7 +19,7 @@ HEADS = {"cross_entropy": "cross entropy, nats", "predicted": "cross entropy, na
 
 def search_screen(problem: Problem, chosen: Sequence[Mapping[str, Any]], evaluated: int) -> str:
     """The best under each budget: its widths, its costs, and its score on the images of the search and on all, if these are more."""
-    rows, codes, empty, unused, timed = [], [], [], [], [name for name in problem.cost_of if name in LATENCIES]
+    rows, codes, empty, notes, timed = [], [], [], [], [name for name in problem.cost_of if name in LATENCIES]
     counted = [name for name in problem.front if name not in timed]
     for budget in problem.budgets:
         best = next((entry for entry in chosen if entry["budget"] == dict(budget) and entry["place"] == 1), None)
@@ -32,13 +32,13 @@ def search_screen(problem: Problem, chosen: Sequence[Mapping[str, Any]], evaluat
         rows.append([describe(budget).replace(", ", ",\n"), *costs, *(f"{best[part][key]:.4f}" for part in _parts(best))])
         codes.append(f"{describe(budget)}:\n  {best['architecture']}")
         if (gain := best.get("over_smaller_budget")) and gain["top1"] < SURE * gain["standard_error"]:
-            unused.append(
-                f"The best under {describe(budget)} is not shown to beat that under {describe(gain['budget'])}: top-1 "
+            notes.append(
+                f"What the best under {describe(budget)} gains over that under {describe(gain['budget'])} may be chance: top-1 "
                 f"{100 * gain['top1']:+.1f} points, with a standard error of up to {100 * gain['standard_error']:.1f}."
             )
         used = max((best["cost"][name] / limit for name, limit in budget.items()), default=1.0)
         if used < MUST_USE:
-            unused.append(f"Of {describe(budget)} the best found uses {used:.0%}: raise search.evaluations to look for larger ones.")
+            notes.append(f"Of {describe(budget)} the best found uses {used:.0%}: raise search.evaluations to look for larger ones.")
     if not rows:
         return fitted([*empty])
     first, between = chosen[0], "\n" if timed else " "  # else a line may not fit
@@ -46,9 +46,7 @@ def search_screen(problem: Problem, chosen: Sequence[Mapping[str, Any]], evaluat
     heads = ["at most", *(name.replace("_", "-") for name in counted), *(f"{UNITS[name]}\n(predicted)" for name in timed), *images]
     title = f"The best of {evaluated:,} candidates under each budget: {label}"
     title += " on the images of the search and on all" if len(images) > 1 else ""
-    return fitted(
-        [f"{title}\n{tabulate(rows, heads, disable_numparse=True)}", "\n".join(codes), *filter(None, ["\n".join(unused)]), *empty]
-    )
+    return fitted([f"{title}\n{tabulate(rows, heads, disable_numparse=True)}", "\n".join(codes), *filter(None, ["\n".join(notes)]), *empty])
 
 
 def _parts(entry: Mapping[str, Any]) -> list[str]:

@@ -44,13 +44,16 @@ def check_inputs(config: Mapping[str, Any], command: str) -> None:
     for key in ("start", *(["data.root"] if holds_images else [])):
         if (path := _value(config, key)) is not None and not Path(path).is_dir():
             raise InputError(f"{key}: {path} is not a folder")
-    for plugin in config.get("plugins") or ():
+    if not isinstance(plugins := config.get("plugins") or [], list):
+        raise InputError(f"plugins: {plugins!r} must be a list")
+    for plugin in plugins:
         package = str(plugin).partition(".")[0]
         if package.isidentifier() and package not in sys.modules and find_spec(package) is None:
             raise InputError(f"plugins: {plugin!r} cannot be imported (No module named {package!r})")
     if command != "report" and (path := _value(config, "run_dir")) is not None:  # nas-report looks for it itself
         _check_can_be_made(Path(path))
-        if is_rank_zero() and config.get("dry_run") is not True:
+        is_shard = isinstance(ranking, Mapping) and ranking.get("shard") is not None
+        if is_rank_zero() and not (is_shard or config.get("dry_run") is True):
             check_free(Path(path))
 
 

@@ -13,8 +13,8 @@ from nas_lightning.errors import InputError
 
 SYNTAX = frozenset("()[]{}'\"\\")
 """Characters of structure in Hydra's grammar, besides commas; a value without them is a plain string."""
-ENTRY = re.compile(r"(\w+):.+")
-"""An entry of a mapping."""
+MAPPINGS = ("search.budgets", "network.widths.overrides", "search")
+"""Keys whose values are mappings that users write."""
 
 
 def readable(arguments: Sequence[str]) -> list[str]:
@@ -28,9 +28,9 @@ def readable(arguments: Sequence[str]) -> list[str]:
         is_word = "=" not in argument and not argument.startswith(("-", "~")) and not before.startswith("-")
         if is_word and (os.sep in argument or os.path.exists(argument)):
             raise InputError(f"{argument}: is not key=value; for a run's folder that is run_dir={argument}")
+    _check_braces(arguments, parser)
     for start, argument in enumerate(arguments):
         _check_whole(argument, arguments[start + 1 :], parser)
-    _check_braces(arguments)
     return [_readable(argument, parser) for argument in arguments]
 
 
@@ -68,14 +68,14 @@ def _check_whole(argument: str, following: Sequence[str], parser: OverridesParse
             raise InputError(f"{key}: {text} is a part that the shell cut off at a space; quote the whole argument: {shlex.quote(whole)}")
 
 
-def _check_braces(arguments: Sequence[str]) -> None:
-    """Raises InputError for a mapping of several entries, such as key={a:1,b:2}, of which the shell made key=a:1 key=b:2."""
+def _check_braces(arguments: Sequence[str], parser: OverridesParser) -> None:
+    """Raises InputError for a mapping such as key={a:1,b:[2,3]}, of which the shell made key=a:1 key=b:[2 key=3]."""
     for key, group in itertools.groupby(arguments, key=lambda argument: argument.partition("=")[0]):
         values = [argument.partition("=")[2] for argument in group]
-        names = {entry[1] for value in values if (entry := ENTRY.fullmatch(value))}
-        if len(values) > 1 and len(names) == len(values):
-            whole = shlex.quote(f"{key}={{{', '.join(': '.join(value.split(':', 1)) for value in values)}}}")
-            raise InputError(f"{key}: {values[0]} is a part that the shell cut off at a comma; quote the whole argument: {whole}")
+        if key in MAPPINGS and len(values) > 1 and _is_read(whole := f"{key}={{{','.join(values)}}}", parser):
+            raise InputError(
+                f"{key}: {values[0]} is a part that the shell cut off at a comma; quote the whole argument: {shlex.quote(whole)}"
+            )
 
 
 def _is_read(argument: str, parser: OverridesParser) -> bool:

@@ -91,10 +91,18 @@ def check_apart(folder: Path) -> None:
 
 
 def check_free(folder: Path) -> None:
-    """Raises InUse for a folder that another process holds now, before anything is imported or made."""
-    if (owner := folder / ".owner.json").is_file():  # also of a killed process, which holds no lock
-        with _locked(folder / ".lock", owner):
-            pass
+    """Raises InUse for a folder that a living process of this machine holds as a whole, before anything is imported or made."""
+    owner = folder / ".owner.json"
+    try:
+        content = json.loads(owner.read_text(encoding="utf-8"))
+        process = int(content["process"])
+        if process < 1 or content["host"] != socket.gethostname():
+            return
+        os.kill(process, 0)
+    except (OSError, ValueError, KeyError, TypeError):  # no owner, or one that has ended
+        return
+    with _locked(folder / ".lock", owner, 1.0):  # it may be ending
+        pass
 
 
 def is_owned(folder: Path) -> bool:

@@ -122,7 +122,8 @@ def train_network(
     trainer = make_trainer(taken, max_epochs=recipe.epochs, enable_checkpointing=False)
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)  # dropout draws from the global generator
-        trainer.fit(module, datamodule=data)
+        with safe_convolutions(network, trainer.strategy.root_device):
+            trainer.fit(module, datamodule=data)
     steps, due = trainer.global_step, recipe.epochs * -(-len(dataset.train().labels) // recipe.batch_size)
     if steps < due:
         raise InputError(
@@ -171,9 +172,7 @@ class _StandaloneTraining(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         images, labels = batch
-        with safe_convolutions(self.device):
-            logits = self.network(images.to(_dtype(self.network)))
-        loss = F.cross_entropy(logits, labels)
+        loss = F.cross_entropy(self.network(images.to(_dtype(self.network))), labels)
         self.total += loss.detach()
         return loss
 

@@ -5,12 +5,13 @@ convolution of channels_last images with 2 to 7 channels: https://github.com/uxl
 crashes, or the gradient is wrong. Such a convolution reads every n-th pixel only. Of these pixels alone, it has no stride.
 """
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
@@ -38,9 +39,27 @@ def without_stride(given: Mapping[str, Any]) -> dict[str, Any]:
     return {**given, "input": every_nth_pixel(x, stride), "stride": [1, 1]}
 
 
-def safe_convolutions(device: torch.device) -> AbstractContextManager[Any]:
-    """Within it, modules and functions of any kind run their 2D convolutions on a CPU without the fault."""
-    return _SafeConvolutions() if device.type == "cpu" else nullcontext()
+@contextmanager
+def safe_convolutions(network: nn.Module, device: torch.device) -> Iterator[None]:
+    """Within it, a network on a CPU runs its 2D convolutions without the fault, with the same parameters and outputs.
+
+    Its modules are changed, not only its calls: a forward that is checkpointed runs again in the backward pass.
+    """
+    plain = [module for module in network.modules() if type(module) is nn.Conv2d and module.padding_mode == "zeros"]
+    changed = [module for module in plain if device.type == "cpu" and max(module.stride) > 1 and "forward" not in vars(module)]
+    for module in changed:
+        module.forward = partial(_forward, module)  # type: ignore[method-assign]
+    try:
+        with _SafeConvolutions() if device.type == "cpu" and isinstance(network, fx.GraphModule) else nullcontext():
+            yield
+    finally:
+        for module in changed:
+            del module.forward
+
+
+def _forward(module: nn.Conv2d, x: Tensor) -> Tensor:
+    given = {"input": x, "weight": module.weight, "bias": module.bias, "stride": module.stride, "padding": module.padding}
+    return F.conv2d(**without_stride({**given, "dilation": module.dilation, "groups": module.groups}))
 
 
 class _SafeConvolutions(TorchFunctionMode):

@@ -37,12 +37,14 @@ def space_from_header(header: Mapping[str, Any]) -> Space:
     return ListedSpace(**header["space"]) if is_traced(header) else SearchSpace(**header["space"])
 
 
-def family_from_header(header: Mapping[str, Any]) -> Family:
+def family_from_header(header: Mapping[str, Any], free_sides: bool = False) -> Family:
     """The family with a header, which may be part of a supernet's; a network is made and traced anew."""
-    return TracedFamily.from_header(header) if is_traced(header) else ResidualFamily.from_header(header)
+    return TracedFamily.from_header(header, free_sides) if is_traced(header) else ResidualFamily.from_header(header)
 
 
-def alone_from_header(header: Mapping[str, Any], code: str, tensors: Mapping[str, Tensor]) -> tuple[Family, Architecture, nn.Module]:
+def alone_from_header(
+    header: Mapping[str, Any], code: str, tensors: Mapping[str, Tensor], free_sides: bool = False
+) -> tuple[Family, Architecture, nn.Module]:
     """A family, one of its candidates, and that as a network with running norms, which holds the tensors.
 
     Args:
@@ -56,7 +58,7 @@ def alone_from_header(header: Mapping[str, Any], code: str, tensors: Mapping[str
     """
     if is_traced(header):
         _check_size(NetworkSource.of_header(header["network"]).outline() or {}, tensors, MOST_NARROWED)
-    family = family_from_header(header)
+    family = family_from_header(header, free_sides)
     _check_layers(family.space, tensors)
     architecture = family.space.parse(code)
     if isinstance(family, ResidualFamily):
@@ -78,6 +80,7 @@ def supernet_from_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor
 
     Args:
         tensors: of its file, compared before a network of that size is allocated.
+        free_sides: see ``load_supernet``.
 
     Raises:
         ValueError: if the tensors do not fit.

@@ -39,11 +39,12 @@ def is_network(path: Path) -> bool:
         return False
 
 
-def load_network(path: Path, place: str) -> SavedNetwork:
+def load_network(path: Path, place: str, *, free_sides: bool = False) -> SavedNetwork:
     """Reads a network without running code of the file.
 
     Args:
         place: the key that names the file, for errors.
+        free_sides: see ``load_supernet``.
 
     Raises:
         InputError: if the file is damaged or of another kind.
@@ -54,7 +55,7 @@ def load_network(path: Path, place: str) -> SavedNetwork:
         header = json.loads(metadata.get(HEADER_KEY, "null"))
         if not isinstance(header, dict) or header.get("format") != FORMAT or header.get("family") not in FAMILIES:
             raise ValueError(f"its header names no {' or '.join(FAMILIES)} network of format {FORMAT}")
-        family, architecture, network = alone_from_header(header["structure"], header["architecture"], tensors)
+        family, architecture, network = alone_from_header(header["structure"], header["architecture"], tensors, free_sides)
         data = {**header["data"], "name": str(header["data"]["name"]), "arguments": dict(header["data"]["arguments"])}
     except (Damaged, KeyError, TypeError, ValueError, RuntimeError, RecursionError, AttributeError) as error:
         if isinstance(error, InputError) and header.get("family") != ResidualFamily.name:

@@ -1,5 +1,6 @@
 """A file or folder that is missing is named before torch is imported, with the key and what is expected."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nas_lightning.runs.lock import only_owner
+from nas_lightning.runs.lock import check_free, claiming, only_owner
 
 MISSING = {
     "train data": ("train", ["data=image_folder", "data.root=HERE/no"], "data.root: HERE/no is not a folder"),
@@ -34,6 +35,8 @@ MISSING = {
     "report": ("report", ["run_dir=HERE/no"], "run_dir: HERE/no is not a folder"),
     "report a sweep": ("report", ["sweep=HERE/no"], "sweep: HERE/no is not a folder"),
     "plugin": ("train", ["plugins=[no_such.network]"], "plugins: 'no_such.network' cannot be imported (No module named 'no_such')"),
+    "no list of plugins": ("train", ["plugins=5"], "plugins: 5 must be a list"),
+    "a plugin that is no list": ("train", ["plugins=timm"], "plugins: 'timm' must be a list"),
     "compare": ("compare", ["first=HERE/file", "second=HERE/no"], "second: HERE/no is not a file"),
 }
 WITHOUT_TORCH = """
@@ -53,6 +56,17 @@ def test_what_is_missing_is_named_without_torch(name: str, tmp_path: Path):
     done = subprocess.run(run, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {line.replace('HERE', str(tmp_path))}\n")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_of_an_owner_that_was_killed_is_free(tmp_path: Path):
+    with only_owner(tmp_path):
+        left = (tmp_path / ".owner.json").read_text()
+    for process in (2**22 + 1, 0, "x"):  # more than Linux gives
+        (tmp_path / ".owner.json").write_text(json.dumps({**json.loads(left), "process": process}))
+        with only_owner(tmp_path, "shard_1_of_8"), claiming(tmp_path, "shard_1_of_8"):
+            check_free(tmp_path)
+    (tmp_path / ".owner.json").write_text(left)  # of this process, which holds nothing any more
+    check_free(tmp_path)
 
 
 @pytest.mark.parametrize("command", ["train", "search"])

@@ -92,11 +92,23 @@ def test_an_argument_that_the_shell_took_apart_is_told_to_be_quoted_whole(given:
         readable(["search.costs=[multiply_adds,", "run_dir=b"])
 
 
-def test_a_mapping_that_the_shell_took_apart_at_its_commas_is_told_to_be_quoted_whole():
-    with pytest.raises(InputError) as caught:  # of bash, for search.budgets={multiply_adds:20%,parameters:60%}
-        readable(["checkpoint=a", "search.budgets=multiply_adds:20%", "search.budgets=parameters:60%"])
-    assert str(caught.value).endswith("quote the whole argument: 'search.budgets={multiply_adds: 20%, parameters: 60%}'")
-    assert readable(["a=x:1", "a=x:2", "b=y:3"]) == ["a=x:1", "a=x:2", "b=y:3"]
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("search.budgets", ["multiply_adds:20%", "parameters:60%"]),
+        ("search.budgets", ["multiply_adds:[30%", "60%]"]),
+        ("network.widths.overrides", ["layer4.*:{least:1}", "layer3.*:{least:2}"]),
+    ],
+)
+def test_a_mapping_that_the_shell_took_apart_at_its_commas_is_told_to_be_quoted_whole(key: str, values: list[str]):
+    with pytest.raises(InputError) as caught:
+        readable(["checkpoint=a", *(f"{key}={value}" for value in values)])
+    assert str(caught.value).endswith(f"at a comma; quote the whole argument: '{key}={{{','.join(values)}}}'")
+
+
+def test_a_key_that_is_given_twice_is_no_mapping():
+    given = ["trainer.max_time=00:12:00:00", "trainer.max_time=01:00:00:00", "data.root=a:b", "data.root=c:d"]
+    assert readable(given) == given
 
 
 def test_a_home_folder_in_a_file_of_settings_is_the_same_place(command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -23,7 +23,7 @@ from nas_lightning.supernet.layers import with_running_norms
 from nas_lightning.supernet.network_weights import load_network
 from nas_lightning.supernet.traced import TracedFamily, TracedSupernet, Widths
 from nas_lightning.supernet.traced.source import NetworkSource
-from tests.supernet.traced.grey import Counting, Plain
+from tests.supernet.traced.grey import Counting, Plain, Summing
 
 DIGITS = Digits(8, 200)
 OWN = Architecture((6, 12, 15))
@@ -106,6 +106,18 @@ def test_an_export_is_read_again_as_the_same_network(kind: type[nn.Module], tmp_
     images = scaled(DIGITS, DIGITS.test().images[:9])
     expected = torch.export.load(path.with_name("network.pt2")).module()(images)
     torch.testing.assert_close(saved.network(images), expected, rtol=0, atol=1e-5)
+
+
+def test_an_export_that_is_read_for_any_sides_answers_smaller_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    export(supernet_of(Summing), tmp_path, ExportSettings(images=100, batch_size=90, formats=["safetensors"]))
+    path = tmp_path / "export/6-12-15/network.safetensors"
+    monkeypatch.setattr("nas_lightning.supernet.traced.source.IMPORTED", {"tests"})
+    saved = load_network(path, "checkpoint", free_sides=True)
+    assert isinstance(saved.network, torch.fx.GraphModule)
+    network = Summing(10, OWN.widths)  # the user's class, written with these widths
+    network.load_state_dict(load_file(path), strict=False)
+    images = scaled(DIGITS, DIGITS.test().images[:9])[:, :, 1:7, 1:7]
+    torch.testing.assert_close(saved.network(images), network.eval()(images), rtol=0, atol=1e-5)
 
 
 def test_dropout_is_no_part_of_the_norms():

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from nas_lightning.supernet.cpu_faults import safe_convolutions
 
@@ -100,7 +101,42 @@ def test_the_gradient_of_few_channels_is_right(program: str):
 def test_a_safe_convolution_gives_what_any_convolution_gives(weight: tuple[int, ...], window: dict[str, Any]):
     x = torch.randn(2, 4, 9, 8, dtype=torch.float64)
     conv = nn.Conv2d(4, weight[0], (weight[2], weight[3]), **window, dtype=torch.float64)
-    plain = conv(x)
-    with safe_convolutions(x.device):
-        torch.testing.assert_close(conv(x), plain, rtol=0, atol=1e-12)
-        torch.testing.assert_close(F.conv2d(x, conv.weight, bias=conv.bias, **window), plain, rtol=0, atol=1e-12)
+    plain, graph = conv(x), torch.export.export(conv, (x,)).module()
+    for network in (conv, graph):
+        with safe_convolutions(network, x.device):
+            torch.testing.assert_close(network(x), plain, rtol=0, atol=1e-12)
+    assert "forward" not in vars(conv)
+    torch.testing.assert_close(conv(x), plain, rtol=0, atol=0)
+
+
+class Doubled(nn.Conv2d):
+    """A convolution of its own kind."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+
+class Checkpointed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.point, self.own = nn.Conv2d(4, 6, 1, stride=2), Doubled(4, 6, 1, stride=2)
+
+    def forward(self, x: Tensor, *, is_kept: bool = False) -> Tensor:
+        if is_kept:
+            return self.point(x) + self.own(x)
+        result: Tensor = checkpoint(lambda x: self.point(x) + self.own(x), x, use_reentrant=False)
+        return result
+
+
+def test_what_runs_again_in_the_backward_pass_is_safe_too_and_other_classes_keep_their_forward():
+    network, x = Checkpointed().double(), torch.randn(2, 4, 9, 8, dtype=torch.float64)
+    plain = network(x, is_kept=True)
+    plain.square().sum().backward()
+    wanted = [parameter.grad for parameter in network.parameters()]
+    network.zero_grad()
+    with safe_convolutions(network, x.device):
+        found = network(x)
+        found.square().sum().backward()
+    torch.testing.assert_close(found, plain, rtol=0, atol=1e-12)
+    for parameter, gradient in zip(network.parameters(), wanted, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=0, atol=1e-10)

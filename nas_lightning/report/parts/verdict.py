@@ -23,6 +23,7 @@ from nas_lightning.report.parts.statistics import OF_THE_TOP, cell, head
 from nas_lightning.report.ranking import Ranking
 from nas_lightning.report.run import RunFiles
 from nas_lightning.report.truth_command import reason, truth_commands
+from nas_lightning.runs.sessions import sessions_of
 from nas_lightning.scoring.meanings import meaning_of, worse_than_guessing
 
 FEW = 30
@@ -142,7 +143,8 @@ def _images(run: RunFiles) -> str:
 
 def _doubt(run: RunFiles, ranking: Ranking) -> str:
     """That every candidate scores worse than guessing, where the run recorded its classes."""
-    classes, entropies = run.environment.get("classes"), -ranking.table.quality("cross_entropy")[ranking.table.is_scored]
+    classes = next((one["classes"] for one in sessions_of(run.environment) if isinstance(one, dict) and "classes" in one), None)
+    entropies = -ranking.table.quality("cross_entropy")[ranking.table.is_scored]
     return worse_than_guessing(entropies.tolist(), classes) if isinstance(classes, int) and classes > 1 and len(entropies) else ""
 
 

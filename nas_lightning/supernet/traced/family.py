@@ -134,11 +134,13 @@ class TracedFamily:
         key = _key(header)
         if (known := _known.get(key)) is None or (free_sides and not known.free_sides):
             known = _rebuilt(json.loads(key[0]), free_sides)
-            _keep_known(key, known)
+        _keep_known(key, known)
         return known
 
     def remember(self) -> None:
-        """Spares this process to trace the network again for the checkpoints that it makes."""
+        """Spares this process to trace the network again for the checkpoints that it makes; one without a name is in none."""
+        if not isinstance(self.make, NetworkSource):
+            return
         plain = replace(self, weights=None, sort="none")
         vars(plain).update(program=self.program, cuts_natively=self.cuts_natively)
         _keep_known(_key(self.header()), plain)
@@ -240,6 +242,7 @@ def _key(header: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
 
 
 def _keep_known(key: tuple[str, tuple[str, ...]], family: TracedFamily) -> None:
+    _known.pop(key, None)
     _known[key] = family
     for oldest in list(_known)[:-MOST_KNOWN]:
         del _known[oldest]

@@ -87,8 +87,9 @@ class Graph:
         """Raises InputError unless images of this height and width can run."""
         legal = all(side.least <= length <= side.most for side, length in zip(self.sides, sides, strict=True))
         if not legal or (self.sides[0].symbol == self.sides[1].symbol and sides[0] != sides[1]):
+            advice = "" if self.sides[0].symbol else "; load_supernet(path, free_sides=True) traces it for those that it allows"
             traced = "x".join(map(str, self.values[self.images].shape[2:]))
-            raise InputError(f"images of {sides[0]}x{sides[1]} pixels: the network was traced for {traced}, and not for such sides")
+            raise InputError(f"images of {sides[0]}x{sides[1]} pixels: the network was traced for {traced}, and not for such sides{advice}")
 
     @property
     def calls(self) -> list[Value]:

@@ -96,10 +96,10 @@ class FixedTeacher(Checked, place="objective"):
         path = Path(self.checkpoint)
         try:
             if is_network(path):
-                saved = load_network(path, "checkpoint")
+                saved = load_network(path, "checkpoint", free_sides=True)  # the stage's images may be smaller
                 check_trained_on(self.dataset, {"supernet": saved.family.header(), "data": saved.data}, "checkpoint", path)
                 return saved.network, []
-            supernet, header = load_supernet(path, free_sides=True)  # the stage's images may be smaller
+            supernet, header = load_supernet(path, free_sides=True)
             check_trained_on(self.dataset, header, "checkpoint", path)
             return supernet, [supernet.space.largest]
         except InputError as error:
