@@ -230,7 +230,7 @@ def test_the_workers_end_with_their_parent(how: signal.Signals, everyone: bool, 
 @pytest.mark.slow
 def test_a_killed_call_resumes_with_the_missing_trainings(tmp_path: Path):
     code = "from nas_lightning.commands.standalone import main\nmain()"
-    options = ["space=resnet_tiny", "data=digits", "population.count=6", "standalone.epochs=20", "standalone.processes=2"]
+    options = ["space=resnet_tiny", "data=digits", "population.count=6", "standalone.epochs=8", "standalone.processes=2"]
 
     def start(name: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", code, *options, f"run_dir={tmp_path / name}"]

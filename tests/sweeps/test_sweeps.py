@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from nas_lightning.console.start import conf_folder
+from tests.composing import composed
 
 pytestmark = pytest.mark.slow  # whole sweeps, and runs of several jobs
 
@@ -54,6 +55,11 @@ def test_the_sweeps_have_the_authors_values():
 def test_every_sweep_runs_at_the_smallest_size(sweep: str, python: Callable, tmp_path: Path):
     key, values = swept_values(sweep)
     limit = [f"stages.{stage}.max_steps=1" for stage in ("pretrain", "finetune", "distill_1")]
+    if sweep != "list":  # the ends; those between differ by a number, of which a config is made below
+        whole, values = values, [values[0], values[-1]]
+        limit.append(f"{key}={','.join(values)}")
+        for value in whole:
+            assert float(value_at(composed("config", "experiment=micro", "run_dir=x", f"{key}={value}"), key)) == float(value)
     experiment = ["--config-dir", CONF, "experiment=micro_list"] if sweep == "list" else ["experiment=micro", *SMALL, *limit]
     done = python("train.py", *experiment, f"sweep={sweep}", f"hydra.sweep.dir={tmp_path}")
     assert done.returncode == 0, done.stderr[-3000:]
