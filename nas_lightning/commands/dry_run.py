@@ -37,7 +37,7 @@ MEASURED_STEPS = 3
 MEASURED_CANDIDATES = 10
 
 
-class Estimate(NamedTuple):
+class _Estimated(NamedTuple):
     """Of a part of a run."""
 
     lines: list[str]
@@ -75,7 +75,7 @@ def dry_run(config: TrainConfig, run: Run, run_dir: Path) -> str:
     return "\n".join(lines)
 
 
-def _stages(run: Run, supernet: AnyModule, batch: Batch, batches: int, left: Sequence[int]) -> Estimate:
+def _stages(run: Run, supernet: AnyModule, batch: Batch, batches: int, left: Sequence[int]) -> _Estimated:
     """The table.
 
     Args:
@@ -92,10 +92,12 @@ def _stages(run: Run, supernet: AnyModule, batch: Batch, batches: int, left: Seq
         rows.append([stage.name, stage.epochs, stage.sampler.paths, passes, f"{steps:,}", *timing])
     table = tabulate(rows, ["stage", "epochs", "paths", "passes", "steps", "a step", "estimated time"], disable_numparse=True)
     how = f"{MEASURED_STEPS} steps each on {batch[0].device}, batches of {len(batch[1])}"
-    return Estimate([f"Stages, from the forward and backward passes of {how}", table], total, whole != [*left])
+    return _Estimated([f"Stages, from the forward and backward passes of {how}", table], total, whole != [*left])
 
 
-def _truth(config: TrainConfig, run: Run, alone: Population, recipe: Recipe, run_dir: Path, device: torch.device, devices: int) -> Estimate:
+def _truth(
+    config: TrainConfig, run: Run, alone: Population, recipe: Recipe, run_dir: Path, device: torch.device, devices: int
+) -> _Estimated:
     done, processes = read_accuracies_so_far(run_dir / "standalone", alone), config.standalone.processes
     wanted = [Training(candidate, seed) for seed in config.standalone.seeds for candidate in alone]
     left = sum((training.candidate.architecture, training.seed) not in done for training in wanted)
@@ -104,12 +106,12 @@ def _truth(config: TrainConfig, run: Run, alone: Population, recipe: Recipe, run
     at_once = f", {processes} at a time" if processes > 1 else ""
     estimate = f"{left:,} left, {each:.1f} s each{at_once}: {duration(whole)}" if left else "finished"
     line = f"\nstandalone: {len(wanted):,} trainings of {recipe.epochs} epochs, {estimate}"
-    return Estimate([line], whole, left < len(wanted))
+    return _Estimated([line], whole, left < len(wanted))
 
 
 def _ranking(
     config: RankingConfig, run: Run, supernet: AnyModule, device: torch.device, devices: int, scored: Set[Architecture]
-) -> Estimate:
+) -> _Estimated:
     candidates = choose_candidates(config, run.space, run.population)
     to_rank = to_score(config, candidates)
     each, count, images = _ranking_seconds(config, run, to_rank, supernet, device, scored)
@@ -117,7 +119,7 @@ def _ranking(
     at_most = " at most, as cheap_first gives most candidates fewer images" if config.cheap_first else ""
     estimate = f"{each * 1000:.0f} ms each: {duration(whole)}{at_most}" if count else "finished"
     lines = [f"\nranking: {count:,} candidates on {images:,} images, {estimate}", for_the_fit(to_rank, candidates)]
-    return Estimate([line for line in lines if line], whole, bool(scored))
+    return _Estimated([line for line in lines if line], whole, bool(scored))
 
 
 def _describe_images(run: Run) -> list[str]:

@@ -75,5 +75,5 @@ def _pair(value: Any) -> Any:
     """The entries for height and width; of a word, the word."""
     if isinstance(value, str):
         return value
-    entries = tuple(value) if isinstance(value, list | tuple | torch.Size) else (value,)
+    entries = tuple(value) if isinstance(value, list | tuple) else (value,)
     return entries * 2 if len(entries) == 1 else entries

@@ -129,7 +129,7 @@ def _without_agreement(run: RunFiles, ranking: Ranking, ranked: str) -> Part:
     known = f"Known: the order in which a supernet, whose weights all candidates share, puts them. {ranked}."
     alike = as_by_size(by_size["parameters"]) if "parameters" in by_size else ""
     unknown = f"Not known: {NOT_KNOWN} {run.stale or NO_ACCURACY}."
-    does = f"{f'This does it {why}'.rstrip()}:"
+    does = f"This does it {why}".rstrip() + ":"
     how = f"{FIND_OUT} {does if command else 'nas-standalone trains them; ranking.known_accuracies=FILE compares.'}"
     lead = filter(None, [_doubt(run, ranking), f"{known} {alike}".rstrip(), unknown, how])
     return Part(UNKNOWN, (), statements, tiles, figures, command=command, lead=tuple(lead))
