@@ -139,7 +139,7 @@ def assert_lost(done: subprocess.CompletedProcess[str], how: str) -> None:
 
 def test_the_jobs_of_a_multirun_have_a_folder_each_and_their_own_config(python: Callable, tmp_path: Path):
     swept = ["stages.pretrain.optimizer.lr=0.05,0.02", "standalone=none", "hydra.mode=MULTIRUN", f"hydra.sweep.dir={tmp_path}/sweep"]
-    done = python("train.py", "experiment=micro", *TWO, *swept)
+    done = python("train.py", "experiment=micro", *TWO, *swept, pages=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == ["0", "1", "multirun.yaml", "sweep", "sweep.html", "sweep.md"]
     for number, rate in (("0", 0.05), ("1", 0.02)):

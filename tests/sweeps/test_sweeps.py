@@ -52,7 +52,7 @@ def test_the_sweeps_have_the_authors_values():
 
 
 @pytest.mark.parametrize("sweep", SWEEPS)
-def test_every_sweep_runs_at_the_smallest_size(sweep: str, python: Callable, tmp_path: Path):
+def test_every_sweep_runs_at_the_smallest_size(sweep: str, command: Callable, tmp_path: Path):
     key, values = swept_values(sweep)
     limit = [f"stages.{stage}.max_steps=1" for stage in ("pretrain", "finetune", "distill_1")]
     if sweep != "list":  # the ends; those between differ by a number, of which a config is made below
@@ -61,8 +61,8 @@ def test_every_sweep_runs_at_the_smallest_size(sweep: str, python: Callable, tmp
         for value in whole:
             assert float(value_at(composed("config", "experiment=micro", "run_dir=x", f"{key}={value}"), key)) == float(value)
     experiment = ["--config-dir", CONF, "experiment=micro_list"] if sweep == "list" else ["experiment=micro", *SMALL, *limit]
-    done = python("train.py", *experiment, f"sweep={sweep}", f"hydra.sweep.dir={tmp_path}")
-    assert done.returncode == 0, done.stderr[-3000:]
+    done = command("train", *experiment, f"sweep={sweep}", f"hydra.sweep.dir={tmp_path}")
+    assert done.code == 0, done.err[-3000:]
     found = [yaml.safe_load((job / "config.yaml").read_text()) for job in jobs(tmp_path)]
     if sweep == "list":
         chosen = [(one["stages"]["finetune"]["sampler"]["choose"]) for one in found]
@@ -82,13 +82,11 @@ def test_every_sweep_runs_at_the_smallest_size(sweep: str, python: Callable, tmp
     ],
     ids=lambda launcher: launcher[0].split("=")[1],
 )
-def test_every_launcher_gives_what_the_basic_one_does(launcher: list[str], python: Callable, tmp_path: Path):
-    arguments = ["-m", "experiment=micro", *SMALL, "seed=0,1"]
-    for name, more in (("basic", []), ("other", launcher)):
-        done = python("train.py", *arguments, f"hydra.sweep.dir={tmp_path}/{name}", *more)
-        assert done.returncode == 0, done.stderr[-3000:]
+def test_every_launcher_gives_what_the_basic_one_does(launcher: list[str], python: Callable, swept: Path, tmp_path: Path):
+    done = python("train.py", "-m", "experiment=micro", *SMALL, "seed=0,1", f"hydra.sweep.dir={tmp_path}", *launcher)
+    assert done.returncode == 0, done.stderr[-3000:]
     for number in "01":
-        basic, other = (tmp_path / name / number for name in ("basic", "other"))
+        basic, other = swept / number, tmp_path / number
         assert (basic / "ranking" / "scores.csv").read_bytes() == (other / "ranking" / "scores.csv").read_bytes()
         assert json.loads((other / "finished.json").read_text())["config_sha256"]
         assert yaml.safe_load((other / "config.yaml").read_text())["seed"] == int(number)
