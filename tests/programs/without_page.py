@@ -1,6 +1,6 @@
 """Runs a script or a module (``-m``) as Python does, but its run draws no page at its end, which takes a third of a tiny run.
 
-    python tests/programs/without_page.py train.py experiment=micro run_dir=DIR
+python tests/programs/without_page.py train.py experiment=micro run_dir=DIR
 """
 
 import runpy
