@@ -186,8 +186,9 @@ class StandaloneCommandConfig(CommandConfig):
     """Short for ``standalone.choose``."""
     count: int | None = number(None, least=1)
     """Short for ``standalone.count``."""
-    budget: int | None = number(None, least=1)
-    """With ``choose=best`` the multiply-adds that no candidate may exceed; None has no limit. With ``choose=search`` one of its budgets."""
+    budget: float | None = number(None, above=0)
+    """With ``choose=best`` the multiply-adds that no candidate may exceed; None has no limit. With ``choose=search`` a number that
+    only one of its budgets has."""
     random: int | None = number(None, least=0)
     """With ``choose=best`` or ``search`` the random candidates of the same list and budget to train; None takes as many as the best."""
     start: str | None = path(None)

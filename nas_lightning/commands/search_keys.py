@@ -39,7 +39,7 @@ class SearchConfig:
     images: int | None = number(None, least=1)
     """Scores on the first N of the test split; None takes 500, or all if there are fewer."""
     finalists: int = number(5, least=1, most=10_000)
-    """The best N under each budget are scored again on all test images, and ordered by that."""
+    """The best N under each budget are scored again on all test images, and ordered by that; by the prediction where that chose."""
     baselines: int = number(0, least=0, most=1_000_000)
     """Also evaluates N candidates of the spread and N of the uniform start, to compare the search with."""
     seed: int = number(0, least=0, most=4_294_967_295)

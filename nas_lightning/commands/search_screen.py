@@ -31,10 +31,11 @@ def search_screen(problem: Problem, chosen: Sequence[Mapping[str, Any]], evaluat
         costs += [f"{best['measured'][name][LATENCY]:.4g} ({best['cost'][name]:.4g})" for name in timed]
         rows.append([describe(budget).replace(", ", ",\n"), *costs, *(f"{best[part][key]:.4f}" for part in _parts(best))])
         codes.append(f"{describe(budget)}:\n  {best['architecture']}")
-        if (gain := best.get("over_smaller_budget")) and gain["top1"] < SURE * gain["standard_error"]:
+        if (gain := best.get("over_smaller_budget")) and gain["top1"] < (sure := SURE * gain["standard_error"]):
+            judged = "is worse than that" if gain["top1"] < -sure else "may differ by chance alone from that"
             notes.append(
-                f"What the best under {describe(budget)} gains over that under {describe(gain['budget'])} may be chance: top-1 "
-                f"{100 * gain['top1']:+.1f} points, with a standard error of up to {100 * gain['standard_error']:.1f}."
+                f"The best under {describe(budget)} {judged} under {describe(gain['budget'])}: top-1 {100 * gain['top1']:+.1f} points, "
+                f"with a standard error of up to {100 * gain['standard_error']:.1f}."
             )
         used = max((best["cost"][name] / limit for name, limit in budget.items()), default=1.0)
         if used < MUST_USE:
@@ -46,6 +47,7 @@ def search_screen(problem: Problem, chosen: Sequence[Mapping[str, Any]], evaluat
     heads = ["at most", *(name.replace("_", "-") for name in counted), *(f"{UNITS[name]}\n(predicted)" for name in timed), *images]
     title = f"The best of {evaluated:,} candidates under each budget: {label}"
     title += " on the images of the search and on all" if len(images) > 1 else ""
+    title += ", chosen and ordered by its prediction" if first["objective"] == "predicted" else ""
     return fitted([f"{title}\n{tabulate(rows, heads, disable_numparse=True)}", "\n".join(codes), *filter(None, ["\n".join(notes)]), *empty])
 
 

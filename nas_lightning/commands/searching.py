@@ -29,7 +29,7 @@ from nas_lightning.devices.trainer import make_trainer, precision_of, start_proc
 from nas_lightning.errors import InputError, check_at_least, check_known
 from nas_lightning.runs.writing import write_json
 from nas_lightning.scoring.predict import rank_to_folder
-from nas_lightning.scoring.predictors import Predictor, predict
+from nas_lightning.scoring.predictors import FEWEST, Predictor, predict
 from nas_lightning.scoring.protocol import claim, make_protocol
 from nas_lightning.scoring.score import Scorer
 from nas_lightning.scoring.table import PREDICTION, Score
@@ -42,7 +42,7 @@ from nas_lightning.search.limits import resolve
 from nas_lightning.search.problem import COUNTED, CostOf, Problem, counted
 from nas_lightning.search.record import CHOSEN, EVALUATED, FITTED, Record
 from nas_lightning.search.run import Evaluate, Generation, Search
-from nas_lightning.search.starts import STARTS, Listed
+from nas_lightning.search.starts import STARTS, Fresh, Listed
 from nas_lightning.space import Architecture, Population
 from nas_lightning.supernet.checkpoint import load_supernet
 from nas_lightning.supernet.families import AnyModule
@@ -68,8 +68,7 @@ class Prepared:
     all_images: int
     """Those of the finalists: all."""
     scorer: Scorer
-    last_scorer: Scorer
-    """Of the finalists: in the fewest batches of nearly equal size, none larger than the search's."""
+    """Of the search, and of its finalists in batches no larger."""
 
 
 def prepare_search(config: SearchCommandConfig) -> Prepared:
@@ -91,7 +90,7 @@ def prepare_search(config: SearchCommandConfig) -> Prepared:
     if limited := [name for name in latency_names(search) if name in (search.budgets or {})]:
         ends = measured_ends(config, supernet)  # so that a budget below the smallest candidate stops before any work
         resolve({name: (search.budgets or {})[name] for name in limited if name in ends}, ends)
-    size = search.scorer.batch_size or images  # a batch's statistics are part of a score, so that all have one size
+    size = min(search.scorer.batch_size or images, images)  # a batch's statistics are part of a score: the finalists' are no larger
     return Prepared(
         checkpoint=paths[0],
         supernet=supernet,
@@ -100,7 +99,6 @@ def prepare_search(config: SearchCommandConfig) -> Prepared:
         images=images,
         all_images=available,
         scorer=replace(search.scorer, batch_size=size),
-        last_scorer=replace(search.scorer, batch_size=math.ceil(available / math.ceil(available / size))),
     )
 
 
@@ -122,11 +120,17 @@ def check_halving(search: SearchConfig, images: int) -> None:
         )
 
 
-def whole_brackets(search: SearchConfig) -> int:
-    """Evaluations, of successive halving as many as make whole brackets."""
+def whole_brackets(search: SearchConfig, problem: Problem) -> int:
+    """Evaluations, of successive halving as many as make whole brackets; says where they are fewer than was asked or listed."""
     unit = search.algorithm.bracket(search.population) if isinstance(search.algorithm, SuccessiveHalving) else 1
     if is_rank_zero() and (rest := search.evaluations % unit):
         report(f"search.evaluations: {search.evaluations - rest:,} of {search.evaluations:,} are used, in whole brackets of {unit:,}")
+    if (
+        is_rank_zero()
+        and isinstance(search.algorithm, FromList)
+        and (listed := int(problem.within(problem.rows(problem.listed)).sum())) > (search.evaluations)
+    ):
+        report(f"search.evaluations: the first {search.evaluations:,} of the list's {listed:,} candidates within the budgets are evaluated")
     return search.evaluations - search.evaluations % unit
 
 
@@ -156,6 +160,11 @@ def make_problem(search: SearchConfig, supernet: AnyModule, latencies: Mapping[s
     problem = replace(problem, budgets=resolve(budgets, {name: problem.ends(name) for name in cost_of}))
     if next(search.algorithm.propose(problem, search.start, search.population, search.seed), None) is None:
         raise InputError(f"search.list: {search.list} has no candidate within the budgets")
+    if search.objective == "predicted" and (found := len(Fresh(search.start.stream(problem, search.seed)).take(FEWEST))) < FEWEST:
+        raise InputError(
+            f"search.objective: predicted is fitted on {FEWEST} candidates or more, search.start finds {found} within the budgets; "
+            "give cross_entropy"
+        )
     return problem
 
 
@@ -179,15 +188,15 @@ def search_checkpoint(prepared: Prepared, config: SearchCommandConfig, node: Map
     if is_rank_zero():
         shutil.rmtree(folder / PARTS, ignore_errors=True)  # of a generation that was not finished
     wait_for_all()
-    on_searched = partial(_score, prepared, prepared.scorer, make_arguments, folder / PARTS, (images, labels))
-    on_all = partial(_score, prepared, prepared.last_scorer, make_arguments, folder / PARTS, (all_images, all_labels))
+    on_searched = partial(_score, prepared, make_arguments, folder / PARTS, (images, labels))
+    on_all = partial(_score, prepared, make_arguments, folder / PARTS, (all_images, all_labels))
     record = Record(folder, problem)
     whole = Search(
         problem=problem,
         algorithm=search.algorithm,
         start=search.start,
         objective=search.objective,
-        evaluations=whole_brackets(search),
+        evaluations=whole_brackets(search, problem),
         population=search.population,
         seed=search.seed,
     )
@@ -250,7 +259,6 @@ def make_search_protocol(prepared: Prepared, node: Mapping[str, Any], precision:
 
 def _score(
     prepared: Prepared,
-    scorer: Scorer,
     make_arguments: Callable[[], Mapping[str, Any]],
     parts: Path,
     images: tuple[Tensor, Tensor],
@@ -266,7 +274,7 @@ def _score(
         images[0][:count],
         images[1][:count],
         parts / name / str(generation.number),
-        scorer=scorer,
+        scorer=prepared.scorer,
         trainer_arguments=make_arguments(),
         label=name,
         is_shown=False,

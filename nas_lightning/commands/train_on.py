@@ -30,8 +30,11 @@ from nas_lightning.standalone.progress import TruthProgress
 from nas_lightning.standalone.side_by_side import on_one_device
 from nas_lightning.standalone.train_alone import check_trainer_arguments, train_network
 
-OTHERS = ("choose", "count", "budget", "random", "scores", "space", "network", "population", "standalone.choose", "standalone.count")
-"""Keys of which candidates are trained."""
+OTHERS = (
+    *("choose", "count", "budget", "random", "scores", "space", "network", "population", "data"),
+    *("standalone.choose", "standalone.count", "standalone.shortcuts"),
+)
+"""Keys of which candidates are trained, and on what; with their own, but for ``data.root``."""
 
 
 def train_on(node: Mapping[str, Any], overrides: Iterable[str]) -> None:
@@ -43,7 +46,7 @@ def train_on(node: Mapping[str, Any], overrides: Iterable[str]) -> None:
     """
     typed = [override.lstrip("+~").split("=")[0] for override in overrides]
     for key in typed:
-        if any(key == other or key.startswith(f"{other}.") for other in OTHERS) or key == "data":
+        if key != "data.root" and any(key == other or key.startswith(f"{other}.") for other in OTHERS):
             raise InputError(f"{key}: cannot go with start, whose export names the candidate, its space and its images")
     config = read(StandaloneCommandConfig, node)
     limit_threads(config.threads)
@@ -71,6 +74,8 @@ def train_on(node: Mapping[str, Any], overrides: Iterable[str]) -> None:
         claim_config(held / "standalone", node)
         target = held / "export" / name_of(saved.family, saved.architecture)
         if (card := kept(target, saved.settings, made_from)) is not None:
+            if (seed := card["origin"].get("seed")) != seeds[0]:
+                raise InputError(f"standalone.seeds: {seeds}: {target} was trained with seed {seed}; give another run_dir")
             show(target, card, is_new=False)
             return
         before = evaluate(saved.network, dataset, saved.settings.images, saved.settings.batch_size)

@@ -14,7 +14,7 @@ from tabulate import tabulate
 from nas_lightning.agreement.estimate import FEWEST_OF_A_GROUP
 from nas_lightning.errors import InputError
 from nas_lightning.rng import generator
-from nas_lightning.runs.lock import WINNERS
+from nas_lightning.runs.lock import CHOSEN, WINNERS
 from nas_lightning.runs.made_from import KEY, hashes
 from nas_lightning.runs.reading import read_json
 from nas_lightning.runs.writing import write_json
@@ -22,7 +22,7 @@ from nas_lightning.scoring.protocol import read_order
 from nas_lightning.scoring.table import LABELS, read_table
 from nas_lightning.search.finalists import read_chosen
 from nas_lightning.search.latency import read_model
-from nas_lightning.search.limits import describe
+from nas_lightning.search.limits import amount, describe
 from nas_lightning.search.problem import Problem, counted
 from nas_lightning.search.starts import Fresh, Uniform
 from nas_lightning.space import Architecture, Candidate, Population, Space
@@ -46,6 +46,8 @@ class Winners:
     budget: int | None
     among: str = "list"
     """What the random ones are drawn from."""
+    under: str | None = None
+    """The limits in words, where they are more than ``budget``."""
 
     @property
     def kinds(self) -> dict[Architecture, str]:
@@ -58,7 +60,7 @@ class Winners:
         return Population(space, tuple(dict.fromkeys((*self.best, *self.random))))
 
 
-def choose_winners(scores: Path, space: Space, count: int | None, random: int | None, budget: int | None, seed: int) -> Winners:
+def choose_winners(scores: Path, space: Space, count: int | None, random: int | None, budget: float | None, seed: int) -> Winners:
     """The best candidates of a ranking by the score that orders it, and random ones.
 
     Args:
@@ -71,7 +73,7 @@ def choose_winners(scores: Path, space: Space, count: int | None, random: int | 
     Raises:
         InputError: if the list has fewer under the budget.
     """
-    table, count = read_table(scores, space), COUNT if count is None else count
+    table, count, budget = read_table(scores, space), COUNT if count is None else count, None if budget is None else int(budget)
     key = read_order(scores) or table.default_score
     rows, random = table.best_rows(key, budget), count if random is None else random
     for name, wanted in (("count", count), ("random", random)):
@@ -84,7 +86,7 @@ def choose_winners(scores: Path, space: Space, count: int | None, random: int | 
     return Winners(tuple(best), tuple(others), LABELS[key], budget)
 
 
-def choose_searched(chosen: Path, problem: Problem, count: int | None, random: int | None, budget: int | None, seed: int) -> Winners:
+def choose_searched(chosen: Path, problem: Problem, count: int | None, random: int | None, budget: float | None, seed: int) -> Winners:
     """The chosen of a search, and random ones under the same budget, uniform in each width and narrowed to it.
 
     Args:
@@ -92,27 +94,32 @@ def choose_searched(chosen: Path, problem: Problem, count: int | None, random: i
         problem: the space and its costs.
         count: of the chosen; None takes all of the budget.
         random: as ``choose_winners``.
-        budget: the multiply-adds of one of the search's budgets; None if it has only one.
+        budget: a number that only one of the search's budgets has, as ``amount`` writes it; None if it has only one.
         seed: of the random ones.
 
     Raises:
         InputError: if the search has another budget, or several and none is named, or fewer chosen.
     """
-    entries = [entry for entry in read_chosen(chosen) if budget is None or entry["budget"].get("multiply_adds") == budget]
+    every = read_chosen(chosen)
+    entries = [entry for entry in every if budget is None or amount(budget) in map(amount, entry["budget"].values())]
     limits = [dict(limit) for limit in {tuple(entry["budget"].items()): None for entry in entries}]
     if len(limits) != 1:
-        every = "; ".join({describe(entry["budget"]): None for entry in read_chosen(chosen)})
-        given = "is missing" if budget is None else budget
-        raise InputError(f"budget: {given}; give the multiply-adds of one of those of {chosen}: {every}")
+        listed = "; ".join({describe(entry["budget"]): None for entry in every})
+        given = "is missing" if budget is None else amount(budget)
+        raise InputError(f"budget: {given}; give a number that only one of those of {chosen} has: {listed}")
     if (wanted := count or len(entries)) > len(entries):
         raise InputError(f"count: {wanted} is more than {chosen} has: {len(entries)} under this budget (search.finalists gives more)")
     codes = [str(entry["architecture"]) for entry in sorted(entries, key=lambda entry: entry["place"])][:wanted]
     best = tuple(Candidate(f"chosen{number}", code, problem.space.parse(code)) for number, code in enumerate(codes, start=1))
     limited = replace(problem, budgets=(limits[0],))
-    drawn = limited.architectures(Fresh(Uniform().stream(limited, seed)).take(wanted if random is None else random))
+    random = wanted if random is None else random
+    drawn = limited.architectures(Fresh(Uniform().stream(limited, seed)).take(random))
+    if len(drawn) < random:
+        raise InputError(f"random: {random} is more than were found of at most {describe(limits[0])}: {len(drawn)}")
     others = tuple(Candidate(f"random{number}", problem.space.text(one), one) for number, one in enumerate(drawn, start=1))
     macs = limits[0].get("multiply_adds")
-    return Winners(best, others, "the search", None if macs is None else int(macs), "space")
+    under = None if macs is not None and len(limits[0]) == 1 else describe(limits[0])
+    return Winners(best, others, "the search", None if macs is None else int(macs), "space", under)
 
 
 def problem_of(chosen: Path, family: Family) -> Problem:
@@ -129,6 +136,8 @@ def compare_winners(winners: Winners, truth: GroundTruth) -> dict[str, Any]:
     content: dict[str, Any] = {"ordered_by": winners.label, "budget": winners.budget}
     if winners.among != "list":
         content["among"] = winners.among
+    if winners.under is not None:
+        content["under"] = winners.under
     for kind, values in accuracies.items():
         names = [candidate.text for candidate in kinds[kind] if candidate.architecture in means]
         figures = {"mean": values.mean(), "spread": values.std(ddof=1) if len(values) > 1 else None} if len(values) else {}
@@ -152,25 +161,26 @@ def write_winners(folder: Path, scores: Path, content: Mapping[str, Any]) -> Non
 
 def describe_winners(content: Mapping[str, Any]) -> str:
     """A table of both kinds, and what choosing by the ranking gained."""
-    from nas_lightning.report.winners import gain_in_words  # the room's pictures take half a second to import
+    from nas_lightning.report.winners import gain_in_words, limit_in_words  # the room's pictures take half a second to import
 
     rows = [
         [kind, figures["n"], *("" if figures[key] is None else f"{100 * figures[key]:.2f}" for key in ("mean", "spread"))]
         for kind in ("best", "random")
         if (figures := content[kind])["n"]
     ]
-    limit = "" if content["budget"] is None else f", of at most {content['budget'] / 1e6:g} M multiply-adds"
-    title = f"Test accuracy of the best by {content['ordered_by']} and of random ones of the same {content.get('among', 'list')}{limit}"
+    title = f"Test accuracy of the best by {content['ordered_by']} and of random ones of the same {content.get('among', 'list')}"
+    title += limit_in_words(content)
     table = tabulate(rows, ["chosen", "candidates", "mean, %", "spread, points"], disable_numparse=True)
     return "\n".join(filter(None, [title, table, gain_in_words(content)]))
 
 
 def folder_of(scores: Path) -> Path:
     """Where the winners of a ranking or a search are trained unless ``run_dir`` is given: in its run folder."""
-    ranking = next(
+    made_in = next(
         (folder for folder in list(scores.parents)[:2] if folder.name in ("ranking", "search")), None
     )  # of several checkpoints it is above
-    return (scores.parent if ranking is None else ranking.parent) / WINNERS
+    name = CHOSEN if scores.name == f"{CHOSEN}.json" else WINNERS
+    return (scores.parent if made_in is None else made_in.parent) / name
 
 
 def _of(candidates: Sequence[Candidate], means: Mapping[Architecture, float]) -> npt.NDArray[np.float64]:

@@ -16,6 +16,7 @@ from nas_lightning.errors import InputError
 from nas_lightning.report.ranking import Ranking, number, optional, read_alone, read_ranking
 from nas_lightning.report.recipe import AloneRecipe, recipe_beside, recipe_of
 from nas_lightning.report.winners import FOLDER as WINNERS
+from nas_lightning.runs.lock import CHOSEN
 from nas_lightning.runs.made_from import changed_source
 from nas_lightning.runs.reading import read_json, read_rows, read_text, read_yaml
 from nas_lightning.runs.sessions import has_every_time, sessions_of
@@ -63,6 +64,8 @@ class RunFiles:
     known_recipe: AloneRecipe | None
     """Of the known accuracies; None also if it is not recorded."""
     winners_recipe: AloneRecipe | None
+    chosen_recipe: AloneRecipe | None
+    """Of what a search chose, trained alone."""
     seconds: float | None
     """Worked on the run until it was finished; None while unfinished."""
     points: int = 3000
@@ -141,6 +144,7 @@ def read_run(folder: Path) -> RunFiles:
         alone=alone,
         known_recipe=_known_recipe(folder, config),
         winners_recipe=recipe_of(optional(read_yaml, folder / WINNERS / "config.yaml") or {}),
+        chosen_recipe=recipe_of(optional(read_yaml, folder / CHOSEN / "standalone/config.yaml") or {}),
         seconds=optional(_read_seconds, folder / "finished.json"),
     )
 

@@ -31,6 +31,13 @@ def read_winners(run_dir: Path) -> Mapping[str, Any] | None:
     return content
 
 
+def limit_in_words(content: Mapping[str, Any]) -> str:
+    """What none of ``winners.json`` exceeds; empty without a limit."""
+    budget = content["budget"]
+    under = content.get("under") or (None if budget is None else f"{budget / 1e6:g} M multiply-adds")
+    return "" if under is None else f", of at most {under}"
+
+
 def gain_in_words(content: Mapping[str, Any]) -> str:
     """The verdict on a choice by the ranking, and what it rests on; empty without anything to compare with.
 
@@ -53,7 +60,7 @@ def gain_in_words(content: Mapping[str, Any]) -> str:
     verdict = f"Whether it pays to choose by {content.get('ordered_by', 'the score')} {outcome}."
     if outcome != "is open":
         verdict = f"Choosing by {content.get('ordered_by', 'the score')} {outcome}."
-    limit = "" if content["budget"] is None else f", of at most {content['budget'] / 1e6:g} M multiply-adds,"
-    among = f"random ones of the same {content.get('among', 'list')}{limit}"
+    limit = limit_in_words(content)
+    among = f"random ones of the same {content.get('among', 'list')}{limit}{',' if limit else ''}"
     gain = f"{100 * difference['value']:+.2f} points ({interval})"
     return f"{verdict} Trained alone, the best reach {best}, {among} {random}: a difference of {gain}."

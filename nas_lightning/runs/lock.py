@@ -18,8 +18,8 @@ WRITTEN = ("", "stages/*", "standalone", "ranking", "ranking/*", "ranking/*/*", 
 """Places where a run folder's owner writes."""
 PLACES = ("", "ranking", "standalone", "search")
 """Places of a run folder's config: of nas-train, nas-rank, nas-standalone and nas-search."""
-WINNERS = "winners"
-"""The one folder that a run of its own may have in another's: the best of the ranking there, trained stand-alone."""
+WINNERS, CHOSEN = "winners", "chosen"
+"""The folders that a run of its own may have in another's: the best of the ranking, and the chosen of the search, trained alone."""
 LONGEST_CLAIM = 300.0
 """Seconds that a part waits for the claims of other parts."""
 
@@ -85,7 +85,7 @@ def claiming(folder: Path, part: str) -> Iterator[None]:
 def check_apart(folder: Path) -> None:
     """Refuses a folder in another run's, whose files could become its own."""
     whole = folder.resolve()
-    for parent in whole.parents[1:] if whole.name == WINNERS else whole.parents:
+    for parent in whole.parents[1:] if whole.name in (WINNERS, CHOSEN) else whole.parents:
         if any((parent / place / "config.yaml").is_file() and (parent / place / "environment.json").is_file() for place in PLACES):
             raise InputError(f"run_dir: {folder} lies in the run folder {parent}; give another run_dir")
 

@@ -40,7 +40,8 @@ def make_protocol(
         data: sha256 of the images and labels.
         images: their number.
         structure: entries of the networks: ``Structure.protocol``.
-        batch_size: images per pass; None is all in one.
+        batch_size: most images per pass; None is all in one. Where they do not divide, the number of passes of nearly equal size is named
+            too: earlier versions had a smaller last one.
         precision: the Trainer's, such as ``32-true``: ``trainer.precision_of``.
         recalibration: entries of a ranking with recalibrated norms.
         cheap_first: the rule of a ranking that gives most candidates few images.
@@ -54,8 +55,9 @@ def make_protocol(
         "checkpoint_sha256": file_hash(checkpoint),
         "data_sha256": data,
     }
+    batches = {"batches": -(-images // batch_size)} if batch_size and images % batch_size else {}
     halving = {} if cheap_first is None else {"cheap_first": dict(cheap_first)}
-    return {**protocol, **(recalibration or {}), **halving}
+    return {**protocol, **batches, **(recalibration or {}), **halving}
 
 
 def claim(folder: Path, protocol: dict[str, Any]) -> None:

@@ -30,7 +30,8 @@ class Scorer:
     """
 
     batch_size: int | None = number(None, least=1)
-    """Images per pass, whose statistics the norms use; None takes all images in one, the original protocol."""
+    """Most images per pass, whose statistics the norms use; passes are of equal size, or differ by one. None takes all images
+    in one, the original protocol."""
     prefix_memory: float = number(1.0, least=0)
     """GiB per device for features that candidates share; with less, more is recomputed; with 0, nothing is shared."""
     chunk_size: int = number(50, least=1)
@@ -72,10 +73,11 @@ def rank_by_image(
     for architecture in ordered:
         supernet.space.check(architecture)
     walked: AnySupernet[Any] = supernet.to(images.device).eval()
-    size = scorer.batch_size or len(images)
+    batches = -(-len(images) // (scorer.batch_size or len(images)))
     sums = torch.zeros(len(ordered), len(Score._fields), dtype=torch.float64, device=images.device)
     losses = torch.empty(len(ordered), len(images), device=images.device)
-    for batch, wanted, part in zip(images.split(size), labels.split(size), losses.split(size, dim=1), strict=True):
+    parts = (images.tensor_split(batches), labels.tensor_split(batches), losses.tensor_split(batches, dim=1))
+    for batch, wanted, part in zip(*parts, strict=True):
         if scorer.recalibration is None:
             walk = walk_prefixes(walked, ordered, walked.begin(batch), int(scorer.prefix_memory * 2**30))
         else:

@@ -64,6 +64,7 @@ class Problem:
 
     def widths(self, rows: Rows) -> Rows:
         """(n, layers) widths in channels."""
+        rows = rows.reshape(-1, self.space.layers)  # of none, too
         columns = [np.array(widths)[column] for widths, column in zip(self.space.choices, rows.T, strict=True)]
         return np.stack(columns, axis=1)
 

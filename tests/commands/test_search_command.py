@@ -6,7 +6,6 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import replace
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,14 @@ import pytest
 
 from nas_lightning.commands import searching
 from nas_lightning.commands.search_screen import search_screen
+from nas_lightning.commands.winners import choose_searched, folder_of
 from nas_lightning.data import Digits, evaluation_images
 from nas_lightning.data.check import describe
+from nas_lightning.errors import InputError
+from nas_lightning.report.winners import limit_in_words
 from nas_lightning.scoring.score import score as scored
 from nas_lightning.search.problem import Problem, counted
+from nas_lightning.space import Population
 from nas_lightning.supernet import Supernet
 from nas_lightning.supernet.checkpoint import make_header, save_supernet
 from tests.conftest import run_command
@@ -80,7 +83,7 @@ def test_the_chosen_keep_to_their_budgets_and_have_both_scores(whole: Path, supe
         assert entry["cost"]["multiply_adds"] == supernet.structure.cost([architecture.widths]).multiply_adds[0]
         assert entry["cost"]["multiply_adds"] <= entry["budget"]["multiply_adds"]
         for part, count in (("searched", 20), ("all_images", available)):  # all, though they are no whole batches of 20
-            alone = scored(supernet, architecture, *evaluation_images(Digits(resolution=8), count), ceil(count / ceil(count / 20)))
+            alone = scored(supernet, architecture, *evaluation_images(Digits(resolution=8), count), 20)
             assert entry[part]["images"] == count
             assert entry[part]["cross_entropy"] == pytest.approx(alone.cross_entropy, rel=1e-5)
     for budget in {entry["budget"]["multiply_adds"] for entry in chosen}:
@@ -100,6 +103,20 @@ def test_a_budget_that_the_best_found_hardly_uses_is_named(supernet: Supernet):
     text = " ".join(search_screen(replace(problem, budgets=budgets), [{**entry, "budget": one} for one in budgets], 9).split())
     assert f"Of {largest:,.0f} multiply-adds the best found uses {smallest / largest:.0%}: raise search.evaluations" in text
     assert f"Of {smallest:,.0f} multiply-adds" not in text
+
+
+@pytest.mark.parametrize(
+    ("gain", "said"), [(-0.5, "is worse than that under"), (0.01, "may differ by chance alone from that under"), (0.5, None)]
+)
+def test_what_a_larger_budget_gains_is_judged_by_its_error(gain: float, said: str | None, supernet: Supernet):
+    problem = Problem(SPACE, counted(supernet.structure.cost))
+    _, largest = problem.ends("multiply_adds")
+    score, code, budget = {"images": 20, "cross_entropy": 1.0}, SPACE.text(SPACE.largest), {"multiply_adds": largest}
+    entry = {"architecture": code, "place": 1, "objective": "cross_entropy", "searched": score, "all_images": score, "budget": budget}
+    entry |= {"cost": budget, "share_of_largest": {"multiply_adds": 1.0}}
+    entry |= {"over_smaller_budget": {"budget": {"multiply_adds": 1e4}, "top1": gain, "standard_error": 0.1}}
+    text = " ".join(search_screen(replace(problem, budgets=(budget,)), [entry], 9).split())
+    assert (said in text) if said else ("standard error" not in text)
 
 
 def test_the_front_and_both_random_starts_are_written(whole: Path):
@@ -276,7 +293,74 @@ def test_the_chosen_and_as_many_random_ones_of_their_budget_are_trained(
     widths = [SPACE.parse(code).widths for code in content["random"]["architectures"]]
     assert supernet.structure.cost(widths).multiply_adds.max() <= budget
     assert "random ones of the same space, of at most" in " ".join(done.out.split())
-    for wrong, line in (("budget=7", "error: budget: 7; give the multiply-adds of"), ("count=1", "error: budget: is missing; give the")):
+    for wrong, line in (
+        ("budget=7", "error: budget: 7; give a number that only one of those of"),
+        ("count=1", "error: budget: is missing; give a number"),
+    ):
         done = command("standalone", *given, wrong)
         assert done.code == 2
         assert done.err.splitlines()[-1].startswith(line)
+
+
+def test_what_a_search_chose_has_another_folder_than_what_a_ranking_did():
+    assert folder_of(Path("RUN/search/chosen.json")) == Path("RUN/chosen")
+    assert folder_of(Path("RUN/ranking/scores.csv")) == Path("RUN/winners")
+
+
+@pytest.fixture
+def of_two_costs(whole: Path, tmp_path: Path) -> Path:
+    """A search's chosen under two budgets that differ in parameters alone."""
+    entries = json.loads((whole / "search/chosen.json").read_text())
+    for entry, parameters in zip(entries, (3000.5, 3000.5, 5000, 5000), strict=True):
+        entry["budget"] = {"multiply_adds": 80_000, "parameters": parameters}
+    (tmp_path / "chosen.json").write_text(json.dumps(entries))
+    return tmp_path / "chosen.json"
+
+
+def test_a_budget_is_named_by_a_number_that_it_alone_has(of_two_costs: Path, supernet: Supernet):
+    problem = Problem(SPACE, counted(supernet.structure.cost))
+    winners = choose_searched(of_two_costs, problem, None, 2, 5000, 0)
+    assert [len(winners.best), len(winners.random), winners.under] == [2, 2, "80,000 multiply-adds, 5,000 parameters"]
+    assert limit_in_words({"budget": winners.budget, "under": winners.under}) == f", of at most {winners.under}"
+    assert choose_searched(of_two_costs, problem, None, 0, 3000.5, 0).random == ()
+    with pytest.raises(InputError, match=r"budget: 80,000; give a number that only one of those of .*: 80,000 multiply-adds, 3,000 param"):
+        choose_searched(of_two_costs, problem, None, None, 80_000, 0)
+
+
+def test_fewer_random_ones_than_are_asked_for_are_an_error(of_two_costs: Path, supernet: Supernet):
+    entries = json.loads(of_two_costs.read_text())
+    smallest = supernet.structure.cost([SPACE.smallest.widths])
+    for entry in entries:
+        entry["budget"] = {"multiply_adds": int(smallest.multiply_adds[0])}
+    of_two_costs.write_text(json.dumps(entries))
+    with pytest.raises(InputError, match=r"random: 2 is more than were found of at most .* multiply-adds: 1"):
+        choose_searched(of_two_costs, Problem(SPACE, counted(supernet.structure.cost)), None, 2, None, 0)
+
+
+def test_a_list_that_is_not_evaluated_whole_is_told_so(arguments: list[str], tmp_path: Path, command: Callable):
+    Population.draw(SPACE, 12, seed=0).write(tmp_path / "list.json")
+    given = [*arguments[:1], *SMALL, "search.algorithm=list", f"search.list={tmp_path}/list.json", "search.evaluations=10"]
+    done = command("search", *given, f"run_dir={tmp_path}/run", pages=True)
+    assert done.code == 0, done.err
+    assert "search.evaluations: the first 10 of the list's 12 candidates within the budgets are evaluated" in done.err
+    text = (tmp_path / "run/report.md").read_text()
+    assert "10 candidates of a list, on 20 of" in text
+    assert "drawn at random" not in text
+
+
+def test_a_predicted_search_says_what_ordered_its_finalists(arguments: list[str], tmp_path: Path, command: Callable):
+    done = command("search", *arguments, "search.objective=predicted", "search.fitted_on=30", f"run_dir={tmp_path}", pages=True)
+    assert done.code == 0, done.err
+    assert "ordered by its prediction" in " ".join(done.out.split())
+    text = (tmp_path / "report.md").read_text()
+    assert "predicted from scores on 20 of" in text
+    assert "best first by their prediction" in text
+    assert "too good" not in text
+    entries = json.loads((tmp_path / "search/chosen.json").read_text())
+    assert [entry["predicted"] for entry in entries[:2]] == sorted(entry["predicted"] for entry in entries[:2])
+
+
+def test_batches_of_a_search_are_no_larger_than_its_images(checkpoint: Path, tmp_path: Path, command: Callable):
+    done = command("search", f"checkpoint={checkpoint}", *SMALL, "search.batch_size=1000", f"run_dir={tmp_path}")
+    assert done.code == 0, done.err
+    assert json.loads((tmp_path / "search/protocol.json").read_text())["batch_size"] == 20

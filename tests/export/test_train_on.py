@@ -73,6 +73,9 @@ def test_the_same_command_again_trains_nothing_and_another_recipe_is_refused(
     done = command("standalone", f"start={small}", *RECIPE, f"run_dir={run}")
     assert done.code == 0, done.err
     assert "there already" in done.out
+    done = command("standalone", f"start={small}", *RECIPE, "standalone.seeds=[1]", f"run_dir={run}")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "was trained with seed 0; give another run_dir" in done.err
     done = command("standalone", f"start={small}", *RECIPE, "standalone.epochs=3", f"run_dir={run}")
     assert done.code == 2
     assert "standalone.epochs was 2, is 3" in done.err
@@ -83,6 +86,8 @@ def test_the_same_command_again_trains_nothing_and_another_recipe_is_refused(
     [
         (["choose=best"], "choose: cannot go with start"),
         (["space=resnet_tiny"], "space: cannot go with start"),
+        (["data.mean=[0.1]"], "data.mean: cannot go with start"),
+        (["standalone.shortcuts=always"], "standalone.shortcuts: cannot go with start"),
         (["standalone.count=3"], "standalone.count: cannot go with start"),
         (["standalone.seeds=[0,1]"], "standalone.seeds: [0, 1] must be one with start"),
         (["standalone.norm=batch"], "standalone.norm: batch cannot go with start"),

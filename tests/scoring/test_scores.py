@@ -64,7 +64,7 @@ def test_a_score_is_the_cut_out_networks_top1_top5_and_cross_entropy(supernet, p
 def test_a_batch_size_scores_each_batch_with_its_own_statistics(supernet, population, images):
     network = cut(supernet, population[0].architecture).eval()
     with torch.no_grad():
-        logits = torch.cat([network(batch) for batch in images[0].split(16)])  # 16, 16 and 8 images
+        logits = torch.cat([network(batch) for batch in images[0].split([14, 13, 13])])
     assert score(supernet, population[0].architecture, *images, batch_size=16) == pytest.approx(by_hand(logits, images[1]), rel=1e-6)
 
 
@@ -227,3 +227,9 @@ def test_another_precision_gives_nearly_the_same_scores(precision: str, toleranc
     )
     assert [one.cross_entropy for one in other] == pytest.approx([one.cross_entropy for one in whole], rel=tolerance)
     assert other != whole
+
+
+def test_batches_that_do_not_divide_the_images_are_of_nearly_equal_size(supernet, population, images):
+    architecture, (pixels, labels) = population[0].architecture, (images[0][:13], images[1][:13])
+    logits = torch.cat([supernet(part, architecture) for part in (pixels[:5], pixels[5:9], pixels[9:])])  # never 6, 6 and 1
+    assert score(supernet, architecture, pixels, labels, batch_size=6) == pytest.approx(by_hand(logits, labels), rel=1e-5)

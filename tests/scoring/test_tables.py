@@ -229,6 +229,13 @@ def test_another_protocol_is_refused_with_both_values(changed: dict, key: str, o
     assert (tmp_path / "ranking/protocol.json").read_bytes() == before
 
 
+def test_batches_that_do_not_divide_the_images_are_another_protocol_than_an_older_versions(checkpoint: Path, tmp_path: Path):
+    protocol = make_protocol(checkpoint, **{**BASE, "batch_size": 20})
+    claim(tmp_path / "ranking", {key: value for key, value in protocol.items() if key != "batches"})
+    with pytest.raises(InputError, match="batches is None, but this ranking has 2; give another run_dir"):
+        claim(tmp_path / "ranking", protocol)
+
+
 OTHERS = {
     "statistics": ({"recalibration": {"statistics": "recalibrated", "recalibration_images": 10}}, "'batch'", "'recalibrated'"),
     "cheap_first": ({"cheap_first": {"keep": 0.1, "z": 2.0}}, "False", r"\{'keep': 0.1, 'z': 2.0\}"),

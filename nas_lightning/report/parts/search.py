@@ -15,6 +15,7 @@ from nas_lightning.report.ranking import read_alone
 from nas_lightning.report.recipe import next_to_known
 from nas_lightning.report.run import RunFiles
 from nas_lightning.report.winners import COLUMN, FOLDER
+from nas_lightning.runs.lock import CHOSEN
 from nas_lightning.runs.reading import as_written, finite, read_entries, read_json, read_rows
 from nas_lightning.scoring.meanings import head_of
 
@@ -30,13 +31,21 @@ UNITS = {
 }
 """What a cost is divided by, and the unit in words."""
 ALONE = "trained alone, %"
-TRAINED = {ALONE: "standalone", COLUMN: FOLDER}
+OF_CHOSEN = "chosen, trained alone, %"
+TRAINED = {ALONE: "standalone", COLUMN: FOLDER, OF_CHOSEN: f"{CHOSEN}/standalone"}
 """Columns of accuracies and the folders of their trainings, whose recipes may differ."""
+HOW = {
+    "list": "of a list",
+    "random": "of a {start} start alone",
+    "": "from a {start} start by {algorithm}",
+}
+"""Where the candidates are from, by algorithm."""
 STRIP = "▁▂▃▄▅▆▇█"
 TWO_SCORES = (
     "The search chose by its score on {:,} of the images, and the best of many noisy scores is too good; "
     "the score on all {:,} is what to compare."
 )
+PREDICTED = "The search chose, and ordered the chosen, by its predictions; beside them stand the scores on {} images."
 ONE_SCORE = "The best of many noisy scores is a little too good, and no other images were left to score it on."
 
 
@@ -53,26 +62,42 @@ def search(run: RunFiles) -> Part | None:
         counts = [int(first[part]["images"]) for part in ("searched", "all_images")] if first else []
         is_split = len({*counts}) > 1
         images = "{:,} of {:,}".format(*counts) if is_split else f"all {counts[0]:,}" if first else "some"
-        words = f"{len(evaluated):,} candidates from a {protocol['start']} start by {protocol['algorithm']}, on {images} test images."
+        algorithm = str(protocol["algorithm"])
+        words = f"{len(evaluated):,} candidates {HOW.get(algorithm, HOW['']).format(**protocol)}, "
+        words += f"predicted from scores on {images} test images." if objective == "predicted" else f"on {images} test images."
         if partial := {row["architecture"] for row in scored} - {row["architecture"] for row in evaluated}:
             words += f" {len(partial):,} others were dropped after fewer images; they are not shown."
-        figures = (_front(folder, evaluated, chosen, objective, cost, label, run.points), _progress(folder))
+        figures = (_front(folder, evaluated, chosen, objective, cost, label, run.points, algorithm), _progress(folder, objective))
         latencies = _latencies(folder / "latency.json")
         alone = {head: _trained_alone(run.folder / place) for head, place in TRAINED.items()}
         gains = [_gain(entry) for entry in chosen if "over_smaller_budget" in entry]
         table = _table(chosen, evaluated, objective, protocol["costs"], alone)
     none = "" if chosen else "No evaluated candidate keeps to a budget."
-    how_won = next_to_known("the winners", run.winners_recipe, run.known_recipe, bool(alone[ALONE])) if alone[COLUMN] else ""
+    recipes = {"the winners": (COLUMN, run.winners_recipe), "the chosen": (OF_CHOSEN, run.chosen_recipe)}
+    how_trained = [
+        next_to_known(whose, recipe, run.known_recipe, bool(alone[ALONE])) for whose, (head, recipe) in recipes.items() if alone[head]
+    ]
     noise = "" if first is None else TWO_SCORES.format(*counts) if is_split else ONE_SCORE
-    return Part("The best under budgets", (words, noise, *gains, *latencies, how_won, none), figures=figures, tables=(table,))
+    if first is not None and objective == "predicted":
+        noise = PREDICTED.format("{:,} and on all {:,}".format(*counts) if is_split else f"all {counts[0]:,}")
+    return Part("The best under budgets", (words, noise, *gains, *latencies, *how_trained, none), figures=figures, tables=(table,))
 
 
 def _front(
-    folder: Path, evaluated: Rows, chosen: Sequence[Mapping[str, Any]], objective: str, cost: str, label: str, points: int
+    folder: Path,
+    evaluated: Rows,
+    chosen: Sequence[Mapping[str, Any]],
+    objective: str,
+    cost: str,
+    label: str,
+    points: int,
+    algorithm: str,
 ) -> Figure:
     baselines = [row for name in ("spread", "uniform") for row in _read(folder, f"baseline_{name}")]
-    random = [*baselines, *(row for row in evaluated if row["generation"] == "0")]
-    found, front = [row for row in evaluated if row["generation"] != "0"], _read(folder, "front")
+    drawn = {"random": evaluated, "list": []}.get(algorithm, [row for row in evaluated if row["generation"] == "0"])
+    random, front = [*baselines, *drawn], _read(folder, "front")
+    found = [] if algorithm == "random" else [row for row in evaluated if row["generation"] != "0" or algorithm == "list"]
+    by_search = "of the list" if algorithm == "list" else "proposed by the search"
     codes = {str(entry["architecture"]): entry for entry in chosen if entry["place"] == 1}
     best = [row for row in evaluated if row["architecture"] in codes]
     limits = sorted({float(entry["budget"][cost]) / UNITS[cost][0] for entry in chosen if cost in entry["budget"]})
@@ -80,7 +105,9 @@ def _front(
 
     def draw(canvas: Canvas) -> list[Hover]:
         axes = canvas.subplots()
-        for rows, colour, name in ((random, PALE, "random"), (found, TINT, "proposed by the search")):
+        for rows, colour, name in ((random, PALE, "random"), (found, TINT, by_search)):
+            if not rows:
+                continue
             kept = spaced(np.arange(len(rows)), points)
             axes.scatter(x(rows)[kept], y(rows)[kept], s=14, color=colour, linewidths=0, label=name)
         axes.step(x(front), y(front), where="post", color=ACCENT, linewidth=1.5, label="front")
@@ -96,14 +123,14 @@ def _front(
         return [Hover(axes, x(front).tolist(), y(front).tolist(), texts)]
 
     notes = (
-        "Grey: candidates of the start and of the baselines, drawn at random.",
+        *(("Grey: candidates of the start and of the baselines, drawn at random.",) if random else ()),
         "The line: no evaluated candidate is both cheaper and better.",
     )
     says = f"Scatter of {label} against {UNITS[cost][1]} with the front of {len(front):,} candidates"
     return Figure("search_front", says, draw, notes, view="Front")
 
 
-def _progress(folder: Path) -> Figure:
+def _progress(folder: Path, objective: str) -> Figure:
     runs: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for _, row in read_rows(folder / "hypervolume.csv", ("run", "evaluated", "hypervolume")):
         runs[row["run"]].append((_number(row["evaluated"]), _number(row["hypervolume"])))
@@ -120,7 +147,8 @@ def _progress(folder: Path) -> Figure:
         axes.set(xlabel="evaluations", ylabel="hypervolume, share of the box")
         return [hover]
 
-    notes = ("The share of the box, from nothing to the largest legal cost and from no loss to that of a guess, that the front dominates.",)
+    worst = "all images right to none" if objective == "top1" else "no loss to that of a guess"
+    notes = (f"The share of the box, from nothing to the largest legal cost and from {worst}, that the front dominates.",)
     return Figure("search_progress", "Hypervolume by number of evaluations", draw, notes, view="Progress")
 
 
@@ -149,7 +177,8 @@ def _table(
         }
         for entry in chosen
     ]
-    says = "The chosen under each budget, best first by their score on all images; costs also in % of the largest"
+    order = "prediction" if objective == "predicted" else "score on all images"
+    says = f"The chosen under each budget, best first by their {order}; costs also in % of the largest"
     return Table(rows, says, file="chosen.csv")
 
 
@@ -161,8 +190,8 @@ def _gain(entry: Mapping[str, Any]) -> str:
     """What a larger budget buys, beside what chance may give."""
     gain = entry["over_smaller_budget"]
     return (
-        f"From {_limits(gain['budget'])} to {_limits(entry['budget'])} the best gains {100 * gain['top1']:+.1f} points of top-1 on all "
-        f"{entry['all_images']['images']:,} images, with a standard error of up to {100 * gain['standard_error']:.1f}."
+        f"From {_limits(gain['budget'])} to {_limits(entry['budget'])} top-1 of the best changes by {100 * gain['top1']:+.1f} points "
+        f"on all {entry['all_images']['images']:,} images, with a standard error of up to {100 * gain['standard_error']:.1f}."
     )
 
 
