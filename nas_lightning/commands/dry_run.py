@@ -27,6 +27,7 @@ from nas_lightning.standalone.train_alone import Recipe
 from nas_lightning.standalone.truth import read_accuracies_so_far
 from nas_lightning.supernet.cpu_faults import safe_convolutions
 from nas_lightning.supernet.families import AnyModule
+from nas_lightning.supernet.layers import as_channels_last
 from nas_lightning.supernet.traced import TracedSupernet
 from nas_lightning.training.run_stages import steps_left
 from nas_lightning.training.samplers import Position
@@ -156,7 +157,7 @@ def _alone_seconds(alone: Population, recipe: Recipe, run: Run, processes: int, 
     torch.set_num_threads(max(1, threads // processes))
     try:
         for candidate in measured:
-            network = recipe.family.alone(candidate.architecture, recipe.norm, 0).train().to(memory_format=torch.channels_last).to(device)
+            network = as_channels_last(recipe.family.alone(candidate.architecture, recipe.norm, 0).train()).to(device)
             optimizer = recipe.optimizer(network.parameters())
             for number in range(MEASURED_STEPS + 1):
                 began = time.perf_counter()

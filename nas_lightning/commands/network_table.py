@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 from tabulate import tabulate
 
 from nas_lightning.supernet.traced import TracedFamily
@@ -32,7 +33,7 @@ def describe_network(family: TracedFamily) -> list[str]:
     if pinned := [(layer.name, layer.channels, layer.reason) for layer in program.pinned]:
         paragraphs.append(f"Kept whole\n{_table(pinned, ['layer', 'channels', 'why: it'], (26, None, 38))}")
     layers = dict(program.graph.source.named_modules())
-    kernels = [max(getattr(layers.get(choice.layers[0]), "kernel_size", (1,))) for choice in program.choices if choice.layers]
+    kernels = [int(np.max(getattr(layers.get(choice.layers[0]), "kernel_size", 1))) for choice in program.choices if choice.layers]
     sides = [side for choice, side in zip(program.choices, program.sides, strict=True) if choice.layers]
     if shrunk := sum(side == 1 < kernel for side, kernel in zip(sides, kernels, strict=True)):
         small = f"At {space.resolution}x{space.resolution} pixels {shrunk} of its choices make a single pixel, which wastes kernels"

@@ -62,6 +62,7 @@ def prepare(config: TrainConfig) -> Run:
     trainer = make_trainer(arguments, find_unused_parameters=supernet.skips_parameters)
     if stages:
         steps = check_batches(trainer, data)
+        check_last_batch(family, data, trainer.world_size, "loader.batch_size")
         check_clipping(trainer, arguments, stages)
         if config.returns == "panel_cross_entropy":
             check_panel_is_evaluated(trainer, steps, stages[-1], config.monitor.every_epochs)
@@ -211,13 +212,22 @@ def make_standalone(
     return chosen, recipe
 
 
+def check_last_batch(family: Family, data: ImageDataModule, devices: int, place: str) -> None:
+    """Raises InputError where an epoch ends with a batch of one image, which a norm of single values cannot train on."""
+    if data.last_batch(devices) == 1 and isinstance(family, TracedFamily) and family.program.norms_single_values:
+        rest = f"leaves a last batch of one image, of which a batch norm of {family.space_name} has a single value a channel"
+        raise InputError(f"{place}: {data.loader.batch_size} {rest}; give another, or images of more pixels")
+
+
 def check_recipe(recipe: Recipe, dataset: ImageDataset, trainer_arguments: Mapping[str, Any], processes: int) -> None:
     """Makes what a stand-alone training needs, so that a wrong recipe stops here."""
     check_optimizer(recipe.optimizer, "standalone.optimizer")
+    data = ImageDataModule(dataset, recipe.augmentation, batch_size=recipe.batch_size)
     try:
-        ImageDataModule(dataset, recipe.augmentation, batch_size=recipe.batch_size).train_dataloader()  # tries transforms of images
+        data.train_dataloader()  # tries transforms of images
     except InputError as error:
         raise InputError(f"standalone.{error}") from None
+    check_last_batch(recipe.family, data, 1, "standalone.batch_size")
     for arguments in on_one_device(trainer_arguments, 1):
         make_trainer(arguments)
     if processes > 1:

@@ -69,6 +69,11 @@ class ImageDataModule(pl.LightningDataModule):
         """Training batches per epoch and device, and validation batches, all of which every device has."""
         return len(self._epoch_batches(0, devices)), len(self._held_out_batches()) if self.loader.holdout else 0
 
+    def last_batch(self, devices: int) -> int:
+        """Images in the last training batch of an epoch, on each device."""
+        batches = self._epoch_batches(0, devices)
+        return batches.images % batches.batch_size or batches.batch_size
+
     def setup(self, stage: str) -> None:  # noqa: ARG002 - Lightning's signature
         """Disables validation without held-out images: Lightning would warn about an empty list of loaders."""
         if self.loader.holdout == 0 and self.trainer is not None:

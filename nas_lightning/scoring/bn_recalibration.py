@@ -16,6 +16,7 @@ from nas_lightning.space import Architecture
 from nas_lightning.supernet import cut
 from nas_lightning.supernet.cpu_kernels import at_least_float32, check_several_values
 from nas_lightning.supernet.families import AnyModule
+from nas_lightning.supernet.layers import as_channels_last
 
 
 class Recalibration(NamedTuple):
@@ -64,24 +65,27 @@ class Recalibration(NamedTuple):
 def _recalibrated(network: nn.Module, batches: Sequence[Tensor]) -> nn.Module:
     """The network in evaluation mode, with the pooled statistics of the batches in place of its own."""
     norms = [norm for norm in network.modules() if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)]
-    moments: dict[nn.Module, list[tuple[Tensor, ...]]] = {norm: [] for norm in norms}
+    moments: dict[nn.Module, list[tuple[int, Tensor, Tensor]]] = {norm: [] for norm in norms}
 
     def keep(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         check_several_values(inputs[0])
         over = [dim for dim in range(inputs[0].ndim) if dim != 1]
-        moments[norm].append(torch.var_mean(at_least_float32(inputs[0]), dim=over, correction=0))
+        moments[norm].append((len(inputs[0]), *torch.var_mean(at_least_float32(inputs[0]), dim=over, correction=0)))
 
     hooks = [norm.register_forward_pre_hook(keep) for norm in moments]
-    network.eval().to(memory_format=torch.channels_last)  # dropout would be part of the statistics
+    as_channels_last(network.eval())  # dropout would be part of the statistics
     for each in norms:
         each.train()
     for batch in batches:
         network(batch)
     for hook in hooks:
         hook.remove()
-    sizes = torch.tensor([[len(batch)] for batch in batches], device=batches[0].device)
-    for norm, of_batches in moments.items():
-        variances, means = map(torch.stack, zip(*of_batches, strict=True))
+    for norm, of_calls in moments.items():  # one a batch, or several where the network uses the norm more than once
+        if not of_calls:
+            continue
+        counts, *both = zip(*of_calls, strict=True)
+        variances, means = map(torch.stack, both)
+        sizes = torch.tensor(counts, device=means.device)[:, None]
         mean = (sizes * means).sum(0) / sizes.sum()
         norm.running_mean, norm.running_var = mean, (sizes * (variances + (means - mean).square())).sum(0) / sizes.sum()
     return network.eval()

@@ -19,6 +19,7 @@ from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture
 from nas_lightning.supernet.cpu_faults import safe_convolutions
 from nas_lightning.supernet.families import Family
+from nas_lightning.supernet.layers import as_channels_last
 from nas_lightning.training.schedules import Schedule
 
 TEST_BATCH = 1000
@@ -116,7 +117,7 @@ def train_network(
         name: of the network, for errors.
     """
     taken = {key: value for key, value in trainer_arguments.items() if key in TAKEN}
-    network = network.train().to(memory_format=torch.channels_last)  # on a CPU, a step takes 0.7 of the time
+    network = as_channels_last(network.train())  # on a CPU, a step takes 0.7 of the time
     module = _StandaloneTraining(network, recipe, (taken.get("gradient_clip_val"), taken.get("gradient_clip_algorithm")), after_epoch)
     data = ImageDataModule(dataset, recipe.augmentation, batch_size=recipe.batch_size, seed=seed)
     trainer = make_trainer(taken, max_epochs=recipe.epochs, enable_checkpointing=False)

@@ -27,7 +27,10 @@ def make_header(supernet: AnyModule, data: dict[str, Any]) -> dict[str, Any]:
     Args:
         data: identifies the training images: name, arguments, mean, std.
     """
-    return {"format": FORMAT, "supernet": supernet.header(), "data": data}
+    header = {"format": FORMAT, "supernet": supernet.header(), "data": data}
+    if not is_plain(header):  # before anything is trained
+        raise InputError(f"network.widths: {supernet.space.name} has too many widths for a checkpoint; give ratios")
+    return header
 
 
 def save_supernet(path: Path, supernet: AnyModule, header: dict[str, Any]) -> None:

@@ -1,11 +1,13 @@
 """Layers with the weights of the widest candidate, of which every narrower one uses a slice."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from enum import StrEnum
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrize
 
 from nas_lightning.supernet.cpu_kernels import (
     NormTerm,
@@ -129,6 +131,11 @@ class SlicedLinear(nn.Module):
         return F.linear(x, self.full.weight[:, : x.shape[1]], self.full.bias)
 
 
+def as_channels_last(network: nn.Module) -> nn.Module:
+    """The network with its weights of four dimensions in this memory format; PyTorch's own call refuses others beside them."""
+    return network._apply(lambda tensor: tensor.to(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor)
+
+
 def with_running_norms(network: nn.Module) -> nn.Module:
     """The network, whose batch norms that lack averages get those of new ones."""
     device = next(network.parameters()).device
@@ -149,7 +156,19 @@ def initialise(module: nn.Module, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_uniform_(layer.weight, mode="fan_out", nonlinearity="relu", generator=generator)
+            drawn = torch.empty_like(layer.weight, requires_grad=False)
+            nn.init.kaiming_uniform_(drawn, mode="fan_out", nonlinearity="relu", generator=generator)
+            _replace(layer, drawn)
         if isinstance(layer, nn.Linear) and layer.bias is not None:
             bound = layer.in_features**-0.5
             nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+
+
+@torch.no_grad()
+def _replace(layer: nn.Module, weight: Tensor) -> None:
+    """Gives a layer its first weight, through the parametrization that computes it, if there is one that can be inverted."""
+    if not parametrize.is_parametrized(layer, "weight"):
+        layer.weight.copy_(weight)  # type: ignore[operator]
+        return
+    with suppress(NotImplementedError):  # it stays as it is
+        layer.weight = weight

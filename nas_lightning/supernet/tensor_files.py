@@ -16,8 +16,8 @@ MAX_HEADER_MIB = 4
 """Maximum size of a safetensors header, which holds names and shapes."""
 MAX_PICKLE_MIB = 8
 """Maximum size of a checkpoint's values besides tensors; one byte of it can take 60 in memory."""
-KINDS = ("F16", "BF16", "F32", "F64", "I64")
-"""Dtypes in a safetensors file: of weights, losses, and the batch counts next to a norm's averages."""
+KINDS = ("F16", "BF16", "F32", "F64", "I64", "I32", "I16", "I8", "U8", "BOOL")
+"""Dtypes in a safetensors file: of weights, losses, the batch counts next to a norm's averages, and a network's masks and indices."""
 
 
 class Damaged(Exception):

@@ -108,6 +108,16 @@ def test_a_fixed_teacher_answers_smaller_images_too(run: Path, command: Callable
     assert done.code == 0, done.err
 
 
+@pytest.mark.parametrize(("given", "key"), [("loader.batch_size=199", "loader"), ("standalone.batch_size=199", "standalone")])
+def test_a_last_batch_of_one_image_is_refused_where_a_norm_would_read_one_value(given: str, key: str, command: Callable, tmp_path: Path):
+    truth = ["ranking=none", "population.count=8", "standalone.enabled=true", "standalone.count=3"]
+    arguments = [*network("grey.Pooled"), *DIGITS, *FEW_STEPS, *truth, "augmentation=none", given]
+    done = command("train", *arguments, f"run_dir={tmp_path}/run")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert f"error: {key}.batch_size: 199 leaves a last batch of one image, of which a batch norm of " in done.err
+    assert not (tmp_path / "run/stages").exists()
+
+
 def test_a_dry_run_shows_what_was_understood(command: Callable, tmp_path: Path):
     done = command(
         "train", *WHOLE, "ranking=none", "network.fixed=[inner.0]", "network.tie=['[sl]*']", "dry_run=true", f"run_dir={tmp_path}/run"

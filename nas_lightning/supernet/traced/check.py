@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from nas_lightning.errors import InputError, cut
 from nas_lightning.rng import generator
-from nas_lightning.space import Architecture
-from nas_lightning.supernet.traced.graph_cut import cut_graph
+from nas_lightning.space import Architecture, Space
+from nas_lightning.supernet.layers import as_channels_last
+from nas_lightning.supernet.traced.graph_cut import cut_graph, frozen_norm
 from nas_lightning.supernet.traced.native_cut import cut_native
 from nas_lightning.supernet.traced.network import TracedSupernet
 
@@ -21,7 +22,10 @@ ADVICE = "; an operation of it is not understood, or it computes with its channe
 
 @torch.no_grad()
 def check_slices(supernet: TracedSupernet, seed: int = 0, side: int | None = None) -> bool:
-    """Compares the smallest and a random candidate in float64 with networks cut out, with norms, scales and gates that matter.
+    """Compares a few candidates in float64 with networks cut out, with norms, scales and gates that matter.
+
+    They are the largest and the smallest, those whose choices are smallest and largest by turns, which shows code that computes
+    with a share of its channels, and a random one.
 
     Args:
         seed: of the random candidate, scales and images.
@@ -41,7 +45,7 @@ def check_slices(supernet: TracedSupernet, seed: int = 0, side: int | None = Non
     if side is not None:
         _check_side(exact, images)
     runs = True
-    for architecture in (supernet.space.largest, supernet.space.smallest, supernet.space.sample(rng)):
+    for architecture in (supernet.space.largest, supernet.space.smallest, *_alternating(supernet.space), supernet.space.sample(rng)):
         logits = _run(exact, architecture, images)
         _compare(exact, architecture, logits, cut_graph(exact, architecture)(images), "its graph")
         try:
@@ -50,14 +54,32 @@ def check_slices(supernet: TracedSupernet, seed: int = 0, side: int | None = Non
             runs = False
             continue
         _compare(exact, architecture, logits, alone, "the network itself, narrowed")
-    return runs and _trains_alike(exact, images)
+    is_native = runs and _trains_alike(exact, images)
+    if not is_native and (place := frozen_norm(cut_graph(exact, supernet.space.smallest))) is not None:
+        raise InputError(
+            f"network: the batch norm at {place} of {_name(supernet)} has tensors that are also read elsewhere, and the network cannot run "
+            "narrowed, so that a candidate cut out could not be trained"
+        )
+    return is_native
+
+
+def _alternating(space: Space) -> list[Architecture]:
+    """The candidates whose choices are the smallest and the largest by turns."""
+    by_turns = [[space.choices[number][-((number + first) % 2)] for number in range(space.layers)] for first in (0, 1)]
+    return [Architecture(tuple(widths)) for widths in by_turns]
 
 
 def _shake(supernet: TracedSupernet, rng: np.random.Generator) -> None:
-    """Draws vectors anew around 1, such as scales of norms, layer scales and slopes, so that a wrong slice of them shows."""
+    """Draws vectors anew around 1, such as scales of norms, layer scales and slopes, so that a wrong slice of them shows.
+
+    So do weights that are all equal, as zeros that make a branch or the logits forget what is before them.
+    """
     for tensor in supernet.network.state_dict().values():
         if tensor.is_floating_point() and max(tensor.shape, default=1) == tensor.numel():
             tensor.copy_(torch.from_numpy(np.asarray(rng.uniform(0.5, 1.5, tensor.shape))))
+    for weight in supernet.network.parameters():
+        if weight.ndim > 1 and weight.numel() > max(weight.shape) and weight.min() == weight.max():
+            weight.copy_(torch.from_numpy(rng.standard_normal(weight.shape) * (len(weight) / weight.numel()) ** 0.5))
 
 
 def _images(supernet: TracedSupernet, side: int, rng: np.random.Generator) -> Tensor:
@@ -98,13 +120,16 @@ def _compare(supernet: TracedSupernet, architecture: Architecture, logits: Tenso
 def _trains_alike(supernet: TracedSupernet, images: Tensor) -> bool:
     """Whether the narrowed module has no tensors beyond those traced, gives logits in training too, with no auxiliary heads, and runs
     in channels_last, in which a view of the user's may be none."""
-    module: nn.Module = cut_native(supernet, supernet.space.smallest).train().float().to(memory_format=torch.channels_last)
+    module: nn.Module = as_channels_last(cut_native(supernet, supernet.space.smallest).train().float())
     traced = {supernet.program.graph.values[index].name for index in supernet.program.graph.tensors}
-    if not {name for name, _ in module.named_parameters()} <= traced:
+    names: dict[int, set[str]] = {}  # a module that stands twice has two for each of its parameters, of which the trace knows one
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), set()).add(name)
+    if not all(of_one & traced for of_one in names.values()):
         return False
     with torch.random.fork_rng(devices=()):  # dropout draws
         try:
             logits = module(images.float().contiguous(memory_format=torch.channels_last))
-        except RuntimeError:
+        except Exception:  # whatever a forward raises that wants more in training, such as labels
             return False
     return isinstance(logits, Tensor) and logits.shape == (len(images), supernet.classes)

@@ -11,6 +11,7 @@ from nas_lightning.supernet.traced.rules import MAKES_CHANNELS
 
 Integers = npt.NDArray[np.int64]
 CONVOLUTIONS = ("conv1d", "conv2d")
+TRANSPOSED = ("conv_transpose1d", "conv_transpose2d")
 
 
 class Counted:
@@ -23,6 +24,10 @@ class Counted:
     def __init__(self, graph: Graph, layouts: dict[int, list[Dimensions]], units: Integers) -> None:
         self.graph, self._layouts, self._units = graph, layouts, units
         self._one = np.ones(len(units), dtype=np.int64)
+        self._of_images = {graph.images}
+        for call in graph.calls:
+            if not self._of_images.isdisjoint(call.inputs):
+                self._of_images.add(call.index)
 
     def cost(self) -> Cost:
         """Parameters and multiply-adds, for one image of the traced size."""
@@ -46,18 +51,30 @@ class Counted:
         return self._sizes(values[index].arguments["weight"].index)[1]
 
     def _multiply_adds(self, call: Value) -> Integers:
-        arguments = call.arguments
-        images = self.graph.values[self.graph.images].shape[0]
+        return self._of_all(call) // (self.graph.values[self.graph.images].shape[0] if call.index in self._of_images else 1)
+
+    def _of_all(self, call: Value) -> Integers:
+        """Multiply-adds for all images that were traced: their dimension may be folded into others."""
+        arguments, made = call.arguments, self._sizes(call.index) if call.shapes else []
         if call.name in CONVOLUTIONS:
-            return self._product([*self._sizes(arguments["weight"].index), *self._sizes(call.index)[2:]])
+            return self._product([*self._sizes(arguments["weight"].index), made[0], *made[2:]])
+        if call.name in TRANSPOSED:
+            read = self._sizes(arguments["input"].index)
+            return self._product([*self._sizes(arguments["weight"].index), read[0], *read[2:]])
         if call.name == "linear":
-            return self._product([*self._sizes(arguments["weight"].index), *self._sizes(call.index)[1:-1]])
-        if call.name in ("matmul", "bmm", "mm", "baddbmm"):
+            return self._product([*self._sizes(arguments["weight"].index), *made[:-1]])
+        if call.name in ("matmul", "bmm", "mm", "baddbmm", "addmm"):
             operands = [argument for argument in arguments.values() if isinstance(argument, Ref)][-2:]
-            return self._product(self._sizes(call.index)) * self._sizes(operands[0].index)[-1] // images
+            return self._product(made) * self._sizes(operands[0].index)[-1]
         if call.name == "scaled_dot_product_attention":
             query, key, value = (self._sizes(arguments[name].index) for name in ("query", "key", "value"))
-            return self._product(query[:-1]) * key[-2] * (query[-1] + value[-1]) // images
+            return self._product(query[:-1]) * key[-2] * (query[-1] + value[-1])
+        if call.name == "einsum" and len(arguments["tensors"]) == 2 and "." not in arguments["equation"]:
+            terms = arguments["equation"].replace(" ", "").partition("->")[0].split(",")
+            lengths: dict[str, Integers] = {}
+            for term, operand in zip(terms, arguments["tensors"], strict=True):
+                lengths |= zip(term, self._sizes(operand.index), strict=True)
+            return self._product([*lengths.values()])
         return np.zeros_like(self._one)
 
     def _sizes(self, index: int) -> list[Integers]:

@@ -18,6 +18,7 @@ from nas_lightning.space import Architecture, ListedSpace
 from nas_lightning.space.structure import Cost
 from nas_lightning.supernet.layers import NormStatistics
 from nas_lightning.supernet.single_network import cut
+from nas_lightning.supernet.traced.answers import answers_of
 from nas_lightning.supernet.traced.check import check_slices
 from nas_lightning.supernet.traced.choices import Widths
 from nas_lightning.supernet.traced.graph_cut import cut_graph
@@ -120,7 +121,23 @@ class TracedFamily:
 
     def header(self) -> dict[str, Any]:
         """Plain values that describe the family."""
-        return {**self.program.header(), **self.origin}
+        return {**self.program.header(), **self.origin, "answers": self.answers}
+
+    @cached_property
+    def answers(self) -> list[float]:
+        """Some logits of the network with weights that depend on their names alone: what it computes, whatever it was trained to."""
+        return answers_of(self.program)
+
+    def answers_as(self, others: Any) -> bool:
+        """Whether these are the logits of such weights, to rounding; also where an older version wrote none."""
+        if not isinstance(others, list) or not (others and self.answers):
+            return others is None or others == [] or not self.answers
+        try:
+            there = np.array(others, dtype=np.float64)
+        except (TypeError, ValueError):
+            return False
+        ours = np.array(self.answers)
+        return there.shape == ours.shape and bool(np.abs(there - ours).max() <= 1e-4 * np.abs(ours).max())
 
     @classmethod
     def from_header(cls, header: Mapping[str, Any], free_sides: bool = False) -> "TracedFamily":
@@ -135,6 +152,8 @@ class TracedFamily:
         if (known := _known.get(key)) is None or (free_sides and not known.free_sides):
             known = _rebuilt(json.loads(key[0]), free_sides)
         _keep_known(key, known)
+        if not known.answers_as(header.get("answers")):
+            raise InputError(f"it was made from another {known.make.target}: an operation, a stride or a constant of it has changed")  # type: ignore[attr-defined]
         return known
 
     def remember(self) -> None:
@@ -187,6 +206,8 @@ class TracedFamily:
     def supernet(self, norm: NormStatistics | str, seed: int, channels_last: bool = True) -> TracedSupernet:
         """All candidates in one network, with the initial weights of a seed or trained ones; slices are compared before."""
         supernet = self._initial(norm, seed, channels_last)
+        if supernet.norm is NormStatistics.RUNNING and (place := self.program.mean_of_all) is not None:
+            raise InputError(f"supernet.norm: running needs a momentum, which the batch norm at {place} lacks; give batch")
         if self.weights is not None:
             begin_with(supernet, trained_weights(self.weights, self.make), self.weights)
         if self.sort == "l1":

@@ -14,6 +14,14 @@ LEAVES = ("weight", "bias", "running_mean", "running_var")
 WINDOW = ("stride", "padding", "dilation", "groups")
 
 
+FROZEN = "batch norm that keeps its averages"
+
+
+def frozen_norm(network: fx.GraphModule) -> str | None:
+    """Where a candidate cut out as a graph has a batch norm that training could not move, since it is no layer; None without one."""
+    return network.meta.get(FROZEN)
+
+
 @torch.no_grad()
 def cut_graph(supernet: TracedSupernet, architecture: Architecture) -> fx.GraphModule:
     """The candidate with copied weights under the names of the user's module.
@@ -34,6 +42,8 @@ class _Cut:
         self.units = self.program.units(architecture.widths)
         self.graph, self.root = fx.Graph(), nn.Module()
         self.nodes: dict[int, fx.Node] = {}
+        self.norms: dict[tuple[tuple[str, int], ...], str] = {}
+        self.frozen: str | None = None
         self.tensors = supernet.tensors
         readers = [index for call in self.program.graph.calls for index in call.inputs]
         self.read_once = {index for index in self.program.graph.tensors if readers.count(index) == 1}
@@ -46,14 +56,18 @@ class _Cut:
             made = self._as_module(call, arguments)
             self.nodes[call.index] = made if made is not None else self._as_function(call, arguments)
         self.graph.output(self.nodes[traced.logits])
-        return fx.GraphModule(self.root, self.graph, type(traced.source).__name__).train(self.supernet.training)
+        module = fx.GraphModule(self.root, self.graph, type(traced.source).__name__).train(self.supernet.training)
+        module.meta[FROZEN] = self.frozen
+        return module
 
     def _as_module(self, call: Value, arguments: dict[str, Any]) -> fx.Node | None:
         """A layer of PyTorch, if the operation's tensors are those of one layer of the user's and of no other operation."""
         if call.name in DROPOUTS:
             kind = nn.Dropout if call.name == "dropout" else nn.Dropout2d if call.name == "feature_dropout" else nn.AlphaDropout
             return self._called(self._unused_name(call), kind(call.arguments["p"]), arguments["input"])
-        if call.name not in ("conv2d", "linear", "batch_norm"):
+        if call.name == "batch_norm":
+            return self._as_norm(call, arguments)
+        if call.name not in ("conv2d", "linear"):
             return None
         values = self.program.graph.values
         given = {leaf: arguments[leaf].index for leaf in LEAVES if isinstance(arguments.get(leaf), Ref)}
@@ -65,10 +79,33 @@ class _Cut:
         if any(values[index].name.startswith(f"{min(owners)}.") for index in others):  # a layer of the user's own, with more tensors
             return None
         kept = {leaf: self._narrowed(index) for leaf, index in given.items() if index in self.tensors}
-        layer = _batch_norm(call, kept, self.supernet.norm) if call.name == "batch_norm" else _layer(call.name, arguments, kept)
+        return self._called(owners.pop(), self._filled(_layer(call.name, arguments, kept), kept, given), arguments["input"])
+
+    def _as_norm(self, call: Value, arguments: dict[str, Any]) -> fx.Node | None:
+        """One layer for each set of tensors, which may run several times, and whose owner may have others; each moves its averages."""
+        given = {leaf: arguments[leaf].index for leaf in LEAVES if isinstance(arguments.get(leaf), Ref)}
+        values, argument = self.program.graph.values, arguments["input"]
+        if (name := self.norms.get(key := tuple(given.items()))) is not None and given:
+            return self.graph.call_module(name, (self.nodes[argument.index],))
+        readers = [other for other in self.program.graph.calls if {*given.values()} & {*other.inputs}]
+        are_layers = all(index in self.program.graph.tensors for index in given.values())
+        is_read_otherwise = any(other.arguments.get(leaf) != Ref(index) for other in readers for leaf, index in given.items())
+        if not given or not are_layers or is_read_otherwise:
+            return None
+        owner = values[min(given.values())].name.rpartition(".")[0]
+        is_alone = all(index in given.values() for index in self.program.graph.tensors if values[index].name.startswith(f"{owner}."))
+        kept = {leaf: self._narrowed(index) for leaf, index in given.items() if index in self.tensors}
+        layer = _batch_norm(call, kept, self.supernet.norm, self.program.count(argument.index, self.units))
+        self.norms[key] = owner if is_alone and owner else f"{owner}.norm_{call.index}".lstrip(".")
+        return self._called(self.norms[key], self._filled(layer, kept, given), argument)
+
+    def _filled(self, layer: nn.Module, kept: dict[str, Tensor], given: dict[str, int]) -> nn.Module:
         for leaf, tensor in kept.items():
-            setattr(layer, leaf, nn.Parameter(tensor) if leaf in ("weight", "bias") else tensor)
-        return self._called(owners.pop(), layer, arguments["input"])
+            setattr(layer, leaf, self._as_parameter(given[leaf], tensor) if leaf in ("weight", "bias") else tensor)
+        return layer
+
+    def _as_parameter(self, index: int, tensor: Tensor) -> nn.Parameter:
+        return nn.Parameter(tensor, requires_grad=self.program.graph.tensors[index].requires_grad)
 
     def _called(self, name: str, layer: nn.Module, argument: Ref) -> fx.Node:
         _put(self.root, name, layer)
@@ -78,6 +115,8 @@ class _Cut:
         return f"{call.module}.dropout_{call.index}" if call.module else f"dropout_{call.index}"
 
     def _as_function(self, call: Value, arguments: dict[str, Any]) -> fx.Node:
+        if call.name == "batch_norm" and isinstance(call.arguments["running_mean"], Ref):
+            self.frozen = call.module or call.place or call.name
         if call.name == "batch_norm" and self.supernet.norm is NormStatistics.BATCH:
             arguments = {**arguments, "running_mean": None, "running_var": None, "training": True}
         plain = {name: self._plain(argument) for name, argument in arguments.items()}
@@ -97,7 +136,7 @@ class _Cut:
             name = self.program.graph.values[index].name
             tensor = self._narrowed(index)
             is_parameter = isinstance(self.program.graph.tensors[index], nn.Parameter)
-            _put(self.root, name, nn.Parameter(tensor) if is_parameter else tensor)
+            _put(self.root, name, self._as_parameter(index, tensor) if is_parameter else tensor)
             self.nodes[index] = self.graph.get_attr(name)
         return self.nodes[index]
 
@@ -114,13 +153,11 @@ def _layer(name: str, arguments: dict[str, Any], kept: dict[str, Tensor]) -> nn.
     return nn.Conv2d(read * how["groups"], made, (rows, columns), bias="bias" in kept, device="meta", **how)
 
 
-def _batch_norm(call: Value, kept: dict[str, Tensor], norm: NormStatistics) -> nn.Module:
-    shape = call.shape
-    kind = nn.BatchNorm2d if len(shape) == 4 else nn.BatchNorm1d
+def _batch_norm(call: Value, kept: dict[str, Tensor], norm: NormStatistics, width: int) -> nn.Module:
+    kind = nn.BatchNorm2d if len(call.shape) == 4 else nn.BatchNorm1d
     tracked = norm is NormStatistics.RUNNING and "running_mean" in kept
-    width = len(next(iter(kept.values()))) if kept else shape[1]
-    settings = {"eps": call.arguments["eps"], "momentum": call.arguments["momentum"]}
-    return kind(width, affine="weight" in kept, track_running_stats=tracked, **settings)
+    momentum = call.arguments["momentum"] or None  # a mean of all batches is traced as 0
+    return kind(width, eps=call.arguments["eps"], momentum=momentum, affine="weight" in kept, track_running_stats=tracked)
 
 
 def _put(root: nn.Module, name: str, content: nn.Module | Tensor) -> None:

@@ -12,13 +12,15 @@ from nas_lightning.supernet.traced.rules import MAKES_CHANNELS
 def initialise_anew(network: nn.Module, graph: Graph, seed: int) -> None:
     """Resets PyTorch's layers, and draws the weights of convolutions and linear layers, also those of no such layer.
 
-    All else keeps what the user's constructor gave it, narrowed: layer scales, positions, parameters of layers of the user's own.
+    All else keeps what the user's constructor gave it, narrowed: layer scales, positions, parameters that are frozen or of layers of the
+    user's own.
 
     Args:
         network: a candidate cut out of a supernet with initial weights.
         graph: of the whole network.
         seed: of what is drawn.
     """
+    frozen = {name: parameter.clone() for name, parameter in network.named_parameters() if not parameter.requires_grad}
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
         for layer in network.modules():
@@ -33,3 +35,5 @@ def initialise_anew(network: nn.Module, graph: Graph, seed: int) -> None:
             if name in parameters and not is_layers:
                 nn.init.kaiming_uniform_(parameters[name], mode="fan_out", nonlinearity="relu")
     initialise(network, seed)
+    for name, parameter in frozen.items():  # a filter that is not learnt
+        network.get_parameter(name).copy_(parameter)

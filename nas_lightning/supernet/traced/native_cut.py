@@ -9,6 +9,9 @@ from nas_lightning.space import Architecture
 from nas_lightning.supernet.layers import NormStatistics
 from nas_lightning.supernet.traced.network import TracedSupernet
 
+NORMS = ("batch_norm", "group_norm", "instance_norm")
+"""Operations whose layers keep a number of channels."""
+
 
 @torch.no_grad()
 def cut_native(supernet: TracedSupernet, architecture: Architecture) -> nn.Module:
@@ -29,18 +32,27 @@ def cut_native(supernet: TracedSupernet, architecture: Architecture) -> nn.Modul
         for name in [name for name, other in own if other is full]:
             owner, _, leaf = name.rpartition(".")
             setattr(module.get_submodule(owner), leaf, cut)
-    for part in module.modules():
-        _count(part)
+    read = {call.module: call.arguments["input"].index for call in graph.calls if call.name in NORMS}
+    for name, part in module.named_modules():
+        _count(part, program.count(read[name], units) if name in read else None)
         if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d) and supernet.norm is NormStatistics.BATCH:
             part.running_mean = part.running_var = part.num_batches_tracked = None
             part.track_running_stats = False
     return module.to(next(supernet.parameters())).train(supernet.training)
 
 
-def _count(layer: nn.Module) -> None:
-    """Sets the channel counts that a layer of PyTorch keeps besides its tensors."""
+def _count(layer: nn.Module, channels: int | None) -> None:
+    """Sets the channel counts that a layer of PyTorch keeps besides its tensors.
+
+    Args:
+        channels: that a norm reads, which may have no weight to tell; None if that is unknown.
+    """
     weight = getattr(layer, "weight", None)
     if not isinstance(weight, Tensor):
+        if channels is not None and isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d | nn.InstanceNorm2d):
+            layer.num_features = channels
+        elif channels is not None and isinstance(layer, nn.GroupNorm):
+            _count_groups(layer, channels)
         return
     shape = weight.shape
     if isinstance(layer, nn.Conv1d | nn.Conv2d):
@@ -53,7 +65,11 @@ def _count(layer: nn.Module) -> None:
     elif isinstance(layer, nn.LayerNorm):
         layer.normalized_shape = tuple(shape)
     elif isinstance(layer, nn.GroupNorm):
-        layer.num_groups = layer.num_groups * shape[0] // layer.num_channels if layer.num_groups > 1 else 1
-        layer.num_channels = shape[0]
+        _count_groups(layer, shape[0])
     elif isinstance(layer, nn.PReLU):
         layer.num_parameters = shape[0]
+
+
+def _count_groups(layer: nn.GroupNorm, channels: int) -> None:
+    layer.num_groups = layer.num_groups * channels // layer.num_channels if layer.num_groups > 1 else 1
+    layer.num_channels = channels

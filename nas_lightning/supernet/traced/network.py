@@ -115,7 +115,7 @@ class TracedSupernet(nn.Module):
 
     def header(self) -> dict[str, Any]:
         """Plain values that describe the network without its weights."""
-        return {**self.program.header(), **({} if self.family is None else self.family.origin), "norm": str(self.norm)}
+        return {**(self.program.header() if self.family is None else self.family.header()), "norm": str(self.norm)}
 
     @property
     def structure(self) -> Program:

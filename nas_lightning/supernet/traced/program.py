@@ -15,7 +15,7 @@ from nas_lightning.space.structure import Cost
 from nas_lightning.supernet.traced.adapt import ADAPT, Dimensions
 from nas_lightning.supernet.traced.choices import Choice, Widths, make_choices
 from nas_lightning.supernet.traced.cost import Counted
-from nas_lightning.supernet.traced.graph import Graph, Value
+from nas_lightning.supernet.traced.graph import Graph, Ref, Value
 from nas_lightning.supernet.traced.groups import Grouping, PinnedLayer, group_channels
 from nas_lightning.supernet.traced.layout import Layouts, Units
 from nas_lightning.supernet.traced.rules import MAKES_CHANNELS, follow_channels, layers
@@ -94,6 +94,17 @@ class Program:
             at = np.searchsorted(legal, rows[:, number])
             units[:, list(choice.groups)] = options[at]
         return Counted(self.graph, self.layouts, units)
+
+    @cached_property
+    def mean_of_all(self) -> str | None:
+        """Where a batch norm has ``momentum=None``, a mean of all batches, which a trace does not count; None if none has."""
+        norms = [call for call in self.graph.calls if call.name == "batch_norm" and isinstance(call.arguments["running_mean"], Ref)]
+        return next((norm.module or norm.place for norm in norms if not norm.arguments["momentum"]), None)
+
+    @cached_property
+    def norms_single_values(self) -> bool:
+        """Whether a batch norm has one value a channel of each image, so that a batch of one cannot be trained on."""
+        return any(call.name == "batch_norm" and np.prod(call.shape[2:], dtype=np.int64) == 1 for call in self.graph.calls)
 
     @property
     def pinned(self) -> list[PinnedLayer]:
@@ -177,6 +188,11 @@ class Program:
             return call.arguments
         read = call.arguments["input"]
         return {**call.arguments, **ADAPT[call.name](call, self.layouts[read.index], self.layouts[call.index], units)}
+
+    def count(self, index: int, units: Units) -> int:
+        """A candidate's number of channels in a value."""
+        layout = self.layouts[index][0][1]
+        return self.graph.values[index].shape[1] if layout is None else layout.count(units)
 
     def narrowed(self, index: int, tensor: Tensor, units: Units) -> Tensor:
         """A candidate's slice of one of the network's tensors."""

@@ -133,6 +133,17 @@ def _size(side: Any) -> int:
     return int(side.node.hint or 0) if isinstance(side, torch.SymInt) else int(side)
 
 
+def _plain_form(target: Any, name: str) -> Any:
+    """The operation that takes the same arguments as one in place; its overload may have another name."""
+    packet = getattr(aten, name)
+    wanted = [str(argument.type) for argument in target._schema.arguments]
+    for overload in packet.overloads():
+        found = getattr(packet, overload)
+        if [str(argument.type) for argument in found._schema.arguments] == wanted and not overload.endswith("out"):
+            return found
+    raise InputError(f"network: cannot be traced: {target.name()} in place has no plain form; write it without the underscore")
+
+
 def _make_functional(graph: fx.Graph) -> None:
     """Operations in place become plain ones; later readers of what they changed read the result."""
     now: dict[fx.Node, fx.Node] = {}
@@ -146,8 +157,7 @@ def _make_functional(graph: fx.Graph) -> None:
         if not isinstance(node.target, OPERATOR) or not name.endswith("_") or name.endswith("__"):
             continue
         changed = node.args[0]
-        overload = node.target.name().partition("::")[2].partition(".")[2] or "default"
-        node.target = getattr(getattr(aten, name[:-1]), overload)
+        node.target = _plain_form(node.target, name[:-1])
         for old, new in list(now.items()):
             if new is changed:
                 now[old] = node

@@ -2,7 +2,7 @@
 
 from nas_lightning.supernet.traced.channel_ids import Dims, Ids
 from nas_lightning.supernet.traced.flow import Flow, NoRule, Parts, Rule, constants, described
-from nas_lightning.supernet.traced.graph import Value
+from nas_lightning.supernet.traced.graph import Ref, Value
 
 ON_ELEMENTS = """abs add addcmul alias alpha_dropout atan2 celu clamp clamp_max clamp_min clone contiguous detach div dropout elu erf exp
 feature_dropout floor fmod gelu hard_swish hardshrink hardsigmoid hardswish hardtanh leaky_relu lerp lift_fresh_copy log log_sigmoid
@@ -50,6 +50,8 @@ def _padded(call: Value, flow: Flow) -> Dims:
 
 
 def _over_a_dimension(call: Value, flow: Flow) -> Dims | Parts:
+    if isinstance(call.arguments.get("other"), Ref):  # max and min of two tensors
+        return _on_elements(call, flow)
     dims = flow.of(call.arguments["input"])
     over = call.arguments.get("dim")
     over = [over] if isinstance(over, int) else over or range(len(dims))

@@ -1,5 +1,6 @@
 """What layers with weights do to channels."""
 
+from nas_lightning.errors import InputError
 from nas_lightning.supernet.traced.channel_ids import Dims
 from nas_lightning.supernet.traced.flow import Flow, NoRule, Rule, described
 from nas_lightning.supernet.traced.graph import Ref, Value
@@ -36,6 +37,8 @@ def _conv1d(call: Value, flow: Flow) -> Dims:
         return _conv2d(call, flow)
     if flow.shape(call.arguments["input"])[1] != 1:
         raise NoRule(f"is convolved along channels ({described(call)})")
+    if call.shape[2] != flow.shape(call.arguments["input"])[2]:
+        raise NoRule(f"is convolved along channels to another number of them ({described(call)})")
     for along in weight:  # a window that runs along channels, as in efficient channel attention
         flow.ids.pin(along, "is a window along channels")
     flow.ids.ordered.append(x[2])
@@ -47,6 +50,12 @@ def _channel_norm(call: Value, flow: Flow) -> Dims:
     for name in ("weight", "bias", "running_mean", "running_var"):
         _tie_last(call, flow, name, x, 1)
     return x
+
+
+def _instance_norm(call: Value, flow: Flow) -> Dims:
+    if isinstance(call.arguments["running_mean"], Ref):
+        raise InputError(f"network: the instance norm at {call.module or call.place} tracks averages, which is not understood")
+    return _channel_norm(call, flow)
 
 
 def _group_norm(call: Value, flow: Flow) -> Dims:
@@ -95,7 +104,7 @@ LAYERS: dict[str, Rule] = {
     "conv2d": _conv2d,
     "conv1d": _conv1d,
     "batch_norm": _channel_norm,
-    "instance_norm": _channel_norm,
+    "instance_norm": _instance_norm,
     "group_norm": _group_norm,
     "layer_norm": _layer_norm,
     "rms_norm": _layer_norm,

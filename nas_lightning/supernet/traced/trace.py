@@ -40,7 +40,11 @@ def trace(module: nn.Module, images: Tensor, free_sides: bool = False) -> Graph:
         InputError: if the module does not run on the images, returns something else than logits, or cannot be traced.
     """
     name = type(module).__name__
-    module = copy.deepcopy(module).eval()
+    try:
+        module = copy.deepcopy(module).eval()
+    except Exception as error:
+        old = "; torch.nn.utils.weight_norm cannot be, torch.nn.utils.parametrizations.weight_norm can" if "deepcopy" in str(error) else ""
+        raise InputError(f"network: {name} cannot be copied ({_reason(error)}){old}") from None
     try:
         with torch.no_grad():
             logits = module(images)

@@ -53,6 +53,32 @@ class Summing(Counting):
         return self.head(x.sum((2, 3)) / (x.shape[2] * x.shape[3]))
 
 
+class Masked(Plain):
+    """Keeps a mask and an index, which are no floating point numbers."""
+
+    def __init__(self, classes: int = 10, widths: Sequence[int] = (12, 16, 20)) -> None:
+        super().__init__(classes, widths)
+        self.register_buffer("mask", torch.eye(3, dtype=torch.bool))
+        self.register_buffer("order", torch.arange(8, dtype=torch.int32))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(batch, 1, H, W) -> logits."""
+        x = F.relu(self.last(self.stem(images[..., self.order.long()])))
+        return self.head((x * self.mask).sum((2, 3)))
+
+
+class Pooled(Plain):
+    """Norms single values behind its pooling."""
+
+    def __init__(self, classes: int = 10, widths: Sequence[int] = (12, 16, 20)) -> None:
+        super().__init__(classes, widths)
+        self.norm = nn.BatchNorm1d(widths[2])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(batch, 1, H, W) -> logits."""
+        return self.head(self.norm(F.relu(self.last(self.stem(images))).mean((2, 3))))
+
+
 class Viewing(nn.Module):
     """Flattens by a view, which images in channels_last do not allow."""
 

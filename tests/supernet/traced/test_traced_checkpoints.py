@@ -184,6 +184,37 @@ def test_another_network_than_the_one_that_was_traced_is_one_line(tmp_path: Path
     assert line in refusal(saved(tmp_path / "a.safetensors", own(), **changes))
 
 
+def squared(self: Plain, images: torch.Tensor) -> torch.Tensor:
+    return Plain.narrowly(self, images).square()  # type: ignore[attr-defined]
+
+
+def test_a_class_that_computes_something_else_by_now_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = saved(tmp_path / "supernet.safetensors", own())
+    older = saved(tmp_path / "older.safetensors", own(), answers=None)
+    load_supernet(path, plugins=[HERE])
+    families._known.clear()
+    monkeypatch.setattr(Plain, "narrowly", Plain.forward, raising=False)
+    monkeypatch.setattr(Plain, "forward", squared)
+    assert "it was made from another tests.supernet.traced.grey.Plain: an operation, a stride or a constant of it has" in refusal(path)
+    load_supernet(older, plugins=[HERE])  # nothing is known of what it computed
+    for odd in ("many", [1.0, "two"], [float("nan")] * 14, {"0": 1}):
+        assert "it was made from another" in refusal(saved(tmp_path / "odd.safetensors", own(), answers=odd))
+
+
+def test_masks_and_indices_come_back(tmp_path: Path):
+    source = NetworkSource.for_classes({"_target_": f"{HERE}.grey.Masked"}, "classes", 7, [HERE])
+    supernet = TracedFamily(source, "masked", 7, 1, 8, FINE).supernet("batch", 1).eval()
+    loaded, _ = load_supernet(saved(tmp_path / "supernet.safetensors", supernet), plugins=[HERE])
+    images = torch.randn(4, 1, 8, 8)
+    assert torch.equal(loaded(images, loaded.space.smallest), supernet(images, supernet.space.smallest))
+
+
+def test_more_widths_than_a_header_holds_are_refused_before_training(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("nas_lightning.supernet.checkpoint.MOST_VALUES", 30)
+    with pytest.raises(InputError, match=r"network\.widths: plain has too many widths for a checkpoint; give ratios"):
+        make_header(own(), DATA)
+
+
 def test_an_altered_choice_is_named(tmp_path: Path):
     import_plugins([HERE])
     space = own().space.header()
