@@ -133,7 +133,10 @@ class SlicedLinear(nn.Module):
 
 def as_channels_last(network: nn.Module) -> nn.Module:
     """The network with its weights of four dimensions in this memory format; PyTorch's own call refuses others beside them."""
-    return network._apply(lambda tensor: tensor.to(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor)
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.to(memory_format=torch.channels_last)
+    return network
 
 
 def with_running_norms(network: nn.Module) -> nn.Module:

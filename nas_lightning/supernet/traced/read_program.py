@@ -133,13 +133,18 @@ def _size(side: Any) -> int:
     return int(side.node.hint or 0) if isinstance(side, torch.SymInt) else int(side)
 
 
+def _kinds(target: Any) -> list[Any]:
+    """The types of an operation's arguments, in order."""
+    signature = get_signature_for_torch_op(target)[0]  # type: ignore[index]
+    return [parameter.annotation for parameter in signature.parameters.values()]
+
+
 def _plain_form(target: Any, name: str) -> Any:
     """The operation that takes the same arguments as one in place; its overload may have another name."""
-    packet = getattr(aten, name)
-    wanted = [str(argument.type) for argument in target._schema.arguments]
+    packet, wanted = getattr(aten, name), _kinds(target)
     for overload in packet.overloads():
         found = getattr(packet, overload)
-        if [str(argument.type) for argument in found._schema.arguments] == wanted and not overload.endswith("out"):
+        if _kinds(found) == wanted and not overload.endswith("out"):
             return found
     raise InputError(f"network: cannot be traced: {target.name()} in place has no plain form; write it without the underscore")
 
