@@ -33,7 +33,7 @@ from nas_lightning.scoring.predictors import FEWEST, Predictor, predict
 from nas_lightning.scoring.protocol import claim, make_protocol
 from nas_lightning.scoring.score import Scorer
 from nas_lightning.scoring.table import PREDICTION, Score
-from nas_lightning.search.algorithms import FromList, FromStart, SuccessiveHalving
+from nas_lightning.search.algorithms import Algorithm, FromList, FromStart, SuccessiveHalving
 from nas_lightning.search.evaluated import Evaluated
 from nas_lightning.search.finalists import Finalists
 from nas_lightning.search.front import check_installed
@@ -184,7 +184,7 @@ def search_checkpoint(prepared: Prepared, config: SearchCommandConfig, node: Map
         unlimited = replace(prepared.problem, budgets=({},), front=COUNTED[:1])
         prepared = replace(prepared, problem=make_problem(search, supernet, latencies.model(unlimited, search.seed)))
     problem, words = prepared.problem, {} if latencies is None else {"latency": dict(latencies.protocol)}
-    claim(folder, {**make_search_protocol(prepared, node, precision_of(make_arguments())), **words})
+    claim(folder, {**make_search_protocol(prepared, search.algorithm, node, precision_of(make_arguments())), **words})
     if is_rank_zero():
         shutil.rmtree(folder / PARTS, ignore_errors=True)  # of a generation that was not finished
     wait_for_all()
@@ -239,7 +239,7 @@ def _export(config: SearchCommandConfig, run_dir: Path) -> list[str]:
     return ["nas-export", *(assigned(key, str(value)) for key, value in given.items() if value is not None), *packages_in(sys.argv)]
 
 
-def make_search_protocol(prepared: Prepared, node: Mapping[str, Any], precision: str) -> dict[str, Any]:
+def make_search_protocol(prepared: Prepared, algorithm: Algorithm, node: Mapping[str, Any], precision: str) -> dict[str, Any]:
     """What a score and a choice of this search mean, budgets resolved."""
     test = prepared.dataset.test()
     used = LabelledImages(test.images[: prepared.images], test.labels[: prepared.images])
@@ -254,7 +254,11 @@ def make_search_protocol(prepared: Prepared, node: Mapping[str, Any], precision:
     )
     words = {key: node[key] for key in ("algorithm", "start", "objective", "seed", "population")}
     limits = {"costs": list(prepared.problem.front), "budgets": [dict(budget) for budget in prepared.problem.budgets]}
-    return {**protocol, "all_images": prepared.all_images, **words, **limits}
+    rungs = algorithm.rungs if isinstance(algorithm, SuccessiveHalving) else 1
+    counts, size = [prepared.all_images, *(prepared.images // 2**rung for rung in range(rungs))], prepared.scorer.batch_size or 1
+    # Earlier versions had a smaller last batch.
+    passes = {"passes": "of equal size"} if any(count > size and count % size for count in counts) else {}
+    return {**protocol, "all_images": prepared.all_images, **passes, **words, **limits}
 
 
 def _score(

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from nas_lightning.data import ImageDataset, LabelledImages, fingerprint, normalize, to_unit
 from nas_lightning.errors import InputError
 from nas_lightning.rng import generator
+from nas_lightning.supernet.layers import check_norms
 
 
 class Quality(NamedTuple):
@@ -27,6 +28,7 @@ def calibrate(network: nn.Module, dataset: ImageDataset, count: int, batch_size:
     Returns:
         What it did, for header and card.
     """
+    check_norms(network)
     images, labels = dataset.train()
     chosen = torch.from_numpy(generator(0, "export calibration").permutation(len(labels))[:count])
     batches = chosen.tensor_split(-(-count // batch_size))  # a smaller last batch would weigh as much as the others

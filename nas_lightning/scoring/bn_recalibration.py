@@ -16,7 +16,7 @@ from nas_lightning.space import Architecture
 from nas_lightning.supernet import cut
 from nas_lightning.supernet.cpu_kernels import at_least_float32, check_several_values
 from nas_lightning.supernet.families import AnyModule
-from nas_lightning.supernet.layers import as_channels_last
+from nas_lightning.supernet.layers import as_channels_last, check_norms
 
 
 class Recalibration(NamedTuple):
@@ -64,6 +64,7 @@ class Recalibration(NamedTuple):
 
 def _recalibrated(network: nn.Module, batches: Sequence[Tensor]) -> nn.Module:
     """The network in evaluation mode, with the pooled statistics of the batches in place of its own."""
+    check_norms(network)
     norms = [norm for norm in network.modules() if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)]
     moments: dict[nn.Module, list[tuple[int, Tensor, Tensor]]] = {norm: [] for norm in norms}
 

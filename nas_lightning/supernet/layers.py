@@ -5,10 +5,11 @@ from contextlib import suppress
 from enum import StrEnum
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
+from nas_lightning.errors import InputError
 from nas_lightning.supernet.cpu_kernels import (
     NormTerm,
     at_least_float32,
@@ -22,6 +23,10 @@ from nas_lightning.supernet.cpu_kernels import (
 
 MOMENTUM = 0.1
 """Momentum of running averages, PyTorch's default."""
+
+
+FROZEN = "batch norm that is no layer"
+"""Key in a graph's ``meta`` of the place of one that keeps its averages."""
 
 
 class NormStatistics(StrEnum):
@@ -139,6 +144,15 @@ def as_channels_last(network: nn.Module) -> nn.Module:
     return network
 
 
+def check_norms(network: nn.Module) -> None:
+    """Raises InputError for a candidate with a batch norm that is no layer, since then nothing could set or move its averages."""
+    if isinstance(network, fx.GraphModule) and (place := network.meta.get(FROZEN)) is not None:
+        raise InputError(
+            f"network: the batch norm at {place} shares tensors with something else, and the network cannot run narrowed, so that averages "
+            "of a candidate cut out would not be its own; norm=batch needs none"
+        )
+
+
 def with_running_norms(network: nn.Module) -> nn.Module:
     """The network, whose batch norms that lack averages get those of new ones."""
     device = next(network.parameters()).device
@@ -173,5 +187,5 @@ def _replace(layer: nn.Module, weight: Tensor) -> None:
     if not parametrize.is_parametrized(layer, "weight"):
         layer.weight.copy_(weight)  # type: ignore[operator]
         return
-    with suppress(NotImplementedError):  # it stays as it is
+    with suppress(NotImplementedError, RuntimeError, ValueError):  # it has none, or none for this shape, and stays as it is
         layer.weight = weight

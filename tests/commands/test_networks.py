@@ -5,10 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from nas_lightning.scoring.table import read_scores
 from nas_lightning.supernet.checkpoint import load_supernet
+from nas_lightning.supernet.traced.choices import Widths
+from nas_lightning.supernet.traced.program import Program
 from tests.composing import composed
+from tests.supernet.traced.grey import Pooled, Tokens
 
 HERE = "tests.supernet.traced"
 ALLOWED = f"plugins=[{HERE}]"
@@ -116,6 +120,11 @@ def test_a_last_batch_of_one_image_is_refused_where_a_norm_would_read_one_value(
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert f"error: {key}.batch_size: 199 leaves a last batch of one image, of which a batch norm of " in done.err
     assert not (tmp_path / "run/stages").exists()
+
+
+def test_a_norm_over_the_pixels_of_one_image_is_no_norm_of_single_values():
+    assert not Program(Tokens(), torch.zeros(2, 1, 8, 8), Widths(divisor=1, least=1)).norms_single_values
+    assert Program(Pooled(), torch.zeros(2, 1, 8, 8), Widths(divisor=1, least=1)).norms_single_values
 
 
 def test_a_dry_run_shows_what_was_understood(command: Callable, tmp_path: Path):

@@ -234,6 +234,12 @@ def test_batches_that_do_not_divide_the_images_are_another_protocol_than_an_olde
     claim(tmp_path / "ranking", {key: value for key, value in protocol.items() if key != "batches"})
     with pytest.raises(InputError, match="batches is None, but this ranking has 2; give another run_dir"):
         claim(tmp_path / "ranking", protocol)
+    for same in (
+        {"batch_size": 40},
+        {"batch_size": 20, "norm": "running"},
+        {"batch_size": 20, "recalibration": {"statistics": "recalibrated"}},
+    ):
+        assert "batches" not in make_protocol(checkpoint, **{**BASE, **same})
 
 
 OTHERS = {

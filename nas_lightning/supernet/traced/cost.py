@@ -70,11 +70,14 @@ class Counted:
             query, key, value = (self._sizes(arguments[name].index) for name in ("query", "key", "value"))
             return self._product(query[:-1]) * key[-2] * (query[-1] + value[-1])
         if call.name == "einsum" and len(arguments["tensors"]) == 2 and "." not in arguments["equation"]:
-            terms = arguments["equation"].replace(" ", "").partition("->")[0].split(",")
-            lengths: dict[str, Integers] = {}
+            read, arrow, written = arguments["equation"].replace(" ", "").partition("->")
+            terms, lengths = read.split(","), dict[str, Integers]()
             for term, operand in zip(terms, arguments["tensors"], strict=True):
-                lengths |= zip(term, self._sizes(operand.index), strict=True)
-            return self._product([*lengths.values()])
+                for letter, length in zip(term, self._sizes(operand.index), strict=True):
+                    lengths[letter] = np.maximum(length, lengths.get(letter, length))
+            kept = written if arrow else "".join(letter for letter in lengths if read.count(letter) == 1)
+            both = {*terms[0]} & {*terms[1]}  # what one operand alone has is summed before, unless the result has it
+            return self._product([length for letter, length in lengths.items() if letter in both or letter in kept])
         return np.zeros_like(self._one)
 
     def _sizes(self, index: int) -> list[Integers]:

@@ -16,7 +16,7 @@ from nas_lightning.config.build import IMPORTED
 from nas_lightning.errors import InputError, check_at_least, shorten
 from nas_lightning.space import Architecture, ListedSpace
 from nas_lightning.space.structure import Cost
-from nas_lightning.supernet.layers import NormStatistics
+from nas_lightning.supernet.layers import NormStatistics, check_norms
 from nas_lightning.supernet.single_network import cut
 from nas_lightning.supernet.traced.answers import answers_of
 from nas_lightning.supernet.traced.check import check_slices
@@ -126,7 +126,13 @@ class TracedFamily:
     @cached_property
     def answers(self) -> list[float]:
         """Some logits of the network with weights that depend on their names alone: what it computes, whatever it was trained to."""
-        return answers_of(self.program)
+        return answers_of(self.program) if self._is_made_alike() else []
+
+    def _is_made_alike(self) -> bool:
+        """Whether two new networks have the same tensors that no weights take the place of, such as indices that are drawn."""
+        kept = [{name: tensor for name, tensor in network.state_dict().items() if not tensor.is_floating_point() and tensor.ndim}
+                for network in (self._fresh(0), self._fresh(0))]  # fmt: skip
+        return all(torch.equal(tensor, kept[1][name]) for name, tensor in kept[0].items())
 
     def answers_as(self, others: Any) -> bool:
         """Whether these are the logits of such weights, to rounding; also where an older version wrote none."""
@@ -226,6 +232,8 @@ class TracedFamily:
     def alone(self, architecture: Architecture, norm: NormStatistics | str, seed: int = 0) -> nn.Module:
         """One candidate with initial weights of its own, whatever a supernet begins with."""
         network = self.cut(self._initial(norm, seed), architecture)
+        if NormStatistics(norm) is NormStatistics.RUNNING:
+            check_norms(network)
         initialise_anew(network, self.program.graph, seed)
         return network
 

@@ -6,20 +6,12 @@ import torch
 from torch import Tensor, fx, nn
 
 from nas_lightning.space import Architecture
-from nas_lightning.supernet.layers import NormStatistics
+from nas_lightning.supernet.layers import FROZEN, NormStatistics
 from nas_lightning.supernet.traced.graph import Ref, Value
 from nas_lightning.supernet.traced.network import DROPOUTS, TracedSupernet
 
 LEAVES = ("weight", "bias", "running_mean", "running_var")
 WINDOW = ("stride", "padding", "dilation", "groups")
-
-
-FROZEN = "batch norm that keeps its averages"
-
-
-def frozen_norm(network: fx.GraphModule) -> str | None:
-    """Where a candidate cut out as a graph has a batch norm that training could not move, since it is no layer; None without one."""
-    return network.meta.get(FROZEN)
 
 
 @torch.no_grad()
@@ -96,7 +88,10 @@ class _Cut:
         is_alone = all(index in given.values() for index in self.program.graph.tensors if values[index].name.startswith(f"{owner}."))
         kept = {leaf: self._narrowed(index) for leaf, index in given.items() if index in self.tensors}
         layer = _batch_norm(call, kept, self.supernet.norm, self.program.count(argument.index, self.units))
-        self.norms[key] = owner if is_alone and owner else f"{owner}.norm_{call.index}".lstrip(".")
+        if not (is_alone and owner):  # numbered in order, whatever else was traced
+            taken = sum(name.rpartition(".")[0] == owner and name.rpartition(".")[2].startswith("norm_") for name in self.norms.values())
+            owner = f"{owner}.norm_{taken}".lstrip(".")
+        self.norms[key] = owner
         return self._called(self.norms[key], self._filled(layer, kept, given), argument)
 
     def _filled(self, layer: nn.Module, kept: dict[str, Tensor], given: dict[str, int]) -> nn.Module:
@@ -167,6 +162,8 @@ def _put(root: nn.Module, name: str, content: nn.Module | Tensor) -> None:
             root.add_module(part, nn.Module())
         root = root.get_submodule(part)
     if isinstance(content, nn.Module):
+        for name, child in dict(root.named_children()).get(leaf, nn.Module()).named_children():  # a dropout before it
+            content.add_module(name, child)
         root.add_module(leaf, content)
     elif isinstance(content, nn.Parameter):
         root.register_parameter(leaf, content)

@@ -104,7 +104,9 @@ class Program:
     @cached_property
     def norms_single_values(self) -> bool:
         """Whether a batch norm has one value a channel of each image, so that a batch of one cannot be trained on."""
-        return any(call.name == "batch_norm" and np.prod(call.shape[2:], dtype=np.int64) == 1 for call in self.graph.calls)
+        images = self.graph.values[self.graph.images].shape[0]
+        norms = [call for call in self.graph.calls if call.name == "batch_norm"]
+        return any(call.shape[0] * np.prod(call.shape[2:], dtype=np.int64) <= images for call in norms)
 
     @property
     def pinned(self) -> list[PinnedLayer]:

@@ -79,6 +79,15 @@ class Pooled(Plain):
         return self.head(self.norm(F.relu(self.last(self.stem(images))).mean((2, 3))))
 
 
+class Tokens(Pooled):
+    """Norms all pixels of an image together."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(batch, 1, H, W) -> logits."""
+        x = F.relu(self.last(self.stem(images)))
+        return self.head(self.norm(x.flatten(2).transpose(1, 2).reshape(-1, x.shape[1])).view(images.shape[0], -1, x.shape[1]).mean(1))
+
+
 class Viewing(nn.Module):
     """Flattens by a view, which images in channels_last do not allow."""
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -83,6 +84,43 @@ def images(count: int = 6) -> Tensor:
     return torch.randn(count, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) + 1
 
 
+class Attention(nn.Module):
+    """Weighs channels by the scales of a norm, as NAM does: they are read twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = (self.norm.weight.abs() / self.norm.weight.abs().sum())[None, :, None, None]
+        return self.norm(x) * torch.sigmoid(weight * x)
+
+
+class DropsFirst(nn.BatchNorm2d):
+    """A norm with a dropout of its own."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.dropout(x, 0.1, self.training))
+
+
+class Standardized(nn.Module):
+    """Weight standardization, which has no inverse."""
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return (weight - weight.mean((1, 2, 3), keepdim=True)) / (weight.std((1, 2, 3), keepdim=True) + 1e-5)
+
+
+class Drawn(nn.Module):
+    """Permutes rows by an index that is drawn by NumPy."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("rows", torch.from_numpy(np.random.default_rng().permutation(SIDE)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :, self.rows] * torch.arange(1.0, 1.0 + SIDE)[:, None]
+
+
 MIDDLES: dict[str, Callable[[], nn.Module]] = {"twice": Twice, "with a slope": lambda: NormAndSlope(16), "a block twice": block_twice}
 
 
@@ -101,6 +139,52 @@ def test_a_candidate_alone_trains_its_norms_as_the_network_does(middle: str, cou
     assert all(average.abs().max() > 0.01 for average in moved)
     expected = next(average for name, average in whole.named_buffers() if name.endswith("running_mean"))
     assert torch.allclose(moved[0], expected, atol=1e-5)
+
+
+def test_names_in_a_graph_do_not_depend_on_how_it_was_traced():
+    def two() -> nn.Module:
+        return Net(nn.Sequential(NormAndSlope(16), nn.MaxPool2d(2), NormAndSlope(16)), counts=True)
+
+    fixed, free = (TracedFamily(two, "odd", 5, 3, SIDE, FINE, free_sides=free) for free in (False, True))
+    names = [list(family.alone(family.space.smallest, "running").state_dict()) for family in (fixed, free)]
+    assert names[0] == names[1]
+    assert "middle.0.norm_0.running_mean" in names[0]
+
+
+def test_a_norm_whose_tensors_are_read_twice_trains_without_averages_and_has_none():
+    family = family_of(lambda: Net(Attention(), counts=True))
+    supernet = family.supernet("batch", 0).train()
+    F.cross_entropy(supernet(images(), family.space.smallest), torch.arange(6) % 5).backward()
+    assert supernet.network.middle.norm.weight.grad.abs().max() > 0
+    assert family.alone(family.space.smallest, "batch")(images()).shape == (6, 5)
+    cut_out = family.cut(supernet, supernet.space.smallest)
+    for needs in (lambda: family.alone(family.space.smallest, "running"), lambda: _recalibrated(cut_out, [images()])):
+        with pytest.raises(InputError, match=r"the batch norm at middle\.norm shares tensors with something else"):
+            needs()
+
+
+def test_a_dropout_within_a_norm_stays_beside_it():
+    family = family_of(lambda: Net(DropsFirst(16), counts=True))
+    network = family.alone(family.space.smallest, "running").train()
+    assert not torch.equal(network(images()), network(images()))
+    assert network.get_buffer("middle.running_mean").abs().max() > 0
+
+
+def test_a_layer_whose_parametrization_has_no_inverse_begins_as_it_was_made():
+    def standardized() -> nn.Module:
+        convolution = nn.Conv2d(16, 16, 3, padding=1)
+        nn.utils.parametrize.register_parametrization(convolution, "weight", Standardized())
+        return Net(convolution)
+
+    family = family_of(standardized)
+    assert family.alone(family.space.smallest, "running")(images()).shape == (6, 5)
+
+
+def test_a_network_that_draws_indices_has_no_answers_to_compare():
+    family = family_of(lambda: Net(Drawn()))
+    assert family.answers == []
+    assert family_of(lambda: Net(nn.Identity())).answers
+    assert family.answers_as([1.0])
 
 
 @torch.no_grad()
@@ -225,6 +309,8 @@ class Products(nn.Module):
             return self.up(x)
         if self.how == "einsum":
             return torch.einsum("nchw,dc->ndhw", x, self.square)
+        if self.how == "einsum over pixels":
+            return x * torch.einsum("bchw,cd->bd", x, self.square)[:, :, None, None]
         if self.how == "tokens":
             return self.mix(x.permute(0, 2, 3, 1).reshape(-1, c)).reshape(n, h, w, c).permute(0, 3, 1, 2)
         if self.how == "folded":
@@ -235,7 +321,7 @@ class Products(nn.Module):
         return x * (self.square @ self.square).mean()
 
 
-@pytest.mark.parametrize("how", ["transposed", "einsum", "tokens", "folded", "attention", "of weights"])
+@pytest.mark.parametrize("how", ["transposed", "einsum", "einsum over pixels", "tokens", "folded", "attention", "of weights"])
 def test_multiply_adds_are_those_that_pytorch_counts(how: str):
     program = Program(Net(Products(how)), images(2), FINE)
     with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH), FlopCounterMode(display=False) as counter:
