@@ -120,18 +120,21 @@ def check_halving(search: SearchConfig, images: int) -> None:
         )
 
 
-def whole_brackets(search: SearchConfig, problem: Problem) -> int:
-    """Evaluations, of successive halving as many as make whole brackets; says where they are fewer than was asked or listed."""
+def whole_brackets(search: SearchConfig) -> int:
+    """Evaluations, of successive halving as many as make whole brackets."""
     unit = search.algorithm.bracket(search.population) if isinstance(search.algorithm, SuccessiveHalving) else 1
     if is_rank_zero() and (rest := search.evaluations % unit):
         report(f"search.evaluations: {search.evaluations - rest:,} of {search.evaluations:,} are used, in whole brackets of {unit:,}")
-    if (
-        is_rank_zero()
-        and isinstance(search.algorithm, FromList)
-        and (listed := int(problem.within(problem.rows(problem.listed)).sum())) > (search.evaluations)
-    ):
-        report(f"search.evaluations: the first {search.evaluations:,} of the list's {listed:,} candidates within the budgets are evaluated")
     return search.evaluations - search.evaluations % unit
+
+
+def report_cut_list(search: SearchConfig, problem: Problem) -> None:
+    """Says where a search of a list ends before the list does."""
+    if not isinstance(search.algorithm, FromList):
+        return
+    listed = int(problem.within(problem.rows(problem.listed)).sum())
+    if is_rank_zero() and listed > search.evaluations:
+        report(f"search.evaluations: the first {search.evaluations:,} of the list's {listed:,} candidates within the budgets are evaluated")
 
 
 def make_problem(search: SearchConfig, supernet: AnyModule, latencies: Mapping[str, CostOf] = MappingProxyType({})) -> Problem:
@@ -190,13 +193,14 @@ def search_checkpoint(prepared: Prepared, config: SearchCommandConfig, node: Map
     wait_for_all()
     on_searched = partial(_score, prepared, make_arguments, folder / PARTS, (images, labels))
     on_all = partial(_score, prepared, make_arguments, folder / PARTS, (all_images, all_labels))
+    report_cut_list(search, problem)
     record = Record(folder, problem)
     whole = Search(
         problem=problem,
         algorithm=search.algorithm,
         start=search.start,
         objective=search.objective,
-        evaluations=whole_brackets(search, problem),
+        evaluations=whole_brackets(search),
         population=search.population,
         seed=search.seed,
     )

@@ -55,8 +55,8 @@ def make_protocol(
         "checkpoint_sha256": file_hash(checkpoint),
         "data_sha256": data,
     }
-    matters = norm == "batch" and recalibration is None and batch_size is not None and batch_size < images
-    batches = {"batches": -(-images // batch_size)} if batch_size and matters and images % batch_size else {}
+    matters = norm == "batch" and recalibration is None  # how images are batched
+    batches = {"batches": -(-images // batch_size)} if matters and batch_size and batch_size < images and images % batch_size else {}
     halving = {} if cheap_first is None else {"cheap_first": dict(cheap_first)}
     return {**protocol, **batches, **(recalibration or {}), **halving}
 

@@ -129,15 +129,16 @@ class TracedFamily:
         return answers_of(self.program) if self._is_made_alike() else []
 
     def _is_made_alike(self) -> bool:
-        """Whether two new networks have the same tensors that no weights take the place of, such as indices that are drawn."""
-        kept = [{name: tensor for name, tensor in network.state_dict().items() if not tensor.is_floating_point() and tensor.ndim}
-                for network in (self._fresh(0), self._fresh(0))]  # fmt: skip
-        return all(torch.equal(tensor, kept[1][name]) for name, tensor in kept[0].items())
+        """Whether a new network has the integers of the traced one, which no weights replace: indices may be drawn."""
+        made = self.program.graph.source.state_dict().items()
+        kept = {name: tensor for name, tensor in made if not tensor.is_floating_point() and tensor.ndim}
+        again = self._fresh(0).state_dict() if kept else {}
+        return all(torch.equal(tensor, again[name]) for name, tensor in kept.items())
 
     def answers_as(self, others: Any) -> bool:
         """Whether these are the logits of such weights, to rounding; also where an older version wrote none."""
-        if not isinstance(others, list) or not (others and self.answers):
-            return others is None or others == [] or not self.answers
+        if others is None or others == [] or not self.answers:
+            return True
         try:
             there = np.array(others, dtype=np.float64)
         except (TypeError, ValueError):
