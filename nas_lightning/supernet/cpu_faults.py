@@ -15,6 +15,8 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from nas_lightning.supernet.few_pixels import is_slow, pair, side_by_side
+
 ARGUMENTS = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 FEW = 16
 """Channels from which on there is no fault: 8, a vector of AVX2, as far as it was seen; with AVX-512 not known."""
@@ -33,20 +35,27 @@ def every_nth_pixel(x: Tensor, steps: tuple[int, int]) -> Tensor:
 
 def without_stride(given: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of a 2D convolution, by name; of one that may be hit, those of the same without its stride."""
-    x, weight, stride, padding = given["input"], given["weight"], _pair(given.get("stride", 1)), given.get("padding", 0)
-    if not is_hit(x, weight, stride) or (padding != "valid" and _pair(padding) != (0, 0)):
+    x, weight, stride, padding = given["input"], given["weight"], pair(given.get("stride", 1)), given.get("padding", 0)
+    if not is_hit(x, weight, stride) or (padding != "valid" and pair(padding) != (0, 0)):
         return dict(given)
     return {**given, "input": every_nth_pixel(x, stride), "stride": [1, 1]}
 
 
+def conv2d(given: Mapping[str, Any]) -> Tensor:
+    """A 2D convolution, its arguments by name, by a way on which PyTorch's CPU kernels are right and fast."""
+    arguments = without_stride(given)
+    return side_by_side(arguments) if is_slow(arguments) else F.conv2d(**arguments)
+
+
 @contextmanager
 def safe_convolutions(network: nn.Module, device: torch.device) -> Iterator[None]:
-    """Within it, a network on a CPU runs its 2D convolutions without the fault, with the same parameters and outputs.
+    """Within it, a network on a CPU runs its 2D convolutions by ``conv2d``, with the same parameters and outputs.
 
     Its modules are changed, not only its calls: a forward that is checkpointed runs again in the backward pass.
     """
     plain = [module for module in network.modules() if type(module) is nn.Conv2d and module.padding_mode == "zeros"]
-    changed = [module for module in plain if device.type == "cpu" and max(module.stride) > 1 and "forward" not in vars(module)]
+    meant = [module for module in plain if max(module.stride) > 1 or module.groups == module.in_channels > 1]
+    changed = [module for module in meant if device.type == "cpu" and "forward" not in vars(module)]
     for module in changed:
         module.forward = partial(_forward, module)  # type: ignore[method-assign]
     try:
@@ -59,7 +68,7 @@ def safe_convolutions(network: nn.Module, device: torch.device) -> Iterator[None
 
 def _forward(module: nn.Conv2d, x: Tensor) -> Tensor:
     given = {"input": x, "weight": module.weight, "bias": module.bias, "stride": module.stride, "padding": module.padding}
-    return F.conv2d(**without_stride({**given, "dilation": module.dilation, "groups": module.groups}))
+    return conv2d({**given, "dilation": module.dilation, "groups": module.groups})
 
 
 class _SafeConvolutions(TorchFunctionMode):
@@ -67,13 +76,5 @@ class _SafeConvolutions(TorchFunctionMode):
         self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         if function in CONVOLUTIONS:
-            args, kwargs = (), without_stride({**dict(zip(ARGUMENTS, args, strict=False)), **(kwargs or {})})
+            return conv2d({**dict(zip(ARGUMENTS, args, strict=False)), **(kwargs or {})})
         return function(*args, **(kwargs or {}))
-
-
-def _pair(value: Any) -> Any:
-    """The entries for height and width; of a word, the word."""
-    if isinstance(value, str):
-        return value
-    entries = tuple(value) if isinstance(value, list | tuple) else (value,)
-    return entries * 2 if len(entries) == 1 else entries

@@ -9,7 +9,6 @@ from torch import nn
 from nas_lightning.data import Augmentation, Digits
 from nas_lightning.space import Population
 from nas_lightning.standalone.train_alone import Recipe, train_alone, train_network
-from nas_lightning.supernet.layers import initialise
 from nas_lightning.supernet.traced import TracedFamily, Widths
 from nas_lightning.training.schedules import Cosine
 from tests.supernet.traced.grey import Counting, Plain, Viewing
@@ -25,6 +24,12 @@ def recipe(family: TracedFamily) -> Recipe:
     return Recipe(epochs=6, batch_size=32, optimizer=sgd, schedule=Cosine(), augmentation=Augmentation({}), family=family)
 
 
+def seeded(kind: type[nn.Module], seed: int) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return kind()
+
+
 @pytest.fixture(scope="module")
 def digits() -> Digits:
     return Digits(resolution=8, train_images=300)
@@ -35,8 +40,12 @@ def test_the_truth_is_that_of_the_class_written_with_these_widths(kind: type[nn.
     family = TracedFamily(kind, "grey", 10, 1, 8, FINE)
     assert family.cuts_natively == (kind is Plain)
     architecture = Population.draw(family.space, 1, 1).architectures[0]
-    by_hand = kind(10, architecture.widths)
-    initialise(by_hand, 2)
+    by_hand, whole = kind(10, architecture.widths), seeded(kind, 2)
+    with torch.no_grad():
+        for (_, part), (name, parameter) in zip(by_hand.named_parameters(), whole.named_parameters(), strict=True):
+            part.copy_(parameter[tuple(map(slice, part.shape))])
+            if name.endswith("weight") and parameter.ndim > 1:
+                part.mul_((parameter.shape[1] / part.shape[1]) ** 0.5)
     expected = train_network(by_hand, "by hand", digits, recipe(family), 2, CPU)
     found = train_alone(architecture, digits, recipe(family), 2, CPU)
     assert found == expected > 0.3

@@ -23,7 +23,7 @@ from nas_lightning.supernet.traced.check import check_slices
 from nas_lightning.supernet.traced.choices import Widths
 from nas_lightning.supernet.traced.graph_cut import cut_graph
 from nas_lightning.supernet.traced.importance import sort_by_l1
-from nas_lightning.supernet.traced.initial import initialise_anew
+from nas_lightning.supernet.traced.initial import draws_weights, fit_to_widths, initialise_anew
 from nas_lightning.supernet.traced.native_cut import cut_native
 from nas_lightning.supernet.traced.network import TracedSupernet
 from nas_lightning.supernet.traced.program import Program
@@ -231,12 +231,19 @@ class TracedFamily:
         return cut_native(supernet, architecture) if self.cuts_natively else cut_graph(supernet, architecture)
 
     def alone(self, architecture: Architecture, norm: NormStatistics | str, seed: int = 0) -> nn.Module:
-        """One candidate with initial weights of its own, whatever a supernet begins with."""
+        """One candidate with initial weights of its own, as its class draws them, whatever a supernet begins with."""
         network = self.cut(self._initial(norm, seed), architecture)
         if NormStatistics(norm) is NormStatistics.RUNNING:
             check_norms(network)
-        initialise_anew(network, self.program.graph, seed)
+        if self._draws_weights:
+            fit_to_widths(network, self.program.graph.source, self.program.graph)
+        else:
+            initialise_anew(network, self.program.graph, seed)
         return network
+
+    @cached_property
+    def _draws_weights(self) -> bool:
+        return draws_weights(self._fresh(0), self._fresh(1), self.program.graph)
 
     def _initial(self, norm: NormStatistics | str, seed: int, channels_last: bool = True) -> TracedSupernet:
         _ = self.cuts_natively

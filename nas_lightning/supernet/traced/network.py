@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture
-from nas_lightning.supernet.cpu_faults import without_stride
+from nas_lightning.supernet.cpu_faults import conv2d
 from nas_lightning.supernet.cpu_kernels import at_least_float32, check_several_values, full_precision
 from nas_lightning.supernet.layers import NormStatistics
 from nas_lightning.supernet.traced.graph import Ref, Value, replace_refs
@@ -142,7 +142,7 @@ class TracedSupernet(nn.Module):
         if call.name in DROPOUTS:
             arguments = {**arguments, "train": self.training}
         plain = {name: replace_refs(argument, value_of) for name, argument in arguments.items()}
-        return call.run(without_stride(plain) if call.name == "conv2d" else plain)
+        return conv2d(plain) if call.name == "conv2d" else call.run(plain)
 
     def _batch_norm(self, call: Value, arguments: dict[str, Any], value_of: Any, units: Units) -> Tensor:
         averages = [arguments[name] for name in ("running_mean", "running_var")]

@@ -1,9 +1,13 @@
-"""What a candidate alone begins with: weights for its own widths, and what the user's constructor gave all else."""
+"""What a candidate alone begins with: what its class draws, as large as its own widths need."""
+
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.models import mobilenet_v2, resnet18
 
 from nas_lightning.supernet.traced import TracedFamily
 from tests.supernet.traced.networks import FINE
@@ -50,16 +54,34 @@ class Counting(Functional):
         super().__init__(keeps_counts=True)
 
 
+def as_drawn(network: nn.Module) -> None:
+    """Nothing: the constructor draws."""
+
+
+def as_trained(network: nn.Module) -> None:
+    """The weights of a file, the same for every seed."""
+    drawn = torch.Generator().manual_seed(7)
+    for parameter in (network.stem[0].weight, network.kernel):  # type: ignore[index, union-attr]
+        nn.init.normal_(parameter, generator=drawn)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("kind", [Functional, Counting])
-def test_weights_are_drawn_for_the_own_widths_and_all_else_is_as_constructed(kind: type[nn.Module]):
-    family = TracedFamily(kind, "functional", 10, 3, 8, FINE)
+@pytest.mark.parametrize("given", [as_drawn, as_trained])
+def test_weights_are_those_of_the_class_for_its_own_widths(kind: type[nn.Module], given: Callable[[nn.Module], None]):
+    def make() -> nn.Module:
+        network = kind()
+        given(network)
+        return network
+
+    family = TracedFamily(make, "functional", 10, 3, 8, FINE)
     assert family.cuts_natively == (kind is Functional)
     smallest = family.space.smallest
     first, again, other = (family.alone(smallest, "running", seed) for seed in (1, 1, 2))
-    for name in ("stem.0.weight", "kernel"):
+    for name, deviation in (("stem.0.weight", (1 / 3 / 27) ** 0.5), ("kernel", 1e-6 * 2)):  # PyTorch's; of 16 inputs, not 64
         weights = first.get_parameter(name)
-        bound = (6 / (weights.shape[0] * 9)) ** 0.5  # Kaiming, uniform, fan_out, relu, 3x3
-        assert 0.95 * bound < float(weights.detach().abs().max()) <= bound
+        if given is as_trained:
+            deviation = (2 / (weights.shape[0] * 9)) ** 0.5  # drawn anew: Kaiming, fan_out, relu, 3x3
+        assert float(weights.detach().std()) == pytest.approx(deviation, rel=0.1)
         assert torch.equal(weights, again.get_parameter(name))
         assert not torch.equal(weights, other.get_parameter(name))
     shapes = {name: tuple(tensor.shape) for name, tensor in first.named_parameters()}
@@ -69,3 +91,17 @@ def test_weights_are_drawn_for_the_own_widths_and_all_else_is_as_constructed(kin
     assert (first.get_parameter("stem.2.slope") == 0.25).all()
     assert shapes["stem.2.slope"] == (16, 1, 1)
     assert first(torch.zeros(2, 3, 8, 8)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("make", [mobilenet_v2, partial(resnet18, zero_init_residual=True)])
+def test_a_candidate_of_a_library_begins_as_the_library_begins(make: Callable[..., nn.Module]):
+    family = TracedFamily(partial(make, num_classes=100), "library", 100, 3, 32)
+    alone, images = family.alone(family.space.smallest, "running", 1).train(), torch.randn(64, 3, 32, 32)
+    with torch.no_grad():
+        spread, whole_spread = (float(network(images).std()) for network in (alone, family.make().train()))
+    assert 1 / 3 < spread / whole_spread < 3  # of the logits
+    assert spread < 1  # so the loss begins at that of a guess
+    whole = dict(family.make().named_parameters())
+    for name, parameter in alone.named_parameters():
+        if parameter.ndim == 1:  # of norms, zeros among them
+            assert torch.equal(parameter, whole[name][: len(parameter)]) or parameter.std() > 0

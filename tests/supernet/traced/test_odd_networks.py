@@ -250,7 +250,7 @@ def test_a_filter_that_is_not_learnt_is_as_constructed():
 def test_the_weights_of_a_parametrized_layer_are_drawn_for_its_own_width():
     family = family_of(lambda: Net(nn.utils.parametrizations.weight_norm(nn.Conv2d(16, 16, 3, padding=1))))
     narrow, wide = (family.alone(one, "running", 1).middle.weight.detach() for one in (family.space.smallest, family.space.largest))
-    assert float(narrow.std()) == pytest.approx((2 / (narrow.shape[0] * 9)) ** 0.5, rel=0.2)  # kaiming, fan_out
+    assert float(narrow.std()) == pytest.approx((1 / 3 / (narrow.shape[1] * 9)) ** 0.5, rel=0.2)  # PyTorch's
     assert narrow.std() > 1.5 * wide.std()
 
 

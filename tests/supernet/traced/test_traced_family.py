@@ -223,7 +223,7 @@ def test_a_candidate_alone_has_weights_as_large_as_its_own_widths_need(family: T
     assert sum(parameter.numel() for parameter in alone.parameters()) == costs.parameters[0]
     assert torch.equal(alone.joined[0].weight, again.joined[0].weight)
     assert not torch.equal(alone.joined[0].weight, other.joined[0].weight)
-    bound = (2 * 3 / alone.joined[0].weight.shape[0]) ** 0.5  # Kaiming, fan_out, relu, 1x1 window
+    bound = alone.joined[0].weight.shape[1] ** -0.5  # PyTorch's, 1x1 window
     assert 0.8 * bound < float(alone.joined[0].weight.detach().abs().max()) <= bound
     assert (alone.joined[1].running_mean is None) == (norm == "batch")
     loss = F.cross_entropy(alone.train()(images_of(16).float()), torch.arange(4))
