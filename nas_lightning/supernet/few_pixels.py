@@ -21,7 +21,9 @@ def is_slow(given: Mapping[str, Any]) -> bool:
     x, weight = given["input"], given["weight"]
     if x.device.type != "cpu" or x.ndim != 4 or len(x) == 1 or x.shape[2] * x.shape[3] > FEW:
         return False
-    if not (weight.shape[1] == 1 < x.shape[1] and torch.is_grad_enabled() and weight.requires_grad):
+    is_depthwise = weight.shape[1] == 1 < x.shape[1]
+    is_odd = weight.shape[2] % 2 == weight.shape[3] % 2 == 1
+    if not (is_depthwise and is_odd and torch.is_grad_enabled() and weight.requires_grad):
         return False
     padding, dilation = pair(given.get("padding", 0)), pair(given.get("dilation", 1))
     return padding == "same" or padding == _half(weight, dilation)
@@ -59,8 +61,6 @@ def pair(value: Any) -> Any:
     return entries * 2 if len(entries) == 1 else entries
 
 
-def _half(weight: Tensor, dilation: tuple[int, int]) -> tuple[int, ...] | None:
-    """The padding that keeps the size; None for windows of an even side, which have none."""
-    if weight.shape[2] % 2 == 0 or weight.shape[3] % 2 == 0:
-        return None
+def _half(weight: Tensor, dilation: tuple[int, int]) -> tuple[int, ...]:
+    """The padding that keeps the size, where the window's sides are odd."""
     return tuple(apart * (side // 2) for side, apart in zip(weight.shape[2:], dilation, strict=True))
