@@ -82,7 +82,10 @@ def test_every_sweep_runs_at_the_smallest_size(sweep: str, command: Callable, tm
     ],
     ids=lambda launcher: launcher[0].split("=")[1],
 )
-def test_every_launcher_gives_what_the_basic_one_does(launcher: list[str], python: Callable, swept: Path, tmp_path: Path):
+def test_every_launcher_gives_what_the_basic_one_does(
+    launcher: list[str], python: Callable, swept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # beside other tests, its workers would wait for minutes
     done = python("train.py", "-m", "experiment=micro", *SMALL, "seed=0,1", f"hydra.sweep.dir={tmp_path}", *launcher)
     assert done.returncode == 0, done.stderr[-3000:]
     for number in "01":
