@@ -41,6 +41,7 @@ def measure(rounds: int, threads: int) -> tuple[list[Row], dict[str, Any]]:
     table += [
         others.augmentation(rounds, table[0].seconds),
         others.loader_path(3),
+        others.few_pixels(rounds),
         others.cost_model(3),
         others.agreement(),
         others.start_up(3),

@@ -16,6 +16,8 @@ from omegaconf import OmegaConf
 from pytorch_lightning.plugins import Precision
 from scipy import stats
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torchvision.models import mobilenet_v2
 
 from benchmarks.turns import Row, alternate, row
 from benchmarks.ways import BATCH, CLASSES, track1
@@ -27,6 +29,7 @@ from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.data.image_dataset import ImageDataset, LabelledImages
 from nas_lightning.space import Population, ResidualStructure
 from nas_lightning.supernet import SingleNetwork
+from nas_lightning.supernet.cpu_faults import safe_convolutions
 
 ROOT = Path(__file__).parents[1]
 CANDIDATES = 50_000
@@ -86,6 +89,24 @@ def loader_path(rounds: int) -> Row:
     """``loader_path``: torchvision's transforms image by image, against whole batches."""
     per_image, batched = data_path("torchvision"), data_path("cutout")
     return row("loader_path", alternate(rounds, lambda _: per_image(), lambda _: batched()), f"a batch of {BATCH}, no workers")
+
+
+def few_pixels(rounds: int) -> Row:
+    """``few_pixels``: a step of MobileNet-V2 alone, whose last depthwise convolutions see one to four pixels."""
+    torch.manual_seed(0)
+    network = mobilenet_v2(num_classes=CLASSES, width_mult=0.5).train().to(memory_format=torch.channels_last)
+    images, labels = torch.randn(BATCH, 3, 32, 32), torch.randint(CLASSES, (BATCH,))
+
+    def step() -> None:
+        cross_entropy(network(images), labels).backward()
+
+    def ours(_: int) -> float:
+        with safe_convolutions(network, images.device):
+            return seconds(step)
+
+    step()
+    ours(0)
+    return row("few_pixels", alternate(rounds, lambda _: seconds(step), ours), f"MobileNet-V2 at half its widths, batch {BATCH}, 32 pixels")
 
 
 def cost_model(rounds: int) -> Row:

@@ -13,6 +13,10 @@ def test_a_batch_of_the_data_path_can_be_timed():
     assert 0 < others.data_path("cutout")() < 60
 
 
+def test_a_step_with_few_pixels_can_be_timed():
+    assert others.few_pixels(1).seconds > 0
+
+
 def test_a_row_of_the_findings_follows_the_one_that_it_starts_from():
     places = {name: place for place, name in enumerate(findings.ROWS)}
     assert all(places[row.after] < places[name] for name, row in findings.ROWS.items() if row.after)
