@@ -175,14 +175,14 @@ def initialise(module: nn.Module, seed: int) -> None:
         if isinstance(layer, nn.Conv2d | nn.Linear):
             drawn = torch.empty_like(layer.weight, requires_grad=False)
             nn.init.kaiming_uniform_(drawn, mode="fan_out", nonlinearity="relu", generator=generator)
-            _replace(layer, drawn)
+            replace_weight(layer, drawn)
         if isinstance(layer, nn.Linear) and layer.bias is not None:
             bound = layer.in_features**-0.5
             nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
 
 
 @torch.no_grad()
-def _replace(layer: nn.Module, weight: Tensor) -> None:
+def replace_weight(layer: nn.Module, weight: Tensor) -> None:
     """Gives a layer its first weight, through the parametrization that computes it, if there is one that can be inverted."""
     if not parametrize.is_parametrized(layer, "weight"):
         layer.weight.copy_(weight)  # type: ignore[operator]

@@ -33,6 +33,7 @@ def gradients(result: Tensor, given: dict[str, Any]) -> tuple[Tensor, ...]:
         arguments((2, 2), (3, 3), padding="same", bias=torch.randn(4, dtype=torch.float64, requires_grad=True)),
         arguments((2, 1), (3, 3), times=3, padding=1, stride=3),
         arguments((2, 2), (1, 1), stride=2),
+        arguments((2, 3), (3, 3), padding=1),
     ],
 )
 def test_images_beside_each_other_give_what_each_gives(given: dict[str, Any]):
@@ -50,11 +51,23 @@ def test_images_beside_each_other_give_what_each_gives(given: dict[str, Any]):
         arguments((2, 2), (3, 3), padding=0),  # another size
         arguments((2, 2), (2, 2), padding=1),
         arguments((2, 2), (3, 3), batch=1, padding=1),
+        arguments((2, 2), (3, 3), batch=0, padding=1),
+        arguments((2, 2), (3, 3), padding=6, dilation=6),  # a large gap
+        arguments((2, 2), (3, 3), padding="same", stride=2),  # which PyTorch refuses
         {**arguments((2, 2), (3, 3), padding=1), "weight": torch.zeros(4, 1, 3, 3)},  # no gradient
     ],
 )
 def test_other_convolutions_are_pytorchs(given: dict[str, Any]):
     assert not is_slow(given)
+
+
+@pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
+def test_the_memory_format_is_that_of_the_images(memory_format: torch.memory_format):
+    given = arguments((2, 2), (3, 3), padding=1)
+    given["input"] = given["input"].detach().contiguous(memory_format=memory_format)
+    assert side_by_side(given).is_contiguous(memory_format=memory_format)
+    with torch.no_grad():
+        assert not is_slow(given)
 
 
 def test_a_network_trained_alone_and_one_that_is_a_graph_go_this_way(monkeypatch: pytest.MonkeyPatch):

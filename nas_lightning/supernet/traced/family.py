@@ -1,6 +1,7 @@
 """The family of one user's network: its candidates and their costs, its supernet, and its stand-alone networks."""
 
 import json
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -10,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import torch
+from pytorch_lightning.utilities.seed import isolate_rng
 from torch import nn
 
 from nas_lightning.config.build import IMPORTED
@@ -23,7 +25,7 @@ from nas_lightning.supernet.traced.check import check_slices
 from nas_lightning.supernet.traced.choices import Widths
 from nas_lightning.supernet.traced.graph_cut import cut_graph
 from nas_lightning.supernet.traced.importance import sort_by_l1
-from nas_lightning.supernet.traced.initial import draws_weights, fit_to_widths, initialise_anew
+from nas_lightning.supernet.traced.initial import drawn_weights, fit_to_widths, initialise_anew
 from nas_lightning.supernet.traced.native_cut import cut_native
 from nas_lightning.supernet.traced.network import TracedSupernet
 from nas_lightning.supernet.traced.program import Program
@@ -235,15 +237,15 @@ class TracedFamily:
         network = self.cut(self._initial(norm, seed), architecture)
         if NormStatistics(norm) is NormStatistics.RUNNING:
             check_norms(network)
-        if self._draws_weights:
-            fit_to_widths(network, self.program.graph.source, self.program.graph)
-        else:
+        if self._drawn is None:
             initialise_anew(network, self.program.graph, seed)
+        else:
+            fit_to_widths(network, self.program.graph.source, self.program.graph, self._drawn)
         return network
 
     @cached_property
-    def _draws_weights(self) -> bool:
-        return draws_weights(self._fresh(0), self._fresh(1), self.program.graph)
+    def _drawn(self) -> set[str] | None:
+        return drawn_weights(self._fresh(0), self._fresh(1), self.program.graph)
 
     def _initial(self, norm: NormStatistics | str, seed: int, channels_last: bool = True) -> TracedSupernet:
         _ = self.cuts_natively
@@ -256,10 +258,12 @@ class TracedFamily:
         """Without what was traced, which another process traces anew."""
         return type(self), tuple(getattr(self, field.name) for field in fields(self))
 
-    @torch.random.fork_rng(devices=())  # layers draw from the global generator when constructed
     def _fresh(self, seed: int) -> nn.Module:
-        torch.manual_seed(seed)
-        return self.make()
+        with isolate_rng(include_cuda=False):  # layers draw from the global generators when constructed
+            random.seed(seed)
+            np.random.seed(seed)
+            torch.manual_seed(seed)
+            return self.make()
 
 
 @cut.register

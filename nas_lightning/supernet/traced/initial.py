@@ -1,42 +1,76 @@
 """Initial weights of a candidate alone: those that its class would draw, as large as its own widths need."""
 
-import torch
-from torch import nn
+from collections.abc import Collection
 
-from nas_lightning.supernet.layers import initialise
+import torch
+from torch import Tensor, nn
+
+from nas_lightning.supernet.layers import initialise, replace_weight
 from nas_lightning.supernet.traced.graph import Graph
 from nas_lightning.supernet.traced.rules import MAKES_CHANNELS, layers
 
 
-def draws_weights(one: nn.Module, other: nn.Module, graph: Graph) -> bool:
-    """Whether two seeds gave the layers of two networks other weights; not if a constructor reads trained ones."""
-    for layer in layers(graph):
-        for name, parameter in one.named_parameters():
-            if (name != layer and not name.startswith(f"{layer}.")) or not parameter.requires_grad or parameter.ndim == 1:
-                continue
-            is_constant = torch.equal(parameter, parameter.flatten()[0].expand_as(parameter))
-            if not is_constant and torch.equal(parameter, other.get_parameter(name)):
-                return False
-    return True
+def drawn_weights(one: nn.Module, other: nn.Module, graph: Graph) -> set[str] | None:
+    """The parameters of layers' weights that have other values in two networks of two seeds.
+
+    Returns:
+        Their names; None if most are the same in both, as when a constructor reads trained ones.
+    """
+    drawn, read = set[str](), set[str]()
+    others = dict(other.named_parameters(remove_duplicate=False))
+    for name, parameter in _of_layers(one, graph).items():
+        if not torch.equal(parameter, others[name]):
+            drawn.add(name)
+        elif not torch.equal(parameter, parameter.flatten()[0].expand_as(parameter)):  # else a constant
+            read.add(name)
+    return drawn if len(drawn) >= len(read) else None
 
 
 @torch.no_grad()
-def fit_to_widths(network: nn.Module, whole: nn.Module, graph: Graph) -> None:
+def fit_to_widths(network: nn.Module, whole: nn.Module, graph: Graph, drawn: Collection[str]) -> None:
     """Multiplies the weights of convolutions and linear layers, so that their results vary as much as at the full width.
 
     As a part of what the constructor drew for more inputs, they are too small by the root of the ratio of both numbers. All
-    else stays what the constructor gave it, narrowed; also weights that a parametrization computes, as it scales most itself.
+    else stays what the constructor gave it, narrowed: also a filter that is an identity, and weights that the forward computes.
 
     Args:
         network: a candidate cut out of a supernet with initial weights.
         whole: another of the same network at full width.
         graph: of the whole network.
+        drawn: the parameters to fit, by name.
     """
-    narrow, wide = dict(network.named_parameters()), dict(whole.named_parameters())
-    for layer in layers(graph):
-        for name in {layer, f"{layer}.weight"} & narrow.keys() & wide.keys():
-            if narrow[name].requires_grad:
-                narrow[name].mul_((wide[name][0].numel() / narrow[name][0].numel()) ** 0.5)
+    narrow, wide = (dict(one.named_parameters(remove_duplicate=False)) for one in (network, whole))
+    modules, done = dict(network.named_modules(remove_duplicate=False)), set[int]()  # a parameter may have several names
+    for layer, index in layers(graph).items():
+        name = graph.values[index].name
+        if index in graph.tensors and name in narrow and name in drawn:
+            if id(narrow[name]) not in done and narrow[name].requires_grad:
+                narrow[name].mul_((_inputs(wide[name]) / _inputs(narrow[name])) ** 0.5)
+                done.add(id(narrow[name]))
+        elif layer in modules and any(one.startswith(f"{layer}.parametrizations.weight.") for one in drawn):
+            _fit_computed(modules[layer], whole.get_submodule(layer))
+
+
+def _fit_computed(layer: nn.Module, whole: nn.Module) -> None:
+    """Likewise for a weight that a parametrization computes, which may scale it itself."""
+    weight, wide = layer.weight, whole.weight
+    if isinstance(weight, Tensor) and isinstance(wide, Tensor) and any(one.requires_grad for one in layer.parameters()):
+        spreads = [float(one.square().mean() * _inputs(one)) ** 0.5 for one in (weight, wide)]
+        if spreads[0] > 0:
+            replace_weight(layer, weight * (spreads[1] / spreads[0]))
+
+
+def _of_layers(network: nn.Module, graph: Graph) -> dict[str, nn.Parameter]:
+    """The parameters of more than one dimension that layers' weights are, or are computed from, by name."""
+    owners = tuple(f"{layer}." for layer in layers(graph))
+    names = {graph.values[index].name for index in layers(graph).values()}
+    found = network.named_parameters(remove_duplicate=False)
+    return {name: one for name, one in found if one.ndim > 1 and one.numel() and (name in names or name.startswith(owners))}
+
+
+def _inputs(weight: Tensor) -> int:
+    """How many numbers make one of its results."""
+    return weight[0].numel()
 
 
 @torch.no_grad()
