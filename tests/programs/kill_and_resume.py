@@ -43,7 +43,7 @@ LONGEST = 300.0
 def start(folder: Path) -> subprocess.Popen[str]:
     """The run, once it has taken its folder: what is before has nothing to lose."""
     is_new = not folder.exists()
-    command = [sys.executable, "train.py", *ARGUMENTS, f"run_dir={folder}"]
+    command = [sys.executable, "tests/programs/without_page.py", "train.py", *ARGUMENTS, f"run_dir={folder}"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     if not process.stdout.readline().startswith("run folder:"):

@@ -12,9 +12,14 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from nas_lightning.commands import report
 
 
+def draw_no_page() -> None:
+    """In this process."""
+    report.is_rank_zero = lambda: False
+
+
 def main() -> None:
     """Leaves the rest of the command line to the program."""
-    report.is_rank_zero = lambda: False
+    draw_no_page()
     given = sys.argv[1:]
     if given[0] == "-m":
         sys.argv = given[1:]
