@@ -245,7 +245,7 @@ class TracedFamily:
 
     @cached_property
     def _drawn(self) -> set[str] | None:
-        return drawn_weights(self._fresh(0), self._fresh(1), self.program.graph)
+        return drawn_weights(self.program.graph.source, self._fresh(1), self.program.graph)
 
     def _initial(self, norm: NormStatistics | str, seed: int, channels_last: bool = True) -> TracedSupernet:
         _ = self.cuts_natively

@@ -62,8 +62,8 @@ def _fit_computed(layer: nn.Module, whole: nn.Module) -> None:
 
 def _of_layers(network: nn.Module, graph: Graph) -> dict[str, nn.Parameter]:
     """The parameters of more than one dimension that layers' weights are, or are computed from, by name."""
-    owners = tuple(f"{layer}." for layer in layers(graph))
-    names = {graph.values[index].name for index in layers(graph).values()}
+    made = layers(graph)
+    owners, names = tuple(f"{layer}." for layer in made), {graph.values[index].name for index in made.values()}
     found = network.named_parameters(remove_duplicate=False)
     return {name: one for name, one in found if one.ndim > 1 and one.numel() and (name in names or name.startswith(owners))}
 
