@@ -12,7 +12,7 @@ from tabulate import tabulate
 from nas_lightning.agreement.agreement import Agreement, cells_of, headers_of
 from nas_lightning.agreement.estimate import FEWEST_ARCHITECTURES
 from nas_lightning.agreement.measure import measure
-from nas_lightning.agreement.summary import SURE
+from nas_lightning.agreement.summary import FEWEST_TO_JUDGE, SURE
 from nas_lightning.errors import InputError, cut
 from nas_lightning.runs.reading import read_json
 from nas_lightning.scoring.protocol import ORDERED_BY, PREDICTOR, differences, read_order
@@ -119,6 +119,8 @@ class Comparison:
         score, winner = self._scores[-1], max(self._better(self._scores[-1], "kendall").items(), key=lambda side: side[1] or 0)
         if winner[1] is None:
             return f"By {score} the two cannot be compared: one has no order."
+        if self.agreement.n < FEWEST_TO_JUDGE:
+            return f"By {score} none is shown to be better: {self.agreement.n} known accuracies tell nothing of an order."
         better = f"the {winner[0]} is better" if winner[1] >= SURE else "none is shown to be better"
         return f"By {score} {better}: the {winner[0]} wins {100 * winner[1]:.1f} % of the resamples."
 

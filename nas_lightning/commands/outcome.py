@@ -10,15 +10,13 @@ import numpy as np
 
 from nas_lightning.config.roles import as_of_today
 from nas_lightning.errors import InputError
+from nas_lightning.runs.claim import OF_THE_PLACE
 from nas_lightning.runs.made_from import file_hash
 from nas_lightning.runs.reading import read_json, read_rows, read_yaml
 from nas_lightning.runs.writing import write_json
 from nas_lightning.scoring.table import LABELS
 
 NAME = "finished.json"
-ELSEWHERE = ("run_dir", "resume")
-"""Keys of where a run is, not what it is."""
-
 FILES = (("ranking", "known_accuracies"), ("ranking", "list"), ("population", "file"))
 """Keys that name a file whose content affects the result."""
 
@@ -74,7 +72,7 @@ def describe_value(returns: str, value: float | None) -> str:
 
 
 def _here(config: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in config.items() if key not in ELSEWHERE}
+    kept = {key: value for key, value in config.items() if key not in OF_THE_PLACE}
     if kept.get("network") is None:  # older configs lack it
         kept.pop("network", None)
     if isinstance(monitor := kept.get("monitor"), Mapping):  # older configs lack what only TensorBoard shows

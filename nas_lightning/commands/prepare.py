@@ -30,6 +30,7 @@ from nas_lightning.supernet.checkpoint import load_supernet
 from nas_lightning.supernet.families import AnyModule, Family, is_traced
 from nas_lightning.supernet.traced import TracedFamily, TracedSupernet
 from nas_lightning.supernet.traced.source import NetworkSource
+from nas_lightning.training.schedules import Schedule
 from nas_lightning.training.stage import MakeOptimizer, Stage, check_name
 
 
@@ -162,13 +163,19 @@ def make_stages(builder: Builder, config: Mapping[str, Later[Stage]], supernet: 
             raise InputError(f"stages.{name}: differs from stages.{other} in capitals alone; some file systems would give both one folder")
     stages = [builder.make(keys, f"stages.{name}", name=name, index=index) for index, (name, keys) in enumerate(config.items())]
     for stage in stages:
-        check_optimizer(stage.optimizer, f"stages.{stage.name}.optimizer")
+        check_falls(stage.schedule, check_optimizer(stage.optimizer, f"stages.{stage.name}.optimizer"), f"stages.{stage.name}")
         stage.check(supernet)
     return stages
 
 
-def check_optimizer(make: MakeOptimizer, place: str) -> None:
-    """Tries an optimizer for one step, so that a wrong value stops the run before it starts."""
+def check_falls(schedule: Schedule, peak: float, place: str) -> None:
+    """Raises InputError if a schedule that names its last rate would rise to it."""
+    if (final := getattr(schedule, "final_lr", 0.0)) > peak:
+        raise InputError(f"{place}.schedule.final_lr: {final} must not be above the rate that it falls from, optimizer.lr: {peak}")
+
+
+def check_optimizer(make: MakeOptimizer, place: str) -> float:
+    """Tries an optimizer for one step, so that a wrong value stops the run before it starts; returns its learning rate."""
     # The shapes of a network: a convolution's, a classifier's, a norm's.
     parameters = [torch.nn.Parameter(torch.ones(shape)) for shape in ((2, 2, 1, 1), (2, 2), (2,))]
     try:
@@ -184,6 +191,7 @@ def check_optimizer(make: MakeOptimizer, place: str) -> None:
         raise InputError(f"{place}: {type(optimizer).__name__} cannot take a step from the summed gradients of paths ({reason})") from error
     if any("lr" not in group for group in optimizer.param_groups):
         raise InputError(f"{place}: {type(optimizer).__name__} has no lr, which the schedule sets")
+    return float(optimizer.param_groups[0]["lr"])
 
 
 def make_family(space: SearchSpace, dataset: ImageDataset, shortcuts: str) -> ResidualFamily:
@@ -221,7 +229,7 @@ def check_last_batch(family: Family, data: ImageDataModule, devices: int, place:
 
 def check_recipe(recipe: Recipe, dataset: ImageDataset, trainer_arguments: Mapping[str, Any], processes: int) -> None:
     """Makes what a stand-alone training needs, so that a wrong recipe stops here."""
-    check_optimizer(recipe.optimizer, "standalone.optimizer")
+    check_falls(recipe.schedule, check_optimizer(recipe.optimizer, "standalone.optimizer"), "standalone")
     data = ImageDataModule(dataset, recipe.augmentation, batch_size=recipe.batch_size)
     try:
         data.train_dataloader()  # tries transforms of images

@@ -26,7 +26,7 @@ from nas_lightning.devices.trainer import make_trainer, start_processes
 from nas_lightning.errors import InputError
 from nas_lightning.runs.writing import write_json
 from nas_lightning.scoring.table import LABELS, read_table
-from nas_lightning.space import Space
+from nas_lightning.space import Architecture, Space
 from nas_lightning.supernet.checkpoint import read_header
 from nas_lightning.supernet.families import space_from_header
 
@@ -87,9 +87,14 @@ def rank_checkpoints(checkpoints: Sequence[Checkpoint], config: RankConfig, run_
 
 
 def _datasets(checkpoints: Sequence[Path], headers: Sequence[dict[str, Any]], config: RankConfig) -> list[ImageDataset]:
-    """The images of each checkpoint, checked against its supernet; checkpoints of the same images share them."""
+    """The images of each checkpoint, checked against its supernet; checkpoints of the same images share them.
+
+    Raises:
+        InputError: also if the checkpoints would rank different candidates, whose places cannot be compared.
+    """
     read: dict[str, ImageDataset] = {}
-    datasets = []
+    datasets: list[ImageDataset] = []
+    first: tuple[Architecture, ...] = ()
     for path, header in zip(checkpoints, headers, strict=True):
         data = {"name": header["data"]["name"], "arguments": header["data"]["arguments"]}
         if (key := repr(data)) not in read:
@@ -97,7 +102,14 @@ def _datasets(checkpoints: Sequence[Path], headers: Sequence[dict[str, Any]], co
             check_dataset(read[key])
         check_trained_on(read[key], header, "checkpoint", path)
         space = space_from_header(header["supernet"])
-        check_ranking(config.ranking, read[key], choose_candidates(config.ranking, space, None))
+        population = choose_candidates(config.ranking, space, None)
+        check_ranking(config.ranking, read[key], population)
+        first = first or population.architectures
+        if population.architectures != first:
+            raise InputError(
+                f"checkpoint: {checkpoints[0]} and {path} are of different spaces, which draw different candidates; "
+                "give ranking.list=FILE with candidates of both"
+            )
         datasets.append(read[key])
     return datasets
 

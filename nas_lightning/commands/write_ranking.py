@@ -70,7 +70,7 @@ def write_and_print(
     written, notes = [SUBMISSION], [doubt] if doubt else []
     if cheap_first is not None:
         write_json(folder / "cheap_first.json", cheap_first.to_json())
-        written, notes = [*written, "cheap_first.json"], [str(cheap_first)]
+        written, notes = [*written, "cheap_first.json"], [*notes, str(cheap_first)]
     if prediction is not None:
         write_json(folder / PREDICTION, prediction.to_json())
         written, notes = [*written, PREDICTION], [*notes, *([prediction.doubt] if prediction.doubtful else [])]

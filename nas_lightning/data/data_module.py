@@ -20,6 +20,8 @@ from nas_lightning.devices.signals import leave_to_parent
 from nas_lightning.errors import InputError, check_at_least
 from nas_lightning.rng import generator
 
+TRIED = 16
+"""Most images to try an augmentation on."""
 Batch = tuple[Tensor, Tensor]  # images, labels
 BatchAugmentation = Callable[[Tensor, np.random.Generator], Tensor]  # uint8 (batch, channels, H, W) -> float32 in [0, 1]
 
@@ -121,12 +123,27 @@ class ImageDataModule(pl.LightningDataModule):
         split = self.dataset.train()
         if isinstance(self.augmentation, PerImage):
             self.augmentation.check(split.images[:1])
+        self._check_leaves_images(split.images)
+        if isinstance(self.augmentation, PerImage):
             return IndexedImages(split, self.augmentation, seed=self.seed, stage_index=self.stage_index)
         if self.trainer is not None and self.loader.resident is not False and not self.reads_on_cpu:
             device = self.trainer.strategy.root_device
             if self.loader.resident or device.type == "cuda":
                 split = LabelledImages(split.images.to(device), split.labels.to(device))
         return IndexedImages(split)
+
+    def _check_leaves_images(self, images: Tensor) -> None:
+        """Raises InputError if nothing of a few training images is left, as of small ones under a large Cutout."""
+        some = images[:: -(-len(images) // TRIED)].clone()  # an augmentation may write into what it is given
+        if not isinstance(self.augmentation, PerImage):
+            augmented = self.augmentation(some, generator(self.seed, "augmentation check"))
+        else:
+            augmented = self.augmentation(some, range(len(some)))
+        if _are_plain(augmented) and not _are_plain(some):
+            raise InputError(
+                f"augmentation: leaves one colour of each of {len(some)} images of {some.shape[2]}x{some.shape[3]} pixels, so that nothing "
+                "can be learnt; a Cutout must be smaller than they are"
+            )
 
     def _loader(self, images: IndexedImages, batches: EpochBatches | FixedBatches) -> DataLoader[Batch]:
         return ResumableLoader(
@@ -139,3 +156,9 @@ class ImageDataModule(pl.LightningDataModule):
             generator=torch.Generator(),  # for the workers' unused global seeds; leaves torch's own alone
             pin_memory=torch.cuda.is_available() and images.split.images.device.type == "cpu",
         )
+
+
+def _are_plain(images: Tensor) -> bool:
+    """Whether each image has a single value."""
+    values = images.flatten(1)
+    return bool((values.amax(1) == values.amin(1)).all())

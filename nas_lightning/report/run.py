@@ -157,6 +157,8 @@ def section(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 def _instead(folder: Path) -> str:
     """What a folder without a run holds instead."""
+    if (folder / "scores.csv").is_file():
+        return f"but a ranking: give run_dir={folder.parent}"
     if (folder / "agreement.json").is_file():
         return "but what nas-compare wrote: agreement.json is its whole result"
     if any(folder.glob("*/config.yaml")) or any(folder.glob("trials/*/config.yaml")):

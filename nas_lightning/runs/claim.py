@@ -32,6 +32,8 @@ MUST_MATCH_ON_RESUME = tuple(
     for key in ("precision", "gradient_clip_val", "gradient_clip_algorithm", "limit_train_batches", "overfit_batches", "sync_batchnorm")
 )
 """Exceptions: these change the result and must match on resume."""
+OF_THE_PLACE = ("run_dir", "resume")
+"""Keys of where a run is, not what it is."""
 IMPLIED_BY_OLDER_FILES = {"across_devices": "same", "rate_scaling": "none"}
 """Values of a stage's keys that are missing from an older run's config."""
 REPORTED = ("nas_lightning", "torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "torchmetrics", "scipy", "numpy")
@@ -42,7 +44,8 @@ def claim_config(
 ) -> None:
     """Writes ``config.yaml`` and ``environment.json``, or checks that the folder belongs to this config.
 
-    The last stage may have more epochs than before, as long as nothing was ranked. All processes compare, one writes.
+    The last stage may have more epochs than before, as long as nothing was ranked. What may change on resume is kept as it
+    was given last, which is what the folder's newest files were made by. All processes compare, one writes.
 
     Args:
         lock: held while files are compared and written; None if the folder is locked.
@@ -74,9 +77,10 @@ def check_config(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def _is_allowed(path: Path, config: Mapping[str, Any]) -> bool:
-    """Whether the config may take the kept one's place; otherwise they are equal, or it raises.
+    """Whether the config takes the kept one's place; otherwise they are equal but for where the run is, or it raises.
 
-    It may give more epochs to the last stage, and another recipe of candidates alone while none was trained.
+    It may differ in what may change on resume, give more epochs to the last stage, and another recipe of candidates alone
+    while none was trained.
     """
     try:
         kept = read_yaml(path)
@@ -88,8 +92,8 @@ def _is_allowed(path: Path, config: Mapping[str, Any]) -> bool:
         if key.startswith("stages.") and (last := key.rsplit(".", 1)[1]) in IMPLIED_BY_OLDER_FILES:
             before.setdefault(key, IMPLIED_BY_OLDER_FILES[last])
     differing = [key for key in sorted({*before, *wanted}) if before.get(key) != wanted.get(key) and not may_change(key)]
-    if not differing:
-        return False
+    if not differing:  # a key that only one of them has came or went with a version
+        return any(before[key] != wanted[key] for key in before.keys() & wanted.keys() - set(OF_THE_PLACE))
     grown = f"stages.{['', *_stages(config)][-1]}.epochs"
     if differing == [grown] and isinstance(before.get(grown), int) and before[grown] < wanted[grown]:
         if (path.parent / "ranking" / "protocol.json").exists():

@@ -66,8 +66,8 @@ class SupernetTraining(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """One optimizer over all parameters, norms and biases too."""
         optimizer = self.stage.optimizer(self.supernet.parameters())
-        factor = self.stage.rate_scaling.factor(self.trainer.world_size)
-        self.peaks = [factor * group["lr"] for group in optimizer.param_groups]
+        self.factor = self.stage.rate_scaling.factor(self.trainer.world_size)
+        self.peaks = [group["lr"] for group in optimizer.param_groups]
         return optimizer
 
     @property
@@ -89,7 +89,7 @@ class SupernetTraining(pl.LightningModule):
         """One step on uint8-born images (batch, channels, H, W), normalised, and labels (batch,)."""
         images, labels = batch
         optimizer = cast(LightningOptimizer, self.optimizers())
-        elapsed = self.current_epoch + batch_idx / self.trainer.num_training_batches
+        elapsed = self._elapsed(batch_idx)
         rate = self._set_rate(optimizer, elapsed)
         optimizer.zero_grad()
         paths = self.stage.sampler.sample(self.position)
@@ -198,9 +198,16 @@ class SupernetTraining(pl.LightningModule):
             torch.manual_seed(int(generator(self.seed, "layers", *self.position._replace(rank=rank)).integers(2**62)))
             yield
 
+    def _elapsed(self, batch_idx: int) -> float:
+        """Epochs since the stage began; where its steps end it, so many steps, whatever devices made them."""
+        per_epoch, epoch = self.trainer.num_training_batches, self.current_epoch
+        if self.stage.max_steps is not None and self.stage.max_steps == self.trainer.estimated_stepping_batches:
+            epoch, batch_idx = divmod(self.global_step, int(per_epoch))
+        return epoch + batch_idx / per_epoch
+
     def _set_rate(self, optimizer: LightningOptimizer, elapsed: float) -> float:
         for group, peak in zip(optimizer.param_groups, self.peaks, strict=True):
-            group["lr"] = self.stage.schedule.rate(peak, elapsed, self.epochs)
+            group["lr"] = self.factor * self.stage.schedule.rate(peak, elapsed, self.epochs)
         return optimizer.param_groups[0]["lr"]
 
     def _backward(self, loss: Tensor, is_last: bool) -> None:

@@ -83,6 +83,17 @@ def test_predicted_scores_are_compared_where_both_rankings_have_them(files: tupl
     assert found.verdict() == "By predicted the first is better: the first wins 100.0 % of the resamples."
 
 
+def test_five_known_accuracies_show_no_winner(files: tuple[Path, Path, Path]):
+    good, poor, known = files
+    best, worst = (sorted(range(30), key=lambda row: sign * TRUTH[row])[:3] for sign in (-1, 1))
+    for count, says in ((5, "none is shown to be better: 5 known accuracies tell nothing of an order."), (6, "the first is better")):
+        rows = [*best, *worst][:count]
+        Population(SPACE, tuple(POPULATION.candidates[row] for row in rows)).write(known, TRUTH[rows].tolist())
+        replace(table(0.02, seed=1), predicted=1 - TRUTH).write(good)
+        replace(table(0.2, seed=1), predicted=TRUTH).write(poor)
+        assert says in compare_with_known(good, poor, known, SPACE, 20).verdict()
+
+
 def test_rankings_without_a_common_score_are_refused(files: tuple[Path, Path, Path]):
     good, poor, known = files
     only = table(0.02, seed=1)

@@ -101,14 +101,17 @@ def test_of_many_architectures_kendall_is_resampled_on_some(monkeypatch):
     for name, expected in on_all.scores["score"].estimates.items():
         estimate = on_some.scores["score"].estimates[name]
         assert estimate.value == pytest.approx(expected.value, abs=1e-12)
-        if "kendall" in name:
+        if name == "weighted_kendall":  # its spread does not shrink with the square root of the size
+            assert (estimate.low, estimate.high) == (None, None)
+        elif "kendall" in name:
             assert estimate.high - estimate.low == pytest.approx(expected.high - expected.low, rel=0.35)
             assert estimate.low < estimate.value < estimate.high
         else:
             assert estimate == expected
     assert on_some.scores["truth"].estimates["kendall"].low == pytest.approx(1)
     assert on_some.scores["constant"] == on_all.scores["constant"]
-    assert on_some.wins("truth", "score", "weighted_kendall") == 1
+    assert on_some.wins("truth", "score", "weighted_kendall") is None
+    assert on_some.wins("truth", "score") == 1
     assert on_some.wins("score", "constant") is None
 
 

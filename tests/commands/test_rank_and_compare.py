@@ -13,9 +13,10 @@ from scipy.stats import kendalltau
 
 from nas_lightning import agreement
 from nas_lightning.data import Digits, evaluation_images
+from nas_lightning.data.check import describe
 from nas_lightning.space import Population, SearchSpace
-from nas_lightning.supernet import cut
-from nas_lightning.supernet.checkpoint import load_supernet, read_header
+from nas_lightning.supernet import Supernet, cut
+from nas_lightning.supernet.checkpoint import load_supernet, make_header, read_header, save_supernet
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -123,6 +124,18 @@ def test_several_checkpoints_are_ranked_each_and_compared_with_the_last(
     assert [row["checkpoint"] for row in compared] == ["pretrain_epoch_1", "pretrain_epoch_2"]
     losses = [[-float(row["predicted"]) for row in table] for table in (first, second)]
     assert [row["kendall with the last"] for row in compared] == pytest.approx([agreement.kendall_tau(*losses), 1])
+
+
+def test_checkpoints_that_would_draw_different_candidates_are_refused_before_anything_is_ranked(tmp_path: Path, command: Callable):
+    for name, step in (("a", 4), ("b", 2)):
+        supernet = Supernet(SearchSpace("some", (1, 1), (8, 8), step, 8), 10, 1)
+        (tmp_path / name).mkdir()
+        save_supernet(tmp_path / name / "supernet.safetensors", supernet, make_header(supernet, describe(Digits(8, 200))))
+    done = command("rank", f"checkpoint={tmp_path}/*/supernet.safetensors", "ranking=cross_entropy", f"run_dir={tmp_path}/run")
+    first, second = (tmp_path / name / "supernet.safetensors" for name in ("a", "b"))
+    says = f"error: checkpoint: {first} and {second} are of different spaces, which draw different candidates; give ranking.list=FILE"
+    assert (done.code, done.err) == (2, f"{says} with candidates of both\n")
+    assert not (tmp_path / "run").exists()
 
 
 def test_several_checkpoints_can_rank_a_single_candidate(micro: Path, protocol: list[str], tmp_path: Path, command: Callable):

@@ -17,6 +17,7 @@ from nas_lightning.report.write import make_parts
 from nas_lightning.runs.claim import claim_config
 from nas_lightning.scoring.protocol import claim
 from nas_lightning.scoring.table import Score, ScoreTable
+from nas_lightning.search.successive_halving import Halving, RungResult
 from nas_lightning.space import Population, ResidualStructure, SearchSpace
 
 SPACE = SearchSpace("tiny", (1, 1), (8, 12), 2, 8, trailing_entries=1)
@@ -35,6 +36,13 @@ def rank(folder: Path, table: ScoreTable, known: Known | None, score: str = "cro
     """The end of a ranking, after its scores are computed."""
     claim(folder / "ranking", {"images": 5})
     write_and_print(table, folder / "ranking", score, None, 20, known)
+
+
+def test_a_doubt_is_shown_beside_what_successive_halving_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    claim(tmp_path / "ranking", {"images": 5})
+    halving = Halving([], [RungResult(5, 24, 0)], 3)
+    write_and_print(table_of(24), tmp_path / "ranking", "cross_entropy", None, 20, None, cheap_first=halving, doubt="Worse than guessing.")
+    assert "Worse than guessing." in capsys.readouterr().out
 
 
 def names(folder: Path) -> set[str]:

@@ -86,6 +86,7 @@ def test_a_folder_of_trainings_alone_has_a_report_of_them(tmp_path: Path):
     ("name", "content", "holds"),
     [
         ("agreement.json", "{}", "but what nas-compare wrote"),
+        ("scores.csv", "", "but a ranking: give run_dir="),
         ("0/config.yaml", "seed: 0\n", "but the runs of a multirun or a study: give sweep="),
         ("trials/0/config.yaml", "seed: 0\n", "but the runs of a multirun or a study: give sweep="),
         ("notes.txt", "", "none of config.yaml, stages/*/metrics.csv, ranking/scores.csv, standalone/accuracies.csv"),
@@ -148,6 +149,22 @@ def test_an_interval_that_is_not_defined_is_left_out(folder: Path):
     scores["negative cross entropy"]["kendall"] = {"value": 0.7, "low": None, "high": None}
     change_json(path, scores=scores)
     assert "the score puts the better one first in 85 % of the cases" in text_of(folder)
+
+
+@pytest.mark.parametrize(
+    ("ties", "says"),
+    [
+        (0.01, "the score puts the better one first in 85 % of the cases"),
+        (0.36, "Kendall's tau-b is 0.700; 0 is what a coin gets, 1 the same order. The score is the same for both in 36 % of the pairs."),
+        (None, "Kendall's tau-b is 0.700; 0 is what a coin gets, 1 the same order. Pearson"),
+    ],
+)
+def test_a_share_of_pairs_is_told_only_of_scores_that_hardly_tie(ties: float | None, says: str, folder: Path):
+    path = folder / "ranking/agreement.json"
+    scores = json.loads(path.read_text())["scores"]
+    scores["negative cross entropy"] |= {"kendall": {"value": 0.7, "low": None, "high": None}, "ties": ties}
+    change_json(path, scores=scores)
+    assert says in text_of(folder)
 
 
 SCORES = "name,architecture,top1,top5,cross_entropy,macs,parameters\n"

@@ -31,6 +31,20 @@ def test_with_other_keys_it_is_not_free(tmp_path: Path):
         claim_config(tmp_path, {**config(15), "seed": 1})
 
 
+def test_what_may_change_is_kept_as_it_was_given_last(tmp_path: Path):
+    claim_config(tmp_path, {**config(40), "ranking": {"known_accuracies": None, "images": 5}, "run_dir": "here"})
+    before = (tmp_path / "config.yaml").read_text()
+    claim_config(tmp_path, {**config(40), "ranking": {"known_accuracies": None}, "run_dir": "moved"})  # a key less, another place
+    assert (tmp_path / "config.yaml").read_text() == before
+    again = {**config(40), "ranking": {"known_accuracies": "other.json"}}
+    again["standalone"] = {**again["standalone"], "seeds": [0, 1, 2]}
+    claim_config(tmp_path, again)
+    assert read_yaml(tmp_path / "config.yaml") == again
+    with pytest.raises(InputError, match=r"seed was 0, is 1"):
+        claim_config(tmp_path, {**again, "seed": 1, "ranking": {"known_accuracies": None}})
+    assert read_yaml(tmp_path / "config.yaml") == again
+
+
 def test_how_passes_run_may_change_and_nothing_else_of_a_stage(tmp_path: Path):
     def staged(**keys: Any) -> dict[str, Any]:
         return {"stages": {"a": {"epochs": 1, **keys}}, "trainer": {}}

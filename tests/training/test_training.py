@@ -5,6 +5,7 @@ import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from nas_lightning.training.monitor import ProbeSet
 from nas_lightning.training.objectives import CrossEntropy, InplaceDistillation
 from nas_lightning.training.samplers import Position
 from nas_lightning.training.schedules import Cosine, EpochwiseCosine, LowFirst
-from nas_lightning.training.step_rules import GradientRule, Mean, Sum
+from nas_lightning.training.step_rules import GradientRule, Mean, Power, Sum
 from tests.stages import (
     DECAY,
     LR,
@@ -44,6 +45,35 @@ torch.set_num_threads(1)  # two busy processes of two threads each slow one anot
 pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no `val_dataloader`")
 
 Network = Callable[[Tensor, Architecture], Tensor]
+
+
+@pytest.mark.parametrize(
+    ("max_steps", "per_epoch", "epoch", "global_step", "elapsed"),
+    [
+        (6000, 782, 1, 3_910, 5.0),  # eight epochs of two devices, then one: its rate falls on from there
+        (6000, 782, 4, 3_130, 4 + 2 / 782),
+        (6000, 391, 4, 3_128, 8.0),  # from one device to two
+        (None, 391, 4, 3_128, 4 + 2 / 391),
+        (9000, 391, 4, 3_128, 4 + 2 / 391),  # the epochs end first
+    ],
+)
+def test_a_stage_that_its_steps_end_counts_them_whatever_devices_made_them(
+    max_steps: int | None, per_epoch: int, epoch: int, global_step: int, elapsed: float, monkeypatch: pytest.MonkeyPatch
+):
+    module = make_module(make_supernet(), max_steps=max_steps)
+    for name, value in {"current_epoch": epoch, "global_step": global_step}.items():
+        monkeypatch.setattr(type(module), name, value)
+    steps = min(max_steps or 10**6, 20 * per_epoch)
+    trainer = SimpleNamespace(num_training_batches=per_epoch, estimated_stepping_batches=steps)
+    monkeypatch.setattr(type(module), "trainer", trainer)
+    assert module._elapsed(2) == elapsed
+
+
+def test_the_last_rate_grows_with_the_devices_as_the_first_does(monkeypatch: pytest.MonkeyPatch):
+    module = make_module(make_supernet(), schedule=Cosine(final_lr=0.001), rate_scaling=Power(1))
+    monkeypatch.setattr(type(module), "trainer", SimpleNamespace(world_size=4))
+    optimizer, module.epochs = module.configure_optimizers(), 3.0
+    assert [module._set_rate(optimizer, elapsed) for elapsed in (0.0, 3.0)] == pytest.approx([4 * LR, 4 * 0.001])
 
 
 def cross_entropies(network: Network, images: Tensor, labels: Tensor, paths: list[Architecture]) -> Tensor:

@@ -28,6 +28,8 @@ from nas_lightning.scoring.meanings import meaning_of, worse_than_guessing
 
 FEW = 30
 """Known accuracies below which an agreement is only a hint."""
+FEW_TIES = 0.01
+"""Share of pairs with equal scores up to which Kendall's tau-b is told as a share of pairs."""
 WARNINGS = {
     "is beaten by": " A baseline that needs no training does better.",
     MAY_BEAT: " A baseline that needs no training may do as well.",
@@ -86,7 +88,7 @@ def verdict(run: RunFiles) -> Part | None:
         "The images": _images(run),
         "Worse than guessing": _doubt(run, ranking),
         "The score": f"{meaning_of(ranking.key)}{'' if ranking.key == 'top1' else ', so that a correlation is that of its negative'}.",
-        "Agreement": _agreement(kendall, run.statistic("pearson")),
+        "Agreement": _agreement(kendall, run.statistic("pearson"), score.ties),
         "What to do with it": judged.advice,
         "Against baselines": f"{against_baselines(agreement, run.label)}." if agreement.resamples else "",
         "Places": _places(ranking) if len(ranking.known) > 1 else "",
@@ -177,9 +179,14 @@ def _left_out(agreement: Agreement) -> str:
     return missing + copies + few
 
 
-def _agreement(kendall: Estimate, pearson: Estimate | None) -> str:
-    pairs = Estimate(*(None if tau is None else (tau + 1) / 2 for tau in (kendall.value, kendall.low, kendall.high)))
-    first = f"Of two candidates taken at random, the score puts the better one first in {pairs.text('.0%')} of the cases; a coin in 50 %."
+def _agreement(kendall: Estimate, pearson: Estimate | None, ties: float | None) -> str:
+    if ties is None or ties > FEW_TIES:  # then tau-b is not the share of pairs
+        tied = "" if ties is None else f" The score is the same for both in {ties:.0%} of the pairs.".replace("%", " %")
+        first = f"Kendall's tau-b is {kendall}; 0 is what a coin gets, 1 the same order.{tied}"
+    else:
+        pairs = Estimate(*(None if tau is None else (tau + 1) / 2 for tau in (kendall.value, kendall.low, kendall.high)))
+        share = pairs.text(".0%")
+        first = f"Of two candidates taken at random, the score puts the better one first in {share} of the cases; a coin in 50 %."
     return first if pearson is None else f"{first} Pearson is {pearson}."
 
 
