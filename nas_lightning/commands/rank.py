@@ -37,7 +37,7 @@ def task(cfg: DictConfig) -> dict[str, Any]:
         if is_rank_zero() and run_dir != announced:
             print(f"run folder: {run_dir}")
         show_split(dataset.how_split)
-        return rank_checkpoints(checkpoints, config, run_dir)
+        return rank_checkpoints(checkpoints, config, run_dir, node)
 
 
 def main() -> None:

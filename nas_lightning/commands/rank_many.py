@@ -3,7 +3,7 @@
 import glob
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.devices.progress import one_of_many, report
 from nas_lightning.devices.trainer import make_trainer, start_processes
 from nas_lightning.errors import InputError
+from nas_lightning.runs.claim import renew_config
 from nas_lightning.runs.writing import write_json
 from nas_lightning.scoring.table import LABELS, read_table
 from nas_lightning.space import Architecture, Space
@@ -66,8 +67,12 @@ def prepare_rankings(config: RankConfig) -> list[Checkpoint]:
     return [Checkpoint(*fields) for fields in zip(paths, headers, _datasets(paths, headers, config), strict=True)]
 
 
-def rank_checkpoints(checkpoints: Sequence[Checkpoint], config: RankConfig, run_dir: Path) -> dict[str, Any]:
-    """Ranks with each: a single one into ``ranking/``, several into ``ranking/<checkpoint>/``, with a comparison."""
+def rank_checkpoints(checkpoints: Sequence[Checkpoint], config: RankConfig, run_dir: Path, node: Mapping[str, Any]) -> dict[str, Any]:
+    """Ranks with each: a single one into ``ranking/``, several into ``ranking/<checkpoint>/``, with a comparison.
+
+    Args:
+        node: the config as plain values.
+    """
     builder = Builder(tuple(config.plugins))
     start_processes(builder.build_values(config.trainer, "trainer"))
     results: dict[str, Any] = {}
@@ -79,6 +84,7 @@ def rank_checkpoints(checkpoints: Sequence[Checkpoint], config: RankConfig, run_
         with one_of_many() if len(checkpoints) > 1 else nullcontext():
             results[label] = rank_checkpoint(path, config.ranking, dataset, run_dir, arguments, folder_name=folder)
     if config.ranking.shard is None and is_rank_zero():
+        renew_config(run_dir / "ranking", node)
         if len(checkpoints) > 1:
             _compare(space_from_header(checkpoints[-1].header["supernet"]), results, run_dir, config.ranking.score)
         else:

@@ -93,7 +93,8 @@ def task(cfg: DictConfig) -> None:
         chosen, recipe = make_standalone(builder, config, dataset, candidates, config.population.file, family)
         losses = None if scores is None else read_losses_of(scores, chosen)
     # The same command trains what is missing of the winners.
-    with hold(run_folder(run_dir, config.resume, "standalone"), "auto" if is_of_best else config.resume) as held:
+    resumes = config.resume if has_own_folder else None  # the folder of a ranking's winners always resumes
+    with hold(run_folder(run_dir, resumes, "standalone"), "auto" if is_of_best else config.resume) as held:
         folder = held / "standalone"
         claim_config(folder, node, images=dataset.how_split)
         if is_rank_zero() and held != announced:

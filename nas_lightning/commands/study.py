@@ -84,9 +84,9 @@ def _run_trial(study: Study, config: TuneConfig) -> bool:
     with study.next_trial() as (trial, folder):
         chosen = _in_words(trial.params)
         began, states = time.monotonic(), optuna.trial.TrialState
-        run_config, node = _compose(config, trial.params, folder)
         value, state = None, states.FAIL
         try:
+            run_config, node = _compose(config, trial.params, folder)
             if (done := finished(folder, node)) is not None:
                 value = done["value"]
             else:

@@ -64,7 +64,7 @@ def _run(node: dict[str, Any]) -> float | None:
     from nas_lightning.commands.report import write_page
     from nas_lightning.commands.run import run_experiment
     from nas_lightning.commands.screen import closing, show_split
-    from nas_lightning.runs.claim import claim_config
+    from nas_lightning.runs.claim import claim_config, renew_config
     from nas_lightning.runs.sessions import timed_session
 
     limit_threads(config.threads)
@@ -85,6 +85,7 @@ def _run(node: dict[str, Any]) -> float | None:
             agreement = run_experiment(config, run_dir, run)
             if not is_rank_zero():
                 return None
+            renew_config(run_dir, node)
             value = value_of(run_dir, node, agreement)
             if finished(run_dir, node) is None:
                 write_outcome(run_dir, node, value, seconds())

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from nas_lightning.data import dataset_from_header
 from nas_lightning.data.image_dataset import ImageDataset, channel_values, known_datasets
 from nas_lightning.errors import InputError
@@ -13,7 +16,7 @@ from nas_lightning.errors import InputError
 LEAST_STD = 1 / 255
 """One step of a pixel. A smaller spread of images in [0, 1] comes from scaling twice."""
 EXPECTED = 20
-"""Mean images per class from which on an empty class counts as a mistake."""
+"""Images of a class from which on it counts as a mistake if half of a split, or all images, have none of it; of all images the mean."""
 ROUNDING = 2e-4
 """Maximum difference of a measured mean or std between two machines."""
 
@@ -42,12 +45,24 @@ def check_dataset(dataset: ImageDataset) -> None:
             raise InputError(f"data.std: {value:g} is not in 1/255..1; it is that of images scaled to [0, 1]")
     describe(dataset)
     highest, images = -1, 0
-    for read in (dataset.train, dataset.test):
+    for split, read in {"train": dataset.train, "test": dataset.test}.items():
         labels = read().labels
+        _check_mixed(labels, dataset.classes, f"data ({kind}): {split}")
         highest, images = max(highest, int(labels.max())), images + len(labels)
     if highest + 1 < dataset.classes and images >= EXPECTED * dataset.classes:
         raise InputError(
             f"data.classes: {dataset.classes}, but the highest label of all {images:,} images is {highest}; labels count from 0"
+        )
+
+
+def _check_mixed(labels: Tensor, classes: int, place: str) -> None:
+    """Raises InputError if the images come class by class: the first ones, or a batch in order, would stand for a few classes."""
+    whole, first = (torch.bincount(some, minlength=classes) for some in (labels, labels[: len(labels) // 2]))
+    for label in torch.nonzero((whole >= EXPECTED) & ((first == 0) | (first == whole))).flatten().tolist():
+        half = "second" if first[label] == 0 else "first"
+        raise InputError(
+            f"{place}: all {int(whole[label]):,} images of class {label} are in the {half} half; mix the classes, in the same order "
+            "at every call: the first images stand for all where only some are scored"
         )
 
 

@@ -1,5 +1,6 @@
 """The run folder's first files: its config, compared on resume, and the environment."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.errors import InputError, cut
 from nas_lightning.runs.made_from import write_source
 from nas_lightning.runs.reading import read_json, read_yaml
-from nas_lightning.runs.writing import write_json
+from nas_lightning.runs.writing import write_json, write_text
 
 MAY_CHANGE_ON_RESUME = (
     *("run_dir", "resume", "dry_run", "returns", "save_every_steps", "trainer", "ranking", "checkpoint", "scores", "plugins"),
@@ -44,8 +45,7 @@ def claim_config(
 ) -> None:
     """Writes ``config.yaml`` and ``environment.json``, or checks that the folder belongs to this config.
 
-    The last stage may have more epochs than before, as long as nothing was ranked. What may change on resume is kept as it
-    was given last, which is what the folder's newest files were made by. All processes compare, one writes.
+    The last stage may have more epochs than before, as long as nothing was ranked. All processes compare, one writes.
 
     Args:
         lock: held while files are compared and written; None if the folder is locked.
@@ -70,6 +70,18 @@ def claim_config(
         write_json(record, present)
 
 
+def renew_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Keeps what may change on resume as it was given last, once the folder holds what it asks for: its page tells of that."""
+    path = folder / "config.yaml"
+    if not (is_rank_zero() and path.is_file()):
+        return
+    before, given, status = flat(as_of_today(read_yaml(path))), flat(as_of_today(config)), path.stat()
+    # A key that only one of them has came or went with a version.
+    if any(before[key] != given[key] for key in before.keys() & given.keys() - set(OF_THE_PLACE)):
+        write_text(path, OmegaConf.to_yaml(OmegaConf.create(dict(config))))
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # when the run began
+
+
 def check_config(folder: Path, config: Mapping[str, Any]) -> None:
     """Raises InputError, as ``claim_config``, if the folder belongs to another config; writes nothing."""
     if (path := folder / "config.yaml").is_file():
@@ -77,10 +89,9 @@ def check_config(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def _is_allowed(path: Path, config: Mapping[str, Any]) -> bool:
-    """Whether the config takes the kept one's place; otherwise they are equal but for where the run is, or it raises.
+    """Whether the config may take the kept one's place; otherwise they are equal, or it raises.
 
-    It may differ in what may change on resume, give more epochs to the last stage, and another recipe of candidates alone
-    while none was trained.
+    It may give more epochs to the last stage, and another recipe of candidates alone while none was trained.
     """
     try:
         kept = read_yaml(path)
@@ -92,13 +103,13 @@ def _is_allowed(path: Path, config: Mapping[str, Any]) -> bool:
         if key.startswith("stages.") and (last := key.rsplit(".", 1)[1]) in IMPLIED_BY_OLDER_FILES:
             before.setdefault(key, IMPLIED_BY_OLDER_FILES[last])
     differing = [key for key in sorted({*before, *wanted}) if before.get(key) != wanted.get(key) and not may_change(key)]
-    if not differing:  # a key that only one of them has came or went with a version
-        return any(before[key] != wanted[key] for key in before.keys() & wanted.keys() - set(OF_THE_PLACE))
+    if not differing:
+        return False
     grown = f"stages.{['', *_stages(config)][-1]}.epochs"
     if differing == [grown] and isinstance(before.get(grown), int) and before[grown] < wanted[grown]:
-        if (path.parent / "ranking" / "protocol.json").exists():
+        if made := next((made for made in ("ranking", "search") if (path.parent / made / "protocol.json").exists()), None):
             change = f"{grown} was {before[grown]}, is {wanted[grown]}"
-            raise InputError(f"{path.parent}: {change}, but ranking/ is of the weights before; move it away")
+            raise InputError(f"{path.parent}: {change}, but {made}/ is of the weights before; move it away")
         return True
     trained_alone = any((path.parent / "standalone").glob("accuracies*.csv"))
     if _stages(config) and not trained_alone and all(key.startswith("standalone.") for key in differing):

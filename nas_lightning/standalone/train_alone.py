@@ -23,7 +23,7 @@ from nas_lightning.supernet.layers import as_channels_last
 from nas_lightning.training.schedules import Schedule
 
 TEST_BATCH = 1000
-"""Images per pass of the test; matters only to norms with batch statistics."""
+"""Most images per pass of the test, which are of about equal size; matters only to norms with batch statistics."""
 TAKEN = (
     "accelerator",
     "strategy",
@@ -181,7 +181,7 @@ class _StandaloneTraining(pl.LightningModule):
 @torch.inference_mode()
 def _test(network: nn.Module, images: Tensor, labels: Tensor, device: torch.device) -> float:
     network = network.to(device)
-    logits = torch.cat([network(batch.to(device, _dtype(network))) for batch in images.split(TEST_BATCH)])
+    logits = torch.cat([network(batch.to(device, _dtype(network))) for batch in images.tensor_split(-(-len(images) // TEST_BATCH))])
     if not logits.isfinite().all():
         raise Diverged("a logit of the test is nan or infinite")
     return float(multiclass_accuracy(logits, labels.to(device), logits.shape[1], average="micro"))

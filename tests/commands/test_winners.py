@@ -88,7 +88,8 @@ def test_the_same_command_again_trains_only_what_is_missing(run: Path, command: 
 
 def test_a_choice_of_a_group_is_typed_too(run: Path, tmp_path: Path, command: Callable, trained: list[Any]):
     arguments = ["choose=best", f"scores={run}/ranking/scores.csv", "count=1", "random=0", f"run_dir={tmp_path}/mine"]
-    done = command("standalone", *arguments, "augmentation@standalone.augmentation=cutout")
+    cutout = ["augmentation@standalone.augmentation=cutout", "standalone.augmentation.operations.cutout.size=4"]
+    done = command("standalone", *arguments, *cutout)
     assert done.code == 0, done.err
     assert "Cutout" in str(trained[0][2].augmentation)
 

@@ -41,6 +41,22 @@ def test_a_data_set_as_it_should_be_passes() -> None:
     check_dataset(Digits(8, train_images=10))
 
 
+class ByClass(Checked):
+    """The same, class by class, as many archives hold them."""
+
+    name = "noise by class"
+
+    def noise(self, count: int) -> LabelledImages:
+        return LabelledImages(super().noise(count).images, torch.arange(count) * 4 // count)
+
+
+def test_images_that_come_class_by_class_are_refused() -> None:
+    with pytest.raises(InputError) as refused:
+        check_dataset(ByClass())
+    assert str(refused.value).startswith("data (ByClass): train: all 50 images of class 0 are in the first half; mix the classes")
+    assert "\n" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("attributes", "told"),
     [

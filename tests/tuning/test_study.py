@@ -118,6 +118,14 @@ def test_a_database_is_not_shared_by_two_folders(command: Callable, tmp_path: Pa
     assert "study: study has run_dir" in done.err
 
 
+def test_an_illegal_value_fails_its_trial_and_the_study_goes_on(command: Callable, tmp_path: Path):
+    arguments = ["search={loader.batch_size: [64, 0]}", "trials=3", "seed=0"]
+    done = command("tune", *given(tmp_path / "study", *arguments))
+    states = [trial.state.name for trial in trials(tmp_path / "study")]
+    assert (done.code, states.count("COMPLETE"), states.count("RUNNING")) == (0, 3, 0), done.err
+    assert states.count("FAIL") == done.err.count("failed: loader.batch_size: 0 must be at least 2") > 0
+
+
 def test_diverging_values_fail_their_trial_and_three_end_the_study(command: Callable, tmp_path: Path):
     done = command("tune", *given(tmp_path / "study", "search={stages.pretrain.optimizer.lr: [1e30]}", "trials=9"))
     assert done.code == 2
