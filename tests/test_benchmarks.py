@@ -40,17 +40,18 @@ def test_a_gain_is_the_mean_difference_of_the_seeds_with_an_interval_over_seeds_
 
 
 @pytest.mark.parametrize(
-    ("taus", "gain", "said"),
+    ("seeds", "gain", "said"),
     [
-        ({0: 0.7}, (0.1, 0.05, 0.2), "(one seed)"),
-        ({0: 0.7, 1: 0.7}, (0.1, 0.05, 0.2), "confirmed"),
-        ({0: 0.7, 1: 0.7}, (-0.1, -0.2, -0.05), "contradicted"),
-        ({0: 0.7, 1: 0.7}, (0.1, -0.05, 0.2), "not shown"),
-        ({0: 0.7, 1: 0.7}, None, ""),
+        (1, (0.1, 0.05, 0.2), "(one seed)"),
+        (2, (0.1, 0.05, 0.2), "(two seeds)"),
+        (3, (0.1, 0.05, 0.2), "confirmed"),
+        (3, (-0.1, -0.2, -0.05), "contradicted"),
+        (3, (0.1, -0.05, 0.2), "not shown"),
+        (0, None, ""),
     ],
 )
-def test_what_is_said_of_a_finding(taus: dict[int, float], gain: tuple[float, float, float] | None, said: str):
-    assert findings.Judged(taus, gain).verdict == said
+def test_what_is_said_of_a_finding(seeds: int, gain: tuple[float, float, float] | None, said: str):
+    assert findings.Judged(dict.fromkeys(range(3), 0.7), gain, seeds).verdict == said
 
 
 def test_the_tables_of_a_row_are_those_of_its_runs_or_the_kept_ones(tmp_path: Path):
