@@ -121,8 +121,6 @@ class ImageDataModule(pl.LightningDataModule):
 
     def _training_images(self) -> IndexedImages:
         split = self.dataset.train()
-        if isinstance(self.augmentation, PerImage):
-            self.augmentation.check(split.images[:1])
         self._check_leaves_images(split.images)
         if isinstance(self.augmentation, PerImage):
             return IndexedImages(split, self.augmentation, seed=self.seed, stage_index=self.stage_index)
@@ -133,12 +131,13 @@ class ImageDataModule(pl.LightningDataModule):
         return IndexedImages(split)
 
     def _check_leaves_images(self, images: Tensor) -> None:
-        """Raises InputError if nothing of a few training images is left, as of small ones under a large Cutout."""
+        """Raises InputError if transforms fail, or nothing of a few training images is left, as of small ones under a large Cutout."""
         some = images[:: -(-len(images) // TRIED)].clone()  # an augmentation may write into what it is given
-        if not isinstance(self.augmentation, PerImage):
-            augmented = self.augmentation(some, generator(self.seed, "augmentation check"))
-        else:
+        if isinstance(self.augmentation, PerImage):
+            self.augmentation.check(some[:1])
             augmented = self.augmentation(some, range(len(some)))
+        else:
+            augmented = self.augmentation(some, generator(self.seed, "augmentation check"))
         if _are_plain(augmented) and not _are_plain(some):
             raise InputError(
                 f"augmentation: leaves one colour of each of {len(some)} images of {some.shape[2]}x{some.shape[3]} pixels, so that nothing "
