@@ -83,7 +83,8 @@ class SupernetTraining(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """Measures the stage: the schedule needs its length."""
-        self.epochs = self.trainer.estimated_stepping_batches / self.trainer.num_training_batches
+        steps = self.trainer.estimated_stepping_batches
+        self.epochs, self.steps_end_it = steps / self.trainer.num_training_batches, steps == self.stage.max_steps
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """One step on uint8-born images (batch, channels, H, W), normalised, and labels (batch,)."""
@@ -201,7 +202,7 @@ class SupernetTraining(pl.LightningModule):
     def _elapsed(self, batch_idx: int) -> float:
         """Epochs since the stage began; where its steps end it, so many steps, whatever devices made them."""
         per_epoch, epoch = self.trainer.num_training_batches, self.current_epoch
-        if self.stage.max_steps is not None and self.stage.max_steps == self.trainer.estimated_stepping_batches:
+        if self.steps_end_it:
             epoch, batch_idx = divmod(self.global_step, int(per_epoch))
         return epoch + batch_idx / per_epoch
 

@@ -66,6 +66,7 @@ def test_a_stage_that_its_steps_end_counts_them_whatever_devices_made_them(
     steps = min(max_steps or 10**6, 20 * per_epoch)
     trainer = SimpleNamespace(num_training_batches=per_epoch, estimated_stepping_batches=steps)
     monkeypatch.setattr(type(module), "trainer", trainer)
+    module.on_train_start()
     assert module._elapsed(2) == elapsed
 
 
