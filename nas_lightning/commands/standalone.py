@@ -45,6 +45,7 @@ def task(cfg: DictConfig) -> None:
     from nas_lightning.commands.prepare import make_family_and_dataset, make_population, make_standalone
     from nas_lightning.commands.report import write_page
     from nas_lightning.commands.screen import assigned, fitted, show_split, to_paste
+    from nas_lightning.commands.truth_recipe import check_truth_recipe, keep_truth_recipe
     from nas_lightning.commands.winners import (
         FILE,
         choose_searched,
@@ -96,6 +97,7 @@ def task(cfg: DictConfig) -> None:
     resumes = config.resume if has_own_folder else None  # the folder of a ranking's winners always resumes
     with hold(run_folder(run_dir, resumes, "standalone"), "auto" if is_of_best else config.resume) as held:
         folder = held / "standalone"
+        decided = check_truth_recipe(folder, node, dataset)
         claim_config(folder, node, images=dataset.how_split)
         if is_rank_zero() and held != announced:
             print(f"run folder: {held}")
@@ -106,6 +108,7 @@ def task(cfg: DictConfig) -> None:
             check_alone()
         if is_rank_zero():
             remove([folder / SUMMARY, folder / FILE])  # of earlier trainings
+            keep_truth_recipe(folder, decided)
         truth = train_ground_truth(chosen, dataset, recipe, config.standalone.seeds, folder, arguments, config.standalone.processes)
         if not is_rank_zero():
             return

@@ -64,6 +64,7 @@ def _run(node: dict[str, Any]) -> float | None:
     from nas_lightning.commands.report import write_page
     from nas_lightning.commands.run import run_experiment
     from nas_lightning.commands.screen import closing, show_split
+    from nas_lightning.commands.truth_recipe import check_truth_recipe, keep_truth_recipe
     from nas_lightning.runs.claim import claim_config, renew_config
     from nas_lightning.runs.sessions import timed_session
 
@@ -77,9 +78,12 @@ def _run(node: dict[str, Any]) -> float | None:
         print(dry_run(config, run, run_dir))
         return None
     with hold(run_dir, config.resume) as run_dir:
+        decided = None if run.truth is None else check_truth_recipe(run_dir / "standalone", node, run.dataset)
         claim_config(run_dir, node, images=run.dataset.how_split, classes=run.dataset.classes)
         if is_rank_zero() and run_dir != announced:
             report(f"run folder: {run_dir}", to_stdout=True)
+        if decided is not None and is_rank_zero():
+            keep_truth_recipe(run_dir / "standalone", decided)
         show_split(run.dataset.how_split)
         with timed_session(run_dir, began) as seconds:
             agreement = run_experiment(config, run_dir, run)

@@ -1,15 +1,17 @@
 """The recipe by which candidates were trained alone, from a config: accuracies by different recipes are never compared."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from nas_lightning.config.roles import as_of_today
 from nas_lightning.report.text import listed, plain
 from nas_lightning.runs.claim import flat, may_change
-from nas_lightning.runs.reading import read_yaml
+from nas_lightning.runs.reading import read_json, read_yaml
 
+RECIPE = "recipe.json"
+"""File beside accuracies, of what decides them."""
 OF_THE_TRAINER = ("precision", "gradient_clip_val", "gradient_clip_algorithm")
 """Arguments of pl.Trainer that change an accuracy."""
 
@@ -59,7 +61,9 @@ def recipe_beside(accuracies: Path) -> AloneRecipe | None:
     """That of a file that nas-standalone or nas-train wrote into ``standalone/``; None of any other file."""
     folder = accuracies.parent
     configs = (folder / "config.yaml", folder.parent / "config.yaml") if folder.name == "standalone" else ()
-    return next((recipe_of(read_yaml(path)) for path in configs if path.is_file()), None)
+    found = next((recipe_of(read_yaml(path)) for path in configs if path.is_file()), None)
+    values = read_json(path).get("recipe") if found is not None and (path := folder / RECIPE).is_file() else None
+    return replace(found, values=values) if found is not None and isinstance(values, dict) else found
 
 
 def next_to_known(whose: str, recipe: AloneRecipe | None, known: AloneRecipe | None, has_known: bool) -> str:
