@@ -38,6 +38,8 @@ def task(cfg: DictConfig) -> None:
     checkpoint = Path(config.checkpoint)
     supernet, header = load_supernet(checkpoint)
     architectures, chosen = _architectures(config.architecture, config.chosen, supernet.space, config.count)
+    if config.chosen is not None:
+        _check_searched_with(checkpoint, Path(config.chosen))
     dataset = images_of(header, config.data.root, "checkpoint", checkpoint)
     config.export.check(dataset)
     if len(architectures) < chosen:
@@ -110,6 +112,18 @@ def _architectures(code: str | None, chosen: str | None, space: "Space", count: 
     if not (taken := [architecture for architecture, is_taken in found.items() if is_taken]):
         raise InputError(f"count: {count}, but no candidate of {chosen} has such a place under its budget")
     return taken, len(found)
+
+
+def _check_searched_with(checkpoint: Path, chosen: Path) -> None:
+    """Raises InputError if a search's protocol beside its choice names other weights: what it found of them holds of them alone."""
+    from nas_lightning.runs.made_from import file_hash
+    from nas_lightning.runs.reading import read_json
+
+    if not (path := chosen.with_name("protocol.json")).is_file():
+        return
+    wanted = read_json(path).get("checkpoint_sha256")
+    if isinstance(wanted, str) and wanted != file_hash(checkpoint):
+        raise InputError(f"chosen: {chosen} was found with another checkpoint than {checkpoint} is now; give that one, or search again")
 
 
 main = partial(start, task, "export")

@@ -107,6 +107,8 @@ def choose_searched(chosen: Path, problem: Problem, count: int | None, random: i
         listed = "; ".join({describe(entry["budget"]): None for entry in every})
         given = "is missing" if budget is None else amount(budget)
         raise InputError(f"budget: {given}; give a number that only one of those of {chosen} has: {listed}")
+    if missing := [name for name in limits[0] if name not in problem.cost_of]:
+        raise InputError(f"scores: {chosen} has a budget of {missing[0]}, but no latency.json of times beside it; copy the whole folder")
     if (wanted := count or len(entries)) > len(entries):
         raise InputError(f"count: {wanted} is more than {chosen} has: {len(entries)} under this budget (search.finalists gives more)")
     codes = [str(entry["architecture"]) for entry in sorted(entries, key=lambda entry: entry["place"])][:wanted]

@@ -12,7 +12,7 @@ from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.devices.trainer import make_trainer
 from nas_lightning.errors import InputError
 from nas_lightning.runs.reading import read_text
-from nas_lightning.supernet.checkpoint import HEADER_KEY, supernet_weights
+from nas_lightning.supernet.checkpoint import HEADER_KEY, IMAGES, supernet_weights
 from nas_lightning.supernet.families import AnyModule
 from nas_lightning.supernet.tensor_files import what_differs
 from nas_lightning.training.checkpoints import StageCheckpoints, save_whole
@@ -25,6 +25,16 @@ from nas_lightning.training.progress import StageProgress
 from nas_lightning.training.restoring import check_resumable, read_last
 from nas_lightning.training.stage import Stage
 from nas_lightning.training.step_rules import NonFiniteLoss
+
+
+def _check_images(saved: Mapping[str, Any], header: Mapping[str, Any], path: Path) -> None:
+    """Raises InputError if a stage was trained on other images than are there now; older checkpoints do not tell."""
+    before, now = (one["data"].get(IMAGES) if isinstance(one.get("data"), Mapping) else None for one in (saved[HEADER_KEY], header))
+    if before is not None and now is not None and before != now:
+        raise InputError(
+            f"{path}: was trained on other images than data has now, of which it may know the test images; give another run_dir, or "
+            "the images of before"
+        )
 
 
 def train_stages(
@@ -59,6 +69,8 @@ def train_stages(
         folder = run_dir / "stages" / stage.name
         last = folder / "last.ckpt"
         saved = read_last(last)
+        if saved is not None:
+            _check_images(saved, header, last)
         if saved is not None and _is_finished(stage, saved):
             _load_weights(supernet, saved, last)
             continue

@@ -303,3 +303,17 @@ def test_a_folder_of_images_trains_and_ranks(root: Path, tmp_path: Path, command
     )
     assert ranked.code == 0, ranked.err
     assert (tmp_path / "ranked/ranking/scores.csv").read_bytes() == (tmp_path / "run/ranking/scores.csv").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_run_is_not_resumed_on_images_that_were_split_anew(tmp_path: Path, root: Path, command: Callable):
+    words = ["data=image_folder", f"data.root={root}", f"data.cache={tmp_path}/cache", "standalone=none", "ranking.enabled=false"]
+    words += [f"stages.{stage}.epochs=1" for stage in ("pretrain", "finetune", "distill_1")]
+    words += ["loader.batch_size=8", "trainer.log_every_n_steps=1", f"run_dir={tmp_path}/run"]
+    assert command("train", *words).code == 0
+    assert command("train", *words).code == 0  # the images are as before
+    picture(99).save(root / CLASSES[0] / "0000-first.png")
+    refused = command("train", *words)
+    says = f"error: {tmp_path}/run/stages/pretrain/last.ckpt: was trained on other images than data has now"
+    assert refused.code == 2
+    assert refused.err.startswith(says), refused.err

@@ -226,3 +226,12 @@ def test_cifar_has_the_names_in_the_list_next_to_its_images(tmp_path: Path):
     folder.mkdir()
     (folder / "fine_label_names.txt").write_text("\n".join(f"kind_{number}" for number in range(100)) + "\n")
     assert class_names(Cifar100(tmp_path))[7] == "kind_7"
+
+
+def test_what_a_search_found_with_other_weights_is_not_exported_from_these(checkpoint: Path, tmp_path: Path, command: Callable):
+    (tmp_path / "chosen.json").write_text(json.dumps([{"architecture": str(TINY.smallest), "place": 1}]))
+    (tmp_path / "protocol.json").write_text(json.dumps({"checkpoint_sha256": "0" * 64}))
+    done = command("export", f"checkpoint={checkpoint}", f"chosen={tmp_path}/chosen.json", f"run_dir={tmp_path}/run")
+    says = f"error: chosen: {tmp_path}/chosen.json was found with another checkpoint than {checkpoint} is now; "
+    assert (done.code, done.err) == (2, f"{says}give that one, or search again\n")
+    assert not (tmp_path / "run").exists()
