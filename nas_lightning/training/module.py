@@ -96,11 +96,14 @@ class SupernetTraining(pl.LightningModule):
         paths = self.stage.sampler.sample(self.position)
         # Reading every pass's loss would stall any other device.
         looks = images.device.type == "cpu" and self.trainer.world_size == 1
+        buffers = [(one, one.clone()) for one in self.supernet.buffers()] if self.stage.non_finite.decides_the_step else []
         with self._draws(images.device) if self.supernet.draws else nullcontext():
             total, scored, architectures = self.stage.run_passes(
                 self.supernet, batch, paths, elapsed / self.epochs, self._backward, stops_at_non_finite=looks
             )
         if self._is_bad(total):
+            for buffer, before in buffers:  # running averages took the values of the bad pass
+                buffer.copy_(before)
             self._stop_or_skip(total, architectures, rate, optimizer)
             return
         if self.supernet.skips_parameters:
@@ -176,6 +179,9 @@ class SupernetTraining(pl.LightningModule):
         self.stage.non_finite.meet(NonFiniteLoss(f"the loss {verdict} {where}"))
         self.skipped += 1
         optimizer.zero_grad()
+        if getattr(self.trainer.precision_plugin, "scaler", None) is not None:  # it wants a gradient, lowers its scale by it, and skips
+            parameter = next(parameter for parameter in self.supernet.parameters() if parameter.requires_grad)
+            parameter.grad = torch.full_like(parameter, math.nan)
         optimizer.step()  # without gradients it changes nothing, and counts the step
         self._log({"skipped_steps": float(self.skipped), "lr": rate})
 

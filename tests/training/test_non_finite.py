@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins import MixedPrecision
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -60,8 +62,19 @@ class Broken:
             yield one._replace(loss=one.loss * self.value) if bad else one
 
 
-def fit(folder: Path, **changed: Any) -> tuple[Supernet, SupernetTraining, Any]:
-    supernet = Supernet(SPACE, 7, seed=3)
+class BrokenPass(CrossEntropy):
+    """Cross entropy, of which one step's second path is given images that are infinite."""
+
+    calls = 0
+
+    def __call__(self, network: Any, images: Tensor, labels: Tensor, paths: Sequence[Architecture]) -> Iterator[PathLoss]:
+        BrokenPass.calls += 1
+        yield from super().__call__(network, images, labels, paths[:1])
+        yield from super().__call__(network, images * (math.inf if self.calls == 3 else 1), labels, paths[1:])
+
+
+def fit(folder: Path, norm: str = "batch", **changed: Any) -> tuple[Supernet, SupernetTraining, Any]:
+    supernet = Supernet(SPACE, 7, seed=3, norm=norm)
     arguments: dict[str, Any] = {"objective": Broken(), "sampler": SamePaths(), "schedule": Cosine()}
     optimizer = partial(torch.optim.SGD, lr=0.05, momentum=0.9, weight_decay=0.01)
     module = SupernetTraining(supernet, Stage(epochs=2, optimizer=optimizer, **{**arguments, **changed}))
@@ -103,6 +116,35 @@ def test_a_step_can_be_skipped_and_is_counted(tmp_path: Path, monkeypatch: pytes
     assert changes == [True, True, False, True, True, True, True]
     assert all(tensor.isfinite().all() for tensor in supernet.state_dict().values())
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]["skipped"] == 1
+
+
+def test_a_skipped_step_leaves_running_averages_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(BrokenPass, "calls", 0)
+    supernet, module, _ = fit(tmp_path, norm="running", non_finite=Skip(), objective=BrokenPass())
+    assert int(module.skipped) == 1
+    assert all(tensor.isfinite().all() for tensor in supernet.state_dict().values())
+
+
+def test_a_step_is_skipped_where_gradients_are_scaled(tmp_path: Path):
+    supernet = Supernet(SPACE, 7, seed=3)
+    optimizer = partial(torch.optim.SGD, lr=0.05, momentum=0.9)
+    stage = Stage(epochs=1, optimizer=optimizer, objective=Broken(), sampler=SamePaths(), schedule=Cosine(), non_finite=Skip())
+    module, scaled = SupernetTraining(supernet, stage), MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))
+    weights: list[list[Tensor]] = []
+
+    class Watch(pl.Callback):
+        def on_train_batch_end(self, *_: Any) -> None:
+            weights.append([parameter.detach().clone() for parameter in supernet.parameters()])
+
+    quiet = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing"), False)
+    trainer = pl.Trainer(
+        accelerator="cpu", devices=1, max_epochs=1, default_root_dir=tmp_path, plugins=[scaled], callbacks=[Watch()], **quiet
+    )
+    trainer.fit(module, loader(24, 6))
+    assert (trainer.global_step, int(module.skipped)) == (4, 1)
+    same = [all(map(torch.equal, one, other)) for one, other in pairwise(weights)]
+    assert same[1:] == [True, False]
+    assert all(tensor.isfinite().all() for tensor in supernet.state_dict().values())
 
 
 def test_a_skipped_step_counts_in_no_mean_of_its_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
