@@ -79,7 +79,7 @@ def accuracies_are_equal(agreement: Agreement) -> bool:
 
 def best_baseline(agreement: Agreement) -> str | None:
     """The baseline with the highest Kendall correlation; None if none has an order."""
-    values = [(baseline.estimates["kendall"].value, name) for name, baseline in agreement.baselines.items()]
+    values = [(one.value, name) for name, baseline in agreement.baselines.items() if (one := baseline.estimates.get("kendall"))]
     return max(((value, name) for value, name in values if value is not None), key=lambda pair: pair[0], default=(0.0, None))[1]
 
 

@@ -222,8 +222,8 @@ def make_standalone(
 
 def check_last_batch(family: Family, data: ImageDataModule, devices: int, place: str) -> None:
     """Raises InputError where an epoch ends with a batch of one image, which a norm of single values cannot train on."""
-    if data.last_batch(devices) == 1 and isinstance(family, TracedFamily) and family.program.norms_single_values:
-        rest = f"leaves a last batch of one image, of which a batch norm of {family.space_name} has a single value a channel"
+    if data.last_batch(devices) == 1 and family.norms_single_values:
+        rest = f"leaves a last batch of one image, of which a batch norm of {family.space.name} has a single value a channel"
         raise InputError(f"{place}: {data.loader.batch_size} {rest}; give another, or images of more pixels")
 
 

@@ -1,5 +1,7 @@
 """Gives a network norms that do not depend on the images of a batch, and measures what that changes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -37,7 +39,7 @@ def calibrate(network: nn.Module, dataset: ImageDataset, count: int, batch_size:
     for norm in norms:
         norm.train().reset_running_stats()
         norm.momentum = None  # a plain mean
-    with torch.no_grad():
+    with torch.no_grad(), _naming_the_batch():
         for batch in batches:
             network(scaled(dataset, images[batch]))
     for norm, momentum in zip(norms, momenta, strict=True):
@@ -55,7 +57,8 @@ def evaluate(network: nn.Module, dataset: ImageDataset, count: int | None, batch
     parts = -(-len(labels) // batch_size)
     right, loss = 0, 0.0
     for batch, truth in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
-        logits = network(scaled(dataset, batch))
+        with _naming_the_batch():
+            logits = network(scaled(dataset, batch))
         right += int((logits.argmax(1) == truth).sum())
         loss += float(F.cross_entropy(logits, truth, reduction="sum"))
     return Quality(right / len(labels), loss / len(labels), len(labels))
@@ -65,6 +68,18 @@ def sizes(count: int, batch_size: int) -> str:
     """Those of the equal batches that ``evaluate`` makes, in words."""
     each, left = divmod(count, -(-count // batch_size))
     return f"{each:,} or {each + 1:,}" if left else f"{each:,}"
+
+
+@contextmanager
+def _naming_the_batch() -> Iterator[None]:
+    """Names the keys where PyTorch's norms refuse a single value a channel, of one image that has shrunk to a pixel."""
+    try:
+        yield
+    except ValueError as error:
+        if isinstance(error, InputError) or "more than 1 value per channel" not in str(error):
+            raise
+        keys = "export.batch_size, with export.images and export.calibration_images"
+        raise InputError(f"{keys}: leave a batch of one image, of which a norm has one value a channel; give larger ones") from None
 
 
 def scaled(dataset: ImageDataset, images: Tensor) -> Tensor:

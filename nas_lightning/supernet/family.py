@@ -25,6 +25,11 @@ class ResidualFamily(ResidualStructure):
         """The family with a structure's header, which may be part of a supernet's."""
         return cls(SearchSpace(**header["space"]), header["classes"], header["channels"], ShortcutRule(header["shortcuts"]))
 
+    @property
+    def norms_single_values(self) -> bool:
+        """Whether a norm has a single value a channel of one image: the last stage's are of one pixel."""
+        return 2 ** (len(self.space.blocks) - 1) >= self.space.resolution
+
     def of_protocol(self, protocol: Mapping[str, Any]) -> "ResidualFamily":
         """The family that a ranking's or a search's protocol names."""
         return replace(self, shortcuts=ShortcutRule(str(protocol.get("shortcuts", ShortcutRule.ALWAYS))))

@@ -235,3 +235,15 @@ def test_what_a_search_found_with_other_weights_is_not_exported_from_these(check
     says = f"error: chosen: {tmp_path}/chosen.json was found with another checkpoint than {checkpoint} is now; "
     assert (done.code, done.err) == (2, f"{says}give that one, or search again\n")
     assert not (tmp_path / "run").exists()
+
+
+def test_batches_of_one_image_of_one_pixel_are_refused_in_a_line():
+    family = ResidualFamily(SearchSpace("deep", (1, 1, 1, 1), (4, 4, 4, 4), 2, 8), 10, 1, ShortcutRule.ALWAYS)
+    assert family.norms_single_values
+    assert not ResidualFamily(TINY, 10, 1, ShortcutRule.ALWAYS).norms_single_values
+    images, network = Digits(8, 20), family.alone(family.space.smallest, "running")
+    with pytest.raises(InputError, match="a batch of one image, of which a norm has one value a channel; give larger ones"):
+        calibrate(network, images, 3, 2)
+    calibrate(network, images, 4, 2)
+    with pytest.raises(InputError, match=r"^export\.batch_size, with export\.images"):
+        evaluate(family.alone(family.space.smallest, "batch"), images, 1, 2)

@@ -81,7 +81,7 @@ def verdict(run: RunFiles) -> Part | None:
     tiles = [_tile(f"Kendall tau-b of the score, {run.label}", kendall, f"{agreement.n:,} known accuracies")]
     if best is not None:
         tiles.append(_tile("best baseline without training", agreement.baselines[best].estimates["kendall"], best))
-    if (ceiling := agreement.noise_ceiling) is not None:
+    if (ceiling := agreement.noise_ceiling) is not None and "kendall" in ceiling.estimates:
         tiles.append(_tile("noise ceiling of the known accuracies", ceiling.estimates["kendall"], f"{ceiling.seeds} seeds"))
     noise = "" if agreement.sampling_error is None else str(agreement.sampling_error)
     statements = {

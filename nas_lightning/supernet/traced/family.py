@@ -173,6 +173,11 @@ class TracedFamily:
         vars(plain).update(program=self.program, cuts_natively=self.cuts_natively)
         _keep_known(_key(self.header()), plain)
 
+    @property
+    def norms_single_values(self) -> bool:
+        """Whether a norm has a single value a channel of one image."""
+        return self.program.norms_single_values
+
     def protocol(self) -> dict[str, Any]:
         """Entries of a ranking's protocol."""
         return self.program.protocol()
