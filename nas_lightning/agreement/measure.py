@@ -170,7 +170,7 @@ def agreement_with(
     }
     return replace(
         measure(scores, truth, baselines=BASELINES, resamples=resamples, seed=seed),
-        fitted=supervised_predictors(widths, truth, seed),
+        fitted=supervised_predictors(widths[np.isfinite(truth)], truth[np.isfinite(truth)], seed),
         noise_ceiling=None if by_seed is None else NoiseCeiling.of(by_seed, seed),
         sampling_error=None if images is None else SamplingError.of(truth, images),
         copies=sum(architecture in known for architecture in architectures) - len(rows),

@@ -13,7 +13,7 @@ from nas_lightning.commands.prepare import Run, make_data
 from nas_lightning.commands.ranking import rank_checkpoint
 from nas_lightning.commands.write_ranking import Known
 from nas_lightning.config.build import Builder
-from nas_lightning.data.check import describe
+from nas_lightning.data.check import TRAINED_ON, describe
 from nas_lightning.data.image_dataset import fingerprint
 from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.devices.progress import report
@@ -23,7 +23,7 @@ from nas_lightning.runs.reading import read_json
 from nas_lightning.scoring.table import read_scores
 from nas_lightning.space import Architecture, read_accuracies
 from nas_lightning.standalone.truth import check_enough, read_accuracies_so_far, train_ground_truth
-from nas_lightning.supernet.checkpoint import IMAGES, make_header, save_supernet
+from nas_lightning.supernet.checkpoint import make_header, save_supernet
 from nas_lightning.training.monitor import ProbeSet
 from nas_lightning.training.run_stages import check_stages, train_stages
 
@@ -41,7 +41,8 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run, watching: Seque
     builder = Builder(tuple(config.plugins))
     make_arguments = partial(builder.build_values, config.trainer, "trainer")
     start_processes(make_arguments())
-    header = make_header(run.supernet, {**describe(run.dataset), **({IMAGES: fingerprint(run.dataset.train())} if run.stages else {})})
+    trained_on = {TRAINED_ON: fingerprint(run.dataset.train())} if run.stages else {}
+    header = make_header(run.supernet, {**describe(run.dataset), **trained_on})
     train_stages(
         run.stages,
         run.supernet,

@@ -30,7 +30,7 @@ def task(cfg: DictConfig) -> None:
         if is_rank_zero() and run_dir != announced:
             print(f"run folder: {run_dir}")
         show_split(prepared.dataset.how_split)
-        search_checkpoint(prepared, config, node["search"], run_dir)
+        search_checkpoint(prepared, config, node, run_dir)
 
 
 main = partial(start, task, "search")

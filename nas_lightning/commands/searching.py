@@ -27,6 +27,7 @@ from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.devices.progress import report
 from nas_lightning.devices.trainer import make_trainer, precision_of, start_processes, wait_for_all
 from nas_lightning.errors import InputError, check_at_least, check_known
+from nas_lightning.runs.claim import renew_config
 from nas_lightning.runs.writing import write_json
 from nas_lightning.scoring.predict import rank_to_folder
 from nas_lightning.scoring.predictors import FEWEST, Predictor, predict
@@ -175,7 +176,7 @@ def search_checkpoint(prepared: Prepared, config: SearchCommandConfig, node: Map
     """Searches, writes, prints.
 
     Args:
-        node: the keys of ``search`` as given, for the protocol.
+        node: the config as given, for the protocol and the page.
     """
     search, folder, supernet = config.search, run_dir / "search", prepared.supernet
     make_arguments = partial(Builder(tuple(config.plugins)).build_values, config.trainer, "trainer")
@@ -187,7 +188,7 @@ def search_checkpoint(prepared: Prepared, config: SearchCommandConfig, node: Map
         unlimited = replace(prepared.problem, budgets=({},), front=COUNTED[:1])
         prepared = replace(prepared, problem=make_problem(search, supernet, latencies.model(unlimited, search.seed)))
     problem, words = prepared.problem, {} if latencies is None else {"latency": dict(latencies.protocol)}
-    claim(folder, {**make_search_protocol(prepared, search.algorithm, node, precision_of(make_arguments())), **words})
+    claim(folder, {**make_search_protocol(prepared, search.algorithm, node["search"], precision_of(make_arguments())), **words})
     if is_rank_zero():
         shutil.rmtree(folder / PARTS, ignore_errors=True)  # of a generation that was not finished
     wait_for_all()
@@ -231,6 +232,7 @@ def search_checkpoint(prepared: Prepared, config: SearchCommandConfig, node: Map
     worst = 1.0 if search.objective == "top1" else math.log(supernet.classes)
     record.write_front(runs, search.objective, (worst, *(problem.most_of(name) for name in problem.front)), latencies)
     write_json(folder / CHOSEN, chosen)
+    renew_config(folder, node)
     report(search_screen(problem, chosen, len({row.architecture for row in done.rows})), to_stdout=True)
     report(f"\n{write_page(run_dir)}written: {folder}/{CHOSEN}, front.csv, {EVALUATED}, hypervolume.csv", to_stdout=True)
     if chosen:

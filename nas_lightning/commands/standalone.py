@@ -58,7 +58,7 @@ def task(cfg: DictConfig) -> None:
     )
     from nas_lightning.config.build import Builder, import_plugins
     from nas_lightning.devices.trainer import make_trainer, start_processes
-    from nas_lightning.runs.claim import claim_config
+    from nas_lightning.runs.claim import claim_config, renew_config
     from nas_lightning.runs.made_from import remove
     from nas_lightning.standalone.summary import table, write_summary
     from nas_lightning.standalone.train_alone import check_trainer_arguments
@@ -112,6 +112,7 @@ def task(cfg: DictConfig) -> None:
         truth = train_ground_truth(chosen, dataset, recipe, config.standalone.seeds, folder, arguments, config.standalone.processes)
         if not is_rank_zero():
             return
+        renew_config(folder, node)
         write_summary(folder / SUMMARY, truth)
         check_enough(truth, 1)
         if winners is not None and scores is not None:

@@ -52,5 +52,6 @@ def _compared(decided: Mapping[str, Any]) -> dict[str, Any]:
     """By key; the images are compared as they are, not as they were asked for."""
     recipe = decided.get("recipe")
     values = recipe.items() if isinstance(recipe, Mapping) else ()
-    asked = {key: value for key, value in values if not key.startswith(("data.", "space."))}
-    return {**asked, **flat({key: decided.get(key) for key in ("network", "sha256")})}
+    asked = [(key, value) for key, value in values if not key.startswith(("data.", "space."))]
+    named = {key if key.startswith("trainer.") else f"standalone.{key}": value for key, value in asked}
+    return {**named, **flat({key: decided.get(key) for key in ("network", "sha256")})}

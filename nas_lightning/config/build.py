@@ -85,7 +85,8 @@ class Builder:
         except Exception as error:
             if not isinstance(error, TypeError | ValueError) and (self._is_own(name) or name.startswith("nas_lightning.")):
                 raise  # a bug; a library's class may raise anything for a wrong value
-            raise InputError(f"{place}: {name} does not take these values ({' '.join(str(error).split())})") from error
+            nulls = "".join(f"; {key} is null" for key, value in arguments.items() if value is None)
+            raise InputError(f"{place}: {name} does not take these values ({' '.join(str(error).split())}{nulls})") from error
         for role in roles if len(roles) == 1 else ():
             if missing := role.missing(built):
                 raise InputError(f"{place}: {name} has no {missing[0]}, which {role.title} needs")

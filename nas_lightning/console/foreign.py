@@ -97,6 +97,7 @@ class CheckingLoader(ConfigLoaderImpl):
     def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: Any) -> DictConfig:
         """See ConfigLoaderImpl: what the files give, before any override; completed, so that each key can be overridden without a ``+``."""
         config = super()._compose_config_from_defaults_list(defaults, repo)
+        self._take_values_of_optimizers(config, defaults, repo)
         if self.base is not None:
             self.base(config, values_of(self.overrides))
         name = next((str(default.config_path) for default in defaults if default.primary), self.command)  # a user's own has another name
@@ -107,6 +108,20 @@ class CheckingLoader(ConfigLoaderImpl):
             if isinstance(node := OmegaConf.select(config, place), DictConfig):
                 OmegaConf.set_struct(node, False)
         return config
+
+    def _take_values_of_optimizers(self, config: DictConfig, defaults: list[ResultDefault], repo: Any) -> None:
+        """Gives an optimizer of the command line the values of its own file: a recipe's rate and decay are those of its own optimizer."""
+        places = {key.partition("@")[2] for key in values_of(self.overrides) if key.startswith("optimizer@")}
+        chosen = {str(one.package): str(one.config_path) for one in defaults if one.package in places}
+        if not chosen:
+            return
+        name = next((one.config_path for one in defaults if one.primary), self.command)
+        others = [override for override in self.overrides if not override.lstrip("+~").startswith("optimizer@")]
+        recipes = {one.package: one.config_path for one in self.compute_defaults_list(name, others, RunMode.RUN).defaults}
+        for place, path in chosen.items():
+            if recipes.get(place, path) != path:
+                values = {key: value for key, value in repo.load_config(path).config.items_ex(resolve=False) if key != "defaults"}
+                OmegaConf.update(config, place, values, merge=False)
 
 
 class CheckingRepository(ConfigRepository):

@@ -23,8 +23,9 @@ from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 from yaml import YAMLError
 
-from nas_lightning.console.foreign import Base, checked
+from nas_lightning.console.foreign import Base, checked, values_of
 from nas_lightning.console.help import help_of
+from nas_lightning.console.idle_keys import check_idle
 from nas_lightning.console.inputs import check_inputs
 from nas_lightning.console.mistakes import in_one_line, is_of_a_lost_worker, misfit, unknown_group, unknown_key
 from nas_lightning.console.multirun import as_a_run_of_its_own
@@ -71,6 +72,8 @@ def start(task: Task, config_name: str, after_multirun: Callable[[Path], None] |
         key = "hydra.sweep.dir" if is_multirun else "run_dir"
         try:
             _check_folders()
+            overrides = values_of(HydraConfig.get().overrides.task)
+            check_idle(cfg, overrides, overrides.keys() if is_multirun else ())
             if not (is_multirun or is_started_by_lightning()):  # a finished job of a multirun needs none of its files
                 check_inputs(plain(cfg), config_name)
             if is_multirun:

@@ -16,8 +16,6 @@ from nas_lightning.supernet.tensor_files import Damaged, read_lightning, read_sa
 
 HEADER_KEY = "nas_lightning"
 """Key of the header in a checkpoint of either kind."""
-IMAGES = "train_sha256"
-"""Key in a header's ``data`` of the sha256 of the images and labels that it was trained on; not in files of older versions."""
 FORMAT = 1
 MOST_VALUES = 50_000
 """Maximum number of values in a header."""

@@ -7,12 +7,13 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 
+from nas_lightning.data.check import TRAINED_ON
 from nas_lightning.data.data_module import ImageDataModule
 from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.devices.trainer import make_trainer
 from nas_lightning.errors import InputError
 from nas_lightning.runs.reading import read_text
-from nas_lightning.supernet.checkpoint import HEADER_KEY, IMAGES, supernet_weights
+from nas_lightning.supernet.checkpoint import HEADER_KEY, supernet_weights
 from nas_lightning.supernet.families import AnyModule
 from nas_lightning.supernet.tensor_files import what_differs
 from nas_lightning.training.checkpoints import StageCheckpoints, save_whole
@@ -29,7 +30,7 @@ from nas_lightning.training.step_rules import NonFiniteLoss
 
 def _check_images(saved: Mapping[str, Any], header: Mapping[str, Any], path: Path) -> None:
     """Raises InputError if a stage was trained on other images than are there now; older checkpoints do not tell."""
-    before, now = (one["data"].get(IMAGES) if isinstance(one.get("data"), Mapping) else None for one in (saved[HEADER_KEY], header))
+    before, now = (one["data"].get(TRAINED_ON) if isinstance(one.get("data"), Mapping) else None for one in (saved[HEADER_KEY], header))
     if before is not None and now is not None and before != now:
         raise InputError(
             f"{path}: was trained on other images than data has now, of which it may know the test images; give another run_dir, or "

@@ -199,6 +199,10 @@ def test_enough_known_accuracies_are_also_fitted():
     agreement = agreement_with(ranked, dict(zip(population.architectures, accuracies.tolist(), strict=True)), 20)
     assert agreement.to_json()["fitted"].keys() == {"50"}
     assert agreement.fitted[50].estimates["kendall"].value == pytest.approx(1)
+    accuracies[::10] = np.nan
+    unknown = agreement_with(ranked, dict(zip(population.architectures, accuracies.tolist(), strict=True)), 20)
+    assert (unknown.n, unknown.missing) == (81, 9)
+    assert unknown.fitted[50].estimates["kendall"].value == pytest.approx(1)
 
 
 def write_list(path: Path, values: np.ndarray) -> Path:

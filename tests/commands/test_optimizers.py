@@ -1,4 +1,4 @@
-"""An optimizer that cannot train is refused before work starts."""
+"""An optimizer that cannot train is refused before work starts; one of the command line has its own values."""
 
 from typing import Any
 
@@ -11,6 +11,7 @@ from nas_lightning.config.fields import Target
 from nas_lightning.config.roles import OPTIMIZER
 from nas_lightning.errors import InputError
 from nas_lightning.training.stage import MakeOptimizer
+from tests.composing import composed
 
 
 def made(node: dict[str, Any]) -> MakeOptimizer:
@@ -37,3 +38,27 @@ def test_an_optimizer_that_cannot_take_a_step_is_one_line(node: dict, reason: st
 def test_an_optimizer_by_its_whole_path_is_taken():
     make = made({"_target_": "torch.optim.adamw.AdamW", "lr": 0.1})
     assert isinstance(make([torch.nn.Parameter(torch.ones(2))]), torch.optim.Optimizer)
+
+
+SGD, ADAMW = {"momentum": 0.9, "nesterov": False}, {"betas": [0.9, 0.999]}
+
+
+@pytest.mark.parametrize(
+    ("place", "overrides", "values"),
+    [
+        ("stages.pretrain", ["experiment=short"], {"lr": 0.05, "weight_decay": 5e-4, **SGD}),
+        ("stages.pretrain", ["experiment=short", "=sgd"], {"lr": 0.05, "weight_decay": 5e-4, **SGD}),
+        ("stages.pretrain", ["experiment=short", "=adamw"], {"lr": 1e-3, "weight_decay": 0.05, **ADAMW}),
+        ("stages.pretrain", ["experiment=short", "=adamw", ".lr=3e-4"], {"lr": 3e-4, "weight_decay": 0.05, **ADAMW}),
+        ("stages.distill_2", ["experiment=track1", "=adamw"], {"lr": 1e-3, "weight_decay": 0.05, **ADAMW}),
+        ("stages.finetune", ["experiment=finetune", "=adamw"], {"lr": 5e-4, "weight_decay": 0.05, **ADAMW}),
+        ("stages.finetune", ["experiment=finetune", "=sgd"], {"lr": 0.025, "weight_decay": 5e-4, **SGD}),
+        ("standalone", ["experiment=short", "=adamw"], {"lr": 1e-3, "weight_decay": 0.05, **ADAMW}),
+    ],
+)
+def test_an_optimizer_chosen_for_another_has_its_own_rate_and_decay(place: str, overrides: list[str], values: dict[str, Any]):
+    prefixes = {"=": f"optimizer@{place}.optimizer", ".": f"{place}.optimizer"}
+    node: Any = composed("config", "run_dir=x", *(f"{prefixes.get(word[0], '')}{word}" for word in overrides))
+    for part in f"{place}.optimizer".split("."):
+        node = node[part]
+    assert {key: value for key, value in node.items() if key != "_target_"} == values

@@ -37,7 +37,7 @@ def test_the_run_folder_holds_the_files_of_the_contract_and_no_others(micro: Pat
     stages = {f"stages/{stage}/{file}" for stage in STAGES for file in ("last.ckpt", "metrics.csv")}
     listed = {f"stages/{stage}/architectures.json" for stage in ("finetune", "distill_1")}
     kept = {f"stages/pretrain/epoch_{epoch}.ckpt" for epoch in (1, 2)}
-    truth = {"standalone/accuracies.csv", "standalone/known_accuracies.json"}
+    truth = {"standalone/accuracies.csv", "standalone/known_accuracies.json", "standalone/recipe.json"}
     parts = {f"ranking/parts/{part}.csv" for part in ("0-6", "7-13", "14-20", "21-27", "28-29")}
     names = ("protocol", "submission", "predictor", "agreement", "known_accuracies", "halves")
     ranking = {"ranking/scores.csv", *(f"ranking/{name}.json" for name in names)}

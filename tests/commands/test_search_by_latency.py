@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,16 @@ def test_random_ones_of_a_latency_budget_are_trained_beside_the_chosen(
     assert done.code == 0, done.err
     content = json.loads((tmp_path / "standalone/winners.json").read_text())
     assert (content["best"]["n"], content["random"]["n"]) == (3, 3)
+
+
+def test_a_budget_of_a_latency_needs_the_times_beside_it(whole: Path, tmp_path: Path, command: Callable):
+    copied = tmp_path / "search"
+    shutil.copytree(whole / "search", copied)
+    (copied / "latency.json").unlink()
+    done = command("standalone", "choose=search", f"scores={copied}/chosen.json", f"run_dir={tmp_path}/run")
+    says = f"error: scores: {copied}/chosen.json has a budget of latency, but no latency.json of times beside it; copy the whole folder\n"
+    assert done.code == 2
+    assert done.err.endswith(says)
 
 
 def test_what_is_measured_is_the_candidate_as_exported(

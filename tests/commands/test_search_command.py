@@ -138,6 +138,13 @@ def test_the_same_command_again_scores_nothing(arguments: list[str], whole: Path
     assert contents(whole) == before
 
 
+def test_the_config_on_the_page_is_what_was_asked_for_last(arguments: list[str], tmp_path: Path, command: Callable):
+    for finalists in (2, 3):
+        done = command("search", *arguments, f"search.finalists={finalists}", f"run_dir={tmp_path}")
+        assert done.code == 0, done.err
+        assert f"finalists: {finalists}" in (tmp_path / "search/config.yaml").read_text()
+
+
 def killed(call: int, is_before: bool, *arguments: str) -> None:
     """Runs the command in another process that kills itself at a call that scores."""
     if (child := os.fork()) == 0:

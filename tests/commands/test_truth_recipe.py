@@ -68,6 +68,6 @@ def test_nas_standalone_does_not_go_on_with_the_truth_of_another_recipe(tmp_path
     (tmp_path / "run/standalone/config.yaml").unlink()  # as in a run of nas-train, whose config lies elsewhere
     before = (tmp_path / "run/standalone/accuracies.csv").read_bytes()
     again = command("standalone", *arguments, "standalone.epochs=2", f"run_dir={tmp_path}/run")
-    says = f"error: {tmp_path}/run/standalone: its accuracies were trained otherwise: epochs was 1, is 2; give another run_dir\n"
+    says = f"error: {tmp_path}/run/standalone: its accuracies were trained otherwise: standalone.epochs was 1, is 2; give another run_dir\n"
     assert (again.code, again.err) == (2, says)
     assert (tmp_path / "run/standalone/accuracies.csv").read_bytes() == before

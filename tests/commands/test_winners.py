@@ -16,7 +16,9 @@ from scipy import stats
 from nas_lightning.commands.from_run import take_from_run
 from nas_lightning.commands.winners import choose_winners, compare_winners, describe_winners
 from nas_lightning.errors import InputError
+from nas_lightning.report.recipe import recipe_of
 from nas_lightning.report.winners import gain_in_words, read_winners
+from nas_lightning.runs.reading import read_yaml
 from nas_lightning.scoring.table import read_table
 from nas_lightning.space import Architecture, Population, SearchSpace
 from nas_lightning.standalone.truth import GroundTruth
@@ -84,6 +86,15 @@ def test_the_same_command_again_trains_only_what_is_missing(run: Path, command: 
     won = read_winners(run)
     assert won is not None
     assert not gain_in_words(won)  # the page has nothing to say of a comparison
+
+
+def test_a_further_seed_is_in_the_recipe_that_the_page_tells_of(run: Path, command: Callable, trained: list[Any]):
+    arguments = ["standalone", "choose=best", f"scores={run}/ranking/scores.csv", "count=2", "random=0"]
+    for seeds in ("[0]", "[0,1]"):
+        done = command(*arguments, f"standalone.seeds={seeds}")
+        assert done.code == 0, done.err
+    assert len(trained) == 4
+    assert "(each the mean of 2 seeds)" in str(recipe_of(read_yaml(run / "winners/standalone/config.yaml")))
 
 
 def test_a_choice_of_a_group_is_typed_too(run: Path, tmp_path: Path, command: Callable, trained: list[Any]):

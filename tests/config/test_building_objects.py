@@ -288,6 +288,12 @@ def test_whatever_a_library_raises_at_a_value_is_one_line():
         )
 
 
+def test_a_library_that_cannot_do_with_null_is_told_with_what_is_null():
+    node = {"_target_": "torchvision.transforms.v2.RandomCrop", "size": None, "padding": 4}
+    with pytest.raises(InputError, match=r"RandomCrop does not take these values \(.*; size is null\)$"):
+        Builder().build(Target({"_target_": "nas_lightning.data.PerImage", "transforms": {"crop": node}}, AUGMENTATION), "augmentation")
+
+
 def test_offered_arguments_give_way_to_the_config(plugin: str):
     builder = Builder((plugin,)).offering(number=7, unknown=3)
 

@@ -1,6 +1,7 @@
 """Folders of images: what is read, how it is split and scaled, and what is refused by its file's name."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -312,8 +313,14 @@ def test_a_run_is_not_resumed_on_images_that_were_split_anew(tmp_path: Path, roo
     words += ["loader.batch_size=8", "trainer.log_every_n_steps=1", f"run_dir={tmp_path}/run"]
     assert command("train", *words).code == 0
     assert command("train", *words).code == 0  # the images are as before
+    weights = shutil.copy(tmp_path / "run/supernet.safetensors", tmp_path / "weights.safetensors")
     picture(99).save(root / CLASSES[0] / "0000-first.png")
     refused = command("train", *words)
     says = f"error: {tmp_path}/run/stages/pretrain/last.ckpt: was trained on other images than data has now"
     assert refused.code == 2
     assert refused.err.startswith(says), refused.err
+    says = f"{weights} was trained when the training images of image_folder were other ones, so that it may have been trained on"
+    for name, given in {"checkpoint": ["rank"], "initial_checkpoint": ["train", *words[:-1]]}.items():
+        refused = command(*given, f"{name}={weights}", f"data.root={root}", f"run_dir={tmp_path}/other")
+        assert refused.code == 2
+        assert refused.err.startswith(f"error: {name}: {says}"), refused.err

@@ -132,6 +132,15 @@ def test_an_agreement_without_order_is_told_as_such(folder: Path):
     assert "the score is the same for all of them" in text
 
 
+def test_a_baseline_without_kendall_is_none_to_beat(folder: Path):
+    path = folder / "ranking/agreement.json"
+    content = json.loads(path.read_text())
+    for one in content["baselines"].values():
+        one.pop("kendall")
+    change_json(path, baselines=content["baselines"])
+    assert "cannot be compared with a baseline: one side has no order." in text_of(folder)
+
+
 def test_accuracies_that_are_all_equal_are_told_as_such(folder: Path):
     path = folder / "ranking/agreement.json"
     content, nothing = json.loads(path.read_text()), {"value": None, "low": None, "high": None}
