@@ -74,10 +74,17 @@ def find_factors(jobs: Sequence[Mapping[str, str]]) -> tuple[Factor, ...]:
         places = {value: place for place, value in enumerate(dict.fromkeys(values))}
         if len(places) > 1 and key != SEED and not any(f"{key}.".startswith(f"{place}.") for place in ELSEWHERE):
             together.setdefault(tuple(places[value] for value in values), []).append(key)
+    together = {by_job: _without_its_arguments(keys, jobs) for by_job, keys in together.items()}
     ends = {key: ".".join(key.removesuffix("._target_").split(".")[-2:]) for keys in together.values() for key in keys}
     counts = Counter(ends.values())
     names = {key: short(end if counts[end] == 1 else key, LONGEST) for key, end in ends.items()}
     return tuple(_factor(by_job, keys, tuple(names[key] for key in keys), jobs) for by_job, keys in together.items())
+
+
+def _without_its_arguments(keys: Sequence[str], jobs: Sequence[Mapping[str, str]]) -> list[str]:
+    """The keys without the arguments of a swept class that another one does not have."""
+    nodes = tuple(key.removesuffix("_target_") for key in keys if key.endswith("._target_"))
+    return [key for key in keys if key.endswith("._target_") or not key.startswith(nodes) or all(key in job for job in jobs)]
 
 
 def _leaves(node: Any, key: str) -> Iterator[tuple[str, str]]:

@@ -35,6 +35,18 @@ def test_a_swept_class_goes_by_its_last_name_and_an_absent_key_is_none(tmp_path:
     assert (extra.title, extra.values) == ("extra", (("none",), ('[1, {"a": 2}]',)))
 
 
+def test_arguments_that_one_of_two_swept_classes_lacks_are_not_shown(tmp_path: Path):
+    sgd, adamw = (
+        {"_target_": "torch.optim.SGD", "lr": 0.1, "momentum": 0.9},
+        {"_target_": "torch.optim.AdamW", "lr": 0.001, "betas": [0.9, 0.999]},
+    )
+    for number, node in enumerate((sgd, adamw)):
+        write_job(tmp_path / str(number), changes={"stages.pretrain.optimizer": node})
+    (optimizer,) = read_sweep(tmp_path).factors
+    assert optimizer.title == "pretrain.optimizer, optimizer.lr"
+    assert optimizer.values == (("SGD", "0.1"), ("AdamW", "0.001"))
+
+
 def test_a_setting_is_named_by_a_key_of_each_factor_first(tmp_path: Path):
     for number in range(2):
         together = {f"extra.k{key}": number for key in range(6)}
