@@ -4,6 +4,7 @@ keeps the results.
 A trial belongs to the process that holds its folder's lock. If that process died, a new trial with the same values
 resumes in the same folder."""
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -47,10 +48,19 @@ def choice(key: str, values: Any) -> BaseDistribution:
     kinds = {type(value) for name, value in named.items() if name != "log"}
     if not kinds <= {int, float} or not isinstance(named.get("log", False), bool):
         raise InputError(f"{place}: {dict(values)!r} must hold numbers, and true or false for log")
+    if not all(math.isfinite(value) for value in named.values()):
+        raise InputError(f"{place}: {dict(values)!r} must hold finite numbers")
+    if (step := named.get("step")) and named["high"] > named["low"] and not _is_reached(named["low"], named["high"], step):
+        raise InputError(f"{place}: high {named['high']} is no whole number of steps of {step} above low {named['low']}")
     try:
         return IntDistribution(**named) if kinds == {int} else FloatDistribution(**named)
     except (TypeError, ValueError):
         raise InputError(f"{place}: {dict(values)!r} must have low <= high, low > 0 with log, and step > 0 without log") from None
+
+
+def _is_reached(low: float, high: float, step: float) -> bool:
+    steps = (high - low) / step
+    return math.isclose(steps, round(steps), abs_tol=1e-9)
 
 
 class Study:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,13 @@ import numpy as np
 
 from nas_lightning.config.roles import as_of_today
 from nas_lightning.errors import InputError
-from nas_lightning.runs.claim import OF_THE_PLACE
+from nas_lightning.runs.claim import OF_THE_PLACE, flat
 from nas_lightning.runs.made_from import file_hash
 from nas_lightning.runs.reading import read_json, read_rows, read_yaml
 from nas_lightning.runs.writing import write_json
 from nas_lightning.scoring.table import LABELS
 
 NAME = "finished.json"
-FILES = (("ranking", "known_accuracies"), ("ranking", "list"), ("population", "file"))
-"""Keys that name a file whose content affects the result."""
 
 
 def write_outcome(run_dir: Path, config: Mapping[str, Any], value: float | None, seconds: float) -> None:
@@ -83,7 +82,7 @@ def _here(config: Mapping[str, Any]) -> dict[str, Any]:
 def _hash(config: Mapping[str, Any]) -> str:
     """The sha256 of the config and of the files it names, which may affect the value."""
     kept = _here(config)
-    named = {f"{section}.{key}": (config.get(section) or {}).get(key) for section, key in FILES}
-    contents = {place: file_hash(Path(name)) for place, name in named.items() if name is not None and Path(name).is_file()}
+    named = {place: name for place, name in flat(kept).items() if isinstance(name, str) and name}
+    contents = {place: file_hash(Path(name)) for place, name in named.items() if os.path.isfile(name)}
     kept |= {"contents": contents} if contents else {}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()

@@ -16,8 +16,9 @@ from nas_lightning.config.build import Builder, import_plugins
 from nas_lightning.config.fields import Later, Target
 from nas_lightning.config.schema import PopulationConfig
 from nas_lightning.data import ImageDataset
-from nas_lightning.data.check import check_dataset, check_trained_on, check_unchanged
+from nas_lightning.data.check import check_dataset, check_trained_on
 from nas_lightning.data.data_module import ImageDataModule
+from nas_lightning.data.trained_on import check_untrained
 from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.devices.trainer import make_trainer
 from nas_lightning.errors import InputError
@@ -94,8 +95,8 @@ def prepare(config: TrainConfig) -> Run:
         supernet.load_state_dict(loaded.state_dict())
         if not stages:  # the weights are ranked as they are
             check_trained_on(dataset, header, "initial_checkpoint", path)
-        else:  # they may be trained on other images
-            check_unchanged(dataset, header, "initial_checkpoint", path)
+        else:  # they may be trained on other images, but not on those of the test
+            check_untrained(dataset, header["data"], "initial_checkpoint", path)
     return Run(space, dataset, population, supernet, stages, truth)
 
 

@@ -13,8 +13,8 @@ from nas_lightning.commands.prepare import Run, make_data
 from nas_lightning.commands.ranking import rank_checkpoint
 from nas_lightning.commands.write_ranking import Known
 from nas_lightning.config.build import Builder
-from nas_lightning.data.check import TRAINED_ON, describe
-from nas_lightning.data.image_dataset import fingerprint
+from nas_lightning.data.check import describe
+from nas_lightning.data.trained_on import trained_on
 from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.devices.progress import report
 from nas_lightning.devices.trainer import start_processes, wait_for_all
@@ -41,8 +41,8 @@ def run_experiment(config: TrainConfig, run_dir: Path, run: Run, watching: Seque
     builder = Builder(tuple(config.plugins))
     make_arguments = partial(builder.build_values, config.trainer, "trainer")
     start_processes(make_arguments())
-    trained_on = {TRAINED_ON: fingerprint(run.dataset.train())} if run.stages else {}
-    header = make_header(run.supernet, {**describe(run.dataset), **trained_on})
+    data = {**describe(run.dataset), **(trained_on(run.dataset) if run.stages else {})}
+    header = make_header(run.supernet, data, None if config.initial_checkpoint is None else Path(config.initial_checkpoint))
     train_stages(
         run.stages,
         run.supernet,

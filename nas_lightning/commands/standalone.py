@@ -97,7 +97,7 @@ def task(cfg: DictConfig) -> None:
     resumes = config.resume if has_own_folder else None  # the folder of a ranking's winners always resumes
     with hold(run_folder(run_dir, resumes, "standalone"), "auto" if is_of_best else config.resume) as held:
         folder = held / "standalone"
-        decided = check_truth_recipe(folder, node, dataset)
+        decided = check_truth_recipe(folder, node, recipe.family, dataset)
         claim_config(folder, node, images=dataset.how_split)
         if is_rank_zero() and held != announced:
             print(f"run folder: {held}")

@@ -10,6 +10,7 @@ from typing import Any
 
 import hydra
 import optuna
+import torch
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -23,8 +24,11 @@ from nas_lightning.commands.run import run_experiment
 from nas_lightning.config.build import Builder
 from nas_lightning.config.read import read
 from nas_lightning.config.schema import TuneConfig
+from nas_lightning.console.foreign import values_of
+from nas_lightning.console.idle_keys import check_idle
 from nas_lightning.console.overrides import quoted
 from nas_lightning.devices.launch import check_alone
+from nas_lightning.devices.process import limit_threads
 from nas_lightning.devices.progress import duration, one_of_many
 from nas_lightning.devices.trainer import make_trainer
 from nas_lightning.errors import InputError
@@ -90,6 +94,7 @@ def _run_trial(study: Study, config: TuneConfig) -> bool:
             if (done := finished(folder, node)) is not None:
                 value = done["value"]
             else:
+                limit_threads(run_config.threads)
                 run = prepare(run_config)
                 claim_config(folder, node)
                 before = dict(enumerate(accumulate((stage.epochs for stage in run.stages), initial=0)))
@@ -105,8 +110,8 @@ def _run_trial(study: Study, config: TuneConfig) -> bool:
                 state, line = states.COMPLETE, describe_value(run_config.returns, value)
         except optuna.TrialPruned as pruned:
             state, line = states.PRUNED, f"pruned {pruned}"
-        except InputError as error:  # such as a non-finite loss: other values may work
-            line = f"failed: {' '.join(str(error).split())}"
+        except (InputError, torch.OutOfMemoryError, MemoryError) as error:  # or a non-finite loss: other values may work
+            line = f"failed: {' '.join(str(error).split())[:300] or 'out of memory'}"
         study.inner.tell(trial, value, state=state)
         print(f"trial {trial.number}: {chosen}: {line}, {duration(time.monotonic() - began)}", file=sys.stderr)
         return state != states.FAIL
@@ -118,6 +123,7 @@ def _compose(config: TuneConfig, values: dict[str, Any], folder: Path) -> tuple[
     own = [f"{key}={quoted(value) if isinstance(value, str) else json.dumps(value)}" for key, value in given.items()]
     try:
         composed = hydra.compose("config", overrides=[*config.overrides, *own])
+        check_idle(composed, values_of([*config.overrides, *own]), config.search)
         node: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:
         reason = " ".join(str(error).splitlines()[0].split())

@@ -78,7 +78,7 @@ def _run(node: dict[str, Any]) -> float | None:
         print(dry_run(config, run, run_dir))
         return None
     with hold(run_dir, config.resume) as run_dir:
-        decided = None if run.truth is None else check_truth_recipe(run_dir / "standalone", node, run.dataset)
+        decided = None if run.truth is None else check_truth_recipe(run_dir / "standalone", node, run.truth[1].family, run.dataset)
         claim_config(run_dir, node, images=run.dataset.how_split, classes=run.dataset.classes)
         if is_rank_zero() and run_dir != announced:
             report(f"run folder: {run_dir}", to_stdout=True)

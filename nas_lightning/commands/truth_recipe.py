@@ -1,5 +1,6 @@
 """The recipe and the images behind the accuracies of a folder: those of others are refused, never mixed with them."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,23 +12,28 @@ from nas_lightning.report.recipe import RECIPE, recipe_beside, recipe_of
 from nas_lightning.runs.claim import flat
 from nas_lightning.runs.reading import read_json
 from nas_lightning.runs.writing import write_json
+from nas_lightning.supernet.families import Family
+
+OF_NO_CANDIDATE = ("space.name", "space.max_widths", "shortcuts", "answers")
+"""Entries of a family's header that change no candidate of a given code, or are among the recipe's own."""
 
 
-def check_truth_recipe(folder: Path, config: Mapping[str, Any], dataset: ImageDataset) -> dict[str, Any]:
+def check_truth_recipe(folder: Path, config: Mapping[str, Any], family: Family, dataset: ImageDataset) -> dict[str, Any]:
     """What decides the accuracies that a config trains, to be kept beside them.
 
     Args:
         folder: of the accuracies.
         config: of nas-train or nas-standalone, as plain values.
+        family: of the networks.
         dataset: their images.
 
     Raises:
         InputError: naming what differs, if the folder has accuracies by another recipe or on other images.
     """
     recipe = recipe_of(config)
-    network = (config.get("network") or {}).get("network")
+    networks = {key: value for key, value in flat(json.loads(json.dumps(family.header()))).items() if key not in OF_NO_CANDIDATE}
     images = {"train": fingerprint(dataset.train()), "test": fingerprint(dataset.test())}
-    given = {"recipe": {} if recipe is None else dict(recipe.values), "network": network, "sha256": images}
+    given = {"recipe": {} if recipe is None else dict(recipe.values), "networks": networks, "sha256": images}
     if not any(folder.glob("accuracies*.csv")):
         return given
     if (path := folder / RECIPE).is_file():
@@ -54,4 +60,4 @@ def _compared(decided: Mapping[str, Any]) -> dict[str, Any]:
     values = recipe.items() if isinstance(recipe, Mapping) else ()
     asked = [(key, value) for key, value in values if not key.startswith(("data.", "space."))]
     named = {key if key.startswith("trainer.") else f"standalone.{key}": value for key, value in asked}
-    return {**named, **flat({key: decided.get(key) for key in ("network", "sha256")})}
+    return {**named, **flat({key: decided.get(key) for key in ("networks", "sha256")})}

@@ -76,7 +76,7 @@ class CheckingLoader(ConfigLoaderImpl):
                 if not any(call in argument for argument in self.arguments):
                     raise InputError(f"{override[:200]}: {_RULE.format(call)}")
         given = values_of(overrides)
-        if self.command == "config" and given.get("network") is not None and "experiment" not in given:
+        if config_name == "config" and given.get("network") is not None and "experiment" not in given:
             overrides = [*overrides, f"experiment={OF_NETWORKS}"]
         self.overrides = overrides  # of this job
         try:

@@ -12,12 +12,20 @@ BESIDE = {  # where this key has a value -> these do nothing
     "population.file": ("population.count", "population.seed"),
     "ranking.images": ("ranking.most_images",),
 }
-WITHOUT = {  # unless this key has one of these values, or any but null, 0 and false -> these do nothing
+WITHOUT = {  # unless this key has this value, or any but null, none, 0 and false -> these do nothing
     ("loader.holdout", ""): ("monitor", "loader.eval_batch_size"),
+    ("ranking.enabled", ""): ("ranking.",),  # below it: ranking=none itself is the switch
     ("ranking.statistics", "recalibrated"): ("ranking.recalibration_images", "ranking.recalibration_batch"),
     ("ranking.cheap_first", ""): ("ranking.cheap_first_keep",),
+    ("ranking.predictor", ""): ("ranking.fitted_on",),
+    ("search.objective", "predicted"): ("search.predictor", "search.fitted_on"),
+    ("standalone.enabled", ""): ("standalone.count", "standalone.choose", "standalone.processes"),  # others are for nas-standalone
     ("trainer.gradient_clip_val", ""): ("trainer.gradient_clip_algorithm",),
 }
+STILL_READ = ("space.resolution", "ranking.enabled")
+"""Keys below the others that do something: that of the images, and the switch itself."""
+OFF = (None, False, 0, "none")
+"""Values of a switch that is off."""
 
 
 def check_idle(config: DictConfig, typed: Mapping[str, Any], swept: Collection[str] = ()) -> None:
@@ -26,19 +34,29 @@ def check_idle(config: DictConfig, typed: Mapping[str, Any], swept: Collection[s
     Args:
         config: composed.
         typed: the overrides of the command line by key.
-        swept: keys that other jobs of a multirun give other values, for which the same overrides may do something.
+        swept: keys that other runs beside this one give other values, with which the same overrides may do something.
     """
+    for key, value in typed.items():
+        if value == {} and OmegaConf.select(config, key):
+            raise InputError(f"{key}: {{}} adds nothing to what is there; {key}.NAME=null leaves an entry out")
+    if "experiment" in swept:
+        return
     for switch, keys in BESIDE.items():
-        if switch not in swept and OmegaConf.select(config, switch) is not None and (key := _given(typed, keys)):
-            raise InputError(f"{key}: does nothing beside {switch}; leave one of them out")
+        if switch not in swept and OmegaConf.select(config, switch) is not None and (idle := _given(typed, keys)):
+            raise InputError(f"{idle}: does nothing beside {switch}; leave one of them out")
     for (switch, wanted), keys in WITHOUT.items():
-        value = OmegaConf.select(config, switch)
-        is_on = value == wanted if wanted else bool(value)
-        if switch not in swept and not is_on and (key := _given(typed, keys)):
-            raise InputError(f"{key}: does nothing without {switch}{f'={wanted}' if wanted else ''}; give that, or leave it out")
+        absent = None if switch.startswith("trainer.") else True  # of pl.Trainer: off; else of another command, which reads its keys
+        value = OmegaConf.select(config, switch, default=absent)
+        is_on = value in (wanted, True) if wanted else value not in OFF
+        if switch not in swept and not is_on and (idle := _given(typed, keys)):
+            raise InputError(f"{idle}: does nothing without {switch}{f'={wanted}' if wanted else ''}; give that, or leave it out")
 
 
 def _given(typed: Mapping[str, Any], keys: Collection[str]) -> str | None:
     """The first override of one of the keys, or below it, that is not null."""
-    below = (name for name, value in typed.items() if value is not None and any(f"{name}.".startswith(f"{key}.") for key in keys))
-    return next(below, None)
+    named = (name for name, value in typed.items() if value is not None and name not in STILL_READ)
+    return next((name for name in named if any(_is_of(name, key) for key in keys)), None)
+
+
+def _is_of(name: str, key: str) -> bool:
+    return name.startswith(key) if key.endswith(".") else f"{name}.".startswith(f"{key}.")

@@ -72,8 +72,8 @@ def start(task: Task, config_name: str, after_multirun: Callable[[Path], None] |
         key = "hydra.sweep.dir" if is_multirun else "run_dir"
         try:
             _check_folders()
-            overrides = values_of(HydraConfig.get().overrides.task)
-            check_idle(cfg, overrides, overrides.keys() if is_multirun else ())
+            overrides = HydraConfig.get().overrides.task
+            check_idle(cfg, values_of(overrides), values_of([word for word in overrides if word not in typed]))
             if not (is_multirun or is_started_by_lightning()):  # a finished job of a multirun needs none of its files
                 check_inputs(plain(cfg), config_name)
             if is_multirun:

@@ -131,7 +131,7 @@ class Augmentation:
 def callable_entries(argument: str, entries: Mapping[str, Any], takes: str) -> dict[str, Any]:
     """The non-null entries; raises InputError if they are no mapping, or naming the first that is not a function of ``takes``."""
     if not isinstance(entries, Mapping):
-        raise InputError(f"{argument}: {entries!r} is no mapping of names; give {{}} for none")
+        raise InputError(f"{argument}: {entries!r} is no mapping of names; a null entry is left out, and augmentation=none has none")
     kept = {name: entry for name, entry in entries.items() if entry is not None}
     for name, entry in kept.items():
         if not callable(entry):

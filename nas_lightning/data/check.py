@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from nas_lightning.data import dataset_from_header
-from nas_lightning.data.image_dataset import ImageDataset, channel_values, fingerprint, known_datasets
+from nas_lightning.data.image_dataset import ImageDataset, channel_values, known_datasets
+from nas_lightning.data.trained_on import check_untrained
 from nas_lightning.errors import InputError
 
 LEAST_STD = 1 / 255
@@ -19,8 +20,6 @@ EXPECTED = 20
 """Images of a class from which on it counts as a mistake if half of a split, or all images, have none of it; of all images the mean."""
 ROUNDING = 2e-4
 """Maximum difference of a measured mean or std between two machines."""
-TRAINED_ON = "train_sha256"
-"""Key in a checkpoint's ``data`` of the fingerprint of the images that it was trained on; not in files of older versions."""
 
 
 def check_dataset(dataset: ImageDataset) -> None:
@@ -94,15 +93,15 @@ def images_of(header: Mapping[str, Any], root: str | None, place: str, path: Pat
 
 
 def check_trained_on(dataset: ImageDataset, header: Mapping[str, Any], place: str, path: Path) -> None:
-    """Raises InputError, naming both values, if a checkpoint was trained on images of another kind or scaling, or as ``check_unchanged``.
+    """Raises InputError, naming both values, if a checkpoint was trained on images of another kind or scaling, or on test images.
 
     Args:
         header: the checkpoint's.
         place: the key that names the checkpoint.
         path: its file.
     """
-    check_unchanged(dataset, header, place, path)
     network, data = header["supernet"], header["data"]
+    check_untrained(dataset, data, place, path)
     trained = {
         "classes": network["classes"],
         "channels": network["channels"],
@@ -115,16 +114,6 @@ def check_trained_on(dataset: ImageDataset, header: Mapping[str, Any], place: st
         now = here[key] if key in here else getattr(dataset, key)
         if not _agree(before, now):
             raise InputError(f"{place}: {path} was trained on images with {key} {before!r}, but those of {dataset.name} have {now!r}")
-
-
-def check_unchanged(dataset: ImageDataset, header: Mapping[str, Any], place: str, path: Path) -> None:
-    """Raises InputError if the images that a checkpoint was trained on have changed since; arguments as for ``check_trained_on``."""
-    data, here = header["data"], describe(dataset)
-    if data.get(TRAINED_ON) is None or any(data.get(key) != here[key] for key in ("name", "arguments")):
-        return
-    if data[TRAINED_ON] != fingerprint(dataset.train()):
-        rest = "were other ones, so that it may have been trained on what are test images now; give the images of before"
-        raise InputError(f"{place}: {path} was trained when the training images of {dataset.name} {rest}")
 
 
 def _agree(before: Any, now: Any) -> bool:

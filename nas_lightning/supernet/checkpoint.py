@@ -10,24 +10,29 @@ from torch import Tensor
 
 from nas_lightning.config.build import import_plugins
 from nas_lightning.errors import InputError, cut, shorten
+from nas_lightning.runs.made_from import file_hash
 from nas_lightning.runs.writing import write_atomically
 from nas_lightning.supernet.families import AnyModule, is_traced, supernet_from_header
 from nas_lightning.supernet.tensor_files import Damaged, read_lightning, read_safetensors
 
 HEADER_KEY = "nas_lightning"
 """Key of the header in a checkpoint of either kind."""
+ORIGIN = "initial_sha256"
+"""Key of the sha256 of the weights that the training began with."""
 FORMAT = 1
 MOST_VALUES = 50_000
 """Maximum number of values in a header."""
 
 
-def make_header(supernet: AnyModule, data: dict[str, Any]) -> dict[str, Any]:
+def make_header(supernet: AnyModule, data: dict[str, Any], started_from: Path | None = None) -> dict[str, Any]:
     """The description of a checkpoint, as plain values.
 
     Args:
         data: identifies the training images: name, arguments, mean, std.
+        started_from: the weights that the training began with, if not with new ones.
     """
-    header = {"format": FORMAT, "supernet": supernet.header(), "data": data}
+    origin = {} if started_from is None else {ORIGIN: file_hash(started_from)}
+    header = {"format": FORMAT, "supernet": supernet.header(), "data": data, **origin}
     if not is_plain(header):  # before anything is trained
         raise InputError(f"network.widths: {supernet.space.name} has too many widths for a checkpoint; give ratios")
     return header

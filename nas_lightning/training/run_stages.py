@@ -7,13 +7,13 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 
-from nas_lightning.data.check import TRAINED_ON
 from nas_lightning.data.data_module import ImageDataModule
+from nas_lightning.data.trained_on import SHA256
 from nas_lightning.devices.launch import is_rank_zero
 from nas_lightning.devices.trainer import make_trainer
 from nas_lightning.errors import InputError
 from nas_lightning.runs.reading import read_text
-from nas_lightning.supernet.checkpoint import HEADER_KEY, supernet_weights
+from nas_lightning.supernet.checkpoint import HEADER_KEY, ORIGIN, supernet_weights
 from nas_lightning.supernet.families import AnyModule
 from nas_lightning.supernet.tensor_files import what_differs
 from nas_lightning.training.checkpoints import StageCheckpoints, save_whole
@@ -28,9 +28,11 @@ from nas_lightning.training.stage import Stage
 from nas_lightning.training.step_rules import NonFiniteLoss
 
 
-def _check_images(saved: Mapping[str, Any], header: Mapping[str, Any], path: Path) -> None:
-    """Raises InputError if a stage was trained on other images than are there now; older checkpoints do not tell."""
-    before, now = (one["data"].get(TRAINED_ON) if isinstance(one.get("data"), Mapping) else None for one in (saved[HEADER_KEY], header))
+def _check_origin(saved: Mapping[str, Any], header: Mapping[str, Any], path: Path) -> None:
+    """Raises InputError if a stage came of other weights or images than are there now; older checkpoints do not tell."""
+    if saved[HEADER_KEY].get(ORIGIN, header.get(ORIGIN)) != header.get(ORIGIN):
+        raise InputError(f"{path}: began with other weights than initial_checkpoint names now; give another run_dir, or those of before")
+    before, now = (one["data"].get(SHA256) if isinstance(one.get("data"), Mapping) else None for one in (saved[HEADER_KEY], header))
     if before is not None and now is not None and before != now:
         raise InputError(
             f"{path}: was trained on other images than data has now, of which it may know the test images; give another run_dir, or "
@@ -71,7 +73,7 @@ def train_stages(
         last = folder / "last.ckpt"
         saved = read_last(last)
         if saved is not None:
-            _check_images(saved, header, last)
+            _check_origin(saved, header, last)
         if saved is not None and _is_finished(stage, saved):
             _load_weights(supernet, saved, last)
             continue

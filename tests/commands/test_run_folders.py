@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -124,6 +125,31 @@ def test_the_first_stage_starts_from_a_given_checkpoint(micro: Path, tmp_path: P
     done = command("train", MICRO, "space.max_widths=[8,12,18]", f"initial_checkpoint={weights}", f"run_dir={tmp_path}/other")
     assert done.code == 2
     assert str(weights) in done.err
+    done = command("train", MICRO, "data.split_seed=1", f"initial_checkpoint={weights}", f"run_dir={tmp_path}/other")
+    assert done.code == 2
+    assert f"initial_checkpoint: {weights} was trained on about " in done.err
+
+
+def test_a_run_goes_on_from_the_weights_that_it_began_with(micro: Path, tmp_path: Path, command: Callable):
+    short = [f"stages.{stage}.max_steps=1" for stage in STAGES]
+    words = [
+        MICRO,
+        *short,
+        "standalone=none",
+        "ranking=none",
+        f"initial_checkpoint={tmp_path}/weights.safetensors",
+        f"run_dir={tmp_path}/run",
+    ]
+    shutil.copy(micro / "supernet.safetensors", tmp_path / "weights.safetensors")
+    assert command("train", *words).code == 0
+    assert command("train", *words).code == 0
+    shutil.copy(tmp_path / "run/supernet.safetensors", tmp_path / "weights.safetensors")
+    done = command("train", *words)
+    assert done.code == 2
+    last = f"{tmp_path}/run/stages/pretrain/last.ckpt"
+    assert (
+        done.err == f"error: {last}: began with other weights than initial_checkpoint names now; give another run_dir, or those of before\n"
+    )
 
 
 @pytest.mark.slow

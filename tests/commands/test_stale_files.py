@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -169,10 +170,27 @@ def test_a_run_that_is_to_be_longer_is_not_taken_for_finished(tmp_path: Path):
     assert not (tmp_path / "finished.json").exists()
 
 
-def test_a_run_whose_input_file_changed_is_not_finished(tmp_path: Path):
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("ranking.known_accuracies", "ranking.list", "population.file", "initial_checkpoint", "network.weights"),
+        *("stages.a.objective.checkpoint", "stages.a.sampler.choose.path"),
+    ],
+)
+def test_a_run_whose_input_file_changed_is_not_finished(place: str, tmp_path: Path):
     known = tmp_path / "known.json"
     known.write_text("{}")
-    config = {"returns": "agreement", "ranking": {"known_accuracies": str(known), "list": None}, "population": {"file": None}}
+    config: dict[str, Any] = {
+        "returns": "agreement",
+        "ranking": {"list": None},
+        "population": {"file": None},
+        "data": {"root": str(tmp_path)},
+    }
+    *above, key = place.split(".")
+    node = config
+    for name in above:
+        node = node.setdefault(name, {})
+    node[key] = str(known)
     write_outcome(tmp_path, config, 0.5, 1.0)
     assert finished(tmp_path, config) is not None
     known.write_text('{"a": 1}')

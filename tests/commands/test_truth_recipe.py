@@ -1,6 +1,7 @@
 """Accuracies of one folder have one recipe and the same images, whichever command trained them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,12 @@ from nas_lightning.commands.truth_recipe import check_truth_recipe, keep_truth_r
 from nas_lightning.data import Digits
 from nas_lightning.errors import InputError
 from nas_lightning.report.recipe import recipe_beside
+from nas_lightning.space import SearchSpace, ShortcutRule
+from nas_lightning.supernet.family import ResidualFamily
 
 IMAGES = Digits(8, 50)
+SPACE = SearchSpace("tiny", (1, 1), (8, 16), 2, 8)
+FAMILY = ResidualFamily(SPACE, 10, 1, ShortcutRule.ALWAYS)
 
 
 def config(epochs: int, **keys: Any) -> dict[str, Any]:
@@ -21,7 +26,7 @@ def config(epochs: int, **keys: Any) -> dict[str, Any]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "standalone"
-    keep_truth_recipe(folder, check_truth_recipe(folder, config(300), IMAGES))
+    keep_truth_recipe(folder, check_truth_recipe(folder, config(300), FAMILY, IMAGES))
     (folder / "accuracies.csv").touch()
     return folder
 
@@ -29,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 def test_the_same_recipe_and_images_go_on(folder: Path):
     again = config(300, space={"resolution": 8}, data={"root": "elsewhere"})
     again["standalone"]["seeds"] = [0, 1]
-    assert check_truth_recipe(folder, again, Digits(8, 50))["recipe"]["epochs"] == 300
+    assert check_truth_recipe(folder, again, FAMILY, Digits(8, 50))["recipe"]["epochs"] == 300
 
 
 @pytest.mark.parametrize(
@@ -38,22 +43,29 @@ def test_the_same_recipe_and_images_go_on(folder: Path):
         (config(5), IMAGES, "epochs was 300, is 5; give another run_dir"),
         (config(300), Digits(8, 51), "sha256.train was "),
         (config(300, trainer={"precision": "bf16-mixed"}), IMAGES, "trainer.precision was None, is 'bf16-mixed'"),
-        (config(300, network={"network": {"_target_": "a.B"}}), IMAGES, "network._target_ was None, is 'a.B'"),
     ],
 )
 def test_another_recipe_or_other_images_are_refused(given: dict[str, Any], images: Digits, says: str, folder: Path):
     with pytest.raises(InputError, match=r"its accuracies were trained otherwise: ") as refused:
-        check_truth_recipe(folder, given, images)
+        check_truth_recipe(folder, given, FAMILY, images)
     assert says in str(refused.value)
+
+
+def test_other_networks_by_the_same_codes_are_refused(folder: Path):
+    wider = replace(FAMILY, space=SearchSpace("wider", (1, 1), (8, 32), 2, 8))
+    check_truth_recipe(folder, config(300), wider, IMAGES)  # the same networks, and larger ones
+    deeper = replace(FAMILY, space=SearchSpace("tiny", (2, 1), (8, 16), 2, 8))
+    with pytest.raises(InputError, match=r"networks\.space\.blocks was \[1, 1\], is \[2, 1\]; give another run_dir"):
+        check_truth_recipe(folder, config(300), deeper, IMAGES)
 
 
 def test_accuracies_of_an_older_version_have_the_recipe_of_the_config_beside_them(folder: Path):
     (folder / "recipe.json").unlink()
-    check_truth_recipe(folder, config(5), IMAGES)  # nothing tells of theirs
+    check_truth_recipe(folder, config(5), FAMILY, IMAGES)  # nothing tells of theirs
     (folder / "config.yaml").write_text("standalone: {epochs: 300, seeds: [0]}\n")
-    check_truth_recipe(folder, config(300), IMAGES)
+    check_truth_recipe(folder, config(300), FAMILY, IMAGES)
     with pytest.raises(InputError, match=r"epochs was 300, is 5"):
-        check_truth_recipe(folder, config(5), IMAGES)
+        check_truth_recipe(folder, config(5), FAMILY, IMAGES)
 
 
 def test_the_recipe_of_accuracies_is_theirs_whatever_config_lies_beside(folder: Path):

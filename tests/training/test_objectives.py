@@ -74,7 +74,7 @@ def literal_distillation(
     for path in paths:
         student, largest = supernet(images, path), supernet(images, SPACE.largest)
         total = total + hard * (F.cross_entropy(student, labels) + F.cross_entropy(largest, labels))
-        total = total + soft * soft_by_hand(student, largest.detach(), temperature)
+        total = total + soft * temperature**2 * soft_by_hand(student, largest.detach(), temperature)
     return total
 
 

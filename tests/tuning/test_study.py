@@ -13,8 +13,10 @@ from typing import Any
 
 import optuna
 import pytest
+import torch
 from optuna.storages.journal import JournalFileBackend
 
+from nas_lightning.commands.configs import TrainConfig
 from nas_lightning.errors import InputError
 from nas_lightning.tuning import FOLDER, STORAGE, Prune, choice
 
@@ -126,6 +128,32 @@ def test_an_illegal_value_fails_its_trial_and_the_study_goes_on(command: Callabl
     assert states.count("FAIL") == done.err.count("failed: loader.batch_size: 0 must be at least 2") > 0
 
 
+def test_a_trial_without_memory_fails_and_the_study_goes_on(command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def run(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    threads: list[int | None] = []
+    monkeypatch.setattr("nas_lightning.commands.study.run_experiment", run)
+    monkeypatch.setattr("nas_lightning.commands.study.limit_threads", threads.append)
+    overrides = f"overrides={json.dumps([*OVERRIDES, *SHORT, 'threads=1'])}"
+    done = command("tune", *given(tmp_path / "study", "search={loader.batch_size: [64, 32]}", overrides, "trials=9"))
+    assert done.err.count("failed: CUDA out of memory") == 3
+    assert {trial.state.name for trial in trials(tmp_path / "study")} == {"FAIL"}
+    assert threads[-3:] == [1, 1, 1]
+
+
+def test_a_study_composes_a_network_as_nas_train_does(command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def prepared(config: TrainConfig) -> None:
+        stages.append([*config.stages])
+        raise InputError("seen")
+
+    stages: list[list[str]] = []
+    monkeypatch.setattr("nas_lightning.commands.study.prepare", prepared)
+    words = "overrides=['network=resnet18','data=digits','data.resolution=32']"
+    assert command("tune", f"run_dir={tmp_path}/study", words, "search={stages.pretrain.optimizer.lr: [0.1]}").err == "error: seen\n"
+    assert stages == [["pretrain"]]
+
+
 def test_diverging_values_fail_their_trial_and_three_end_the_study(command: Callable, tmp_path: Path):
     done = command("tune", *given(tmp_path / "study", "search={stages.pretrain.optimizer.lr: [1e30]}", "trials=9"))
     assert done.code == 2
@@ -140,6 +168,7 @@ def test_diverging_values_fail_their_trial_and_three_end_the_study(command: Call
         (["search={stages.pretrain.optimizer.lr: {low: 1}}"], "search.stages.pretrain.optimizer.lr: {'low': 1} must be a list"),
         (["search={stages.pretrain.optimizer.rate: [1]}"], "overrides, search: cannot be composed"),
         (["search={stages.pretrain.optimizer.lr: [-1.0]}"], "stages.pretrain.optimizer"),
+        (["search={ranking.cheap_first_keep: [0.1, 0.2]}"], "ranking.cheap_first_keep: does nothing without ranking.cheap_first; "),
         (["overrides=['experiment=none']"], "overrides, search: cannot be composed"),
         (["overrides=['experiment=micro','trainer=ddp','trainer.accelerator=cpu']"], "a trial trains on one device"),
         (["overrides=['experiment=micro','standalone=none']"], "returns=agreement needs ranking.known_accuracies"),
@@ -169,6 +198,10 @@ def test_a_mistake_is_told_in_one_line_before_anything_is_written(arguments: lis
         {"low": 1, "high": 2, "step": 0},
         {"low": 1, "high": 2, "step": 2, "log": True},
         {"low": 1, "high": 2, "among": 1},
+        {"low": 1.0, "high": float("inf")},
+        {"low": float("nan"), "high": 1.0},
+        {"low": 1, "high": 9, "step": 3},
+        {"low": 0.1, "high": 1.0, "step": 0.4},
     ],
     ids=str,
 )
@@ -184,12 +217,15 @@ def test_what_is_no_choice_is_refused(said: Any):
         ({"low": 1, "high": 3}, [1, 2, 3]),
         ({"low": 2, "high": 6, "step": 2}, [2, 4, 6]),
         ({"low": 0.5, "high": 1, "step": 0.25}, [0.5, 0.75, 1.0]),
+        ({"low": 0.1, "high": 0.4, "step": 0.1}, [0.1, 0.2, pytest.approx(0.3), 0.4]),
     ],
     ids=str,
 )
 def test_a_choice_suggests_its_values(said: Any, legal: list[Any]):
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    assert {study.ask({"key": choice("key", said)}).params["key"] for _ in range(40)} == set(legal)
+    found = {study.ask({"key": choice("key", said)}).params["key"] for _ in range(40)}
+    assert len(found) == len(legal)
+    assert all(one in legal for one in found)
 
 
 def test_the_panel_is_reported_by_epochs_of_the_whole_run_and_prunes():

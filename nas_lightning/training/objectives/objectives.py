@@ -62,7 +62,8 @@ class CrossEntropy:
 class InplaceDistillation(Checked, place="objective"):
     """Each path learns the labels and the outputs of the largest network, which learns the labels at the same time.
 
-    Per path: hard_weight * (CE(path) + CE(largest)) + soft_weight * soft-CE(path, softmax(largest), detached).
+    Per path: hard_weight * (CE(path) + CE(largest)) + soft_weight * T^2 * soft-CE(path / T, softmax(largest / T), detached), with the
+    temperature T squared so that it does not weigh too (Hinton et al. 2015, section 2).
     The largest network is the same for all paths of a step, so one pass whose cross entropy weighs paths * hard_weight is exactly
     the sum over the paths.
     """
@@ -84,7 +85,7 @@ class InplaceDistillation(Checked, place="objective"):
         for architecture in paths:
             logits = network(images, architecture)
             hard = cross_entropy(logits, labels)
-            soft = soft_cross_entropy(logits, probabilities, self.temperature)
+            soft = self.temperature**2 * soft_cross_entropy(logits, probabilities, self.temperature)
             yield PathLoss(self.hard_weight * hard + self.soft_weight * soft, logits, is_student=True)
 
 
