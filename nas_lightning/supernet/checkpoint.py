@@ -74,10 +74,17 @@ def load_supernet(path: Path, plugins: Sequence[str] = (), *, free_sides: bool =
             raise InputError(f"checkpoint: {path} cannot be read: {error}") from None
         reason = cut(" ".join(str(error).split()), 200)
         raise InputError(f"checkpoint: {path} does not hold the supernet that its header names ({reason})") from None
-    diverged = [name for name, tensor in supernet.state_dict().items() if not tensor.isfinite().all()]
+    learnt = {name for name, _ in supernet.named_parameters()}
+    diverged = [name for name, tensor in supernet.state_dict().items() if not _is_legal(name, tensor, name in learnt)]
     if diverged:
         raise InputError(f"checkpoint: {path} holds weights that are not finite (in {len(diverged)} tensors, such as {diverged[0]})")
     return supernet.eval(), header
+
+
+def _is_legal(name: str, tensor: Tensor, is_weight: bool) -> bool:
+    """Whether a tensor may come of training: weights and averages are finite, a mask may be infinite."""
+    is_learnt = is_weight or name.rpartition(".")[2].startswith("running_")
+    return bool((tensor.isfinite() if is_learnt else ~tensor.isnan()).all())
 
 
 def read_header(path: Path) -> dict[str, Any]:

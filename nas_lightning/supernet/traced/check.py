@@ -1,9 +1,11 @@
 """The guard at every start: a slice of the supernet equals the user's own module, narrowed."""
 
 import copy
+import random
 
 import numpy as np
 import torch
+from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
 from nas_lightning.errors import InputError, cut
@@ -11,11 +13,13 @@ from nas_lightning.rng import generator
 from nas_lightning.space import Architecture, Space
 from nas_lightning.supernet.layers import as_channels_last
 from nas_lightning.supernet.traced.graph_cut import cut_graph
-from nas_lightning.supernet.traced.native_cut import cut_native
+from nas_lightning.supernet.traced.native_cut import BATCH_NORMS, cut_native
 from nas_lightning.supernet.traced.network import TracedSupernet
 
 TOLERANCE = 1e-9
 """Of the largest logit, in float64."""
+ROUGHLY = 1e-6
+"""Of the largest gradient, and of the largest logit in training, in float64."""
 IMAGES = 4
 ADVICE = "; an operation of it is not understood, or it computes with its channel counts: keep the layers before it with network.fixed"
 
@@ -44,17 +48,40 @@ def check_slices(supernet: TracedSupernet, seed: int = 0, side: int | None = Non
     images = _images(exact, side or supernet.space.resolution, rng)
     if side is not None:
         _check_side(exact, images)
-    runs = True
+    runs = _norms_are_layers(exact)
     for architecture in (supernet.space.largest, supernet.space.smallest, *_alternating(supernet.space), supernet.space.sample(rng)):
         logits = _run(exact, architecture, images)
         _compare(exact, architecture, logits, cut_graph(exact, architecture)(images), "its graph")
+        if not runs:
+            continue
         try:
             alone = cut_native(exact, architecture)(images)
         except Exception:  # whatever the user's code raises over a count that it keeps: nothing was computed that could be wrong
             runs = False
             continue
         _compare(exact, architecture, logits, alone, "the network itself, narrowed")
+    if _norms_are_layers(exact):
+        runs = _check_gradients(exact, images, rng) and runs
+        _check_training(exact, images)
     return runs and _trains_alike(exact, images)
+
+
+@torch.no_grad()
+def computes_alike(native: nn.Module, graph: nn.Module, supernet: TracedSupernet) -> bool:
+    """Whether a candidate by the user's own class computes what its graph does, on made-up images, in evaluation and in float64."""
+    images = _images(supernet, supernet.space.resolution, generator(0, "check of a candidate"))
+    try:
+        ours, own = (copy.deepcopy(network).double().eval()(images) for network in (graph, native))
+    except Exception:  # whatever the user's code raises over a count that it keeps
+        return False
+    return _distance(ours, own) <= TOLERANCE
+
+
+def _norms_are_layers(supernet: TracedSupernet) -> bool:
+    """Whether all batch norms are layers of PyTorch, which are switched to the statistics of the supernet's norms."""
+    graph = supernet.program.graph
+    modules = dict(graph.source.named_modules(remove_duplicate=False))
+    return all(isinstance(modules.get(call.module), BATCH_NORMS) for call in graph.calls if call.name == "batch_norm")
 
 
 def _alternating(space: Space) -> list[Architecture]:
@@ -105,10 +132,67 @@ def _name(supernet: TracedSupernet) -> str:
     return type(supernet.program.graph.source).__name__
 
 
+def _distance(logits: Tensor, others: Tensor) -> float:
+    """Of the largest of the others."""
+    return float((logits - others).abs().max() / others.abs().max().clamp_min(torch.finfo(others.dtype).tiny))
+
+
 def _compare(supernet: TracedSupernet, architecture: Architecture, logits: Tensor, alone: Tensor, what: str) -> None:
-    worst = float((logits - alone).abs().max() / alone.abs().max().clamp_min(torch.finfo(alone.dtype).tiny))
-    if not worst <= TOLERANCE:  # nor NaN
+    if not (worst := _distance(logits, alone)) <= TOLERANCE:  # nor NaN
         raise InputError(f"network: a slice of {_name(supernet)} differs by {worst:.1g} from {what} ({cut(str(architecture))}){ADVICE}")
+
+
+def _check_gradients(supernet: TracedSupernet, images: Tensor, rng: np.random.Generator) -> bool:
+    """Whether the user's module has a backward; a trace may have one where operations in place leave it none.
+
+    Raises:
+        InputError: if it has other gradients than its trace, which keeps operations but no backward of their own.
+    """
+    largest, towards = supernet.space.largest, torch.from_numpy(rng.standard_normal(supernet.classes)).to(images)
+    module = cut_native(supernet, largest)
+    with torch.enable_grad():
+        (supernet(images, largest) * towards).sum().backward()
+        try:
+            (module(images) * towards).sum().backward()
+        except Exception:  # whatever the user's code raises
+            return False
+    own = {name: weight.grad for name, weight in supernet.network.named_parameters()}
+    supernet.zero_grad()
+    scale, names = 0.0, dict[int, tuple[nn.Parameter, list[str]]]()
+    for name, weight in module.named_parameters(remove_duplicate=False):  # a module that stands twice has two for each
+        names.setdefault(id(weight), (weight, []))[1].append(name)
+        scale = max(scale, 0.0 if weight.grad is None else float(weight.grad.abs().max()))
+    for weight, of_one in names.values():
+        ours = next((own[name] for name in of_one if own.get(name) is not None), None)
+        theirs = torch.zeros_like(weight) if weight.grad is None else weight.grad
+        if not float((theirs if ours is None else theirs - ours).abs().max()) <= ROUGHLY * scale:
+            what = "a backward of its own (an autograd.Function, a hook, no_grad) or a weight that it caches is not traced"
+            raise InputError(f"network: {_name(supernet)} trains {of_one[0]} by other gradients than a slice: {what}")
+    return True
+
+
+def _check_training(supernet: TracedSupernet, images: Tensor) -> None:
+    """Raises InputError if the user's module, which draws nothing, computes otherwise in training than its trace, of evaluation."""
+    module = cut_native(supernet, supernet.space.largest).train()
+    with isolate_rng():
+        before = _generators()
+        try:
+            logits = module(images)
+        except Exception:  # whatever a forward raises that wants more in training, such as labels
+            return
+        draws = _generators() != before
+    if draws or not isinstance(logits, Tensor) or logits.shape != (len(images), supernet.classes):
+        return
+    slice_of_it = supernet.train()(images, supernet.space.largest)
+    supernet.eval()
+    if not _distance(slice_of_it, logits) <= ROUGHLY:
+        what = "otherwise in training than in evaluation, beyond batch norms and dropouts: only its evaluation is traced"
+        raise InputError(f"network: {_name(supernet)} computes {what}")
+
+
+def _generators() -> tuple[object, ...]:
+    """The states of all global generators that a forward may draw from."""
+    return torch.get_rng_state().tolist(), random.getstate(), str(np.random.get_state(legacy=False))
 
 
 def _trains_alike(supernet: TracedSupernet, images: Tensor) -> bool:

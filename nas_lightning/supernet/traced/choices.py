@@ -51,7 +51,7 @@ class Widths(Checked, place="network.widths"):
         """The legal numbers of units of a group, ascending."""
         rule = self.of(group.name)
         grain = math.lcm(group.per_unit, rule.step or rule.divisor) // group.per_unit
-        least = min(-(-rule.least // group.per_unit), group.units)
+        least = min(-(-rule.least // (grain * group.per_unit)) * grain, group.units)
         if rule.step is not None:
             wanted = [*range(grain, group.units, grain), group.units]
         else:

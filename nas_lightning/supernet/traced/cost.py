@@ -10,7 +10,7 @@ from nas_lightning.supernet.traced.graph import Graph, Ref, Value
 from nas_lightning.supernet.traced.rules import MAKES_CHANNELS
 
 Integers = npt.NDArray[np.int64]
-CONVOLUTIONS = ("conv1d", "conv2d")
+CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
 TRANSPOSED = ("conv_transpose1d", "conv_transpose2d")
 
 
@@ -69,16 +69,32 @@ class Counted:
         if call.name == "scaled_dot_product_attention":
             query, key, value = (self._sizes(arguments[name].index) for name in ("query", "key", "value"))
             return self._product(query[:-1]) * key[-2] * (query[-1] + value[-1])
-        if call.name == "einsum" and len(arguments["tensors"]) == 2 and "." not in arguments["equation"]:
-            read, arrow, written = arguments["equation"].replace(" ", "").partition("->")
-            terms, lengths = read.split(","), dict[str, Integers]()
-            for term, operand in zip(terms, arguments["tensors"], strict=True):
-                for letter, length in zip(term, self._sizes(operand.index), strict=True):
-                    lengths[letter] = np.maximum(length, lengths.get(letter, length))
-            kept = written if arrow else "".join(letter for letter in lengths if read.count(letter) == 1)
-            both = {*terms[0]} & {*terms[1]}  # what one operand alone has is summed before, unless the result has it
-            return self._product([length for letter, length in lengths.items() if letter in both or letter in kept])
+        if call.name == "tensordot":
+            read = self._sizes(arguments["input"].index)
+            return self._product([*made, *(read[dim] for dim in arguments["dims_self"])])
+        if call.name == "einsum":
+            return self._of_einsum(arguments["equation"].replace(" ", ""), [self._sizes(one.index) for one in arguments["tensors"]])
         return np.zeros_like(self._one)
+
+    def _of_einsum(self, equation: str, sizes: list[list[Integers]]) -> Integers:
+        """Of the operands multiplied from left to right."""
+        read, arrow, written = equation.partition("->")
+        terms = [_spelt_out(term, len(lengths)) for term, lengths in zip(read.split(","), sizes, strict=True)]
+        length: dict[str, Integers] = {}
+        for term, lengths in zip(terms, sizes, strict=True):
+            for letter, one in zip(term, lengths, strict=True):
+                length[letter] = np.maximum(one, length.get(letter, one))
+        dots = {letter for letter in length if not letter.isascii()}
+        kept = {*written.replace("...", "")} | (dots if "..." in written else set())
+        if not arrow:
+            kept = dots | {letter for letter in length if read.count(letter) == 1}
+        total, have = np.zeros_like(self._one), {*terms[0]}
+        for number, term in enumerate(terms[1:], start=1):
+            later = kept.union(*terms[number + 1 :])
+            left = (have | {*term}) & later  # what one operand alone has is summed before, unless something later has it
+            total = total + self._product([length[letter] for letter in left | (have & {*term})])
+            have = left
+        return total
 
     def _sizes(self, index: int) -> list[Integers]:
         """The length of every dimension of a value, (n,) each."""
@@ -87,3 +103,9 @@ class Counted:
 
     def _product(self, lengths: list[Integers]) -> Integers:
         return np.prod([self._one, *lengths], axis=0)
+
+
+def _spelt_out(term: str, dimensions: int) -> str:
+    """A term of an einsum with letters of their own for the dimensions of its dots, the same for the same place from the right."""
+    count = dimensions - len(term.replace("...", ""))
+    return term.replace("...", "".join(chr(0x100 + place) for place in reversed(range(count))))

@@ -21,7 +21,7 @@ from nas_lightning.space.structure import Cost
 from nas_lightning.supernet.layers import NormStatistics, check_norms
 from nas_lightning.supernet.single_network import cut
 from nas_lightning.supernet.traced.answers import answers_of
-from nas_lightning.supernet.traced.check import check_slices
+from nas_lightning.supernet.traced.check import check_slices, computes_alike
 from nas_lightning.supernet.traced.choices import Widths
 from nas_lightning.supernet.traced.graph_cut import cut_graph
 from nas_lightning.supernet.traced.importance import sort_by_l1
@@ -235,7 +235,10 @@ class TracedFamily:
             InputError: if the architecture is not in the space.
         """
         self.space.check(architecture)
-        return cut_native(supernet, architecture) if self.cuts_natively else cut_graph(supernet, architecture)
+        graph = cut_graph(supernet, architecture)
+        if self.cuts_natively and computes_alike(native := cut_native(supernet, architecture), graph, supernet):
+            return native
+        return graph  # also where the class takes another branch for these widths than the traced one
 
     def alone(self, architecture: Architecture, norm: NormStatistics | str, seed: int = 0) -> nn.Module:
         """One candidate with initial weights of its own, as its class draws them, whatever a supernet begins with."""

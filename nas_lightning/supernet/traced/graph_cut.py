@@ -115,6 +115,8 @@ class _Cut:
         if call.name == "batch_norm" and self.supernet.norm is NormStatistics.BATCH:
             arguments = {**arguments, "running_mean": None, "running_var": None, "training": True}
         plain = {name: self._plain(argument) for name, argument in arguments.items()}
+        if isinstance(plain.get("device"), torch.device):  # of the trace
+            plain["device"] = self.graph.call_function(getattr, (self.nodes[self.program.graph.images], "device"))
         keywords = {name: value for name, value in plain.items() if name in call.keyword_only}
         positional = tuple(value for name, value in plain.items() if name not in call.keyword_only)
         if call.target is None:

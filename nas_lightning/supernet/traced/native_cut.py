@@ -9,6 +9,7 @@ from nas_lightning.space import Architecture
 from nas_lightning.supernet.layers import NormStatistics
 from nas_lightning.supernet.traced.network import TracedSupernet
 
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 NORMS = ("batch_norm", "group_norm", "instance_norm")
 """Operations whose layers keep a number of channels."""
 
@@ -35,7 +36,7 @@ def cut_native(supernet: TracedSupernet, architecture: Architecture) -> nn.Modul
     read = {call.module: call.arguments["input"].index for call in graph.calls if call.name in NORMS}
     for name, part in module.named_modules():
         _count(part, program.count(read[name], units) if name in read else None)
-        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d) and supernet.norm is NormStatistics.BATCH:
+        if isinstance(part, BATCH_NORMS) and supernet.norm is NormStatistics.BATCH:
             part.running_mean = part.running_var = part.num_batches_tracked = None
             part.track_running_stats = False
     return module.to(next(supernet.parameters())).train(supernet.training)
@@ -49,7 +50,7 @@ def _count(layer: nn.Module, channels: int | None) -> None:
     """
     weight = getattr(layer, "weight", None)
     if not isinstance(weight, Tensor):
-        if channels is not None and isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d | nn.InstanceNorm2d):
+        if channels is not None and isinstance(layer, (*BATCH_NORMS, nn.InstanceNorm2d)):
             layer.num_features = channels
         elif channels is not None and isinstance(layer, nn.GroupNorm):
             _count_groups(layer, channels)
@@ -60,7 +61,7 @@ def _count(layer: nn.Module, channels: int | None) -> None:
         layer.in_channels, layer.out_channels = shape[1] * layer.groups, shape[0]
     elif isinstance(layer, nn.Linear):
         layer.out_features, layer.in_features = shape
-    elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d | nn.InstanceNorm2d):
+    elif isinstance(layer, (*BATCH_NORMS, nn.InstanceNorm2d)):
         layer.num_features = shape[0]
     elif isinstance(layer, nn.LayerNorm):
         layer.normalized_shape = tuple(shape)

@@ -141,6 +141,8 @@ class TracedSupernet(nn.Module):
             return self._batch_norm(call, arguments, value_of, units)
         if call.name in DROPOUTS:
             arguments = {**arguments, "train": self.training}
+        if isinstance(arguments.get("device"), torch.device):  # of the trace
+            arguments = {**arguments, "device": next(self.parameters()).device}
         plain = {name: replace_refs(argument, value_of) for name, argument in arguments.items()}
         return conv2d(plain) if call.name == "conv2d" else call.run(plain)
 

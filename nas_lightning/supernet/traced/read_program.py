@@ -93,7 +93,7 @@ def _value(node: fx.Node, index: int, name: str | None, index_of: dict[fx.Node, 
     target, (arguments, keyword_only) = node.target, _arguments(node)
     arguments = {key: plain(argument) for key, argument in arguments.items()}
     name = operation_name(node)
-    if name in ("view", "_unsafe_view"):  # a view of a slice, or of images in another memory format, may not exist
+    if name in ("view", "_unsafe_view") and "size" in arguments:  # a view of a slice, or of images in another memory format, may not exist
         name, target, arguments = "reshape", aten.reshape.default, {"input": arguments["input"], "shape": arguments["size"]}
     if name in SPLITS:  # one operation for all ways to cut into parts of known sizes
         at = arguments["dim"] % len(shapes[0])

@@ -8,6 +8,8 @@ from nas_lightning.supernet.traced.graph import Ref, Value
 
 def _conv2d(call: Value, flow: Flow) -> Dims:
     ids, arguments = flow.ids, call.arguments
+    if isinstance(arguments["groups"], Ref):
+        raise NoRule(f"has a number of groups that depends on the images ({described(call)})")
     x, weight = flow.of(arguments["input"]), flow.of(arguments["weight"])
     for window in weight[2:]:
         ids.pin(window, "is a window's side")
@@ -96,6 +98,8 @@ def _prelu(call: Value, flow: Flow) -> Dims:
 
 def _weight_norm(call: Value, flow: Flow) -> Dims:
     direction, length, dim = flow.of(call.arguments["v"]), flow.of(call.arguments["g"]), call.arguments["dim"]
+    if len(length) != len(direction):  # one length for the whole weight
+        raise NoRule(f"has one norm for all its channels ({described(call)})")
     flow.ids.tie(length[dim], direction[dim], "has a single channel")
     return direction
 

@@ -79,6 +79,8 @@ def _expand(call: Value, flow: Flow) -> Dims:
 def _cat(call: Value, flow: Flow) -> Dims:
     joined = call.arguments["tensors"]
     at = call.arguments["dim"] % len(call.shape)
+    if any(len(flow.shape(part)) != len(call.shape) for part in joined):
+        raise NoRule(f"joins tensors of other dimensions ({described(call)})")
     out: Dims = []
     for dim in range(len(call.shape)):
         parts = [flow.of(part)[dim] for part in joined]

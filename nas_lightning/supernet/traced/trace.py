@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
+from torch.nn.parameter import is_lazy
 
 from nas_lightning.errors import InputError, cut
 from nas_lightning.supernet.traced.graph import Graph
@@ -39,15 +40,17 @@ def trace(module: nn.Module, images: Tensor, free_sides: bool = False) -> Graph:
     Raises:
         InputError: if the module does not run on the images, returns something else than logits, or cannot be traced.
     """
-    name = type(module).__name__
+    given, name = module, type(module).__name__
     try:
         module = copy.deepcopy(module).eval()
     except Exception as error:
         old = "; torch.nn.utils.weight_norm cannot be, torch.nn.utils.parametrizations.weight_norm can" if "deepcopy" in str(error) else ""
         raise InputError(f"network: {name} cannot be copied ({_reason(error)}){old}") from None
+    if lazy := next((of for of, parameter in module.named_parameters() if is_lazy(parameter)), None):
+        raise InputError(f"network: {name} makes {lazy} when it first runs; give its layer the numbers of channels")
     try:
         with torch.no_grad():
-            logits = module(images)
+            logits = copy.deepcopy(module)(images)  # a copy: what it keeps of its parameters would be traced as a constant
     except Exception as error:
         raise InputError(f"network: {name} does not run on images of {tuple(images.shape)} ({_reason(error)})") from None
     if not isinstance(logits, Tensor):
@@ -55,7 +58,17 @@ def trace(module: nn.Module, images: Tensor, free_sides: bool = False) -> Graph:
         raise InputError(f"network: forward of {name} returns {kind}; it must return one tensor of logits")
     if logits.ndim != 2 or len(logits) != len(images):
         raise InputError(f"network: forward of {name} returns a tensor of {tuple(logits.shape)}; it must return (batch, classes) logits")
-    return read_program(module, _export(module, images, name, VARIES if free_sides else VARIES[-1:]))
+    program = _export(module, images, name, VARIES if free_sides else VARIES[-1:])
+    _check_constants(given, program, name)
+    return read_program(module, program)
+
+
+def _check_constants(given: nn.Module, program: ExportedProgram, name: str) -> None:
+    """Raises InputError if a constant of the trace is a weight: a function that the module holds was not copied with it."""
+    of_memory = {parameter.data_ptr(): of for of, parameter in given.named_parameters()}
+    for tensor in program.constants.values():
+        if isinstance(tensor, Tensor) and (of := of_memory.get(tensor.data_ptr())) is not None and tensor.numel():
+            raise InputError(f"network: {name} reads {of} in a function that it holds, such as a lambda; make it a method")
 
 
 def _export(module: nn.Module, images: Tensor, name: str, tried: Sequence[Mapping[int, Any]]) -> ExportedProgram:

@@ -254,18 +254,22 @@ def test_the_weights_of_a_parametrized_layer_are_drawn_for_its_own_width():
     assert narrow.std() > 1.5 * wide.std()
 
 
+def squared_in_place(x: Tensor) -> Tensor:
+    return F.relu(x).pow_(2)
+
+
 @pytest.mark.parametrize(
     "function",
     [
         lambda x: x.clone().transpose_(2, 3),
-        lambda x: F.relu(x).pow_(2),
+        squared_in_place,
         lambda x: torch.max(x, -x),
     ],
     ids=["transposed in place", "squared in place", "the larger of two"],
 )
 def test_operations_are_read_by_what_they_take(function: Callable[[Tensor], Tensor]):
     family = family_of(lambda: Net(Function(function)))
-    assert family.cuts_natively
+    assert family.cuts_natively == (function is not squared_in_place)  # of which PyTorch has no backward, but a slice has
     assert family.space.layers == 2
 
 
@@ -301,7 +305,7 @@ class Products(nn.Module):
         self.how = how
         self.up = nn.ConvTranspose2d(16, 16, 2, stride=2)
         self.mix, self.square = nn.Linear(16, 16), nn.Parameter(torch.randn(16, 16))
-        self.single = nn.Conv2d(1, 1, 3, padding=1)
+        self.single, self.cube = nn.Conv2d(1, 1, 3, padding=1), nn.Parameter(torch.randn(1, 1, 3, 3, 3))
 
     def forward(self, x: Tensor) -> Tensor:
         n, c, h, w = x.shape
@@ -309,6 +313,14 @@ class Products(nn.Module):
             return self.up(x)
         if self.how == "einsum":
             return torch.einsum("nchw,dc->ndhw", x, self.square)
+        if self.how == "einsum with dots":
+            return torch.einsum("...c,cd->...d", x.permute(0, 2, 3, 1), self.square).permute(0, 3, 1, 2)
+        if self.how == "einsum of three":
+            return torch.einsum("nchw,cr,rd->ndhw", x, self.square, self.square)
+        if self.how == "tensordot":
+            return torch.tensordot(x.permute(0, 2, 3, 1), self.square, dims=1).permute(0, 3, 1, 2)
+        if self.how == "volume":
+            return F.conv3d(x.unsqueeze(1), self.cube, padding=1).squeeze(1)
         if self.how == "einsum over pixels":
             return x * torch.einsum("bchw,cd->bd", x, self.square)[:, :, None, None]
         if self.how == "tokens":
@@ -321,7 +333,13 @@ class Products(nn.Module):
         return x * (self.square @ self.square).mean()
 
 
-@pytest.mark.parametrize("how", ["transposed", "einsum", "einsum over pixels", "tokens", "folded", "attention", "of weights"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        *("transposed", "einsum", "einsum with dots", "einsum of three", "einsum over pixels", "tensordot", "volume"),
+        *("tokens", "folded", "attention", "of weights"),
+    ],
+)
 def test_multiply_adds_are_those_that_pytorch_counts(how: str):
     program = Program(Net(Products(how)), images(2), FINE)
     with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH), FlopCounterMode(display=False) as counter:
