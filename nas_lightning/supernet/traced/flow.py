@@ -19,6 +19,8 @@ class Flow:
         self.graph, self.ids = graph, ChannelIds()
         self.parts: dict[int, list[Dims]] = {}
         """By value: its dimensions; those of each part for an operation with several results; none for a size."""
+        self.without_rule: list[Value] = []
+        """Operations whose results are kept whole, as is what flows into them."""
 
     def of(self, argument: object) -> Dims:
         """The dimensions of an operation's argument."""

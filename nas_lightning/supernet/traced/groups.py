@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nas_lightning.supernet.traced.channel_ids import Ids
-from nas_lightning.supernet.traced.flow import Flow
+from nas_lightning.supernet.traced.flow import Flow, described
+from nas_lightning.supernet.traced.graph import Ref
 from nas_lightning.supernet.traced.rules import layer_of, layers
 
 WHOLE = -1
@@ -121,4 +122,11 @@ def _pinned(flow: Flow) -> tuple[PinnedLayer, ...]:
         whole: npt.NDArray[np.bool_] = flow.ids.pinned(made)
         if whole.any():
             found.append(PinnedLayer(name, int(whole.sum()), flow.ids.reason(int(made[whole][0]))))
+    named = {layer.name for layer in found}
+    for call in flow.without_rule:  # such as a transposed convolution
+        weight = call.arguments.get("weight")
+        if isinstance(weight, Ref) and weight.index in flow.graph.tensors and len(call.shape) > 1:
+            name = layer_of(flow.graph.values[weight.index].name)
+            if name not in named:
+                found.append(PinnedLayer(name, call.shape[1], f"has no rule ({described(call)})"))
     return tuple(found)

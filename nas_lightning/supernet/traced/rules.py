@@ -55,6 +55,7 @@ def follow_channels(graph: Graph, fixed: Sequence[str] = ()) -> Flow:
             out = RULES[call.name](call, flow) if call.name in RULES else _without_rule(call, flow)
         except NoRule as reason:
             flow.pin_inputs(call, str(reason))
+            flow.without_rule.append(call)
             out = Parts([None] * len(shape) for shape in call.shapes)
         flow.parts[call.index] = out if isinstance(out, Parts) else [out]
     _pin_made(flow, weights)

@@ -53,6 +53,7 @@ def test_the_choices_of_a_network_of_gates():
         (Widths(), group(20), (8, 16, 20)),
         (Widths(), group(6), (6,)),
         (Widths(divisor=1, least=1), group(6), (2, 3, 4, 6)),
+        (Widths(), group(24, per_unit=6), (24,)),
         (Widths(step=8), group(28), (8, 16, 24, 28)),
         (Widths(step=4, least=12), group(20), (12, 16, 20)),
         (Widths(divisor=1, least=1), group(48, per_unit=12), (12, 24, 36, 48)),

@@ -244,6 +244,12 @@ def test_what_has_no_rule_keeps_its_channels(middle: Callable[[], nn.Module]):
     assert "first" not in family.space.names
 
 
+def test_a_layer_without_a_rule_is_among_those_that_stay_whole():
+    program = Program(Net(nn.ConvTranspose2d(16, 32, 2, stride=2), read=32), images(), FINE)
+    assert [(layer.name, layer.channels) for layer in program.pinned] == [("first", 16), ("head", 5), ("middle", 32)]
+    assert program.pinned[-1].reason.startswith("has no rule (conv_transpose2d")
+
+
 def test_layers_without_their_numbers_of_channels_are_refused():
     with pytest.raises(InputError, match=r"^network: Net makes middle\.weight when it first runs; give its layer the numbers of channels"):
         Program(Net(nn.LazyConv2d(16, 1)), images(), FINE)
