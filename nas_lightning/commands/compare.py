@@ -3,8 +3,9 @@
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from nas_lightning.console.start import plain, start
@@ -26,11 +27,17 @@ def task(cfg: DictConfig) -> None:
     from nas_lightning.agreement.compare import ACC, compare_scores, compare_with_known, other_protocol
     from nas_lightning.commands.screen import fitted
     from nas_lightning.config.build import Builder
+    from nas_lightning.config.fields import Target
+    from nas_lightning.config.roles import SPACE
     from nas_lightning.runs.made_from import KEY, hashes, remove
     from nas_lightning.runs.writing import write_json
 
     first, second = Path(config.first), Path(config.second)
-    space = _space_of(first) or _space_of(second) or Builder().build(config.space, "space")
+    is_typed = any(word.partition("=")[0].partition(".")[0] == "space" for word in HydraConfig.get().overrides.task)
+    space = _space_of(first) or _space_of(second)
+    if space is None:
+        node = None if is_typed else _residual_space(first) or _residual_space(second)
+        space = Builder().build(config.space, "space") if node is None else Builder().build(Target(node, SPACE), "space")
     if config.run_dir is not None and (Path(config.run_dir) / "scores.csv").is_file():
         raise InputError(f"run_dir: {config.run_dir} holds a ranking, whose own agreement.json would be lost; give another folder")
     sources = {"first": first, "second": second}
@@ -72,6 +79,16 @@ def _space_of(table: Path) -> "Space | None":
         return ListedSpace(table.parent.name, tuple(choices), tuple(choices.values()), 1)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def _residual_space(table: Path) -> dict[str, Any] | None:
+    """That of the run whose ranking a table is; None of other tables."""
+    from nas_lightning.runs.reading import read_yaml
+
+    path = table.parent.parent / "config.yaml"
+    node = read_yaml(path).get("space") if table.parent.name == "ranking" and path.is_file() else None
+    is_ours = isinstance(node, dict) and str(node.get("_target_")).startswith("nas_lightning.")
+    return {**node, "resolution": node.get("resolution") or 1} if isinstance(node, dict) and is_ours else None
 
 
 main = partial(start, task, "compare")

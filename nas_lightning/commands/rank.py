@@ -24,6 +24,8 @@ def task(cfg: DictConfig) -> dict[str, Any]:
     from nas_lightning.runs.claim import claim_config
     from nas_lightning.runs.lock import claiming
 
+    if not config.ranking.enabled:
+        raise InputError("ranking.enabled: false leaves this command nothing to do; it is for nas-train")
     limit_threads(config.threads)
     checkpoints = prepare_rankings(config)
     shard = choose_shard(config.ranking)

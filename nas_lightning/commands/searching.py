@@ -158,6 +158,8 @@ def make_problem(search: SearchConfig, supernet: AnyModule, latencies: Mapping[s
         if search.list is None:
             raise InputError("search.list: is missing; a search of a list needs its file")
         listed = Population.read(Path(search.list), space).distinct().architectures
+    elif search.list is not None:
+        raise InputError(f"search.list: {search.list} does nothing without search.start=list or search.algorithm=list; give one of them")
     front = tuple(name for name in search.costs if name in cost_of) or COUNTED[:1]
     problem = Problem(space, cost_of, front=front, listed=listed)
     budgets = {name: given for name, given in (search.budgets or {}).items() if name in cost_of}

@@ -34,8 +34,8 @@ from nas_lightning.console.hydra_section import check_hydra
 from nas_lightning.errors import InputError
 
 Base = Callable[[DictConfig, Mapping[str, Any]], None]
-OF_NETWORKS = "short"
-"""The experiment of a network unless another is given: the quickstart is made for small images and its own space."""
+OF_OTHERS = "short"
+"""The experiment of a network, or of other images than digits, unless another is given: the quickstart is made for those alone."""
 OPEN = ("network.network", "network.widths.overrides")
 """Keys below which any may be given: arguments of a constructor, patterns."""
 PLUGINS_VARIABLE = "NAS_LIGHTNING_PLUGINS"
@@ -76,8 +76,9 @@ class CheckingLoader(ConfigLoaderImpl):
                 if not any(call in argument for argument in self.arguments):
                     raise InputError(f"{override[:200]}: {_RULE.format(call)}")
         given = values_of(overrides)
-        if config_name == "config" and given.get("network") is not None and "experiment" not in given:
-            overrides = [*overrides, f"experiment={OF_NETWORKS}"]
+        is_other = given.get("network") is not None or given.get("data", "digits") != "digits"
+        if config_name == "config" and is_other and "experiment" not in given:
+            overrides = [*overrides, f"experiment={OF_OTHERS}"]
         self.overrides = overrides  # of this job
         try:
             config = super().load_configuration(config_name, overrides, *arguments, **named)

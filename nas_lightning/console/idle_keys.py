@@ -19,7 +19,7 @@ WITHOUT = {  # unless this key has this value, or any but null, none, 0 and fals
     ("ranking.cheap_first", ""): ("ranking.cheap_first_keep",),
     ("ranking.predictor", ""): ("ranking.fitted_on",),
     ("search.objective", "predicted"): ("search.predictor", "search.fitted_on"),
-    ("standalone.enabled", ""): ("standalone.count", "standalone.choose", "standalone.processes"),  # others are for nas-standalone
+    ("standalone.enabled", ""): ("standalone=", "standalone.count", "standalone.choose", "standalone.processes"),  # others: nas-standalone
     ("trainer.gradient_clip_val", ""): ("trainer.gradient_clip_algorithm",),
 }
 STILL_READ = ("space.resolution", "ranking.enabled")
@@ -54,9 +54,12 @@ def check_idle(config: DictConfig, typed: Mapping[str, Any], swept: Collection[s
 
 def _given(typed: Mapping[str, Any], keys: Collection[str]) -> str | None:
     """The first override of one of the keys, or below it, that is not null."""
-    named = (name for name, value in typed.items() if value is not None and name not in STILL_READ)
+    named = (name for name, value in typed.items() if value not in (None, "none") and name not in STILL_READ)
     return next((name for name in named if any(_is_of(name, key) for key in keys)), None)
 
 
 def _is_of(name: str, key: str) -> bool:
-    return name.startswith(key) if key.endswith(".") else f"{name}.".startswith(f"{key}.")
+    """Whether a name is a key or below it; below it alone if the key ends with a dot, the option of a group if with a sign."""
+    if key.endswith("."):
+        return name.startswith(key)
+    return name == key[:-1] if key.endswith("=") else f"{name}.".startswith(f"{key}.")

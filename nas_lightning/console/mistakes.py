@@ -49,7 +49,8 @@ def unknown_key(error: Exception) -> str | None:
         return None
     place = str(cause.full_key)
     try:
-        check_known(place, place.rpartition(".")[2], [str(name) for name in known if name != "hydra"])
+        groups = () if "." in place else ("experiment", "sweep")  # choices that are no keys
+        check_known(place, place.rpartition(".")[2], [*groups, *(str(name) for name in known if name != "hydra")])
     except InputError as mistake:
         return str(mistake)
     return None

@@ -13,6 +13,8 @@ from nas_lightning.errors import InputError
 
 SYNTAX = frozenset("()[]{}'\"\\")
 """Characters of structure in Hydra's grammar, besides commas; a value without them is a plain string."""
+OPTIONS = ("cfg", "info", "package", "config-path", "config-name", "config-dir", "experimental-rerun", "shell-completion")
+"""Hydra's own that take a value."""
 MAPPINGS = ("search.budgets", "network.widths.overrides", "search")
 """Keys whose values are mappings that users write."""
 
@@ -27,7 +29,12 @@ def readable(arguments: Sequence[str]) -> list[str]:
     for before, argument in zip(["", *arguments], arguments, strict=False):
         is_word = "=" not in argument and not argument.startswith(("-", "~")) and not before.startswith("-")
         if is_word and (os.sep in argument or os.path.exists(argument)):
-            raise InputError(f"{argument}: is not key=value; for a run's folder that is run_dir={argument}")
+            what, key = ("checkpoint", "checkpoint") if argument.endswith((".ckpt", ".safetensors")) else ("run's folder", "run_dir")
+            other = "a file is given by its key" if argument.endswith((".csv", ".json")) else f"for a {what} that is {key}={argument}"
+            raise InputError(f"{argument}: is not key=value; {other}")
+        name, equals, _ = argument.removeprefix("--").partition("=")
+        if argument.startswith("--") and equals and name not in OPTIONS:
+            raise InputError(f"{argument}: is no option; keys are written {argument[2:]}")
     _check_braces(arguments, parser)
     for start, argument in enumerate(arguments):
         _check_whole(argument, arguments[start + 1 :], parser)

@@ -89,6 +89,8 @@ class BinaryCifar(ImageDataset):
         def complete() -> list[Path]:
             return [folder for folder in folders if all((folder / name).is_file() for name in names)]
 
+        if not complete() and (image := next(self.root.glob("*/*.[jp][pn]g"), None)) is not None:
+            raise InputError(f"data.root: {self.root} holds other images ({image.relative_to(self.root)}); data=image_folder reads them")
         tried = "and data.download is false"
         if not complete() and self.download:
             tried = f"and downloading it failed ({self._download() or 'the archive lacks it'})"

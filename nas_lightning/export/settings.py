@@ -33,6 +33,8 @@ class ExportSettings(Checked, place="export"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.formats == []:
+            raise InputError(f"formats: is empty; give one or more of {', '.join(FORMATS)}")
         for name in self.formats or ():
             if name not in FORMATS:
                 raise InputError(f"formats: {name!r} is not one of {', '.join(FORMATS)}")

@@ -28,6 +28,16 @@ def test_two_seeds_are_compared_by_the_command(micro: Path, other_seed: Path, tm
     assert "\n24 architectures; 95 % intervals from 20 resamples" in done.out
 
 
+def test_the_space_is_that_of_the_run_unless_another_is_typed(micro: Path, other_seed: Path, command: Callable):
+    words = [f"first={micro}/ranking/scores.csv", f"second={other_seed}/ranking/scores.csv", "resamples=20"]
+    done = command("compare", *words)
+    assert done.code == 0, done.err
+    assert "24 architectures" in done.out
+    done = command("compare", *words, "space=resnet20_track1")
+    assert done.code == 2
+    assert "space resnet20_track1 takes 19 or 20" in done.err
+
+
 def test_two_seeds_are_compared_by_known_accuracies(micro: Path, other_seed: Path, tmp_path: Path, command: Callable):
     tables = [f"first={micro}/ranking/scores.csv", f"second={other_seed}/ranking/scores.csv", "space=resnet_tiny", "resamples=50"]
     known = f"known_accuracies={micro}/standalone/known_accuracies.json"

@@ -220,6 +220,10 @@ def test_predicted_scores_choose_too(checkpoint: Path, tmp_path: Path, command: 
         (f"{HALVING} search.images=15", "error: search.images: 15 must be at least 16 with successive_halving: its first rung has 1 in 8"),
         (f"{HALVING} search.objective=predicted", "error: search.algorithm: successive_halving saves images, of which search.objective="),
         ("search.objective=loss", "error: search.objective: 'loss' is not one of cross_entropy, predicted, top1"),
+        (
+            "search.list=/nowhere.json search.start=uniform",
+            "error: search.list: /nowhere.json",
+        ),
         ("search.start=middle", "error: search.start: 'middle' is not one of spread, uniform, list"),
         ("search.evaluations=0", "error: search.evaluations: 0 must be at least 1"),
         ("search.population=1", "error: search.population: 1 must be at least 2"),

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from nas_lightning.supernet.checkpoint import read_header
+from tests.composing import composed_by_hydra
 
 
 @pytest.fixture
@@ -80,3 +81,11 @@ def test_more_images_than_there_are_may_be_the_most(images: Path, command: Calla
     assert "on 6 images" in done.out
     done = command("train", *DRY, *data, "ranking.images=1000")
     assert (done.code, done.err) == (2, "error: ranking.images: 1000 must be an integer from 1 to 6\n")
+
+
+@pytest.mark.parametrize(("data", "experiment"), [([], "quickstart"), (["data=digits"], "quickstart"), (["data=cifar100"], "short")])
+def test_images_of_another_data_set_take_this_recipe_unless_one_is_given(data: list[str], experiment: str):
+    config = composed_by_hydra("config", "run_dir=x", *data, with_hydra=True)
+    assert config.hydra.runtime.choices.experiment == experiment
+    given = composed_by_hydra("config", "run_dir=x", *data, "experiment=track1_cpu", with_hydra=True)
+    assert given.hydra.runtime.choices.experiment == "track1_cpu"

@@ -22,6 +22,7 @@ from tests.composing import composed
 
 MICRO = "experiment=micro"
 MISTAKES = {  # arguments of nas-train -> what the line must hold
+    "experment=micro": ["experment: is not a key; did you mean experiment?"],
     "sed=3": ["sed", "seed"],
     "+sed=3": ["sed", "did you mean seed?"],
     "loader.batchsize=3": ["loader.batchsize", "batch_size"],

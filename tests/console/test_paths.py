@@ -224,7 +224,14 @@ def test_a_folder_without_its_key_is_told_how_to_be_given(tmp_path: Path):
         with pytest.raises(InputError) as mistake:
             readable(["seed=1", typed])
         assert str(mistake.value) == f"{typed}: is not key=value; for a run's folder that is run_dir={typed}"
-    kept = ["--config-dir", "a/b", "-m", "~ranking", "seed=1"]
+    weights, table = tmp_path / "supernet.safetensors", tmp_path / "scores.csv"
+    for typed, says in ((weights, f"for a checkpoint that is checkpoint={weights}"), (table, "a file is given by its key")):
+        with pytest.raises(InputError) as mistake:
+            readable([str(typed)])
+        assert str(mistake.value) == f"{typed}: is not key=value; {says}"
+    with pytest.raises(InputError, match=r"^--experiment=micro: is no option; keys are written experiment=micro$"):
+        readable(["--experiment=micro"])
+    kept = ["--config-dir", "a/b", "--cfg=job", "-m", "~ranking", "seed=1"]
     assert readable(kept) == kept
 
 

@@ -117,6 +117,14 @@ def test_a_missing_file_is_told_in_one_line_with_what_to_do(tmp_path: Path) -> N
         assert part in message
 
 
+def test_nothing_is_downloaded_into_a_folder_of_other_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cats").mkdir()
+    (tmp_path / "cats/1.png").touch()
+    monkeypatch.setattr(Cifar100, "_download", None)
+    with pytest.raises(InputError, match=r"^data\.root: .* holds other images \(cats/1\.png\); data=image_folder reads them$"):
+        Cifar100(tmp_path).train()
+
+
 def test_a_failed_download_is_told_in_one_line_with_its_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

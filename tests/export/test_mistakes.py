@@ -17,6 +17,7 @@ MISTAKES = {
         [f"architecture={CODE}", "export.formats=[onnx,tflite]"],
         "export.formats: 'tflite' is not one of safetensors",
     ),
+    "no format": ([f"architecture={CODE}", "export.formats=[]"], "export.formats: is empty; give one or more of safetensors"),
     "unknown key": ([f"architecture={CODE}", "export.format=[onnx]"], "export.format: is not a key; did you mean formats?"),
     "too many images": (
         [f"architecture={CODE}", "export.calibration_images=201"],
