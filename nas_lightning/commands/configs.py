@@ -55,7 +55,7 @@ class RankingConfig:
     scored: int | None = number(None, least=FEWEST)
     """Scores only N candidates of the list, drawn at random with ``seed``, and predicts the others; None scores all."""
     known_accuracies: str | None = path(None)
-    """A file in the challenge's format with true accuracies as fractions, an ``acc`` of 0 for unknown; only compared
+    """A file in the challenge's format with true accuracies, fractions or percents, an ``acc`` of 0 for unknown; only compared
     with: no score is fitted on them."""
     resamples: int = number(1000, least=10, most=1_000_000)
     """Bootstrap resamples behind the 95 % intervals."""

@@ -79,7 +79,7 @@ class CompareConfig:
     space: Target = target(roles.SPACE)
     """The space of the candidates."""
     known_accuracies: str | None = path(None)
-    """A file in the challenge's format with true accuracies as fractions, to find which table agrees better."""
+    """A file in the challenge's format with true accuracies, fractions or percents, to find which table agrees better."""
     resamples: int = number(1000, least=10, most=1_000_000)
     """Bootstrap resamples behind the 95 % intervals."""
     run_dir: str | None = path(None)

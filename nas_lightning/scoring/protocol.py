@@ -73,7 +73,8 @@ def claim(folder: Path, protocol: dict[str, Any]) -> None:
             write_json(path, protocol)
         return
     for key, old, new in differences(read_json(path), protocol):
-        raise InputError(f"{path}: {key} is {cut(repr(old))}, but this ranking has {cut(repr(new))}; give another run_dir")
+        instead = f"give another run_dir, or move {folder} away"
+        raise InputError(f"{path}: {key} is {cut(repr(old))}, but this ranking has {cut(repr(new))}; {instead}")
 
 
 def write_order(folder: Path, score: str, layers: int, predictor: str | None = None) -> list[Path]:
