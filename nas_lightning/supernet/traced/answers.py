@@ -12,12 +12,12 @@ IMAGES, CLASSES = 2, 8
 
 @torch.no_grad()
 def answers_of(program: Program) -> list[float]:
-    """The first logits of the largest candidate for two images, in float64; empty if one is not finite.
+    """The first logits of the largest candidate for two images, in the program's precision; empty if one is not finite.
 
     A checkpoint keeps them, so that a class whose code was changed since is told from the one that was trained. Names, shapes
     and ties would not tell a ReLU from a tanh.
     """
-    supernet = TracedSupernet(program).double().eval()
+    supernet = TracedSupernet(program).to(program.precision).eval()
     for name, tensor in supernet.network.state_dict().items():
         if tensor.is_floating_point():
             rng, shape = generator(0, f"answers {name}"), tuple(tensor.shape)
@@ -26,5 +26,5 @@ def answers_of(program: Program) -> list[float]:
             tensor.copy_(torch.from_numpy(np.asarray(values)))
     side = supernet.space.resolution
     images = torch.from_numpy(generator(0, "answers of images").standard_normal((IMAGES, supernet.channels, side, side)))
-    logits = supernet(images, supernet.space.largest)[:, :CLASSES].flatten()
+    logits = supernet(images.to(program.precision), supernet.space.largest)[:, :CLASSES].flatten()
     return [float(f"{value:.6g}") for value in logits.tolist()] if bool(logits.isfinite().all()) else []

@@ -16,17 +16,17 @@ from nas_lightning.supernet.traced.graph_cut import cut_graph
 from nas_lightning.supernet.traced.native_cut import BATCH_NORMS, cut_native
 from nas_lightning.supernet.traced.network import TracedSupernet
 
-TOLERANCE = 1e-9
-"""Of the largest logit, in float64."""
-ROUGHLY = 1e-6
-"""Of the largest gradient, and of the largest logit in training, in float64."""
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
+"""Of the largest logit."""
+ROUGHLY = {torch.float64: 1e-6, torch.float32: 1e-2}
+"""Of the largest gradient, and of the largest logit in training."""
 IMAGES = 4
 ADVICE = "; an operation of it is not understood, or it computes with its channel counts: keep the layers before it with network.fixed"
 
 
 @torch.no_grad()
 def check_slices(supernet: TracedSupernet, seed: int = 0, side: int | None = None) -> bool:
-    """Compares a few candidates in float64 with networks cut out, with norms, scales and gates that matter.
+    """Compares a few candidates in float64, or in the program's precision, with networks cut out, with norms, scales and gates that matter.
 
     They are the largest and the smallest, those whose choices are smallest and largest by turns, which shows code that computes
     with a share of its channels, and a random one.
@@ -43,7 +43,7 @@ def check_slices(supernet: TracedSupernet, seed: int = 0, side: int | None = Non
         InputError: if a network that runs computes something else than its slice.
     """
     rng = generator(seed, "check of slices")
-    exact = copy.deepcopy(supernet).double().eval()
+    exact = copy.deepcopy(supernet).to(supernet.program.precision).eval()
     _shake(exact, rng)
     images = _images(exact, side or supernet.space.resolution, rng)
     if side is not None:
@@ -68,13 +68,14 @@ def check_slices(supernet: TracedSupernet, seed: int = 0, side: int | None = Non
 
 @torch.no_grad()
 def computes_alike(native: nn.Module, graph: nn.Module, supernet: TracedSupernet) -> bool:
-    """Whether a candidate by the user's own class computes what its graph does, on made-up images, in evaluation and in float64."""
+    """Whether a candidate by the user's own class computes what its graph does, on made-up images, in evaluation."""
     images = _images(supernet, supernet.space.resolution, generator(0, "check of a candidate"))
+    precision = supernet.program.precision
     try:
-        ours, own = (copy.deepcopy(network).double().eval()(images) for network in (graph, native))
+        ours, own = (copy.deepcopy(network).to(precision).eval()(images) for network in (graph, native))
     except Exception:  # whatever the user's code raises over a count that it keeps
         return False
-    return _distance(ours, own) <= TOLERANCE
+    return _distance(ours, own) <= TOLERANCE[precision]
 
 
 def _norms_are_layers(supernet: TracedSupernet) -> bool:
@@ -105,7 +106,7 @@ def _shake(supernet: TracedSupernet, rng: np.random.Generator) -> None:
 
 def _images(supernet: TracedSupernet, side: int, rng: np.random.Generator) -> Tensor:
     device = next(supernet.parameters()).device
-    return torch.from_numpy(rng.standard_normal((IMAGES, supernet.channels, side, side))).to(device)
+    return torch.from_numpy(rng.standard_normal((IMAGES, supernet.channels, side, side))).to(device, supernet.program.precision)
 
 
 def _check_side(supernet: TracedSupernet, images: Tensor) -> None:
@@ -138,7 +139,7 @@ def _distance(logits: Tensor, others: Tensor) -> float:
 
 
 def _compare(supernet: TracedSupernet, architecture: Architecture, logits: Tensor, alone: Tensor, what: str) -> None:
-    if not (worst := _distance(logits, alone)) <= TOLERANCE:  # nor NaN
+    if not (worst := _distance(logits, alone)) <= TOLERANCE[logits.dtype]:  # nor NaN
         raise InputError(f"network: a slice of {_name(supernet)} differs by {worst:.1g} from {what} ({cut(str(architecture))}){ADVICE}")
 
 
@@ -165,7 +166,7 @@ def _check_gradients(supernet: TracedSupernet, images: Tensor, rng: np.random.Ge
     for weight, of_one in names.values():
         ours = next((own[name] for name in of_one if own.get(name) is not None), None)
         theirs = torch.zeros_like(weight) if weight.grad is None else weight.grad
-        if not float((theirs if ours is None else theirs - ours).abs().max()) <= ROUGHLY * scale:
+        if not float((theirs if ours is None else theirs - ours).abs().max()) <= ROUGHLY[theirs.dtype] * scale:
             what = "a backward of its own (an autograd.Function, a hook, no_grad) or a weight that it caches is not traced"
             raise InputError(f"network: {_name(supernet)} trains {of_one[0]} by other gradients than a slice: {what}")
     return True
@@ -185,7 +186,7 @@ def _check_training(supernet: TracedSupernet, images: Tensor) -> None:
         return
     slice_of_it = supernet.train()(images, supernet.space.largest)
     supernet.eval()
-    if not _distance(slice_of_it, logits) <= ROUGHLY:
+    if not _distance(slice_of_it, logits) <= ROUGHLY[logits.dtype]:
         what = "otherwise in training than in evaluation, beyond batch norms and dropouts: only its evaluation is traced"
         raise InputError(f"network: {_name(supernet)} computes {what}")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 
 from nas_lightning.errors import InputError
@@ -94,6 +95,12 @@ class Program:
             at = np.searchsorted(legal, rows[:, number])
             units[:, list(choice.groups)] = options[at]
         return Counted(self.graph, self.layouts, units)
+
+    @property
+    def precision(self) -> torch.dtype:
+        """Of what is compared: float64, or float32 where the forward names a type, to which it casts."""
+        named = (argument for call in self.graph.calls for argument in call.arguments.values())
+        return torch.float32 if any(isinstance(one, torch.dtype) and one.is_floating_point for one in named) else torch.float64
 
     @cached_property
     def mean_of_all(self) -> str | None:

@@ -250,6 +250,33 @@ def test_a_layer_without_a_rule_is_among_those_that_stay_whole():
     assert program.pinned[-1].reason.startswith("has no rule (conv_transpose2d")
 
 
+class RootMeanSquare(nn.Module):
+    """A norm that computes in float32 whatever it reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(16))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x.to(torch.float32)
+        y = y * torch.rsqrt(y.pow(2).mean(1, keepdim=True) + 1e-6)
+        return self.weight[:, None, None] * y.to(x.dtype)
+
+
+@pytest.mark.parametrize("module", [lambda: Net(RootMeanSquare()), lambda: Net(Function(Tensor.float))], ids=["a norm", "a cast"])
+def test_a_network_that_names_its_type_is_compared_in_it(module: Callable[[], nn.Module]):
+    family = family_of(module)
+    supernet = family.supernet("batch", 0).eval()
+    assert family.cuts_natively
+    assert family.answers
+    torch.testing.assert_close(family.cut(supernet, family.space.smallest)(images()), supernet(images(), family.space.smallest))
+
+
+def test_a_wrong_slice_of_it_is_refused_too():
+    with pytest.raises(InputError, match=r"^network: a slice of Net differs by \S+ from the network itself, narrowed"):
+        family_of(lambda: Net(Function(lambda x: x.float() / x.shape[1]))).supernet("batch", 0)
+
+
 def test_layers_without_their_numbers_of_channels_are_refused():
     with pytest.raises(InputError, match=r"^network: Net makes middle\.weight when it first runs; give its layer the numbers of channels"):
         Program(Net(nn.LazyConv2d(16, 1)), images(), FINE)
