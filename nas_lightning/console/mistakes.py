@@ -24,6 +24,8 @@ def in_one_line(error: Exception) -> str:
     causes = [str(cause) for cause in (error, error.__cause__) if cause is not None]
     lines = [line.strip() for text in causes for line in text.splitlines()]
     kept = [line for line in dict.fromkeys(lines) if line and not line.startswith(_PYTHON_HINTS)]
+    if kept and (ambiguous := re.match(r"Ambiguous value for argument '([^=]*)=(.*)'", kept[0])):
+        return f"{ambiguous[1]}: {ambiguous[2]} are several values; add -m to run each, or write a list as {ambiguous[1]}=[{ambiguous[2]}]"
     options = [line for line in kept if line.startswith("Available options")]
     if options:
         known = [

@@ -134,7 +134,7 @@ def test_equal_settings_are_no_winner(tmp_path: Path):
 
 def test_seeds_alone_have_a_spread_and_no_effect(tmp_path: Path):
     text = text_of(write_settings(tmp_path, (0.5, 0.6)))
-    assert "## Only one setting has a result: the one setting." in text
+    assert "## The jobs differ in their seeds alone." in text
     assert text.count("| 0.550 | 0.071 | the best |") == 2
     assert "Nothing but the seed differs" in text
 

@@ -61,7 +61,8 @@ def sweep_verdict(sweep: Sweep) -> Part:
     best, *others = ranked
     tiles.append(Tile("the best setting's mean", f"{best.mean:.3f}", sweep.statistic))
     better = "less is better" if sweep.is_loss else "more is better"
-    title = f"Only one setting has a result: {best.label}."
+    seeds_alone = "There is one job." if len(sweep.jobs) == 1 else "The jobs differ in their seeds alone."
+    title = seeds_alone if len(sweep.settings) == 1 else f"Only one setting has a result: {best.label}."
     if others:
         ahead = lead(sweep, best, others[0])
         title = _headline(sweep)
