@@ -76,7 +76,7 @@ class CheckingLoader(ConfigLoaderImpl):
                 if not any(call in argument for argument in self.arguments):
                     raise InputError(f"{override[:200]}: {_RULE.format(call)}")
         given = values_of(overrides)
-        is_other = given.get("network") is not None or given.get("data", "digits") != "digits"
+        is_other = given.get("network") is not None or (isinstance(data := given.get("data"), str) and data != "digits")
         if config_name == "config" and is_other and "experiment" not in given:
             overrides = [*overrides, f"experiment={OF_OTHERS}"]
         self.overrides = overrides  # of this job

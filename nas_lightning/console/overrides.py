@@ -33,7 +33,7 @@ def readable(arguments: Sequence[str]) -> list[str]:
             other = "a file is given by its key" if argument.endswith((".csv", ".json")) else f"for a {what} that is {key}={argument}"
             raise InputError(f"{argument}: is not key=value; {other}")
         name, equals, _ = argument.removeprefix("--").partition("=")
-        if argument.startswith("--") and equals and name not in OPTIONS:
+        if argument.startswith("--") and equals and (name == "experiment" or not any(option.startswith(name) for option in OPTIONS)):
             raise InputError(f"{argument}: is no option; keys are written {argument[2:]}")
     _check_braces(arguments, parser)
     for start, argument in enumerate(arguments):

@@ -235,7 +235,7 @@ def test_predicted_scores_choose_too(checkpoint: Path, tmp_path: Path, command: 
             "search.costs=[parameters,parameters]",
             "error: search.costs: ['parameters', 'parameters'] must be one or two different costs of ",
         ),
-        ("search.predictor=forest", "error: search.predictor: 'forest' is not one of "),
+        ("search.objective=predicted search.predictor=forest", "error: search.predictor: 'forest' is not one of "),
         ("search.start=list", "error: search.list: is missing; a search of a list needs its file"),
         ("search.images=100000", "error: search.images: 100000 must be an integer from 1 to "),
         ("search.evaluation=7", "error: search.evaluation: is not a key; did you mean evaluations?"),

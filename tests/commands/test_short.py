@@ -79,7 +79,7 @@ def test_more_images_than_there_are_may_be_the_most(images: Path, command: Calla
     done = command("train", *DRY, *data, "ranking.most_images=1000")
     assert done.code == 0, done.err
     assert "on 6 images" in done.out
-    done = command("train", *DRY, *data, "ranking.images=1000")
+    done = command("train", *DRY, *data, "ranking.images=1000", "ranking.most_images=null")
     assert (done.code, done.err) == (2, "error: ranking.images: 1000 must be an integer from 1 to 6\n")
 
 

@@ -283,7 +283,7 @@ def test_arguments_out_of_range_are_refused(arguments: dict[str, Any], says: str
 
 def test_a_folder_of_images_trains_and_ranks(root: Path, tmp_path: Path, command: Callable):
     short = [f"stages.{stage}.epochs=1" for stage in ("pretrain", "finetune", "distill_1")]
-    data = ["data=image_folder", f"data.root={root}", f"data.cache={tmp_path}/cache"]
+    data = ["experiment=quickstart", "data=image_folder", f"data.root={root}", f"data.cache={tmp_path}/cache"]
     small = [
         "standalone=none",
         "population.count=100",
@@ -308,7 +308,8 @@ def test_a_folder_of_images_trains_and_ranks(root: Path, tmp_path: Path, command
 
 @pytest.mark.slow
 def test_a_run_is_not_resumed_on_images_that_were_split_anew(tmp_path: Path, root: Path, command: Callable):
-    words = ["data=image_folder", f"data.root={root}", f"data.cache={tmp_path}/cache", "standalone=none", "ranking.enabled=false"]
+    words = ["experiment=quickstart", "data=image_folder", f"data.root={root}", f"data.cache={tmp_path}/cache"]
+    words += ["standalone=none", "ranking.enabled=false"]
     words += [f"stages.{stage}.epochs=1" for stage in ("pretrain", "finetune", "distill_1")]
     words += ["loader.batch_size=8", "trainer.log_every_n_steps=1", f"run_dir={tmp_path}/run"]
     assert command("train", *words).code == 0

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from nas_lightning.data import Digits, ImageDataset
+from nas_lightning.data.splits import LabelledImages
 from nas_lightning.data.trained_on import KEPT, SAMPLE, check_untrained, trained_on
 from nas_lightning.errors import InputError
 
@@ -43,3 +44,12 @@ def test_images_that_no_training_saw_are_taken(now: Digits):
 )
 def test_files_that_do_not_tell_are_taken(sample: dict):
     check_untrained(Digits(8, 1200), sample, "checkpoint", PATH)
+
+
+def test_a_data_set_with_images_in_both_splits_is_its_own_affair(monkeypatch: pytest.MonkeyPatch):
+    repeated = Digits(8, 300)
+    images, labels = repeated.test()
+    for split in ("train", "test"):
+        monkeypatch.setattr(repeated, split, lambda: LabelledImages(images[:200], labels[:200]))
+    assert shared(repeated, repeated) == 1
+    check_untrained(repeated, trained_on(repeated), "checkpoint", PATH)
