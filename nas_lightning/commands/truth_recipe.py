@@ -42,8 +42,8 @@ def check_truth_recipe(folder: Path, config: Mapping[str, Any], family: Family, 
         before = recipe_beside(folder / "known_accuracies.json")
         kept = given if before is None else {**given, "recipe": dict(before.values)}
     old, new = _compared(kept), _compared(given)
-    if differing := [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]:
-        changes = "; ".join(f"{cut(key)} was {cut(repr(old.get(key)))}, is {cut(repr(new.get(key)))}" for key in differing[:3])
+    if differing := [key for key in sorted({*old, *new}, key=lambda key: (key.startswith("sha256"), key)) if old.get(key) != new.get(key)]:
+        changes = "; ".join(_change(key, old.get(key), new.get(key)) for key in differing[:3])
         more = f" (and {len(differing) - 3} more)" if len(differing) > 3 else ""
         raise InputError(f"{folder}: its accuracies were trained otherwise: {changes}{more}; give another run_dir")
     return given
@@ -52,6 +52,12 @@ def check_truth_recipe(folder: Path, config: Mapping[str, Any], family: Family, 
 def keep_truth_recipe(folder: Path, decided: Mapping[str, Any]) -> None:
     """Writes what ``check_truth_recipe`` returned beside the accuracies, before the first is trained."""
     write_json(folder / RECIPE, decided)
+
+
+def _change(key: str, old: Any, new: Any) -> str:
+    if key.startswith("sha256."):
+        return f"the {key.removeprefix('sha256.')} images are other ones"
+    return f"{cut(key)} was {cut(repr(old))}, is {cut(repr(new))}"
 
 
 def _compared(decided: Mapping[str, Any]) -> dict[str, Any]:

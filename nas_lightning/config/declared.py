@@ -69,6 +69,17 @@ def schema_of(module: str, name: str) -> Schema:
     return Schema(ast.get_docstring(node) or "", (*(key for base in bases for key in base.declared), *filter(None, own)))
 
 
+def arguments_of(target: str) -> set[str] | None:
+    """The fields of a dataclass of this package by its dotted path, which a node may give; None for any other class."""
+    module, _, name = target.rpartition(".")
+    home, node = _find(module, name) if module.startswith("nas_lightning.") else (module, None)
+    if not isinstance(node, ast.ClassDef) or not _is_dataclass(home, name):
+        return None
+    bases = [arguments_of(f"{home}.{base.id}") or set() for base in node.bases if isinstance(base, ast.Name)]
+    own = {field.target.id for field in node.body if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)}
+    return own.union(*bases)
+
+
 def complete(config: DictConfig, schema: Schema) -> None:
     """Adds the keys that no file gives, with their defaults: then an override may name any key without a ``+``."""
     for key in schema.keys:

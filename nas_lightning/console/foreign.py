@@ -28,7 +28,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from nas_lightning.config.declared import COMMANDS, complete, schema_of
+from nas_lightning.config.declared import COMMANDS, arguments_of, complete, schema_of
 from nas_lightning.config.read import walk
 from nas_lightning.console.hydra_section import check_hydra
 from nas_lightning.errors import InputError
@@ -36,6 +36,8 @@ from nas_lightning.errors import InputError
 Base = Callable[[DictConfig, Mapping[str, Any]], None]
 OF_OTHERS = "short"
 """The experiment of a network, or of other images than digits, unless another is given: the quickstart is made for those alone."""
+FITTED = ("optimizer", "sampler", "schedule", "objective")
+"""Groups of a stage or a recipe whose options have other arguments."""
 OPEN = ("network.network", "network.widths.overrides")
 """Keys below which any may be given: arguments of a constructor, patterns."""
 PLUGINS_VARIABLE = "NAS_LIGHTNING_PLUGINS"
@@ -98,7 +100,7 @@ class CheckingLoader(ConfigLoaderImpl):
     def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: Any) -> DictConfig:
         """See ConfigLoaderImpl: what the files give, before any override; completed, so that each key can be overridden without a ``+``."""
         config = super()._compose_config_from_defaults_list(defaults, repo)
-        self._take_values_of_optimizers(config, defaults, repo)
+        self._fit_to_the_chosen(config, defaults, repo)
         if self.base is not None:
             self.base(config, values_of(self.overrides))
         name = next((str(default.config_path) for default in defaults if default.primary), self.command)  # a user's own has another name
@@ -110,19 +112,24 @@ class CheckingLoader(ConfigLoaderImpl):
                 OmegaConf.set_struct(node, False)
         return config
 
-    def _take_values_of_optimizers(self, config: DictConfig, defaults: list[ResultDefault], repo: Any) -> None:
-        """Gives an optimizer of the command line the values of its own file: a recipe's rate and decay are those of its own optimizer."""
-        places = {key.partition("@")[2] for key in values_of(self.overrides) if key.startswith("optimizer@")}
+    def _fit_to_the_chosen(self, config: DictConfig, defaults: list[ResultDefault], repo: Any) -> None:
+        """Rids a chosen option of the values that a recipe has for its own one: an optimizer of all, others of what they lack."""
+        typed = [key.partition("@") for key in values_of(self.overrides)]
+        places = {place: group for group, _, place in typed if group in FITTED}
         chosen = {str(one.package): str(one.config_path) for one in defaults if one.package in places}
         if not chosen:
             return
         name = next((one.config_path for one in defaults if one.primary), self.command)
-        others = [override for override in self.overrides if not override.lstrip("+~").startswith("optimizer@")]
+        others = [override for override in self.overrides if override.lstrip("+~").partition("@")[0] not in FITTED]
         recipes = {one.package: one.config_path for one in self.compute_defaults_list(name, others, RunMode.RUN).defaults}
         for place, path in chosen.items():
-            if recipes.get(place, path) != path:
-                values = {key: value for key, value in repo.load_config(path).config.items_ex(resolve=False) if key != "defaults"}
-                OmegaConf.update(config, place, values, merge=False)
+            if recipes.get(place, path) == path:
+                continue
+            own = {key: value for key, value in repo.load_config(path).config.items_ex(resolve=False) if key != "defaults"}
+            if places[place] == "optimizer":  # a rate and a decay are those of their optimizer
+                OmegaConf.update(config, place, own, merge=False)
+            else:
+                _drop_unknown(OmegaConf.select(config, place), own)
 
 
 class CheckingRepository(ConfigRepository):
@@ -162,6 +169,18 @@ def checked(arguments: Sequence[str], command: str, base: Base | None = None) ->
 
 
 _RULE = "{} is nested, or may read more than the config, which only the command line may; a file gives the value itself"
+
+
+def _drop_unknown(node: DictConfig, own: Mapping[str, Any]) -> None:
+    """Takes from an option's node, and from the objects in it, the arguments that neither its file nor its class has."""
+    known = arguments_of(str(node.get("_target_")))
+    for key in list(node):
+        if known is not None and key not in known and key not in own and key != "_target_":
+            del node[key]
+            continue
+        part, below = OmegaConf.select(node, str(key)), own.get(str(key))
+        if isinstance(part, DictConfig) and isinstance(below, Mapping):
+            _drop_unknown(part, below)
 
 
 def _forbidden_calls(text: str) -> list[str]:

@@ -35,6 +35,10 @@ def check_inputs(config: Mapping[str, Any], command: str) -> None:
         if (path := _value(config, key)) is not None and not Path(path).exists():
             what = f"; give {CHECKPOINTS}" if key == "initial_checkpoint" else ""
             raise InputError(f"{key}: {path} is not a file{what}")
+        if path is not None and Path(path).is_dir():
+            table = Path(path) / "ranking/scores.csv"
+            there = f"{CHECKPOINTS} in it" if key == "initial_checkpoint" else str(table) if table.is_file() else "a file in it"
+            raise InputError(f"{key}: {path} is a folder; give {there}")
     if (pattern := _value(config, "checkpoint")) is not None and not Path(pattern).is_file():
         if Path(pattern).is_dir():
             raise InputError(f"checkpoint: {pattern} is a folder; give {CHECKPOINTS} in it")

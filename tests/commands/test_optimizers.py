@@ -62,3 +62,28 @@ def test_an_optimizer_chosen_for_another_has_its_own_rate_and_decay(place: str, 
     for part in f"{place}.optimizer".split("."):
         node = node[part]
     assert {key: value for key, value in node.items() if key != "_target_"} == values
+
+
+@pytest.mark.parametrize(
+    ("overrides", "place", "values"),
+    [
+        (["experiment=short", "schedule@stages.pretrain.schedule=original"], "stages.pretrain.schedule", {"final_lr": 0.0}),
+        (["experiment=micro", "sampler@stages.finetune.sampler=wide"], "stages.finetune.sampler", {"paths": 3, "share": 0.5}),
+        (["experiment=short", "sampler@stages.pretrain.sampler=fair"], "stages.pretrain.sampler", {"paths": 4}),
+        (
+            ["experiment=quickstart", "sampler@stages.distill_1.sampler=listed_spaced200"],
+            "stages.distill_1.sampler.choose",
+            {"step": 250, "count": 200},
+        ),
+        (
+            ["experiment=quickstart", "sampler@stages.distill_1.sampler=listed_random100"],
+            "stages.distill_1.sampler.choose",
+            {"count": 100, "seed": 1},
+        ),
+    ],
+)
+def test_an_option_chosen_for_another_has_none_of_its_arguments(overrides: list[str], place: str, values: dict[str, Any]):
+    node: Any = composed("config", "run_dir=x", *overrides)
+    for part in place.split("."):
+        node = node[part]
+    assert {key: value for key, value in node.items() if key != "_target_"} == values

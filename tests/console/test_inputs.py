@@ -35,6 +35,12 @@ MISSING = {
     "report": ("report", ["run_dir=HERE/no"], "run_dir: HERE/no is not a folder"),
     "report a sweep": ("report", ["sweep=HERE/no"], "sweep: HERE/no is not a folder"),
     "plugin": ("train", ["plugins=[no_such.network]"], "plugins: 'no_such.network' cannot be imported (No module named 'no_such')"),
+    "train from a folder": (
+        "train",
+        ["initial_checkpoint=HERE"],
+        "initial_checkpoint: HERE is a folder; give a stage's last.ckpt or a run's supernet.safetensors in it",
+    ),
+    "compare a folder": ("compare", ["first=HERE", "second=HERE/file"], "first: HERE is a folder; give a file in it"),
     "no list of plugins": ("train", ["plugins=5"], "plugins: 5 must be a list"),
     "a plugin that is no list": ("train", ["plugins=timm"], "plugins: 'timm' must be a list"),
     "compare": ("compare", ["first=HERE/file", "second=HERE/no"], "second: HERE/no is not a file"),
