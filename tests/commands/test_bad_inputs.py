@@ -140,7 +140,7 @@ BAD = [
     bad_list("a file of /proc", lambda path: path.symlink_to("/proc/self/maps"), ["is not JSON"]),
     bad_list("a long name", listed(**{"x" * 10**6: {"arch": "1"}}), ["list.json: xxx", "takes 7"]),
     train("more candidates than there are", ["ranking.count=500"], ["500", "has 24"]),
-    train("a list that is a folder", ["population.file=HERE"], ["HERE", "cannot be read"]),
+    train("a list that is a folder", ["population.file=HERE"], ["population.file: HERE is a folder; give a file in it"]),
     # Known accuracies.
     bad_accuracies("more than 100 percent", 163.2, ["acc 163.2", "fraction", "percent"]),
     train(

@@ -220,10 +220,7 @@ def test_predicted_scores_choose_too(checkpoint: Path, tmp_path: Path, command: 
         (f"{HALVING} search.images=15", "error: search.images: 15 must be at least 16 with successive_halving: its first rung has 1 in 8"),
         (f"{HALVING} search.objective=predicted", "error: search.algorithm: successive_halving saves images, of which search.objective="),
         ("search.objective=loss", "error: search.objective: 'loss' is not one of cross_entropy, predicted, top1"),
-        (
-            "search.list=/nowhere.json search.start=uniform",
-            "error: search.list: /nowhere.json",
-        ),
+        ("search.list=/nowhere.json", "error: search.list: /nowhere.json does nothing without search.start=list or search.algorithm="),
         ("search.start=middle", "error: search.start: 'middle' is not one of spread, uniform, list"),
         ("search.evaluations=0", "error: search.evaluations: 0 must be at least 1"),
         ("search.population=1", "error: search.population: 1 must be at least 2"),
@@ -243,7 +240,7 @@ def test_predicted_scores_choose_too(checkpoint: Path, tmp_path: Path, command: 
 )
 def test_a_mistake_is_one_line_before_any_work(given: str, line: str, arguments: list[str], tmp_path: Path, command: Callable):
     others = arguments[:-1] if given.startswith("search.budgets") else arguments
-    done = command("search", *others, *(given.split() if given.startswith(HALVING) else [given]), f"run_dir={tmp_path}/run")
+    done = command("search", *others, *(given.split() if " search." in given else [given]), f"run_dir={tmp_path}/run")
     assert (done.code, done.err.count("\n"), done.out) == (2, 1, "")
     assert done.err.startswith(line)
     assert not (tmp_path / "run").exists()

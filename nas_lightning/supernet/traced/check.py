@@ -71,8 +71,14 @@ def computes_alike(native: nn.Module, graph: nn.Module, supernet: TracedSupernet
     """Whether a candidate by the user's own class computes what its graph does, on made-up images, in evaluation."""
     images = _images(supernet, supernet.space.resolution, generator(0, "check of a candidate"))
     precision = supernet.program.precision
+    ours_and_own = [copy.deepcopy(network).to(precision).eval() for network in (graph, native)]
+    for network in ours_and_own:  # weights that are all equal, as zeros, would hide what differs before them
+        for weight in network.parameters():
+            if weight.numel() > 1 and weight.min() == weight.max():
+                drawn = generator(0, f"weights of {tuple(weight.shape)}").standard_normal(weight.shape)
+                weight.copy_(torch.from_numpy(drawn))
     try:
-        ours, own = (copy.deepcopy(network).to(precision).eval()(images) for network in (graph, native))
+        ours, own = (network(images) for network in ours_and_own)
     except Exception:  # whatever the user's code raises over a count that it keeps
         return False
     return _distance(ours, own) <= TOLERANCE[precision]

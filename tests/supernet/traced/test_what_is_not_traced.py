@@ -112,9 +112,13 @@ class SkipIfItFits(nn.Module):
         return y + x if y.shape == x.shape else y
 
 
-def test_a_candidate_for_which_its_class_takes_another_branch_is_a_graph():
+@pytest.mark.parametrize("begins", ["drawn", "zero"])
+def test_a_candidate_for_which_its_class_takes_another_branch_is_a_graph(begins: str):
     def make() -> nn.Module:
-        return nn.Sequential(SkipIfItFits(3, 64), SkipIfItFits(64, 128), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 5))
+        head = nn.Linear(128, 5)
+        if begins == "zero":  # with equal logits whatever the branch
+            nn.init.zeros_(head.weight)
+        return nn.Sequential(SkipIfItFits(3, 64), SkipIfItFits(64, 128), nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
 
     family = TracedFamily(make, "odd", 5, 3, 8, Widths())
     supernet = family.supernet("batch", 0).eval()
