@@ -3,6 +3,7 @@
 import json
 import pickle
 import socket
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -109,6 +110,8 @@ def test_a_network_of_timm_comes_back_where_timm_is_allowed(tmp_path: Path, monk
         "    assert not pretrained and model_name == 'plain'\n"
         "    return Plain(num_classes, **kwargs)\n"
     )
+    monkeypatch.setitem(sys.modules, "timm", None)  # the real one, if another test has imported it, comes back afterwards
+    del sys.modules["timm"]
     monkeypatch.syspath_prepend(tmp_path)
     source = NetworkSource.for_classes({"_target_": "timm.plain", "widths": [8, 8, 8]}, "num_classes", 7, ["timm"])
     path = saved(tmp_path / "supernet.safetensors", TracedFamily(source, "plain", 7, 1, 8, FINE).supernet("batch", 0))
