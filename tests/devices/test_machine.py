@@ -64,6 +64,7 @@ def test_waiting_threads_soon_sleep_unless_the_user_says_how_they_wait(given: di
 @pytest.mark.slow
 def test_a_run_computes_with_the_threads_that_it_is_given(tmp_path: Path) -> None:
     code = "from nas_lightning.commands.train import main; main()"
-    options = ["experiment=micro", "standalone=none", "ranking=none", "stages={}", "threads=3", f"run_dir={tmp_path}/run"]
+    options = ["experiment=micro", "standalone=none", "ranking=none", "threads=3", f"run_dir={tmp_path}/run"]
+    options += [f"~stages.{name}" for name in ("pretrain", "finetune", "distill_1")]
     subprocess.run([sys.executable, "-c", code, *options], capture_output=True, text=True, check=True)
     assert json.loads((tmp_path / "run/environment.json").read_text())["threads"] == 3

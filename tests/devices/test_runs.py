@@ -41,7 +41,7 @@ def scores(folder: Path) -> dict[str, list[str]]:
 
 
 def test_each_process_works_and_one_writes(run: Path):
-    assert sorted(path.name for path in (run / "standalone").iterdir()) == ["accuracies.csv", "known_accuracies.json"]
+    assert sorted(path.name for path in (run / "standalone").iterdir()) == ["accuracies.csv", "known_accuracies.json", "recipe.json"]
     assert json.loads((run / "environment.json").read_text()).get("continued") is None
     for stage, steps in (("pretrain", 4), ("finetune", 2), ("distill_1", 2)):  # 150 images, 64 on each of two devices
         rows = (run / "stages" / stage / "metrics.csv").read_text().splitlines()[1:]
