@@ -36,8 +36,8 @@ def task(cfg: DictConfig) -> None:
     is_typed = any(word.partition("=")[0].partition(".")[0] == "space" for word in HydraConfig.get().overrides.task)
     space = _space_of(first) or _space_of(second)
     if space is None:
-        node = None if is_typed else _residual_space(first) or _residual_space(second)
-        space = Builder().build(config.space, "space") if node is None else Builder().build(Target(node, SPACE), "space")
+        of_run = None if is_typed else _residual_space(first) or _residual_space(second)
+        space = Builder().build(config.space if of_run is None else Target(of_run, SPACE), "space")
     if config.run_dir is not None and (Path(config.run_dir) / "scores.csv").is_file():
         raise InputError(f"run_dir: {config.run_dir} holds a ranking, whose own agreement.json would be lost; give another folder")
     sources = {"first": first, "second": second}
@@ -87,8 +87,9 @@ def _residual_space(table: Path) -> dict[str, Any] | None:
 
     path = table.parent.parent / "config.yaml"
     node = read_yaml(path).get("space") if table.parent.name == "ranking" and path.is_file() else None
-    is_ours = isinstance(node, dict) and str(node.get("_target_")).startswith("nas_lightning.")
-    return {**node, "resolution": node.get("resolution") or 1} if isinstance(node, dict) and is_ours else None
+    if not isinstance(node, dict) or not str(node.get("_target_")).startswith("nas_lightning."):
+        return None
+    return {**node, "resolution": node.get("resolution") or 1}
 
 
 main = partial(start, task, "compare")

@@ -23,8 +23,7 @@ FEWEST, SHARE = 3, 0.01
 def trained_on(dataset: ImageDataset) -> dict[str, Any]:
     """The entries of a checkpoint's ``data`` on the training images."""
     split = dataset.train()
-    hashes = sorted(set(_hashes(split.images)))
-    return {SHA256: fingerprint(split), SAMPLE: {"images": len(hashes), "hashes": hashes[:KEPT]}}
+    return {SHA256: fingerprint(split), SAMPLE: _sample(split.images)}
 
 
 def check_untrained(dataset: ImageDataset, data: Mapping[str, Any], place: str, path: Path) -> None:
@@ -54,8 +53,13 @@ def _found(hashes: Sequence[str], count: int, tested: Sequence[str]) -> tuple[in
 
 def _of_its_own(dataset: ImageDataset, tested: Sequence[str]) -> float:
     """The share of the test images that are also training images, as where a data set repeats itself."""
-    sample = trained_on(dataset)[SAMPLE]
+    sample = _sample(dataset.train().images)
     return _found(sample["hashes"], sample["images"], tested)[1]
+
+
+def _sample(images: Tensor) -> dict[str, Any]:
+    hashes = sorted(set(_hashes(images)))
+    return {"images": len(hashes), "hashes": hashes[:KEPT]}
 
 
 def _hashes(images: Tensor) -> Iterator[str]:

@@ -48,7 +48,7 @@ def check_slices(supernet: TracedSupernet, seed: int = 0, side: int | None = Non
     images = _images(exact, side or supernet.space.resolution, rng)
     if side is not None:
         _check_side(exact, images)
-    runs = _norms_are_layers(exact)
+    runs = are_layers = _norms_are_layers(exact)
     for architecture in (supernet.space.largest, supernet.space.smallest, *_alternating(supernet.space), supernet.space.sample(rng)):
         logits = _run(exact, architecture, images)
         _compare(exact, architecture, logits, cut_graph(exact, architecture)(images), "its graph")
@@ -60,7 +60,7 @@ def check_slices(supernet: TracedSupernet, seed: int = 0, side: int | None = Non
             runs = False
             continue
         _compare(exact, architecture, logits, alone, "the network itself, narrowed")
-    if _norms_are_layers(exact):
+    if are_layers:
         runs = _check_gradients(exact, images, rng) and runs
         _check_training(exact, images)
     return runs and _trains_alike(exact, images)
