@@ -99,14 +99,14 @@ def test_bf16_rounds_gradients_no_further_than_on_the_cpu(objective: str, execut
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_recorded_passes_follow_images_widths_and_weights(objective: str):
+def test_recorded_passes_follow_images_widths_and_weights(objective: str):  # in float64: rounding grows from step to step
     looped, recorded = Steps(), Steps()
     for steps, execution in ((looped, "sequential"), (recorded, "batched")):
-        train("gpu", "32-true", steps, EXECUTIONS[execution], OBJECTIVES[objective], batch_size=90)  # the last batch is of 50
+        train("gpu", "64-true", steps, EXECUTIONS[execution], OBJECTIVES[objective], batch_size=90)  # the last batch is of 50
     assert len(looped.gradients) == 4
     for one, other in zip(looped.gradients, recorded.gradients, strict=True):
         for expected, found in zip(one, other, strict=True):
-            assert float((found - expected).norm()) <= 1e-3 * float(expected.norm()) + 1e-6
+            assert float((found - expected).norm()) <= 1e-8 * float(expected.norm()) + 1e-12
 
 
 def test_recordings_are_freed_when_a_stage_ends():

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from nas_lightning.data import ImageDataset, LabelledImages, fingerprint, normalize, to_unit
 from nas_lightning.errors import InputError
 from nas_lightning.space import Architecture
-from nas_lightning.supernet import cut
+from nas_lightning.supernet import cut_to_score
 from nas_lightning.supernet.cpu_kernels import at_least_float32, check_several_values
 from nas_lightning.supernet.families import AnyModule
 from nas_lightning.supernet.layers import as_channels_last, check_norms
@@ -50,7 +50,7 @@ class Recalibration(NamedTuple):
         """Yields each candidate's logits, (batch, classes), of (batch, channels, H, W) images, on their device."""
         batches = self.images.to(images).split(self.batch_size)
         for architecture in architectures:
-            yield _recalibrated(cut(supernet, architecture), batches)(images)
+            yield _recalibrated(cut_to_score(supernet, architecture), batches)(images)
 
     def protocol(self) -> dict[str, object]:
         """Entries for ``protocol.json``."""

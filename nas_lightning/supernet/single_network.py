@@ -81,6 +81,12 @@ def cut(supernet: nn.Module, architecture: Architecture) -> nn.Module:
     raise TypeError(f"{type(supernet).__name__} is no supernet; cannot cut {architecture} out of it")
 
 
+@singledispatch
+def cut_to_score(supernet: nn.Module, architecture: Architecture) -> nn.Module:
+    """As ``cut``, but never of a class of one's own: whether that computes alike takes two passes a candidate to see."""
+    return cut(supernet, architecture)
+
+
 @cut.register
 @torch.no_grad()
 def _cut_residual(supernet: Supernet, architecture: Architecture) -> SingleNetwork:

@@ -19,7 +19,7 @@ from nas_lightning.errors import InputError, check_at_least, shorten
 from nas_lightning.space import Architecture, ListedSpace
 from nas_lightning.space.structure import Cost
 from nas_lightning.supernet.layers import NormStatistics, check_norms
-from nas_lightning.supernet.single_network import cut
+from nas_lightning.supernet.single_network import cut, cut_to_score
 from nas_lightning.supernet.traced.answers import answers_of
 from nas_lightning.supernet.traced.check import check_slices, computes_alike
 from nas_lightning.supernet.traced.choices import Widths
@@ -279,6 +279,8 @@ def _cut_traced(supernet: TracedSupernet, architecture: Architecture) -> nn.Modu
     """The user's own class, where the family has found that it can be narrowed; else a graph."""
     return cut_graph(supernet, architecture) if supernet.family is None else supernet.family.cut(supernet, architecture)
 
+
+cut_to_score.register(TracedSupernet, cut_graph)
 
 _known: dict[tuple[str, tuple[str, ...]], TracedFamily] = {}
 """Families that were traced, newest last, by header and by the packages that the process may name."""

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from nas_lightning.errors import InputError
-from nas_lightning.scoring.bn_recalibration import Recalibration
+from nas_lightning.scoring.bn_recalibration import Recalibration, _recalibrated
 from nas_lightning.scoring.predictors import PREDICTORS, predict
 from nas_lightning.scoring.prefix_walk import walk_prefixes
 from nas_lightning.scoring.score import score_candidates
@@ -277,6 +277,19 @@ def test_tables_and_predictors_take_a_traced_network():
     assert len(predicted) == 40
     assert [effect.layer for effect in prediction.effects] == list(supernet.space.names)
     assert [effect.stage for effect in prediction.effects] == ["16", "16", "1", "16", "8", "1"]
+
+
+@torch.no_grad()
+def test_a_recalibrated_score_tries_no_candidate_as_the_user_s_class(family: TracedFamily, monkeypatch: pytest.MonkeyPatch):
+    supernet, images, labels = family.supernet("batch", 0).eval(), images_of(16, 12).float(), torch.arange(12) % 10
+    architecture, recalibration = family.space.smallest, Recalibration(images_of(16, 20).float(), 10)
+    (expected,) = recalibration.logits(supernet, [architecture], images)
+    own = family.cut(supernet, architecture)
+    assert isinstance(own, Everything)
+    torch.testing.assert_close(_recalibrated(own, recalibration.images.split(10))(images), expected)
+    monkeypatch.setattr(TracedFamily, "cut", None)
+    (score,) = score_candidates(supernet, [architecture], images, labels, recalibration=recalibration)
+    assert score.cross_entropy == pytest.approx(float(F.cross_entropy(expected, labels)), rel=1e-5)
 
 
 def test_recalibrated_scores_do_not_depend_on_how_images_are_batched():
