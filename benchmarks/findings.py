@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import NamedTuple
 
@@ -109,16 +109,12 @@ def command_of(name: str, seed: int, folder: Path, overrides: Sequence[str]) -> 
 
 
 def run(folder: Path, seeds: Sequence[int], names: Sequence[str], processes: int, overrides: Sequence[str], dry: bool) -> int:
-    """Trains what is missing, in the order of the rows; returns the number of failures."""
+    """Trains what is missing, in the order of the rows, each once the row that it starts from has ended; returns the number of failures."""
     folder.mkdir(parents=True, exist_ok=True)
-    jobs: dict[tuple[str, int], Future[int]] = {}
 
     def train(name: str, seed: int) -> int:
         if (folder / f"{name}_{seed}/ranking/agreement.json").is_file():
             return 0
-        before = ROWS[name].after
-        if before and (before, seed) in jobs and jobs[before, seed].result():
-            return 1
         command = command_of(name, seed, folder, overrides)
         if dry:
             print("python", *command)
@@ -131,15 +127,22 @@ def run(folder: Path, seeds: Sequence[int], names: Sequence[str], processes: int
         print(f"{name}, seed {seed}: exit {code}, {time.perf_counter() - began:.0f} s", flush=True)
         return code
 
-    with ThreadPoolExecutor(1 if dry else processes) as pool:  # a row follows the one that it starts from, so that none waits for ever
-        for seed in seeds:
-            for name in names:
-                jobs[name, seed] = pool.submit(train, name, seed)
-        try:
-            return sum(job.result() != 0 for job in jobs.values())
-        except KeyboardInterrupt:
-            pool.shutdown(cancel_futures=True)
-            raise
+    left, running, failed = [(name, seed) for seed in seeds for name in names], dict[Future[int], tuple[str, int]](), set[tuple[str, int]]()
+    with ThreadPoolExecutor(1 if dry else processes) as pool:
+        while left or running:
+            unfinished = {*left, *running.values()}
+            ready = [(name, seed) for name, seed in left if (ROWS[name].after, seed) not in unfinished]
+            for name, seed in ready[: processes - len(running)]:
+                left.remove((name, seed))
+                if (ROWS[name].after, seed) in failed:
+                    failed.add((name, seed))
+                else:
+                    running[pool.submit(train, name, seed)] = name, seed
+            for one in wait(running, return_when=FIRST_COMPLETED).done:
+                job = running.pop(one)
+                if one.result():
+                    failed.add(job)
+    return len(failed)
 
 
 def tables_of(folder: Path, name: str) -> dict[int, Path]:

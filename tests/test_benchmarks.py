@@ -1,6 +1,8 @@
 """The benchmarks run on the code as it is: they call it from outside, where no type check looks."""
 
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +23,29 @@ def test_a_row_of_the_findings_follows_the_one_that_it_starts_from():
     places = {name: place for place, name in enumerate(findings.ROWS)}
     assert all(places[row.after] < places[name] for name, row in findings.ROWS.items() if row.after)
     assert all(findings.ROWS[row.against].against is None for row in findings.ROWS.values() if row.against)
+
+
+@pytest.mark.parametrize("exit_code", [0, 1])
+def test_a_row_that_waits_for_another_keeps_none_from_beginning(exit_code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    begun, other_began = [], threading.Event()
+
+    def train(command: list[str], **_: object) -> SimpleNamespace:
+        name = Path(command[-1].removeprefix("run_dir=")).name
+        begun.append(name)
+        if name == "no_cutout_0":
+            other_began.set()
+        assert name != "recipe_0" or other_began.wait(30)
+        return SimpleNamespace(returncode=exit_code if name == "recipe_0" else 0)
+
+    monkeypatch.setattr(findings.subprocess, "run", train)
+    failures = findings.run(tmp_path, [0], ["recipe", "finetuned", "distilled", "no_cutout"], 2, [], dry=False)
+    if exit_code == 0:
+        assert failures == 0
+        assert sorted(begun[:2]) == ["no_cutout_0", "recipe_0"]
+        assert begun[2:] == ["finetuned_0", "distilled_0"]
+    else:
+        assert failures == 3
+        assert sorted(begun) == ["no_cutout_0", "recipe_0"]
 
 
 @pytest.mark.parametrize("name", findings.ROWS)

@@ -6,6 +6,8 @@ import numpy as np
 from tabulate import tabulate
 
 from nas_lightning.supernet.traced import TracedFamily
+from nas_lightning.supernet.traced.cost import uncounted
+from nas_lightning.supernet.traced.flow import described
 
 SHOWN = 6
 """Widths of a choice that are listed one by one."""
@@ -40,6 +42,8 @@ def describe_network(family: TracedFamily) -> list[str]:
         paragraphs.append(f"{small}:\ngive a larger data.resolution, or a network for small images.")
     if any(type(layer).__name__ in DROPPED_PATHS for layer in program.graph.source.modules()):
         paragraphs.append("Its stochastic depth is left out: a network is traced as it runs in evaluation.")
+    if left_out := [f"- {described(call)}" for call in uncounted(program.graph)]:
+        paragraphs.append("\n".join(["Multiply-adds of these are not counted:", *left_out]))
     paragraphs.append(_table(sizes, ["candidate", "parameters", "multiply-adds"], (None, None, None)))
     return [f"{paragraph}\n" for paragraph in paragraphs]
 

@@ -7,11 +7,15 @@ from torch import nn
 from nas_lightning.space.structure import Cost
 from nas_lightning.supernet.traced.adapt import Dimensions
 from nas_lightning.supernet.traced.graph import Graph, Ref, Value
-from nas_lightning.supernet.traced.rules import MAKES_CHANNELS
+from nas_lightning.supernet.traced.rules import MAKES_CHANNELS, RULES
 
 Integers = npt.NDArray[np.int64]
 CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
 TRANSPOSED = ("conv_transpose1d", "conv_transpose2d")
+PRODUCTS = ("matmul", "bmm", "mm", "baddbmm", "addmm")
+COUNTED = {*CONVOLUTIONS, *TRANSPOSED, *PRODUCTS, "linear", "scaled_dot_product_attention", "tensordot", "einsum"}
+READS = {"embedding", "index", "index_select", "gather"}
+"""Operations that read entries of a matrix and multiply nothing."""
 
 
 class Counted:
@@ -63,7 +67,7 @@ class Counted:
             return self._product([*self._sizes(arguments["weight"].index), read[0], *read[2:]])
         if call.name == "linear":
             return self._product([*self._sizes(arguments["weight"].index), *made[:-1]])
-        if call.name in ("matmul", "bmm", "mm", "baddbmm", "addmm"):
+        if call.name in PRODUCTS:
             operands = [argument for argument in arguments.values() if isinstance(argument, Ref)][-2:]
             return self._product(made) * self._sizes(operands[0].index)[-1]
         if call.name == "scaled_dot_product_attention":
@@ -103,6 +107,13 @@ class Counted:
 
     def _product(self, lengths: list[Integers]) -> Integers:
         return np.prod([self._one, *lengths], axis=0)
+
+
+def uncounted(graph: Graph) -> list[Value]:
+    """Operations with matrices of weights whose multiply-adds are not counted, as those of an LSTM."""
+    matrices = {index for index, tensor in graph.tensors.items() if isinstance(tensor, nn.Parameter) and tensor.ndim > 1}
+    known = {*COUNTED, *RULES, *READS}
+    return [call for call in graph.calls if call.name not in known and not matrices.isdisjoint(call.inputs)]
 
 
 def _spelt_out(term: str, dimensions: int) -> str:

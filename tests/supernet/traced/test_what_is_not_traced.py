@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.ops import DeformConv2d
 
+from nas_lightning.commands.network_table import describe_network
 from nas_lightning.data import Digits
 from nas_lightning.data.check import describe
 from nas_lightning.errors import InputError
@@ -252,6 +254,35 @@ def test_a_layer_without_a_rule_is_among_those_that_stay_whole():
     program = Program(Net(nn.ConvTranspose2d(16, 32, 2, stride=2), read=32), images(), FINE)
     assert [(layer.name, layer.channels) for layer in program.pinned] == [("first", 16), ("head", 5), ("middle", 32)]
     assert program.pinned[-1].reason.startswith("has no rule (conv_transpose2d")
+
+
+class Uncounted(nn.Module):
+    """An LSTM along the pixels of an image, or a deformable convolution."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer, self.offsets = layer, nn.Conv2d(16, 18, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if isinstance(self.layer, nn.LSTM):
+            return self.layer(x.flatten(2).transpose(1, 2))[0].transpose(1, 2).reshape(x.shape)
+        return self.layer(x, self.offsets(x))
+
+
+@pytest.mark.parametrize(
+    ("middle", "operations"),
+    [
+        (lambda: Uncounted(nn.LSTM(16, 16, batch_first=True)), ["lstm in middle.layer"]),
+        (lambda: Uncounted(DeformConv2d(16, 16, 3, padding=1)), ["deform_conv2d in middle.layer"]),
+        (lambda: nn.ConvTranspose2d(16, 16, 1), []),
+        (Table, []),
+    ],
+)
+def test_layers_whose_multiply_adds_are_not_counted_are_told(middle: Callable[[], nn.Module], operations: list[str]):
+    shown = "\n".join(describe_network(family_of(lambda: Net(middle()))))
+    told = [line for line in shown.splitlines() if line.startswith("- ")]
+    assert ("Multiply-adds of these are not counted:" in shown) == bool(operations)
+    assert [line[2:].partition(" at ")[0] for line in told] == operations
 
 
 class RootMeanSquare(nn.Module):
