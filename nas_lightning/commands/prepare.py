@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from pytorch_lightning.plugins import DoublePrecision
 from nas_lightning.commands.check_trainer import check_batches, check_clipping, check_panel_is_evaluated
 from nas_lightning.commands.configs import NetworkConfig, StandaloneCommandConfig, StandaloneConfig, TrainConfig
 from nas_lightning.commands.ranking import check_enough_known, check_ranking, choose_candidates
-from nas_lightning.config.build import Builder, import_plugins
+from nas_lightning.config.build import Builder, check_numbers, import_plugins
 from nas_lightning.config.fields import Later, Target
 from nas_lightning.config.schema import PopulationConfig
 from nas_lightning.data import ImageDataset
@@ -184,6 +185,8 @@ def check_optimizer(make: MakeOptimizer, place: str) -> float:
     try:
         optimizer = make(parameters)
     except (TypeError, ValueError) as error:
+        if isinstance(make, partial):
+            check_numbers(make.func, make.keywords, place)
         raise InputError(f"{place}: {' '.join(str(error).split())}") from error
     for parameter in parameters:
         parameter.grad = torch.ones_like(parameter)

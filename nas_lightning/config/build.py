@@ -85,6 +85,7 @@ class Builder:
         except Exception as error:
             if not isinstance(error, TypeError | ValueError) and (self._is_own(name) or name.startswith("nas_lightning.")):
                 raise  # a bug; a library's class may raise anything for a wrong value
+            check_numbers(made, arguments, place)
             nulls = "".join(f"; {key} is null" for key, value in arguments.items() if value is None)
             raise InputError(f"{place}: {name} does not take these values ({' '.join(str(error).split())}{nulls})") from error
         for role in roles if len(roles) == 1 else ():
@@ -153,6 +154,14 @@ class Builder:
     def _is_own(self, name: str) -> bool:
         """Whether a dotted path lies below one of the user's packages."""
         return any(plugin and name.startswith(f"{plugin}.") for plugin in self.plugins)
+
+
+def check_numbers(made: Callable[..., Any], arguments: Mapping[str, Any], place: str) -> None:
+    """Raises InputError if an argument is text where the default is a number."""
+    for key, parameter in inspect.signature(made).parameters.items():
+        is_number = isinstance(parameter.default, int | float) and not isinstance(parameter.default, bool)
+        if is_number and isinstance(arguments.get(key), str) and "str" not in str(parameter.annotation):
+            raise InputError(f"{join(place, key)}: {arguments[key]!r} must be a number")
 
 
 def _of_timm(name: str, place: str) -> Callable[..., Any]:

@@ -288,6 +288,13 @@ def test_whatever_a_library_raises_at_a_value_is_one_line():
         )
 
 
+def test_text_where_a_number_is_due_is_told_with_its_place():
+    with pytest.raises(InputError, match=r"^at\.label_smoothing: 'few' must be a number$"):
+        build({"_target_": "nas_lightning.training.objectives.CrossEntropy", "label_smoothing": "few"}, role=OBJECTIVE)
+    with pytest.raises(InputError, match=r"^trainer\.callbacks\[0\]\.save_top_k: 'few' must be a number$"):
+        Builder().build_values({"callbacks": [{"_target_": f"{PL}.callbacks.ModelCheckpoint", "save_top_k": "few"}]}, "trainer")
+
+
 def test_a_library_that_cannot_do_with_null_is_told_with_what_is_null():
     node = {"_target_": "torchvision.transforms.v2.RandomCrop", "size": None, "padding": 4}
     with pytest.raises(InputError, match=r"RandomCrop does not take these values \(.*; size is null\)$"):
