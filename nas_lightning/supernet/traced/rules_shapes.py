@@ -65,9 +65,25 @@ def _permute(call: Value, flow: Flow) -> Dims:
 
 def _transpose(call: Value, flow: Flow) -> Dims:
     dims = list(flow.of(call.arguments["input"]))
-    one, other = call.arguments.get("dim0", 0), call.arguments.get("dim1", 1)
+    one, other = (call.arguments.get(f"dim{number}", call.arguments.get(f"axis{number}", number)) for number in (0, 1))
     if len(dims) > 1:
         dims[one], dims[other] = dims[other], dims[one]
+    return dims
+
+
+def _movedim(call: Value, flow: Flow) -> Dims:
+    dims = flow.of(call.arguments["input"])
+    source, target = (np.ravel(call.arguments[name]) % len(dims) for name in ("source", "destination"))
+    order = [dim for dim in range(len(dims)) if dim not in source]
+    for at, dim in sorted(zip(target.tolist(), source.tolist(), strict=True)):
+        order.insert(at, dim)
+    return [dims[dim] for dim in order]
+
+
+def _channel_shuffle(call: Value, flow: Flow) -> Dims:
+    dims = list(flow.of(call.arguments["input"]))
+    if (ids := dims[1]) is not None:
+        dims[1] = np.stack(flow.ids.equal_parts(ids, call.arguments["groups"]), axis=1).reshape(-1)
     return dims
 
 
@@ -167,11 +183,13 @@ def _shifted(call: Value, flow: Flow) -> Dims:
 SHAPES: dict[str, Rule] = {
     **dict.fromkeys(("flip", "roll"), _shifted),
     **dict.fromkeys(("reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as"), _view),
-    **dict.fromkeys(("t", "numpy_T", "transpose"), _transpose),
+    **dict.fromkeys(("t", "numpy_T", "transpose", "swapaxes", "swapdims"), _transpose),
     **dict.fromkeys(("expand", "expand_as"), _expand),
     **dict.fromkeys(("cat", "concat"), _cat),
     **dict.fromkeys(SPLITS, _split),
     **dict.fromkeys(("narrow", "slice"), _slice),
+    **dict.fromkeys(("movedim", "moveaxis"), _movedim),
+    "channel_shuffle": _channel_shuffle,
     "permute": _permute,
     "stack": _stack,
     "unbind": _unbind,

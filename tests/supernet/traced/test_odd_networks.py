@@ -14,8 +14,9 @@ from nas_lightning.errors import InputError
 from nas_lightning.scoring.bn_recalibration import _recalibrated
 from nas_lightning.supernet.layers import with_running_norms
 from nas_lightning.supernet.traced import TracedFamily
+from nas_lightning.supernet.traced.graph_cut import cut_graph
 from nas_lightning.supernet.traced.program import Program
-from tests.supernet.traced.networks import FINE
+from tests.supernet.traced.networks import FINE, differences, some_of
 
 SIDE = 8
 
@@ -252,6 +253,27 @@ def test_the_weights_of_a_parametrized_layer_are_drawn_for_its_own_width():
     narrow, wide = (family.alone(one, "running", 1).middle.weight.detach() for one in (family.space.smallest, family.space.largest))
     assert float(narrow.std()) == pytest.approx((1 / 3 / (narrow.shape[1] * 9)) ** 0.5, rel=0.2)  # PyTorch's
     assert narrow.std() > 1.5 * wide.std()
+
+
+@pytest.mark.parametrize(
+    "middle",
+    [
+        lambda: Function(lambda x: (x.swapaxes(1, 3) * 2).swapaxes(3, 1)),
+        lambda: Function(lambda x: (x.swapdims(-3, -1) * 2).swapdims(1, 3)),
+        lambda: Function(lambda x: torch.movedim(torch.movedim(x, 1, -1) * 2, -1, 1)),
+        lambda: Function(lambda x: torch.moveaxis(torch.moveaxis(x, (1, 2), (3, 1)).tanh(), (3, 1), (1, 2))),
+        lambda: nn.ChannelShuffle(4),
+        lambda: nn.Sequential(nn.Conv2d(16, 16, 1, groups=4), nn.ChannelShuffle(4), nn.Conv2d(16, 16, 3, padding=1, groups=2)),
+    ],
+    ids=["swapaxes", "swapdims", "movedim", "moveaxis", "shuffle", "shuffled groups"],
+)
+def test_channels_are_followed_where_dimensions_or_groups_are_moved(middle: Callable[[], nn.Module]):
+    family = family_of(lambda: Net(middle()))
+    assert family.space.names == ("first", "second")
+    supernet = family.supernet("batch", 0).double()
+    for architecture in some_of(supernet, 4):
+        found = differences(supernet, cut_graph(supernet, architecture), architecture, images().double())
+        assert max(map(abs, found)) < 1e-12
 
 
 def squared_in_place(x: Tensor) -> Tensor:
