@@ -1,5 +1,8 @@
 """Parameters and multiply-adds of many candidates at once, from the number of channels that each keeps."""
 
+from collections.abc import Callable
+from typing import ClassVar
+
 import numpy as np
 import numpy.typing as npt
 from torch import nn
@@ -11,9 +14,6 @@ from nas_lightning.supernet.traced.rules import MAKES_CHANNELS, RULES
 
 Integers = npt.NDArray[np.int64]
 CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
-TRANSPOSED = ("conv_transpose1d", "conv_transpose2d")
-PRODUCTS = ("matmul", "bmm", "mm", "baddbmm", "addmm")
-COUNTED = {*CONVOLUTIONS, *TRANSPOSED, *PRODUCTS, "linear", "scaled_dot_product_attention", "tensordot", "einsum"}
 READS = {"embedding", "index", "index_select", "gather"}
 """Operations that read entries of a matrix and multiply nothing."""
 
@@ -59,29 +59,35 @@ class Counted:
 
     def _of_all(self, call: Value) -> Integers:
         """Multiply-adds for all images that were traced: their dimension may be folded into others."""
-        arguments, made = call.arguments, self._sizes(call.index) if call.shapes else []
-        if call.name in CONVOLUTIONS:
-            return self._product([*self._sizes(arguments["weight"].index), made[0], *made[2:]])
-        if call.name in TRANSPOSED:
-            read = self._sizes(arguments["input"].index)
-            return self._product([*self._sizes(arguments["weight"].index), read[0], *read[2:]])
-        if call.name == "linear":
-            return self._product([*self._sizes(arguments["weight"].index), *made[:-1]])
-        if call.name in PRODUCTS:
-            operands = [argument for argument in arguments.values() if isinstance(argument, Ref)][-2:]
-            return self._product(made) * self._sizes(operands[0].index)[-1]
-        if call.name == "scaled_dot_product_attention":
-            query, key, value = (self._sizes(arguments[name].index) for name in ("query", "key", "value"))
-            return self._product(query[:-1]) * key[-2] * (query[-1] + value[-1])
-        if call.name == "tensordot":
-            read = self._sizes(arguments["input"].index)
-            return self._product([*made, *(read[dim] for dim in arguments["dims_self"])])
-        if call.name == "einsum":
-            return self._of_einsum(arguments["equation"].replace(" ", ""), [self._sizes(one.index) for one in arguments["tensors"]])
-        return np.zeros_like(self._one)
+        return self.COUNTS[call.name](self, call) if call.name in self.COUNTS else np.zeros_like(self._one)
 
-    def _of_einsum(self, equation: str, sizes: list[list[Integers]]) -> Integers:
+    def _of_convolution(self, call: Value) -> Integers:
+        made = self._sizes(call.index)
+        return self._product([*self._sizes(call.arguments["weight"].index), made[0], *made[2:]])
+
+    def _of_transposed(self, call: Value) -> Integers:
+        read = self._sizes(call.arguments["input"].index)
+        return self._product([*self._sizes(call.arguments["weight"].index), read[0], *read[2:]])
+
+    def _of_linear(self, call: Value) -> Integers:
+        return self._product([*self._sizes(call.arguments["weight"].index), *self._sizes(call.index)[:-1]])
+
+    def _of_product(self, call: Value) -> Integers:
+        operands = [argument for argument in call.arguments.values() if isinstance(argument, Ref)][-2:]
+        return self._product(self._sizes(call.index)) * self._sizes(operands[0].index)[-1]
+
+    def _of_attention(self, call: Value) -> Integers:
+        query, key, value = (self._sizes(call.arguments[name].index) for name in ("query", "key", "value"))
+        return self._product(query[:-1]) * key[-2] * (query[-1] + value[-1])
+
+    def _of_tensordot(self, call: Value) -> Integers:
+        read = self._sizes(call.arguments["input"].index)
+        return self._product([*self._sizes(call.index), *(read[dim] for dim in call.arguments["dims_self"])])
+
+    def _of_einsum(self, call: Value) -> Integers:
         """Of the operands multiplied from left to right."""
+        equation = call.arguments["equation"].replace(" ", "")
+        sizes = [self._sizes(one.index) for one in call.arguments["tensors"]]
         read, arrow, written = equation.partition("->")
         terms = [_spelt_out(term, len(lengths)) for term, lengths in zip(read.split(","), sizes, strict=True)]
         length: dict[str, Integers] = {}
@@ -100,6 +106,17 @@ class Counted:
             have = left
         return total
 
+    COUNTS: ClassVar[dict[str, Callable[["Counted", Value], Integers]]] = {
+        **dict.fromkeys(CONVOLUTIONS, _of_convolution),
+        **dict.fromkeys(("conv_transpose1d", "conv_transpose2d"), _of_transposed),
+        **dict.fromkeys(("matmul", "bmm", "mm", "baddbmm", "addmm"), _of_product),
+        "linear": _of_linear,
+        "scaled_dot_product_attention": _of_attention,
+        "tensordot": _of_tensordot,
+        "einsum": _of_einsum,
+    }
+    """By the name of an ATen operation."""
+
     def _sizes(self, index: int) -> list[Integers]:
         """The length of every dimension of a value, (n,) each."""
         lengths = zip(self.graph.values[index].shape, self._layouts[index][0], strict=True)
@@ -112,7 +129,7 @@ class Counted:
 def uncounted(graph: Graph) -> list[Value]:
     """Operations with matrices of weights whose multiply-adds are not counted, as those of an LSTM."""
     matrices = {index for index, tensor in graph.tensors.items() if isinstance(tensor, nn.Parameter) and tensor.ndim > 1}
-    known = {*COUNTED, *RULES, *READS}
+    known = {*Counted.COUNTS, *RULES, *READS}
     return [call for call in graph.calls if call.name not in known and not matrices.isdisjoint(call.inputs)]
 
 
