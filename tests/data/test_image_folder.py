@@ -307,7 +307,8 @@ def test_a_folder_of_images_trains_and_ranks(root: Path, tmp_path: Path, command
 
 
 @pytest.mark.slow
-def test_a_run_is_not_resumed_on_images_that_were_split_anew(tmp_path: Path, root: Path, command: Callable):
+def test_a_run_is_not_resumed_on_images_that_were_split_anew(tmp_path: Path, command: Callable):
+    root = filled(tmp_path / "images", 30)  # 18 test images, of which four were trained on once a picture is added
     words = ["experiment=quickstart", "data=image_folder", f"data.root={root}", f"data.cache={tmp_path}/cache"]
     words += ["standalone=none", "ranking.enabled=false"]
     words += [f"stages.{stage}.epochs=1" for stage in ("pretrain", "finetune", "distill_1")]
@@ -320,6 +321,7 @@ def test_a_run_is_not_resumed_on_images_that_were_split_anew(tmp_path: Path, roo
     says = f"error: {tmp_path}/run/stages/pretrain/last.ckpt: was trained on other images than data has now"
     assert refused.code == 2
     assert refused.err.startswith(says), refused.err
-    refused = command("rank", f"checkpoint={weights}", f"data.root={root}", f"run_dir={tmp_path}/other")
-    assert refused.code == 2
-    assert refused.err.startswith(f"error: checkpoint: {weights} was trained on "), refused.err
+    for name, given in {"checkpoint": ["rank"], "initial_checkpoint": ["train", *words[:-1]]}.items():
+        refused = command(*given, f"{name}={weights}", f"data.root={root}", f"run_dir={tmp_path}/other")
+        assert refused.code == 2
+        assert refused.err.startswith(f"error: {name}: {weights} was trained on about 22% of what are test images"), refused.err
