@@ -24,6 +24,7 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, QuotedString
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -38,6 +39,8 @@ OF_OTHERS = "short"
 """The experiment of a network, or of other images than digits, unless another is given: the quickstart is made for those alone."""
 FITTED = ("optimizer", "sampler", "schedule", "objective")
 """Groups of a stage or a recipe whose options have other arguments."""
+SINGLE = "hydra.mode=RUN"
+"""What Hydra appends to the overrides of a run that asks for no mode."""
 OPEN = ("network.network", "network.widths.overrides")
 """Keys below which any may be given: arguments of a constructor, patterns."""
 PLUGINS_VARIABLE = "NAS_LIGHTNING_PLUGINS"
@@ -69,10 +72,37 @@ class CheckingLoader(ConfigLoaderImpl):
         super().__init__(config_search_path)
         self.arguments, self.command, self.base, self.multiruns = arguments, command, base, multiruns
         self.overrides: list[str] = []
+        self.single: tuple[str | None, list[str], DictConfig] | None = None
         self.repository = CheckingRepository(config_search_path)
 
-    def load_configuration(self, config_name: str | None, overrides: list[str], *arguments: Any, **named: Any) -> DictConfig:
-        """See ConfigLoader; ``overrides`` may also come from a sweep or study described in a file."""
+    def load_configuration(
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        from_shell: bool = True,
+        validate_sweep_overrides: bool = True,
+    ) -> DictConfig:
+        """See ConfigLoader. Hydra first asks for the mode alone, unvalidated: what is legal as a single run is not composed again."""
+        single, self.single = self.single, None
+        if single is not None and run_mode == RunMode.RUN and (config_name, overrides) == (single[0], [*single[1], SINGLE]):
+            config = single[2]
+            config.hydra.mode = RunMode.RUN
+            config.hydra.overrides.hydra.append(SINGLE)
+            return config
+        if not validate_sweep_overrides:
+            with suppress(HydraException):  # not a single run
+                config = self._load(config_name, overrides, RunMode.RUN, from_shell, True)
+                self.single = config_name, list(overrides), config
+                return config
+        config = self._load(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
+        if run_mode == RunMode.MULTIRUN and validate_sweep_overrides and not self.multiruns:
+            with suppress(OmegaConfBaseException, ValueError):  # Hydra says better what is wrong
+                self.multiruns.append(Path(config.hydra.sweep.dir))  # now, on Hydra's own: it keeps the time that is in the name
+        return config
+
+    def _load(self, config_name: str | None, overrides: list[str], *arguments: Any) -> DictConfig:
+        """The checked config; ``overrides`` may also come from a sweep or study described in a file."""
         for override in set(overrides).difference(self.arguments):
             for call in _forbidden_calls(override):
                 if not any(call in argument for argument in self.arguments):
@@ -83,7 +113,7 @@ class CheckingLoader(ConfigLoaderImpl):
             overrides = [*overrides, f"experiment={OF_OTHERS}"]
         self.overrides = overrides  # of this job
         try:
-            config = super().load_configuration(config_name, overrides, *arguments, **named)
+            config = super().load_configuration(config_name, overrides, *arguments)
         except KeyError as error:  # Hydra copies variables unchecked
             raise InputError(f"hydra.job.env_copy: {error} is not in the environment") from None
         allowed = plugins_of(self.arguments)
@@ -92,9 +122,6 @@ class CheckingLoader(ConfigLoaderImpl):
                 rule = f"only the command line (plugins=[...]) or the environment variable {PLUGINS_VARIABLE} allows one"
                 raise InputError(f"plugins: {name!r} comes from a file; {rule}")
         check_hydra(config, values_of(self.arguments), allowed)
-        if config.hydra.mode == RunMode.MULTIRUN and not self.multiruns:
-            with suppress(OmegaConfBaseException, ValueError):  # Hydra says better what is wrong
-                self.multiruns.append(Path(config.hydra.sweep.dir))  # now, on Hydra's own: it keeps the time that is in the name
         return config
 
     def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: Any) -> DictConfig:

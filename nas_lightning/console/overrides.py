@@ -1,11 +1,14 @@
 """Lets users type paths as in a shell: Hydra's grammar knows neither ``~/x`` nor ``a/epoch=3.ckpt`` nor ``straße``."""
 
+import argparse
 import itertools
 import os
 import re
 import shlex
 from collections.abc import Sequence
+from typing import NoReturn
 
+from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
@@ -39,6 +42,22 @@ def readable(arguments: Sequence[str]) -> list[str]:
     for start, argument in enumerate(arguments):
         _check_whole(argument, arguments[start + 1 :], parser)
     return [_readable(argument, parser) for argument in arguments]
+
+
+def in_hydras_order(arguments: Sequence[str]) -> tuple[list[str], argparse.Namespace]:
+    """Options before overrides, as Hydra needs them, wherever the user put them; and what Hydra reads in them.
+
+    Raises:
+        InputError: for what is neither.
+    """
+    parser = get_args_parser()
+    parser.error = _refuse  # type: ignore[method-assign]
+    found = parser.parse_intermixed_args(arguments)
+    return [*(argument for argument in arguments if argument not in found.overrides), *found.overrides], found
+
+
+def _refuse(message: str) -> NoReturn:
+    raise InputError(f"{message}; keys are written KEY=VALUE, Hydra's options are those of --hydra-help")
 
 
 def with_home(node: object) -> object:

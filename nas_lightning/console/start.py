@@ -14,7 +14,6 @@ from threading import RLock
 from typing import Any, NoReturn
 
 import hydra
-from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -29,7 +28,7 @@ from nas_lightning.console.idle_keys import check_idle
 from nas_lightning.console.inputs import check_inputs
 from nas_lightning.console.mistakes import in_one_line, is_of_a_lost_worker, misfit, unknown_group, unknown_key
 from nas_lightning.console.multirun import as_a_run_of_its_own
-from nas_lightning.console.overrides import readable, with_home
+from nas_lightning.console.overrides import in_hydras_order, readable, with_home
 from nas_lightning.devices.launch import GRACE_SECONDS, check_common_folder, is_rank_zero, lost_process
 from nas_lightning.devices.process import configure_process, end_with_parent, outlive_output
 from nas_lightning.devices.signals import Interrupted, ending_on_request
@@ -91,8 +90,8 @@ def start(task: Task, config_name: str, after_multirun: Callable[[Path], None] |
 
     try:
         with ending_on_request():
-            typed[:] = sys.argv[1:] = readable(sys.argv[1:])
-            command_line = get_args_parser().parse_args()
+            sys.argv[1:], command_line = in_hydras_order(readable(sys.argv[1:]))
+            typed[:] = sys.argv[1:]
             if command_line.experimental_rerun is not None:
                 raise InputError("--experimental-rerun: is not supported, as it unpickles a file; give the run's overrides")
             with checked(command_line.overrides, config_name, base) as multiruns:

@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas_lightning.console.overrides import readable
+from nas_lightning.console.overrides import in_hydras_order, readable
 from nas_lightning.console.start import _new_folder
 from nas_lightning.errors import InputError
 
@@ -238,3 +238,24 @@ def test_a_folder_without_its_key_is_told_how_to_be_given(tmp_path: Path):
 def test_a_required_key_is_named_in_full(command: Callable[..., Any]):
     done = command("train", "experiment=short", "data=image_folder")
     assert (done.code, done.err) == (2, "error: data.root: must be given\n")
+
+
+def test_options_may_stand_between_overrides():
+    ordered, found = in_hydras_order(["a=1", "-m", "b=2,3", "--config-dir", "x", "c=4"])
+    assert ordered == ["-m", "--config-dir", "x", "a=1", "b=2,3", "c=4"]
+    assert (found.multirun, found.config_dir, found.overrides) == (True, "x", ["a=1", "b=2,3", "c=4"])
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--dry-run"], "unrecognized arguments: --dry-run; keys are written KEY=VALUE, "),
+        (["seed=1", "--cfg", "jobs"], "argument --cfg/-c: invalid choice: 'jobs' "),
+        (["--config-dir"], "argument --config-dir/-cd: expected one argument; "),
+    ],
+)
+def test_what_is_no_option_is_refused_in_one_line(words: list[str], says: str, command: Callable):
+    done = command("train", "experiment=micro", *words)
+    assert done.code == 2
+    assert done.err.startswith(f"error: {says}")
+    assert done.err.count("\n") == 1

@@ -132,9 +132,10 @@ def swept(command: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_multirun_in_the_default_folder_ends_with_its_page(command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("word", ["-m", "sweep=learning_rate"])
+def test_a_multirun_in_the_default_folder_ends_with_its_page(word: str, command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    done = command("train", "-m", "experiment=micro", *SMALL, "stages.pretrain.optimizer.lr=0.1,1e30", "seed=0", pages=True)
+    done = command("train", word, "experiment=micro", *SMALL, "stages.pretrain.optimizer.lr=0.1,1e30", "seed=0", pages=True)
     assert done.code == 2
     assert "page: multirun/micro/" in done.out  # of the job before the one that failed
     assert len(list(tmp_path.glob("multirun/micro/*/sweep.html"))) == 1
