@@ -1,6 +1,8 @@
 """What several rooms' tests share: a console command in this process, a program in another, one finished ``experiment=micro``."""
 
+import atexit
 import contextlib
+import functools
 import io
 import os
 import signal
@@ -20,6 +22,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hypothesis import HealthCheck, settings
 
 from nas_lightning.commands import compare, export, rank, report, search, standalone, train, tune
+from tests.programs.preloaded import Preloaded
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and what it starts
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a slow one is not a bug
@@ -82,11 +85,23 @@ def run_program(*arguments: object, pages: bool = False) -> subprocess.Completed
     Args:
         pages: as of ``run_command``.
     """
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     given = [*map(str, arguments)]
-    draws = given[0] == "train.py" or (given[0] == "-m" and given[1].startswith("nas_lightning.commands."))
-    command = [sys.executable, *(["tests/programs/without_page.py"] if draws and not pages else []), *given]
+    if given[0] == "train.py" or (given[0] == "-m" and given[1].startswith("nas_lightning.commands.")):
+        started = preloaded().start(given, draws_page=pages)
+        out, err = started.end(LONGEST)
+        assert started.returncode is not None
+        return subprocess.CompletedProcess(given, started.returncode, out, err)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, *given]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=LONGEST, check=False)
+
+
+@functools.cache
+def preloaded() -> Preloaded:
+    """Of this process, made when it is first needed."""
+    made = Preloaded()
+    atexit.register(made.close)
+    return made
 
 
 @pytest.hookimpl(wrapper=True)

@@ -14,7 +14,6 @@ import os
 import random
 import re
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,7 +23,10 @@ from typing import Any
 
 import torch
 
-ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.programs.preloaded import Preloaded, Started
+
 TEXTS = (
     "stages/*/metrics.csv",
     "stages/*/architectures.json",
@@ -40,20 +42,19 @@ LONGEST = 300.0
 """Seconds that any call may take."""
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
+def start(programs: Preloaded, folder: Path) -> Started:
     """The run, once it has taken its folder: what is before has nothing to lose."""
     is_new = not folder.exists()
-    command = [sys.executable, "tests/programs/without_page.py", "train.py", *ARGUMENTS, f"run_dir={folder}"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    if not process.stdout.readline().startswith("run folder:"):
-        sys.exit(f"the run did not start: {process.communicate()[1]}")
+    process = programs.start(["train.py", *ARGUMENTS, f"run_dir={folder}"], draws_page=False)
+    while not process.out.read_text(encoding="utf-8").startswith("run folder:"):
+        if process.wait(0.01):
+            sys.exit(f"the run did not start: {process.end(LONGEST)}")
     if is_new and (folder / "supernet.safetensors").exists():
         sys.exit("the run told its folder only when its stages had ended, so that no kill would meet them")
     return process
 
 
-def strike(folder: Path, counts: dict[str, int], number: int, draw: random.Random) -> str | None:
+def strike(programs: Preloaded, folder: Path, counts: dict[str, int], number: int, draw: random.Random) -> str | None:
     """Runs until it strikes itself at a boundary; returns which, None where it ended before.
 
     Args:
@@ -64,64 +65,53 @@ def strike(folder: Path, counts: dict[str, int], number: int, draw: random.Rando
     call, when = draw.randint(1, max(1, counts[place] // 8)), draw.choice(["before", "after"])
     signum = draw.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
     environment = {**os.environ, "STRIKE_AT": f"{place}:{call}:{when}:{int(signum)}"}
-    done = subprocess.run(
-        [sys.executable, "tests/programs/struck.py", *ARGUMENTS, f"run_dir={folder}"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=LONGEST,
-        check=False,
-    )
+    done = programs.start(["tests/programs/struck.py", *ARGUMENTS, f"run_dir={folder}"], draws_page=False, environment=environment)
+    _, error = done.end(LONGEST)
     if done.returncode == 0:
         if not (folder / "finished.json").is_file():
             sys.exit(f"a run struck at {environment['STRIKE_AT']} passed for one that had finished")
         return None
     expected = {-signum} if signum == signal.SIGKILL else {128 + signum, -signum}
-    if done.returncode not in expected or "Traceback" in done.stderr:
-        sys.exit(f"a run struck at {environment['STRIKE_AT']} ended with exit code {done.returncode}:\n{done.stderr}")
+    if done.returncode not in expected or "Traceback" in error:
+        sys.exit(f"a run struck at {environment['STRIKE_AT']} ended with exit code {done.returncode}:\n{error}")
     if done.returncode == 128 + signum:
-        check_promise(done.stderr, signum)
+        check_promise(error, signum)
     return place
 
 
-def count_calls(folder: Path) -> dict[str, int]:
+def count_calls(programs: Preloaded, folder: Path) -> dict[str, int]:
     """How often a whole run passes each place."""
     counts = folder / "counts.json"
     environment = {**os.environ, "COUNT_CALLS": str(counts)}
-    command = [sys.executable, "tests/programs/struck.py", *ARGUMENTS, f"run_dir={folder}"]
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, timeout=LONGEST)
+    finish(programs.start(["tests/programs/struck.py", *ARGUMENTS, f"run_dir={folder}"], draws_page=False, environment=environment))
     return dict(json.loads(counts.read_text(encoding="utf-8")))
 
 
-def finish(process: subprocess.Popen[str]) -> None:
-    out, error = process.communicate(timeout=LONGEST)
+def finish(process: Started) -> None:
+    out, error = process.end(LONGEST)
     if process.returncode != 0:
         sys.exit(f"the run failed with exit code {process.returncode}:\n{out}\n{error}")
 
 
-def kill_until_done(folder: Path, kills: int, longest_wait: float, draw: random.Random) -> int:
+def kill_until_done(programs: Preloaded, folder: Path, kills: int, longest_wait: float, draw: random.Random) -> int:
     """Kills up to so many times; returns how often. Unless all kills are used up, the run has ended; else it is left to end."""
     for number in range(kills):
-        process = start(folder)
-        try:
-            process.wait(draw.uniform(0, longest_wait))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
-            continue
-        finish(process)
-        return number
-    finish(start(folder))
+        process = start(programs, folder)
+        if process.wait(draw.uniform(0, longest_wait)):
+            finish(process)
+            return number
+        process.send(signal.SIGKILL)
+        process.end(LONGEST)
+    finish(start(programs, folder))
     return kills
 
 
-def terminate(folder: Path, longest_wait: float, draw: random.Random) -> bool:
+def terminate(programs: Preloaded, folder: Path, longest_wait: float, draw: random.Random) -> bool:
     """Sends SIGTERM; whether it came before the run had ended."""
-    process = start(folder)
+    process = start(programs, folder)
     time.sleep(draw.uniform(0, longest_wait))
-    process.send_signal(signal.SIGTERM)
-    _, error = process.communicate(timeout=LONGEST)
+    process.send(signal.SIGTERM)
+    _, error = process.end(LONGEST)
     if process.returncode == 0 and not (folder / "finished.json").is_file():
         sys.exit("a terminated run passed for one that had finished")
     if process.returncode != 128 + signal.SIGTERM:
@@ -175,14 +165,14 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="keeps the runs there; otherwise they are removed")
     arguments = parser.parse_args()
     draw = random.Random(arguments.seed)
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory() as temporary, Preloaded() as programs:
         folder = arguments.folder or Path(temporary)
         began = time.monotonic()
-        reference = start(folder / "reference")
+        reference = start(programs, folder / "reference")
         work = time.monotonic()
         finish(reference)
         work = time.monotonic() - work
-        counts = count_calls(folder / "counted")
+        counts = count_calls(programs, folder / "counted")
         done, runs, terms, tried, strikes = 0, 0, 0, 0, Counter[str]()
         while done < arguments.kills or terms < arguments.terms or strikes.total() < arguments.strikes:
             runs += 1
@@ -191,16 +181,16 @@ def main() -> None:
             victim = folder / f"victim_{runs}"
             if done < arguments.kills and runs % 2:
                 # On average a kill lets a twentieth of the work be done, so that one run meets many kills, wherever it is.
-                done += kill_until_done(victim, arguments.kills - done, work / 10, draw)
+                done += kill_until_done(programs, victim, arguments.kills - done, work / 10, draw)
             else:
                 if terms < arguments.terms:
-                    terms += terminate(victim, work / 2, draw)
+                    terms += terminate(programs, victim, work / 2, draw)
                 while strikes.total() < arguments.strikes:
                     tried += 1  # also where the run ends first, so that no place is waited for
-                    if (place := strike(victim, counts, tried, draw)) is None:
+                    if (place := strike(programs, victim, counts, tried, draw)) is None:
                         break
                     strikes[place] += 1
-                finish(start(victim))
+                finish(start(programs, victim))
             if found := differences(folder / "reference", victim):
                 sys.exit(f"run {runs} (seed {arguments.seed}) differs from the reference in {', '.join(found)}")
     took = time.monotonic() - began

@@ -53,7 +53,7 @@ def _counted(function: Any, name: str, calls: Counter[str], struck: tuple[str, i
 def main() -> None:
     """As train.py."""
     from nas_lightning.commands.train import main as train
-    from tests.programs.without_page import draw_no_page
+    from tests.programs.preloaded import draw_no_page
 
     draw_no_page()
     calls: Counter[str] = Counter()
