@@ -113,6 +113,7 @@ def test_a_room_without_networks_needs_no_torch(room: str):
         assert not {one.split(".")[0] for one in imports_of(file)} & HEAVY, file
 
 
+@pytest.mark.slow
 def test_agreement_report_and_tables_import_no_torch():
     files = [file for room in ("space", "agreement", "report") for file in files_of(room)]
     modules = [".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts) for file in files]

@@ -42,6 +42,7 @@ def test_every_key_of_the_page_is_one():
         composed("config", "run_dir=out", "network=resnet18", key)
 
 
+@pytest.mark.slow
 def test_the_table_of_the_page_is_that_of_the_dry_run():
     from nas_lightning.commands.network_table import describe_network
     from nas_lightning.supernet.traced import TracedFamily

@@ -71,6 +71,7 @@ def test_known_accuracies_are_given_as_values_or_as_a_file(table: RankedTable, t
     assert table.agreement(tmp_path / "known.json", resamples=10).table() == found.table()
 
 
+@pytest.mark.slow
 def test_a_saved_table_is_read_back_reported_and_compared(table: RankedTable, tmp_path: Path, command: Callable):
     known = dict(zip(table.population.architectures, np.linspace(0.2, 0.8, 39).tolist(), strict=False))
     path = table.save(tmp_path, known)

@@ -84,6 +84,7 @@ def test_an_experiment_composes_and_all_its_objects_are_made(experiment: str):
     assert all(isinstance(stage, Stage) for stage in built.stages.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choice", OPTIONS)
 def test_an_option_of_a_group_fits_into_the_default_run(choice: str, tmp_path: Path):
     group, option = choice.split("=")
@@ -119,6 +120,7 @@ def test_the_option_none_switches_a_part_off_in_every_experiment(experiment: str
     assert not config.ranking.enabled
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", ["cifar10", "cifar100"])
 def test_cifar_is_a_choice_for_the_recipe_without_its_files(data: str):
     build("experiment=track1", f"data={data}", "data.download=false", "data.root=/nowhere")

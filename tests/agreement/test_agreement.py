@@ -77,6 +77,7 @@ def test_what_has_no_order_is_refused(scores, truth, rule: str):
         kendall_tau(np.array(scores), np.array(truth))
 
 
+@pytest.mark.slow
 def test_intervals_cover_a_known_correlation_about_95_percent_of_the_time():
     rho, sets = 0.6, 150
     known = {"pearson": rho, "kendall": 2 / np.pi * np.arcsin(rho), "spearman": 6 / np.pi * np.arcsin(rho / 2)}

@@ -31,6 +31,7 @@ def test_reliability_is_that_of_the_one_way_analysis_of_variance():
     assert NoiseCeiling.of(accuracies).estimates["pearson"].value == pytest.approx(np.sqrt(1 - 1 / f))
 
 
+@pytest.mark.slow
 def test_kendall_is_scipys_between_seeds_stepped_up_by_hand():
     accuracies = trainings(np.arange(12) // 2 / 10, 0.1, 3)
     accuracies[1] = accuracies[0]  # a tie
@@ -58,6 +59,7 @@ def test_it_holds_where_small_networks_are_noisier(seeds: int):
     assert np.mean(estimated) == pytest.approx(np.mean(reached), abs=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("noise", "seeds"), [(0.3, 2), (1.0, 2), (1.0, 4)])
 def test_the_ceiling_is_what_the_expected_accuracies_reach_on_average(noise: float, seeds: int):
     expected = np.random.default_rng(2).normal(size=60)

@@ -175,6 +175,7 @@ def test_arrays_and_plain_pairs_train_and_rank_like_tensors(tmp_path: Path, comm
     assert len(set(scores)) == 1
 
 
+@pytest.mark.slow
 def test_a_test_split_that_was_cut_from_a_folder_is_reported(tmp_path: Path, command: Callable):
     rng = np.random.default_rng(0)
     for name in ("cat", "dog"):

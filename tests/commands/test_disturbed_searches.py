@@ -108,6 +108,7 @@ def test_a_search_killed_at_many_instants_ends_with_the_same_bytes(whole: tuple[
             return
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole", ["successive_halving"], indirect=True)
 def test_a_second_process_in_the_folder_ends_in_one_line(whole: tuple[list[str], Path], tmp_path: Path, command: Callable):
     given, undisturbed = whole

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from file_hashes import hashes
 
 
@@ -13,6 +14,7 @@ def rows(text: str) -> dict[str, list[str]]:
     return {line.split()[0]: line.split() for line in text.splitlines() if line.strip()}
 
 
+@pytest.mark.slow
 def test_a_dry_run_names_every_stage_with_its_steps_and_passes(command: Callable, tmp_path: Path):
     done = command("train", "experiment=micro", "dry_run=true", f"run_dir={tmp_path / 'run'}", "stages.finetune.max_steps=2")
     assert done.code == 0, done.err
@@ -23,6 +25,7 @@ def test_a_dry_run_names_every_stage_with_its_steps_and_passes(command: Callable
     assert table["distill_1"][1:5] == ["1", "2", "3", "3"]
 
 
+@pytest.mark.slow
 def test_a_dry_run_tells_of_ranking_truth_time_and_memory(command: Callable, tmp_path: Path):
     out = command("train", "experiment=micro", "dry_run=true", f"run_dir={tmp_path / 'run'}").out
     assert "images: digits, 200 to train on and 1,597 to test on, 10 classes at 8x8 pixels\nspace: " in out
@@ -34,6 +37,7 @@ def test_a_dry_run_tells_of_ranking_truth_time_and_memory(command: Callable, tmp
     assert re.search(r"peak memory so far: \d+\.\d\d GiB", out)
 
 
+@pytest.mark.slow
 def test_a_dry_run_leaves_out_what_the_folder_holds(command: Callable, micro: Path, tmp_path: Path):
     shutil.copytree(micro, tmp_path / "run")
     files = hashes(tmp_path, "run/**/*.*")
@@ -58,6 +62,7 @@ def test_a_dry_run_leaves_out_what_the_folder_holds(command: Callable, micro: Pa
     assert "holds a run with another config: seed was 0, is 5" in other.err
 
 
+@pytest.mark.slow
 def test_a_dry_run_trains_and_writes_nothing(command: Callable, tmp_path: Path):
     command("train", "experiment=micro", "dry_run=true", f"run_dir={tmp_path / 'run'}")
     assert not list(tmp_path.iterdir())

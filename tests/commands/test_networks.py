@@ -56,6 +56,7 @@ def test_a_checkpoint_is_ranked_only_where_its_class_is_allowed(run: Path, comma
     assert (tmp_path / "ranking/scores.csv").read_text() == (run / "ranking/scores.csv").read_text()
 
 
+@pytest.mark.slow
 def test_a_stage_that_was_stopped_goes_on_to_the_same_bits(run: Path, command: Callable, tmp_path: Path):
     strike = "{_target_: tests.strike.Strike, signum: 15, step: 2}"
     stopped = ["plugins=[tests]", f"trainer.callbacks=[{strike}]", "ranking=none", f"run_dir={tmp_path}"]
@@ -83,6 +84,7 @@ def test_weights_of_another_network_are_no_start(run: Path, command: Callable, t
     assert done.err == f"error: {line}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [["supernet=official"], ["stages.pretrain.low_resolution={side: 6, share: 0.5}"], ["experiment=finetune"]])
 def test_other_ways_to_train_take_a_network_too(command: Callable, tmp_path: Path, more: list[str]):
     stage = "finetune" if "finetune" in more[0] else "pretrain"
@@ -92,6 +94,7 @@ def test_other_ways_to_train_take_a_network_too(command: Callable, tmp_path: Pat
     assert (tmp_path / "ranking/scores.csv").read_text().count("\n") == 25
 
 
+@pytest.mark.slow
 def test_a_space_too_small_for_a_predictor_is_ordered_by_its_own_scores(command: Callable, tmp_path: Path):
     few = ["network.fixed=[inner.0]", "network.tie=['[sl]*']", "population.count=4"]  # four candidates
     done = command("train", *WHOLE, *few, f"run_dir={tmp_path}/refused")
@@ -105,6 +108,7 @@ def test_a_space_too_small_for_a_predictor_is_ordered_by_its_own_scores(command:
     assert "The best of 4 candidates, ordered by negative cross entropy" in done.out
 
 
+@pytest.mark.slow
 def test_a_fixed_teacher_answers_smaller_images_too(run: Path, command: Callable, tmp_path: Path):
     teacher = ["objective@stages.pretrain.objective=fixed_teacher", f"stages.pretrain.objective.checkpoint={run}/supernet.safetensors"]
     low = "stages.pretrain.low_resolution={side: 6, share: 0.5}"
@@ -143,6 +147,7 @@ def test_a_dry_run_shows_what_was_understood(command: Callable, tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["grey.Plain", "grey.Counting"])
 def test_the_dry_run_says_what_a_candidate_cut_out_is(command: Callable, tmp_path: Path, target: str):
     done = command("train", *network(target), *DIGITS, *SMALL, *FEW_STEPS, "ranking=none", "dry_run=true", f"run_dir={tmp_path}/run")
@@ -154,6 +159,7 @@ def keys(*overrides: str) -> dict[str, Any]:
     return composed("config", "run_dir=out", *overrides)
 
 
+@pytest.mark.slow
 def test_a_network_takes_the_short_experiment_unless_another_is_given():
     assert keys("network=resnet18")["stages"].keys() == {"pretrain"}
     assert keys("network=resnet18", "experiment=micro")["stages"].keys() == {"pretrain", "finetune", "distill_1"}

@@ -19,6 +19,7 @@ def rank(micro: Path) -> list[str]:
     return [f"checkpoint={micro}/supernet.safetensors", listed, "ranking.images=100", "ranking.fitted_on=30"]
 
 
+@pytest.mark.slow
 def test_a_run_leaves_the_page_that_nas_report_makes(micro: Path, tmp_path: Path):
     shutil.copytree(micro, tmp_path / "run")
     for path in write_report(tmp_path / "run", points=3000)[:2]:

@@ -110,6 +110,7 @@ def test_a_ranking_from_a_file_of_the_run_has_the_scores_of_the_run(
     assert ours["scores"]["top-1"]["kendall"]["value"] == pytest.approx(theirs["scores"]["top-1"]["kendall"]["value"])
 
 
+@pytest.mark.slow
 def test_several_checkpoints_are_ranked_each_and_compared_with_the_last(
     micro: Path, protocol: list[str], tmp_path: Path, command: Callable
 ):
@@ -317,6 +318,7 @@ class Stripes(ImageDataset):
 """
 
 
+@pytest.mark.slow
 def test_a_data_set_of_ones_own_trains_and_ranks(tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "stripes_plugin.py").write_text(OWN_DATA)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -355,6 +357,7 @@ def test_a_predictor_adds_a_column_and_a_row_and_changes_no_score(micro: Path, p
     assert (kept["predictor"], kept["scored"], len(kept["effects"])) == ("monotone_with_capacity", 60, 7)
 
 
+@pytest.mark.slow
 def test_a_long_list_is_predicted_from_some_of_its_candidates(micro: Path, tmp_path: Path, command: Callable):
     drawn = Population.draw(SearchSpace(**read_header(micro / "supernet.safetensors")["supernet"]["space"]), 500, 3)
     drawn.write(tmp_path / "list.json", (0.0 for _ in drawn))

@@ -62,6 +62,7 @@ def test_a_real_run_gets_its_report_without_importing_torch(run: Path):
     ]
 
 
+@pytest.mark.slow
 def test_a_wrong_file_ends_in_one_line_and_writes_nothing(run: Path):
     (run / "config.yaml").write_text("a: [\n\n")
     done = nas_report(f"run_dir={run}")

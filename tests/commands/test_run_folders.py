@@ -109,6 +109,7 @@ def test_another_seed_gives_other_weights_and_scores(micro: Path, other_seed: Pa
     assert not any(one["cross_entropy"] == other["cross_entropy"] for one, other in zip(first, second, strict=True))
 
 
+@pytest.mark.slow
 def test_the_first_stage_starts_from_a_given_checkpoint(micro: Path, tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch):
     seen: dict[str, torch.Tensor] = {}
 
@@ -130,6 +131,7 @@ def test_the_first_stage_starts_from_a_given_checkpoint(micro: Path, tmp_path: P
     assert f"initial_checkpoint: {weights} was trained on about " in done.err
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_the_weights_that_it_began_with(micro: Path, tmp_path: Path, command: Callable):
     short = [f"stages.{stage}.max_steps=1" for stage in STAGES]
     words = [

@@ -153,6 +153,7 @@ def test_a_command_gives_each_value_as_it_is(value: str):
     assert str(getattr(given, "text", given)) == value
 
 
+@pytest.mark.slow
 def test_a_run_shows_one_table_one_sentence_and_what_comes_next(command: Callable, tmp_path: Path):
     done = command("train", "experiment=micro", "standalone.count=3", f"run_dir={tmp_path}/run")
     assert done.code == 0, done.err

@@ -111,6 +111,7 @@ def test_the_page_shows_predicted_and_measured_latencies(whole: Path, command: C
         assert f"{value:,.3f}" in row
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed_at", [1, 13, 26])
 @pytest.mark.usefixtures("made_up")
 def test_a_search_that_is_stopped_while_it_measures_ends_the_same(
@@ -174,6 +175,7 @@ def test_a_budget_of_a_latency_needs_the_times_beside_it(whole: Path, tmp_path: 
     assert done.err.endswith(says)
 
 
+@pytest.mark.slow
 def test_what_is_measured_is_the_candidate_as_exported(
     checkpoint: Path, tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
 ):

@@ -69,6 +69,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {name: (folder / "search" / name).read_bytes() for name in MADE}
 
 
+@pytest.mark.slow
 def test_the_chosen_keep_to_their_budgets_and_have_both_scores(whole: Path, supernet: Supernet):
     evaluated = rows(whole / "search/evaluated.csv")
     codes = [row["architecture"] for row in evaluated]
@@ -138,6 +139,7 @@ def test_the_same_command_again_scores_nothing(arguments: list[str], whole: Path
     assert contents(whole) == before
 
 
+@pytest.mark.slow
 def test_the_config_on_the_page_is_what_was_asked_for_last(arguments: list[str], tmp_path: Path, command: Callable):
     for finalists in (2, 3):
         done = command("search", *arguments, f"search.finalists={finalists}", f"run_dir={tmp_path}")
@@ -345,6 +347,7 @@ def test_fewer_random_ones_than_are_asked_for_are_an_error(of_two_costs: Path, s
         choose_searched(of_two_costs, Problem(SPACE, counted(supernet.structure.cost)), None, 2, None, 0)
 
 
+@pytest.mark.slow
 def test_a_list_that_is_not_evaluated_whole_is_told_so(arguments: list[str], tmp_path: Path, command: Callable):
     Population.draw(SPACE, 12, seed=0).write(tmp_path / "list.json")
     given = [*arguments[:1], *SMALL, "search.algorithm=list", f"search.list={tmp_path}/list.json", "search.evaluations=10"]
@@ -356,6 +359,7 @@ def test_a_list_that_is_not_evaluated_whole_is_told_so(arguments: list[str], tmp
     assert "drawn at random" not in text
 
 
+@pytest.mark.slow
 def test_a_predicted_search_says_what_ordered_its_finalists(arguments: list[str], tmp_path: Path, command: Callable):
     done = command("search", *arguments, "search.objective=predicted", "search.fitted_on=30", f"run_dir={tmp_path}", pages=True)
     assert done.code == 0, done.err

@@ -74,6 +74,7 @@ def test_two_resolutions_that_contradict_are_one_line_with_a_way_out(images: Pat
     assert done.err == f"error: {says}\n"
 
 
+@pytest.mark.slow
 def test_more_images_than_there_are_may_be_the_most(images: Path, command: Callable):
     data = ["data=image_folder", f"data.root={images}", f"data.cache={images.parent}/cache", "data.resolution=12"]
     done = command("train", *DRY, *data, "ranking.most_images=1000")

@@ -63,6 +63,7 @@ def steps_told(table: str) -> dict[str, int]:
     return {name: int(found) for name, found in re.findall(r"^(\w+) +\d+ +\d+ +\d+ +(\d+) ", table, flags=re.MULTILINE)}
 
 
+@pytest.mark.slow
 def test_a_dry_run_counts_the_steps_of_several_devices(command: Callable, tmp_path: Path):
     several = ["trainer.devices=2", "stages.pretrain.max_steps=3", "dry_run=true", f"run_dir={tmp_path}/run"]
     # 150 images, 75 for each device, in batches of 64: tests/devices/test_runs.py counts as many in training

@@ -149,6 +149,7 @@ def test_a_mistake_in_an_experiment_of_ones_own_ends_in_one_line(content: object
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_an_experiment_of_ones_own_may_set_any_key(tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch):
     seen: list[tuple[int, int]] = []
     monkeypatch.setattr(

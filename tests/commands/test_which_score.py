@@ -25,6 +25,7 @@ def test_an_experiment_orders_by_predicted_scores_but_for_the_challenges(experim
     assert config_of(TrainConfig, "config", f"experiment={experiment}").ranking.score == expected
 
 
+@pytest.mark.slow
 def test_the_commands_order_by_predicted_scores_unless_asked():
     assert read(RankingConfig, {}).score == "predicted"
     for overrides, score in (((), "predicted"), (("ranking=sample",), "predicted"), (("ranking=official",), "top1")):

@@ -53,6 +53,7 @@ def ordered(run: Path, budget: int | None = None) -> list[str]:
     return [row["architecture"] for row in sorted(rows, key=lambda row: float(row["predicted"]))]
 
 
+@pytest.mark.slow
 def test_the_command_trains_the_best_and_as_many_random_ones_of_the_budget(run: Path, command: Callable, trained: list[Any]):
     budget = int(np.median(read_table(run / "ranking/scores.csv", TINY).multiply_adds))
     done = command("standalone", "choose=best", f"scores={run}/ranking/scores.csv", "count=3", f"budget={budget}", pages=True)

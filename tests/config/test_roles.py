@@ -33,6 +33,7 @@ HARM = (
 """Words of classes that start programs, load code, overwrite a file or open a connection."""
 
 
+@pytest.mark.slow
 def test_of_the_names_that_are_imported_a_role_takes_its_own_alone():
     names = named(loaded())
     assert len(names) > 10_000

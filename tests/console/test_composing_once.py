@@ -42,6 +42,7 @@ def start_with(monkeypatch: pytest.MonkeyPatch, *words: str) -> list[tuple[dict,
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [[], ["hydra.mode=RUN"], ["hydra.job.name=mine"]], ids=["no mode", "its mode", "a name"])
 def test_a_run_is_composed_once_as_hydra_does(more: list[str], compositions: list[str], monkeypatch: pytest.MonkeyPatch):
     ((config, section),) = start_with(monkeypatch, *OVERRIDES, *more)
@@ -57,6 +58,7 @@ def test_a_run_is_composed_once_as_hydra_does(more: list[str], compositions: lis
     assert config == OmegaConf.to_container(expected, resolve=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [["-m", "seed=1,2"], ["hydra.mode=MULTIRUN", "seed=1,2"], ["-m", "seed=1", "population.count=900,1000"]],

@@ -114,6 +114,7 @@ def assert_refused(code: int, err: str, out: str, holds: list[str], deed: Path) 
     assert not deed.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FOREIGN)
 def test_an_experiment_of_a_stranger_is_refused_in_one_line(name: str, tmp_path: Path, deed: Path, command: Callable):
     text, holds = FOREIGN[name]

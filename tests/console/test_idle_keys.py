@@ -89,6 +89,7 @@ def test_the_command_stops_before_it_makes_a_folder(tmp_path: Path, command: Cal
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_sweep_over_a_key_that_does_nothing_is_refused(tmp_path: Path, command: Callable):
     words = ["-m", *TRAIN[1:], "dry_run=true", f"hydra.sweep.dir={tmp_path}/sweep", "ranking.images=5", "ranking.most_images=9,8"]
     done = command("train", *words)
@@ -96,6 +97,7 @@ def test_a_sweep_over_a_key_that_does_nothing_is_refused(tmp_path: Path, command
     assert "ranking.most_images: does nothing beside ranking.images; leave one of them out" in done.err
 
 
+@pytest.mark.slow
 def test_a_sweep_may_switch_what_makes_a_key_do_something(tmp_path: Path, command: Callable):
     words = ["-m", *TRAIN[1:], "dry_run=true", f"hydra.sweep.dir={tmp_path}/sweep", "ranking.images=5,null", "ranking.most_images=9"]
     assert command("train", *words).code == 0

@@ -75,6 +75,7 @@ def test_a_folder_of_an_owner_that_was_killed_is_free(tmp_path: Path):
     check_free(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["train", "search"])
 def test_a_run_folder_in_use_is_named_without_torch(command: str, tmp_path: Path):
     (tmp_path / "file").write_text("")

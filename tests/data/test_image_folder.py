@@ -281,6 +281,7 @@ def test_arguments_out_of_range_are_refused(arguments: dict[str, Any], says: str
         make(**arguments)
 
 
+@pytest.mark.slow
 def test_a_folder_of_images_trains_and_ranks(root: Path, tmp_path: Path, command: Callable):
     short = [f"stages.{stage}.epochs=1" for stage in ("pretrain", "finetune", "distill_1")]
     data = ["experiment=quickstart", "data=image_folder", f"data.root={root}", f"data.cache={tmp_path}/cache"]

@@ -45,6 +45,7 @@ def test_the_class_file_is_the_same_network(shortcuts: ShortcutRule):
         torch.testing.assert_close(network.eval()(images), theirs.eval()(images))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "codes"),
     [([], [0, 2]), (["count=2"], [0, 1, 2]), (["count=null"], [0, 1, 2, 3])],
@@ -102,6 +103,7 @@ def test_quality_is_that_of_all_images_at_once():
     assert loss == pytest.approx(float(F.cross_entropy(logits, labels[:301])), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_latencies_are_measured_with_the_threads_that_were_given(checkpoint: Path, tmp_path: Path, command: Callable):
     before = torch.get_num_threads()
     try:

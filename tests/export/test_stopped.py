@@ -16,6 +16,7 @@ from tests.export.tiny import CODE
 SMALL = ("export.formats=[safetensors]", "export.images=100", f"architecture={CODE}")
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_same_command_makes_it_whole(
     checkpoint: Path, tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
 ):
@@ -41,6 +42,7 @@ def test_a_full_disk_is_one_line_and_the_same_command_makes_it_whole(
     assert {path.name for path in folder.iterdir()} == {"network.safetensors", "network.py", "card.json", "card.md"}
 
 
+@pytest.mark.slow
 def test_one_that_was_killed_before_its_card_is_made_again(
     checkpoint: Path, tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
 ):
@@ -57,6 +59,7 @@ def test_one_that_was_killed_before_its_card_is_made_again(
     assert (folder / "network.safetensors").read_bytes() == before  # of the same training images in the same order
 
 
+@pytest.mark.slow
 def test_a_folder_in_use_is_refused(checkpoint: Path, tmp_path: Path, command: Callable):
     with only_owner(tmp_path / "run"):
         done = command("export", f"checkpoint={checkpoint}", *SMALL, f"run_dir={tmp_path}/run")

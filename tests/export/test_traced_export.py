@@ -90,6 +90,7 @@ def test_weights_alone_are_written_without_a_program_that_could_not_run_them(tmp
     assert {path.name for path in (tmp_path / "export/6-12-15").iterdir()} == {"network.safetensors", "card.json", "card.md"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Plain, Counting])
 def test_an_export_is_read_again_as_the_same_network(kind: type[nn.Module], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     export(supernet_of(kind), tmp_path, ExportSettings(images=100, batch_size=90, formats=["safetensors", "pt2"]))
@@ -108,6 +109,7 @@ def test_an_export_is_read_again_as_the_same_network(kind: type[nn.Module], tmp_
     torch.testing.assert_close(saved.network(images), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_export_that_is_read_for_any_sides_answers_smaller_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     export(supernet_of(Summing), tmp_path, ExportSettings(images=100, batch_size=90, formats=["safetensors"]))
     path = tmp_path / "export/6-12-15/network.safetensors"
@@ -133,6 +135,7 @@ def test_dropout_is_no_part_of_the_norms():
     assert [norm.momentum for norm in network.modules() if isinstance(norm, nn.BatchNorm2d)] == [0.1] * 3
 
 
+@pytest.mark.slow
 def test_what_only_rounds_is_told_from_a_wrong_network_in_double_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cut_out, "limit_of", lambda logits: 1e-9 if logits.dtype is torch.float64 else -1.0)
     (tmp_path / "right").mkdir()

@@ -215,6 +215,7 @@ def test_protocol_environment_recipe_and_truth_are_told(page: Page):
     assert "from seed to seed: 0.71 points" in " ".join(page.text.split())
 
 
+@pytest.mark.slow
 def test_images_are_named_as_their_key_and_the_noise_of_the_truth_is_told(tmp_path: Path):
     folder = write_example(tmp_path / "run")
     with (folder / "config.yaml").open("a", encoding="utf-8") as file:
@@ -226,6 +227,7 @@ def test_images_are_named_as_their_key_and_the_noise_of_the_truth_is_told(tmp_pa
     assert said in text
 
 
+@pytest.mark.slow
 def test_many_candidates_are_sampled_evenly_and_the_report_says_so(tmp_path: Path):
     write_example(tmp_path, candidates=220, known=200)
     text = text_of(tmp_path, points=100)
@@ -256,6 +258,7 @@ def test_a_predicted_score_is_shown_where_a_ranking_has_it(name: str, tmp_path: 
     assert text.index("| a3 |") < text.index("| a2 |") < text.index("| a1 |")
 
 
+@pytest.mark.slow
 def test_the_same_files_give_the_same_bytes(folder: Path, tmp_path: Path):
     again = write_example(tmp_path / "example")
     write_report(again, points=3000)

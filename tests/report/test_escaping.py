@@ -58,6 +58,7 @@ def page(folder: Path) -> Page:
     return Page.parse((folder / "report.html").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_half_a_character_is_replaced(tmp_path: Path):
     write_example(tmp_path / "run")
     change_json(tmp_path / "run/environment.json", commit="\ud800abc", machine="\ud800")

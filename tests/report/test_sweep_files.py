@@ -20,6 +20,7 @@ from nas_lightning.report.write import make_sweep_parts
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)> %{x} $a$ |"
 
 
+@pytest.mark.slow
 def test_the_same_jobs_give_the_same_bytes(tmp_path: Path):
     write_sweep(tmp_path)
     first = {path: path.read_bytes() for path in write_sweep_report(tmp_path)[:2]}

@@ -35,6 +35,7 @@ def holder(tmp_path: Path):
     process.communicate()
 
 
+@pytest.mark.slow
 def test_a_second_process_is_told_who_holds_the_folder(holder: subprocess.Popen, tmp_path: Path, command: Callable):
     with pytest.raises(InputError, match=rf"in use by process {holder.pid} on .* since \d\d\d\d-"), only_owner(tmp_path):
         pass

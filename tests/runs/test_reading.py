@@ -101,6 +101,7 @@ ODD_YAML = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ODD_YAML)
 def test_yaml_that_this_project_does_not_write_is_refused(name: str, tmp_path: Path):
     text, holds = ODD_YAML[name]
@@ -113,6 +114,7 @@ PLAIN = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(all
 TREES = st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3), max_leaves=8)
 
 
+@pytest.mark.slow
 @given(st.dictionaries(WORDS, TREES, max_size=3))
 def test_a_config_is_read_as_it_was_written_and_never_resolved(tmp_path_factory: pytest.TempPathFactory, content: dict[str, Any]):
     path = tmp_path_factory.getbasetemp() / "written.yaml"

@@ -31,12 +31,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("properties")
 
 
+@pytest.mark.slow
 @given(tables())
 def test_a_written_table_is_read_back_to_the_bit_whatever_the_names(folder: Path, table: ScoreTable):
     table.write(folder / "scores.csv")
     assert read_scores(folder / "scores.csv", SPACE) == dict(zip(table.population.architectures, table.scores, strict=True))
 
 
+@pytest.mark.slow
 @given(tables())
 def test_a_written_part_is_read_back_to_the_bit(folder: Path, table: ScoreTable):
     for old in folder.glob("*.csv"):

@@ -42,6 +42,7 @@ def counted(architectures: Sequence[Architecture]) -> tuple[list[int], list[int]
 SHARES, PROPOSERS, WORDS = st.floats(0.0, 1.0), ("nsga2", "random", "successive_halving"), ("spread", "uniform")
 
 
+@pytest.mark.slow
 @given(
     SHARES, SHARES, st.integers(0, 1000), st.sampled_from(["nsga2", "random", "successive_halving"]), st.sampled_from(["spread", "uniform"])
 )

@@ -262,6 +262,7 @@ ARGUMENTS = (
 )
 
 
+@pytest.mark.slow
 def test_the_command_tells_what_was_given_to_whom(micro: Path, tmp_path: Path, command: Callable):
     start = (f"checkpoint={micro}/supernet.safetensors", f"ranking.list={micro}/ranking/submission.json", *ARGUMENTS)
     done = command("rank", *start, f"run_dir={tmp_path}/run")

@@ -35,6 +35,7 @@ def digits() -> Digits:
     return Digits(resolution=8, train_images=300)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Plain, Counting])
 def test_the_truth_is_that_of_the_class_written_with_these_widths(kind: type[nn.Module], digits: Digits):
     family = TracedFamily(kind, "grey", 10, 1, 8, FINE)

@@ -61,6 +61,7 @@ def test_a_callback_that_stops_a_stage_anywhere_costs_no_bit(step: int, micro: P
     assert_same_run(tmp_path, micro)
 
 
+@pytest.mark.slow
 def test_a_callback_that_stops_at_an_epochs_end_costs_no_bit(micro: Path, tmp_path: Path):
     with pytest.raises(InputError, match="was stopped after 3 of 6 steps"):
         train_watched(tmp_path, StopAfterEpoch())

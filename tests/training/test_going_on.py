@@ -199,6 +199,7 @@ def test_a_stage_that_ends_within_an_epoch_goes_on_within_it(tmp_path: Path, mon
         assert_same_run(tmp_path / f"stopped_{stop}", tmp_path / "straight")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", POINTS)
 def test_a_run_that_is_stopped_goes_on_and_ends_with_the_same_bits(
     point: str, micro: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -214,6 +215,7 @@ def test_a_run_that_is_stopped_goes_on_and_ends_with_the_same_bits(
     assert len(steps) == 12 - steps_kept  # what a checkpoint holds is not repeated
 
 
+@pytest.mark.slow
 def test_each_stage_starts_from_the_weights_of_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     starts: list[tuple[str, dict[str, torch.Tensor]]] = []
 

@@ -146,6 +146,7 @@ def assert_same_end(resumed: Resumed, content: Any, folder: Path) -> None:
     assert all(torch.equal(weights[name], value) for name, value in resumed.weights.items())
 
 
+@pytest.mark.slow
 def test_a_whole_checkpoint_is_taken(resumed: Resumed, tmp_path: Path):
     assert resumed.check(resumed.saved, tmp_path / "last.ckpt") is None
     assert_same_end(resumed, resumed.saved, tmp_path / "run")
@@ -224,6 +225,7 @@ def test_a_flipped_bit_is_noticed(resumed: Resumed, tmp_path: Path):
         read_last(path)
 
 
+@pytest.mark.slow
 def test_a_command_says_which_checkpoint_it_cannot_resume_from(resumed: Resumed, tmp_path: Path, command: Callable):
     folder = shutil.copytree(resumed.folder, tmp_path / "run")
     path = folder / resumed.path.relative_to(resumed.folder)

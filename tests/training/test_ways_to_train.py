@@ -100,6 +100,7 @@ def stopped_at(monkeypatch: pytest.MonkeyPatch) -> Any:
     return stop
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_two_steps_of_a_stopped_run_end_with_the_weights_of_one_that_was_not(
     way: str, files: Path, tmp_path: Path, stopped_at: Any
@@ -125,6 +126,7 @@ def test_a_sandwich_learns_an_objective_in_one_pass_as_in_several(objective: str
         torch.testing.assert_close(together[name], tensor, rtol=1e-3, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}")
 
 
+@pytest.mark.slow
 def test_a_stopped_fair_stage_trains_each_width_equally_often(
     files: Path, tmp_path: Path, stopped_at: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

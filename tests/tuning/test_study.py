@@ -78,6 +78,7 @@ def test_the_same_command_goes_on_and_proposes_anew(study: Path, command: Callab
     assert "trial 5:" not in done.err
 
 
+@pytest.mark.slow
 def test_a_trial_whose_process_died_is_gone_on_with_in_its_folder(command: Callable, tmp_path: Path):
     folder = tmp_path / "study"
     folder.mkdir()
@@ -120,6 +121,7 @@ def test_a_database_is_not_shared_by_two_folders(command: Callable, tmp_path: Pa
     assert "study: study has run_dir" in done.err
 
 
+@pytest.mark.slow
 def test_an_illegal_value_fails_its_trial_and_the_study_goes_on(command: Callable, tmp_path: Path):
     arguments = ["search={loader.batch_size: [64, 0]}", "trials=3", "seed=0"]
     done = command("tune", *given(tmp_path / "study", *arguments))
@@ -128,6 +130,7 @@ def test_an_illegal_value_fails_its_trial_and_the_study_goes_on(command: Callabl
     assert states.count("FAIL") == done.err.count("failed: loader.batch_size: 0 must be at least 2") > 0
 
 
+@pytest.mark.slow
 def test_a_trial_without_memory_fails_and_the_study_goes_on(command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def run(*_: Any, **__: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
@@ -154,6 +157,7 @@ def test_a_study_composes_a_network_as_nas_train_does(command: Callable, tmp_pat
     assert stages == [["pretrain"]]
 
 
+@pytest.mark.slow
 def test_diverging_values_fail_their_trial_and_three_end_the_study(command: Callable, tmp_path: Path):
     done = command("tune", *given(tmp_path / "study", "search={stages.pretrain.optimizer.lr: [1e30]}", "trials=9"))
     assert done.code == 2

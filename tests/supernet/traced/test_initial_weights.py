@@ -95,6 +95,7 @@ def test_weights_are_those_of_the_class_for_its_own_widths(kind: type[nn.Module]
     assert first(torch.zeros(2, 3, 8, 8)).shape == (2, 10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [mobilenet_v2, partial(resnet18, zero_init_residual=True)])
 def test_a_candidate_of_a_library_begins_as_the_library_begins(make: Callable[..., nn.Module]):
     family = TracedFamily(partial(make, num_classes=100), "library", 100, 3, 32)

@@ -87,6 +87,7 @@ def test_a_network_of_ones_own_comes_back(tmp_path: Path, save: Save, name: str,
     assert loaded.family.tie == ["[si]*"]
 
 
+@pytest.mark.slow
 def test_a_network_of_torchvision_comes_back(tmp_path: Path):
     supernet, images = of_torchvision("squeezenet1_1"), images_of(32).float()
     loaded, _ = load_supernet(saved(tmp_path / "supernet.safetensors", supernet))
@@ -102,6 +103,7 @@ def test_a_large_network_of_torchvision_comes_back(tmp_path: Path, name: str):
     assert loaded.header() == supernet.header()
 
 
+@pytest.mark.slow
 def test_a_network_of_timm_comes_back_where_timm_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "timm.py").write_text(
         f"from {HERE}.grey import Plain\n"

@@ -81,6 +81,7 @@ def test_wrong_widths_are_one_line(settings: dict[str, object], line: str):
         Widths(**settings)
 
 
+@pytest.mark.slow
 def test_tied_choices_are_one_and_keep_about_the_same_share():
     module = Everything()
     free = Program(module, IMAGES, FINE)

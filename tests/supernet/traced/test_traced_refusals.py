@@ -102,6 +102,7 @@ def test_a_trace_that_takes_too_long_with_free_sides_has_those_of_the_images(mon
         supernet.begin(IMAGES[:, :, :12])
 
 
+@pytest.mark.slow
 def test_sides_for_which_a_forward_takes_another_branch_are_one_line():
     supernet = supernet_of(Everything(), IMAGES, FINE, free_sides=True)
     with pytest.raises(InputError, match="images of 4x16 pixels"):
