@@ -2,7 +2,6 @@
 
 import atexit
 import contextlib
-import functools
 import io
 import os
 import signal
@@ -96,12 +95,12 @@ def run_program(*arguments: object, pages: bool = False) -> subprocess.Completed
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=LONGEST, check=False)
 
 
-@functools.cache
-def preloaded() -> Preloaded:
-    """Of this process, made when it is first needed."""
-    made = Preloaded()
-    atexit.register(made.close)
-    return made
+def preloaded(made: list[Preloaded] = []) -> Preloaded:  # noqa: B006 one list for all calls
+    """Of this process, made when it is first needed, or has ended."""
+    if not made or made[-1].process.poll() is not None:
+        made.append(Preloaded())
+        atexit.register(made[-1].close)
+    return made[-1]
 
 
 @pytest.hookimpl(wrapper=True)

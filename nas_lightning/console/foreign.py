@@ -89,14 +89,18 @@ class CheckingLoader(ConfigLoaderImpl):
             config = single[2]
             config.hydra.mode = RunMode.RUN
             config.hydra.overrides.hydra.append(SINGLE)
+            check_hydra(config, values_of(self.arguments), plugins_of(self.arguments))  # interpolations may read both
             return config
         if not validate_sweep_overrides:
-            with suppress(HydraException):  # not a single run
+            try:
                 config = self._load(config_name, overrides, RunMode.RUN, from_shell, True)
                 self.single = config_name, list(overrides), config
                 return config
+            except HydraException as error:
+                if isinstance(error.__cause__, OmegaConfBaseException):
+                    raise  # in a multirun too
         config = self._load(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
-        if run_mode == RunMode.MULTIRUN and validate_sweep_overrides and not self.multiruns:
+        if run_mode == config.hydra.mode == RunMode.MULTIRUN and validate_sweep_overrides and not self.multiruns:
             with suppress(OmegaConfBaseException, ValueError):  # Hydra says better what is wrong
                 self.multiruns.append(Path(config.hydra.sweep.dir))  # now, on Hydra's own: it keeps the time that is in the name
         return config

@@ -45,7 +45,7 @@ def readable(arguments: Sequence[str]) -> list[str]:
 
 
 def in_hydras_order(arguments: Sequence[str]) -> tuple[list[str], argparse.Namespace]:
-    """Options before overrides, as Hydra needs them, wherever the user put them; and what Hydra reads in them.
+    """Overrides before options, as Hydra can read them, wherever the user put them; and what Hydra reads in them.
 
     Raises:
         InputError: for what is neither.
@@ -53,7 +53,10 @@ def in_hydras_order(arguments: Sequence[str]) -> tuple[list[str], argparse.Names
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]
     found = parser.parse_intermixed_args(arguments)
-    return [*(argument for argument in arguments if argument not in found.overrides), *found.overrides], found
+    options = list(reversed(arguments))
+    for override in reversed(found.overrides):
+        options.remove(override)  # the last one: an option before it may have an equal value
+    return [*found.overrides, *reversed(options)], found
 
 
 def _refuse(message: str) -> NoReturn:

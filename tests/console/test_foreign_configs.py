@@ -72,6 +72,14 @@ FOREIGN = {  # files of a --config-dir, or one experiment -> what the line must 
     "a copied variable": ("hydra: {job: {env_copy: [SECRET]}}\nseed: ${hydra:job.env_set.SECRET}", ["hydra.job.env_copy"]),
     "a copied variable that is not there": ("hydra: {job: {env_copy: [NOT_THERE]}}", ["hydra.job.env_copy", "NOT_THERE"]),
     "another folder for Hydra's files": ("hydra: {output_subdir: ../x}", ["hydra.output_subdir: '../x' comes from a file"]),
+    "another folder by the mode that Hydra sets": (
+        "hydra: {output_subdir: '${hydra.mode}'}",
+        ["hydra.output_subdir: ", "comes from a file"],
+    ),
+    "another folder by an override that Hydra adds": (
+        "hydra: {output_subdir: '${oc.select:hydra.overrides.hydra.0,.hydra}'}",
+        ["hydra.output_subdir: ", "comes from a file"],
+    ),
     "the environment in a key": ("seed: ${oc.env:SECRET}", ["experiment/mine", "seed", "oc.env"]),
     "the environment in a path": ("run_dir: DEED/${oc.env:SECRET}", ["experiment/mine", "run_dir", "oc.env"]),
     "the environment within text": ("population: {file: 'x/${oc.env:SECRET,none}/y'}", ["population.file", "oc.env"]),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
@@ -242,8 +243,24 @@ def test_a_required_key_is_named_in_full(command: Callable[..., Any]):
 
 def test_options_may_stand_between_overrides():
     ordered, found = in_hydras_order(["a=1", "-m", "b=2,3", "--config-dir", "x", "c=4"])
-    assert ordered == ["-m", "--config-dir", "x", "a=1", "b=2,3", "c=4"]
+    assert ordered == ["a=1", "b=2,3", "c=4", "-m", "--config-dir", "x"]
     assert (found.multirun, found.config_dir, found.overrides) == (True, "x", ["a=1", "b=2,3", "c=4"])
+
+
+@pytest.mark.parametrize(
+    ("words", "ordered"),
+    [
+        (["--config-dir", "a=1", "a=1"], ["a=1", "--config-dir", "a=1"]),
+        (["-p", "a=1", "--cfg", "job", "b=1", "a=1"], ["b=1", "a=1", "-p", "a=1", "--cfg", "job"]),
+        (["a=1", "--info"], ["a=1", "--info"]),
+        (["~a", "-m", "a=1", "a=1"], ["~a", "a=1", "a=1", "-m"]),
+    ],
+    ids=["an equal value", "two options", "an option that may have a value", "repeated"],
+)
+def test_an_option_keeps_its_value(words: list[str], ordered: list[str]):
+    found = in_hydras_order(words)
+    assert found[0] == ordered
+    assert found[1] == get_args_parser().parse_args(ordered)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ anew, until all are used up. Exit code 1 on a difference.
 """
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,19 +44,19 @@ LONGEST = 300.0
 """Seconds that any call may take."""
 
 
-def start(programs: Preloaded, folder: Path) -> Started:
+def start(programs: Iterator[Preloaded], folder: Path) -> Started:
     """The run, once it has taken its folder: what is before has nothing to lose."""
     is_new = not folder.exists()
-    process = programs.start(["train.py", *ARGUMENTS, f"run_dir={folder}"], draws_page=False)
+    process = next(programs).start(["train.py", *ARGUMENTS, f"run_dir={folder}"], draws_page=False)
     while not process.out.read_text(encoding="utf-8").startswith("run folder:"):
-        if process.wait(0.01):
+        if process.wait(0.01) and not process.out.read_text(encoding="utf-8").startswith("run folder:"):
             sys.exit(f"the run did not start: {process.end(LONGEST)}")
     if is_new and (folder / "supernet.safetensors").exists():
         sys.exit("the run told its folder only when its stages had ended, so that no kill would meet them")
     return process
 
 
-def strike(programs: Preloaded, folder: Path, counts: dict[str, int], number: int, draw: random.Random) -> str | None:
+def strike(programs: Iterator[Preloaded], folder: Path, counts: dict[str, int], number: int, draw: random.Random) -> str | None:
     """Runs until it strikes itself at a boundary; returns which, None where it ended before.
 
     Args:
@@ -65,7 +67,7 @@ def strike(programs: Preloaded, folder: Path, counts: dict[str, int], number: in
     call, when = draw.randint(1, max(1, counts[place] // 8)), draw.choice(["before", "after"])
     signum = draw.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
     environment = {**os.environ, "STRIKE_AT": f"{place}:{call}:{when}:{int(signum)}"}
-    done = programs.start(["tests/programs/struck.py", *ARGUMENTS, f"run_dir={folder}"], draws_page=False, environment=environment)
+    done = next(programs).start(["tests/programs/struck.py", *ARGUMENTS, f"run_dir={folder}"], draws_page=False, environment=environment)
     _, error = done.end(LONGEST)
     if done.returncode == 0:
         if not (folder / "finished.json").is_file():
@@ -79,11 +81,11 @@ def strike(programs: Preloaded, folder: Path, counts: dict[str, int], number: in
     return place
 
 
-def count_calls(programs: Preloaded, folder: Path) -> dict[str, int]:
+def count_calls(programs: Iterator[Preloaded], folder: Path) -> dict[str, int]:
     """How often a whole run passes each place."""
     counts = folder / "counts.json"
     environment = {**os.environ, "COUNT_CALLS": str(counts)}
-    finish(programs.start(["tests/programs/struck.py", *ARGUMENTS, f"run_dir={folder}"], draws_page=False, environment=environment))
+    finish(next(programs).start(["tests/programs/struck.py", *ARGUMENTS, f"run_dir={folder}"], draws_page=False, environment=environment))
     return dict(json.loads(counts.read_text(encoding="utf-8")))
 
 
@@ -93,7 +95,7 @@ def finish(process: Started) -> None:
         sys.exit(f"the run failed with exit code {process.returncode}:\n{out}\n{error}")
 
 
-def kill_until_done(programs: Preloaded, folder: Path, kills: int, longest_wait: float, draw: random.Random) -> int:
+def kill_until_done(programs: Iterator[Preloaded], folder: Path, kills: int, longest_wait: float, draw: random.Random) -> int:
     """Kills up to so many times; returns how often. Unless all kills are used up, the run has ended; else it is left to end."""
     for number in range(kills):
         process = start(programs, folder)
@@ -106,7 +108,7 @@ def kill_until_done(programs: Preloaded, folder: Path, kills: int, longest_wait:
     return kills
 
 
-def terminate(programs: Preloaded, folder: Path, longest_wait: float, draw: random.Random) -> bool:
+def terminate(programs: Iterator[Preloaded], folder: Path, longest_wait: float, draw: random.Random) -> bool:
     """Sends SIGTERM; whether it came before the run had ended."""
     process = start(programs, folder)
     time.sleep(draw.uniform(0, longest_wait))
@@ -165,7 +167,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="keeps the runs there; otherwise they are removed")
     arguments = parser.parse_args()
     draw = random.Random(arguments.seed)
-    with tempfile.TemporaryDirectory() as temporary, Preloaded() as programs:
+    with tempfile.TemporaryDirectory() as temporary, Preloaded() as one, Preloaded() as other:
+        programs = itertools.cycle((one, other))  # a resumed run has other hashes of texts, as two processes have
         folder = arguments.folder or Path(temporary)
         began = time.monotonic()
         reference = start(programs, folder / "reference")

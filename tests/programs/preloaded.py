@@ -56,7 +56,11 @@ class Started:
         return True
 
     def end(self, seconds: float) -> tuple[str, str]:
-        """Its output once it has ended; it is killed, and TimeoutError raised, if it takes longer."""
+        """Its output once it has ended, not what programs that it left behind say later.
+
+        Raises:
+            TimeoutError: if it takes longer; it is killed.
+        """
         if not self.wait(seconds):
             self.send(signal.SIGKILL)
             self.wait(seconds)
@@ -87,7 +91,8 @@ class Preloaded:
         self.close()
 
     def close(self) -> None:
-        """Ends it; programs that still run go on."""
+        """Ends it, which has nothing to lose; programs that still run go on."""
+        self.process.kill()  # others may hold an end of its input, so that it would wait for more
         self.process.communicate()
         self.folder.cleanup()
 
@@ -105,12 +110,25 @@ class Preloaded:
         return Started(self, int(pid), out, err)
 
     def ask(self, request: dict[str, Any]) -> Any:
-        """What the other process answers."""
+        """What the other process answers.
+
+        Raises:
+            RuntimeError: if it has ended.
+        """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
+        try:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+            answer = self.process.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
+        except BaseException:
+            self.process.kill()  # as at Ctrl-C: the next answer would be of this request
+            raise
+        if not answer:
+            raise RuntimeError(f"the process that starts programs ended with {self.process.wait()}; its stderr is above")
+        return json.loads(answer)
 
 
 def serve() -> None:
