@@ -21,7 +21,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hypothesis import HealthCheck, settings
 
 from nas_lightning.commands import compare, export, rank, report, search, standalone, train, tune
-from tests.programs.preloaded import Preloaded
+from tests.programs.preloaded import Preloaded, of_one_thread
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and what it starts
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a slow one is not a bug
@@ -42,6 +42,8 @@ COMMANDS: dict[str, Callable[[], None]] = {
 ROOT = Path(__file__).parents[1]
 LONGEST = 1200
 """Seconds after which a program is taken to hang."""
+MADE: list[Preloaded] = []
+"""What starts the programs of this process; the last one is used."""
 
 
 @dataclass(frozen=True)
@@ -90,17 +92,16 @@ def run_program(*arguments: object, pages: bool = False) -> subprocess.Completed
         out, err = started.end(LONGEST)
         assert started.returncode is not None
         return subprocess.CompletedProcess(given, started.returncode, out, err)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, *given]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=LONGEST, check=False)
+    return subprocess.run(command, cwd=ROOT, env=of_one_thread(), capture_output=True, text=True, timeout=LONGEST, check=False)
 
 
-def preloaded(made: list[Preloaded] = []) -> Preloaded:  # noqa: B006 one list for all calls
+def preloaded() -> Preloaded:
     """Of this process, made when it is first needed, or has ended."""
-    if not made or made[-1].process.poll() is not None:
-        made.append(Preloaded())
-        atexit.register(made[-1].close)
-    return made[-1]
+    if not MADE or MADE[-1].process.poll() is not None:
+        MADE.append(Preloaded())
+        atexit.register(MADE[-1].close)
+    return MADE[-1]
 
 
 @pytest.hookimpl(wrapper=True)

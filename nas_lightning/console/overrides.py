@@ -1,4 +1,4 @@
-"""Lets users type paths as in a shell: Hydra's grammar knows neither ``~/x`` nor ``a/epoch=3.ckpt`` nor ``straße``."""
+"""Lets users type paths and options as in a shell: Hydra's grammar knows neither ``~/x`` nor ``a/epoch=3.ckpt`` nor ``straße``."""
 
 import argparse
 import itertools

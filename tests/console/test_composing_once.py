@@ -16,18 +16,18 @@ OF_A_JOB = ("runtime", "job")
 
 
 @pytest.fixture
-def compositions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The mode of each composition that Hydra's own loader makes."""
-    modes: list[str] = []
+def compositions(monkeypatch: pytest.MonkeyPatch) -> list[DictConfig]:
+    """What Hydra's own loader composes."""
+    made: list[DictConfig] = []
     of_hydra = ConfigLoaderImpl._load_configuration_impl
 
     def counted(self: ConfigLoaderImpl, *arguments: Any, **named: Any) -> DictConfig:
         config = of_hydra(self, *arguments, **named)
-        modes.append((named.get("run_mode") or arguments[2]).name)
+        made.append(config)
         return config
 
     monkeypatch.setattr(ConfigLoaderImpl, "_load_configuration_impl", counted)
-    return modes
+    return made
 
 
 def start_with(monkeypatch: pytest.MonkeyPatch, *words: str) -> list[tuple[dict, dict]]:
@@ -44,7 +44,7 @@ def start_with(monkeypatch: pytest.MonkeyPatch, *words: str) -> list[tuple[dict,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("more", [[], ["hydra.mode=RUN"], ["hydra.job.name=mine"]], ids=["no mode", "its mode", "a name"])
-def test_a_run_is_composed_once_as_hydra_does(more: list[str], compositions: list[str], monkeypatch: pytest.MonkeyPatch):
+def test_a_run_is_composed_once_as_hydra_does(more: list[str], compositions: list[DictConfig], monkeypatch: pytest.MonkeyPatch):
     ((config, section),) = start_with(monkeypatch, *OVERRIDES, *more)
     assert len(compositions) == (1 if "hydra.mode=RUN" not in more else 2)  # as for those who say it
     expected = composed_by_hydra("config", *OVERRIDES, *dict.fromkeys([*more, "hydra.mode=RUN"]), with_hydra=True)

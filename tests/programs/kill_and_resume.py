@@ -48,12 +48,18 @@ def start(programs: Iterator[Preloaded], folder: Path) -> Started:
     """The run, once it has taken its folder: what is before has nothing to lose."""
     is_new = not folder.exists()
     process = next(programs).start(["train.py", *ARGUMENTS, f"run_dir={folder}"], draws_page=False)
-    while not process.out.read_text(encoding="utf-8").startswith("run folder:"):
-        if process.wait(0.01) and not process.out.read_text(encoding="utf-8").startswith("run folder:"):
-            sys.exit(f"the run did not start: {process.end(LONGEST)}")
+    while not has_begun(process) and not process.wait(0.01):
+        pass
+    if not has_begun(process):
+        sys.exit(f"the run did not start: {process.end(LONGEST)}")
     if is_new and (folder / "supernet.safetensors").exists():
         sys.exit("the run told its folder only when its stages had ended, so that no kill would meet them")
     return process
+
+
+def has_begun(process: Started) -> bool:
+    """Whether a run has told its folder."""
+    return process.out.read_text(encoding="utf-8").startswith("run folder:")
 
 
 def strike(programs: Iterator[Preloaded], folder: Path, counts: dict[str, int], number: int, draw: random.Random) -> str | None:

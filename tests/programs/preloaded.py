@@ -37,6 +37,11 @@ POLL = 0.01
 """Seconds between two looks at a process."""
 
 
+def of_one_thread() -> dict[str, str]:
+    """This process's environment for a program that computes with one thread and finds the project."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
 class Started:
     """A program that runs: its id, and once it has ended what subprocess tells of one."""
 
@@ -77,9 +82,8 @@ class Preloaded:
     """The process that forks; it ends when it is closed, and with the process that made it."""
 
     def __init__(self) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
         self.process = subprocess.Popen(
-            [sys.executable, __file__], cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, __file__], cwd=ROOT, env=of_one_thread(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self.folder = tempfile.TemporaryDirectory()
         self.count = 0
@@ -105,7 +109,7 @@ class Preloaded:
         """
         self.count += 1
         out, err = (Path(self.folder.name, f"{self.count}.{name}") for name in ("out", "err"))
-        given = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} if environment is None else dict(environment)
+        given = of_one_thread() if environment is None else dict(environment)
         pid = self.ask({"argv": list(arguments), "draws_page": draws_page, "env": given, "out": str(out), "err": str(err)})
         return Started(self, int(pid), out, err)
 
